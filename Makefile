@@ -1,0 +1,1 @@
+# Run `make help` for what there is.

@@ -1,0 +1,1 @@
+"""A Kubernetes operator that turns a catalog of AI model images into running, routed inference services."""

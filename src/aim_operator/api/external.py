@@ -1,0 +1,207 @@
+"""Partial views of other people's kinds: the fields we read, and nothing else.
+
+The specs of objects we own stay raw bytes: apply compares them with what it wants, nobody else
+reads them, and bytes are the smallest form to keep thousands of them in memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from aim_operator.api.meta import Condition, KubeObject, Wire
+from aim_operator.api.resource import Resource
+
+Conditions = tuple[Condition, ...] | UnsetType | None
+
+
+class OwnedObject(KubeObject):
+    """An object we render: its spec is kept as the bytes the server sent."""
+
+    spec: msgspec.Raw = msgspec.Raw(b"")
+
+
+class ConditionedStatus(Wire):
+    observed_generation: int | UnsetType | None = UNSET
+    conditions: Conditions = UNSET
+
+
+# batch/v1
+
+
+class JobCondition(Wire):
+    type: str
+    status: str
+    reason: str | None = None
+    message: str | None = None
+    last_transition_time: str | None = None
+
+
+class JobStatus(Wire):
+    active: int | UnsetType | None = UNSET
+    ready: int | UnsetType | None = UNSET
+    start_time: str | None = None
+    completion_time: str | None = None
+    conditions: tuple[JobCondition, ...] | UnsetType | None = UNSET
+
+
+class JobSpec(Wire):
+    ttl_seconds_after_finished: int | UnsetType | None = UNSET
+
+
+class Job(KubeObject):
+    spec: JobSpec = msgspec.field(default_factory=JobSpec)
+    status: JobStatus = msgspec.field(default_factory=JobStatus)
+
+
+# core/v1
+
+
+class ContainerWaiting(Wire):
+    reason: str | None = None
+    message: str | None = None
+
+
+class ContainerTerminated(Wire):
+    exit_code: int = 0
+    reason: str | None = None
+    message: str | None = None
+
+
+class ContainerState(Wire):
+    waiting: ContainerWaiting | UnsetType | None = UNSET
+    terminated: ContainerTerminated | UnsetType | None = UNSET
+
+
+class ContainerStatus(Wire):
+    name: str = ""
+    ready: bool = False
+    restart_count: int = 0
+    state: ContainerState = msgspec.field(default_factory=ContainerState)
+    last_state: ContainerState | UnsetType | None = UNSET
+
+
+class PodStatus(Wire):
+    phase: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    conditions: tuple[JobCondition, ...] | UnsetType | None = UNSET
+    container_statuses: tuple[ContainerStatus, ...] | UnsetType | None = UNSET
+    init_container_statuses: tuple[ContainerStatus, ...] | UnsetType | None = UNSET
+
+
+class Pod(KubeObject):
+    status: PodStatus = msgspec.field(default_factory=PodStatus)
+
+
+class InvolvedObject(Wire):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+class Event(KubeObject):
+    """core/v1 Event, as the Job controller writes it when a Pod is refused."""
+
+    involved_object: InvolvedObject = msgspec.field(default_factory=InvolvedObject)
+    reason: str | None = None
+    message: str | None = None
+    type: str | None = None
+
+
+# serving.kserve.io
+
+
+class InferenceServiceStatus(ConditionedStatus):
+    url: str | None = None
+    model_status: dict[str, Any] | UnsetType | None = UNSET
+
+
+class InferenceService(OwnedObject):
+    status: InferenceServiceStatus | UnsetType | None = UNSET
+
+
+class ServingRuntime(OwnedObject):
+    """A ServingRuntime or ClusterServingRuntime."""
+
+
+class ClusterServingRuntime(OwnedObject):
+    """The cluster-scoped twin."""
+
+
+# gateway.networking.k8s.io
+
+
+class ParentReference(Wire):
+    name: str = ""
+    namespace: str | UnsetType | None = UNSET
+    group: str | UnsetType | None = UNSET
+    kind: str | UnsetType | None = UNSET
+    section_name: str | UnsetType | None = UNSET
+    port: int | UnsetType | None = UNSET
+
+
+class RouteParentStatus(Wire):
+    parent_ref: ParentReference = msgspec.field(default_factory=ParentReference)
+    controller_name: str = ""
+    conditions: Conditions = UNSET
+
+
+class HTTPRouteStatus(Wire):
+    parents: tuple[RouteParentStatus, ...] | UnsetType | None = UNSET
+
+
+class HTTPRoute(OwnedObject):
+    status: HTTPRouteStatus | UnsetType | None = UNSET
+
+
+JOBS = Resource(group="batch", version="v1", plural="jobs", kind="Job", namespaced=True, type=Job)
+PODS = Resource(group="", version="v1", plural="pods", kind="Pod", namespaced=True, type=Pod)
+EVENTS = Resource(group="", version="v1", plural="events", kind="Event", namespaced=True, type=Event)
+NODES = Resource(
+    group="", version="v1", plural="nodes", kind="Node", namespaced=False, type=KubeObject, metadata_only=True
+)
+CUSTOM_RESOURCE_DEFINITIONS = Resource(
+    group="apiextensions.k8s.io",
+    version="v1",
+    plural="customresourcedefinitions",
+    kind="CustomResourceDefinition",
+    namespaced=False,
+    type=KubeObject,
+    metadata_only=True,
+)
+INFERENCE_SERVICES = Resource(
+    group="serving.kserve.io",
+    version="v1beta1",
+    plural="inferenceservices",
+    kind="InferenceService",
+    namespaced=True,
+    type=InferenceService,
+)
+SERVING_RUNTIMES = Resource(
+    group="serving.kserve.io",
+    version="v1alpha1",
+    plural="servingruntimes",
+    kind="ServingRuntime",
+    namespaced=True,
+    type=ServingRuntime,
+)
+CLUSTER_SERVING_RUNTIMES = Resource(
+    group="serving.kserve.io",
+    version="v1alpha1",
+    plural="clusterservingruntimes",
+    kind="ClusterServingRuntime",
+    namespaced=False,
+    type=ClusterServingRuntime,
+)
+HTTP_ROUTES = Resource(
+    group="gateway.networking.k8s.io",
+    version="v1",
+    plural="httproutes",
+    kind="HTTPRoute",
+    namespaced=True,
+    type=HTTPRoute,
+)

@@ -1,0 +1,107 @@
+"""What every Kubernetes object shares: metadata, conditions, references, and absent fields.
+
+Optional fields default to UNSET, never None: an absent field and an explicit zero differ in
+server-side apply (`replicas: 0` is a wish, an absent `replicas` gives the field up).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class _WireMeta(msgspec.StructMeta):
+    """msgspec inherits every option of a Struct but kw_only; ours is inherited too."""
+
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+        options.setdefault("kw_only", True)
+        return super().__new__(mcls, name, bases, namespace, **options)
+
+
+# Type checkers do not inherit options either, so the base states them once for all shapes.
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Wire(Struct, metaclass=_WireMeta, frozen=True, kw_only=True, rename="camel"):
+    """Base of every shape read from or written to the API server. Unknown fields are tolerated."""
+
+
+def given(value: T | UnsetType | None, default: D) -> T | D:
+    """`value`, or `default` where the field is absent or null."""
+    return default if value is UNSET or value is None else value
+
+
+class OwnerReference(Wire):
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool | UnsetType | None = UNSET
+    block_owner_deletion: bool | UnsetType | None = UNSET
+
+
+class ObjectMeta(Wire):
+    """metadata, without managedFields: they outweigh the rest and we decide nothing by them."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] | UnsetType | None = UNSET
+    annotations: dict[str, str] | UnsetType | None = UNSET
+    owner_references: tuple[OwnerReference, ...] | UnsetType | None = UNSET
+    finalizers: tuple[str, ...] | UnsetType | None = UNSET
+
+    def label(self, name: str) -> str | None:
+        return given(self.labels, {}).get(name)
+
+    def annotation(self, name: str) -> str | None:
+        return given(self.annotations, {}).get(name)
+
+    def controller(self) -> OwnerReference | None:
+        """The owner that controls this object, or None."""
+        for owner in given(self.owner_references, ()):
+            if owner.controller is True:
+                return owner
+        return None
+
+
+class Condition(Wire):
+    """metav1.Condition. `last_transition_time` moves only when `status` does."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+    observed_generation: int | UnsetType = UNSET
+
+
+class KubeObject(Wire):
+    """Any object, as far as everybody needs it; the base of every typed view."""
+
+    api_version: str = ""
+    kind: str = ""
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+
+
+class ObjectRef(NamedTuple):
+    """The key of an object: what queues hold and triggers produce. `namespace` is "" for cluster kinds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {where}{self.name}"
+
+
+Manifest = dict[str, Any]
+"""An object as we send it: plain JSON values."""

@@ -1,0 +1,71 @@
+"""Markers that turn a Struct into a CRD schema: `Annotated[str, Field(...)]` and `RULES` on a class.
+
+Only data; `crd.py` reads it. msgspec ignores these markers when it decodes: the API server has
+already validated what we watch, and an object that an older schema let in must stay readable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """One CEL rule (x-kubernetes-validations). `message` names the field and says what to write instead.
+
+    `field_path` points the error at a child (".spec.x"); `message_expression` is CEL that yields the message.
+    """
+
+    rule: str
+    message: str
+    field_path: str = ""
+    message_expression: str = ""
+
+
+class Field(Struct, frozen=True, kw_only=True):
+    """Schema of one field. `doc` becomes its description; the rest are the OpenAPI keywords of that name."""
+
+    doc: str = ""
+    default: Any = UNSET
+    min_length: int | UnsetType = UNSET
+    max_length: int | UnsetType = UNSET
+    minimum: int | UnsetType = UNSET
+    maximum: int | UnsetType = UNSET
+    min_items: int | UnsetType = UNSET
+    max_items: int | UnsetType = UNSET
+    max_properties: int | UnsetType = UNSET
+    pattern: str | UnsetType = UNSET
+    format: str | UnsetType = UNSET
+    list_type: str | UnsetType = UNSET
+    list_map_keys: tuple[str, ...] | UnsetType = UNSET
+    int_or_string: bool = False
+    preserve_unknown_fields: bool = False
+    key_max_length: int | UnsetType = UNSET
+    value: Field | None = None
+    """Schema of a map's values or a list's items, where their type alone does not say it."""
+    rules: tuple[Rule, ...] = ()
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """A printer column. `priority` 1 shows it only with `-o wide`."""
+
+    name: str
+    json_path: str
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    doc: str = ""
+
+
+class Kind(Struct, frozen=True, kw_only=True):
+    """What a CRD says beside the schema."""
+
+    kind: str
+    plural: str
+    short_name: str
+    namespaced: bool
+    doc: str
+    columns: tuple[Column, ...] = ()
+    name_rules: tuple[Rule, ...] = ()
+    """Rules at the root of the object, where `self.metadata.name` can be read."""

@@ -1,0 +1,90 @@
+"""Condition types, lifecycle states and reasons, as users see them. Documented in docs/reference/reasons.md."""
+
+from __future__ import annotations
+
+# Condition types.
+READY = "Ready"
+PROGRESSING = "Progressing"
+FAILURE = "Failure"
+DISCOVERED = "Discovered"
+HARDWARE_AVAILABLE = "HardwareAvailable"
+CACHE_WARM = "CacheWarm"
+RESOLVED = "Resolved"
+CACHE_READY = "CacheReady"
+RUNTIME_READY = "RuntimeReady"
+ROUTING_READY = "RoutingReady"
+
+
+class State:
+    """Values of `status.status`."""
+
+    PENDING = "Pending"
+    PROGRESSING = "Progressing"
+    AVAILABLE = "Available"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    READY = "Ready"
+    FAILED = "Failed"
+    DEGRADED = "Degraded"
+
+
+class Reason:
+    """Values of `condition.reason`; the same words are the reasons of events."""
+
+    # Images and runtime configurations
+    VALID = "Valid"
+    # Resolution
+    RESOLVED = "Resolved"
+    IMAGE_NOT_FOUND = "ImageNotFound"
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    TEMPLATE_NOT_AVAILABLE = "TemplateNotAvailable"
+    TEMPLATE_SELECTION_AMBIGUOUS = "TemplateSelectionAmbiguous"
+    TEMPLATE_IMAGE_MISMATCH = "TemplateImageMismatch"
+    RUNTIME_CONFIG_MISSING = "RuntimeConfigMissing"
+    RESOURCES_INVALID = "ResourcesInvalid"
+    NAME_CONFLICT = "NameConflict"
+    KSERVE_NOT_INSTALLED = "KServeNotInstalled"
+    GATEWAY_API_NOT_INSTALLED = "GatewayAPINotInstalled"
+    # Discovery
+    AWAITING_SLOT = "AwaitingDiscoverySlot"
+    DISCOVERY_RUNNING = "DiscoveryRunning"
+    JOB_PENDING = "JobPending"
+    DISCOVERED = "Discovered"
+    AVAILABLE = "Available"
+    JOB_FAILED = "JobFailed"
+    DISCOVERY_FAILED = "DiscoveryFailed"
+    DISCOVERY_PARSE_FAILED = "DiscoveryParseFailed"
+    IMAGE_PULL_AUTH_FAILED = "ImagePullAuthFailed"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    UNSCHEDULABLE = "Unschedulable"
+    JOB_REFUSED = "JobRefused"
+    HARDWARE_FOUND = "HardwareFound"
+    HARDWARE_NOT_FOUND = "HardwareNotFound"
+    HARDWARE_UNKNOWN = "HardwareUnknown"
+    # Runtime
+    NO_MODEL_SOURCES = "NoModelSources"
+    CREATING_RUNTIME = "CreatingRuntime"
+    RUNTIME_READY = "RuntimeReady"
+    RUNTIME_FAILED = "RuntimeFailed"
+    # Routing
+    CONFIGURING_ROUTE = "ConfiguringRoute"
+    ROUTE_READY = "RouteReady"
+    ROUTE_FAILED = "RouteFailed"
+    ROUTE_TEMPLATE_INVALID = "RouteTemplateInvalid"
+    ROUTE_CONFLICT = "RouteConflict"
+    # Caching
+    CACHING_NOT_REQUESTED = "CachingNotRequested"
+    WAITING_FOR_CACHE = "WaitingForCache"
+    CACHE_WARM = "CacheWarm"
+
+
+class EventReason:
+    """Reasons of events that are not also condition reasons."""
+
+    RUNTIME_CONFIG_RESOLVED = "RuntimeConfigResolved"
+    DEFAULT_RUNTIME_CONFIG_NOT_FOUND = "DefaultRuntimeConfigNotFound"
+    TEMPLATE_RESOLVED = "TemplateResolved"
+    INFERENCE_SERVICE_CREATED = "InferenceServiceCreated"
+    INFERENCE_SERVICE_UPDATED = "InferenceServiceUpdated"
+    DISCOVERY_STARTED = "DiscoveryStarted"
+    DISCOVERY_SUCCEEDED = "DiscoverySucceeded"

@@ -1,0 +1,120 @@
+"""AIMServiceTemplate and AIMClusterServiceTemplate: a runtime profile, and the cache of its discovery."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, UnsetType
+
+from aim_operator.api.meta import KubeObject, Wire
+from aim_operator.api.schema import Field, Rule
+from aim_operator.api.v1alpha1.common import (
+    Conditions,
+    EnvVars,
+    GpuSelector,
+    Metric,
+    ObjectName,
+    ObservedGeneration,
+    Precision,
+    PullSecrets,
+    ResolvedReference,
+    ResourceRequirements,
+    RuntimeConfigName,
+)
+
+
+class Caching(Wire):
+    """Warming of model caches for this template."""
+
+    enabled: Annotated[
+        bool | UnsetType, Field(doc="Download the model sources to a volume before services start.")
+    ] = UNSET
+    env: Annotated[EnvVars | UnsetType, Field(doc="Environment of the download, beside the template's.")] = (
+        UNSET
+    )
+
+
+class AIMClusterServiceTemplateSpec(Wire):
+    aim_image_name: Annotated[
+        ObjectName,
+        Field(
+            doc="Catalog entry that this template configures. Immutable.",
+            rules=(
+                Rule(
+                    rule="self == oldSelf",
+                    message="spec.aimImageName is immutable; create a new template for another image",
+                ),
+            ),
+        ),
+    ]
+    runtime_config_name: RuntimeConfigName | UnsetType = UNSET
+    metric: Annotated[Metric | UnsetType, Field(doc="What to optimise for.")] = UNSET
+    precision: Annotated[Precision | UnsetType, Field(doc="Numeric precision of inference.")] = UNSET
+    gpu_selector: Annotated[GpuSelector | UnsetType, Field(doc="GPUs of one replica.")] = UNSET
+    resources: Annotated[
+        ResourceRequirements | UnsetType, Field(doc="Default resources; the service overrides.")
+    ] = UNSET
+
+
+class AIMServiceTemplateSpec(AIMClusterServiceTemplateSpec):
+    caching: Annotated[Caching | UnsetType, Field(doc="Model caching.")] = UNSET
+    env: Annotated[
+        EnvVars | UnsetType, Field(doc="Environment of discovery, downloads and serving, such as HF_TOKEN.")
+    ] = UNSET
+    image_pull_secrets: Annotated[
+        PullSecrets | UnsetType, Field(doc="Secrets to pull the model image with.")
+    ] = UNSET
+
+
+class ModelSource(Wire):
+    """One model artifact that discovery found."""
+
+    name: str
+    source_uri: str
+    size: Annotated[str | UnsetType, Field(doc="Size in bytes, as a quantity.")] = UNSET
+
+
+class Discovery(Wire):
+    """Bookkeeping of discovery attempts."""
+
+    spec_hash: Annotated[str | UnsetType, Field(doc="Hash of the inputs of the last attempt.")] = UNSET
+    attempts: Annotated[int | UnsetType, Field(doc="Failed attempts with these inputs.")] = UNSET
+    last_attempt_time: Annotated[
+        str | UnsetType, Field(doc="When the last attempt ended.", format="date-time")
+    ] = UNSET
+    message: Annotated[str | UnsetType, Field(doc="Why the last attempt failed, or what it waits for.")] = (
+        UNSET
+    )
+
+
+class AIMServiceTemplateStatus(Wire):
+    observed_generation: ObservedGeneration | UnsetType = UNSET
+    status: Annotated[str | UnsetType, Field(doc="Pending, Progressing, Available, Failed or Degraded.")] = (
+        UNSET
+    )
+    conditions: Conditions | UnsetType = UNSET
+    model_sources: Annotated[
+        tuple[ModelSource, ...] | UnsetType,
+        Field(doc="Model artifacts that the image needs, as discovered.", max_items=64),
+    ] = UNSET
+    profile: Annotated[
+        dict[str, Any] | UnsetType,
+        Field(
+            doc="Discovery result: engine arguments, environment and metadata.", preserve_unknown_fields=True
+        ),
+    ] = UNSET
+    discovery: Annotated[Discovery | UnsetType, Field(doc="Discovery attempts.")] = UNSET
+    resolved_image: Annotated[ResolvedReference | UnsetType, Field(doc="Image that was used.")] = UNSET
+    resolved_runtime_config: Annotated[
+        ResolvedReference | UnsetType, Field(doc="Runtime configuration that was used.")
+    ] = UNSET
+
+
+class AIMServiceTemplate(KubeObject):
+    spec: AIMServiceTemplateSpec
+    status: AIMServiceTemplateStatus | UnsetType = UNSET
+
+
+class AIMClusterServiceTemplate(KubeObject):
+    spec: AIMClusterServiceTemplateSpec
+    status: AIMServiceTemplateStatus | UnsetType = UNSET

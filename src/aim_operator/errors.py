@@ -1,0 +1,93 @@
+"""Every error this package raises on purpose.
+
+AimError
+├── UserError                 what the person at the terminal can mend: one line, exit code 2
+├── ApiError                  the API server answered, or could not be reached
+│   ├── Unavailable           network, timeout, 5xx: try again later
+│   │   └── TooManyRequests   429, with the server's Retry-After
+│   ├── NotFound              404 for one object
+│   │   └── NotInstalled      404 for a whole kind: its CRD is not there (yet)
+│   ├── Conflict              409: our view was stale, or another field manager owns a field
+│   │   └── AlreadyExists     409 on create
+│   ├── Expired               410: a resourceVersion that is compacted away
+│   ├── Invalid               400, 413, 422: terminal until the object changes
+│   ├── Unauthorized          401
+│   └── Forbidden             403: the message names the missing RBAC verb
+└── SpecError                 core: an input that can't be served; carries a condition reason
+"""
+
+from __future__ import annotations
+
+
+class AimError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class UserError(AimError):
+    """Something the person at the terminal can mend; printed as one line, exit code 2."""
+
+
+class ApiError(AimError):
+    """An API call failed.
+
+    `code` is the HTTP status (0 when no answer came), `reason` the machine-readable
+    reason of the Kubernetes Status object ("" when there was none).
+    """
+
+    def __init__(self, message: str, *, code: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+class Unavailable(ApiError):
+    """No usable answer: network, timeout or a 5xx. Retryable."""
+
+
+class TooManyRequests(Unavailable):
+    """429; `retry_after_seconds` is what the server asked for (1.0 when it did not say)."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message, code=429, reason="TooManyRequests")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotFound(ApiError):
+    """404 for one object."""
+
+
+class NotInstalled(NotFound):
+    """404 for a whole kind: the CRD is not installed, or not served in this version."""
+
+
+class Conflict(ApiError):
+    """409: a stale resourceVersion or uid, or fields owned by another manager."""
+
+
+class AlreadyExists(Conflict):
+    """409 on create: the name is taken."""
+
+
+class Expired(ApiError):
+    """410 Gone: the resourceVersion or continue token is too old; list again."""
+
+
+class Invalid(ApiError):
+    """400, 413 or 422: the server will never take this object as it is."""
+
+
+class Unauthorized(ApiError):
+    """401: the credentials are not accepted."""
+
+
+class Forbidden(ApiError):
+    """403: RBAC or admission said no; the message names verb and resource."""
+
+
+class SpecError(AimError):
+    """An input that can't be served. `reason` is the condition reason to report it under."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message

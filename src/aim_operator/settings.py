@@ -1,0 +1,24 @@
+"""The operator's settings: one frozen Struct, read once from flags and environment by the cli room."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be chosen about a running operator. Durations are in seconds."""
+
+    operator_namespace: str = "kaiwo-system"
+    """Where discovery Jobs of cluster templates run, and the Lease lives."""
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to watch; () is all of them. A limited instance never writes cluster kinds."""
+    leader_elect: bool = False
+    workers: int = 24
+    max_discovery_jobs: int = 10
+    metrics_address: str = ""
+    """host:port of /metrics; "" serves none."""
+    probe_address: str = ""
+    """host:port of /healthz and /readyz; "" serves none."""
+    discovery_cpu_request: str = "50m"
+    discovery_memory_request: str = "64Mi"
+    job_ttl_seconds: int = 600
