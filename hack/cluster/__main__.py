@@ -1,0 +1,152 @@
+"""The command line: `python -m hack.cluster up|down|status|build|env`. Parses, calls, prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from hack.cluster import processes
+from hack.cluster.build import ensure
+from hack.cluster.cache import default_instance_dir
+from hack.cluster.cluster import PARTS, Cluster, check_parts
+from hack.cluster.components import BY_PART
+from hack.cluster.control_plane import PART as CONTROL_PLANE
+from hack.cluster.errors import ClusterError, Missing
+from hack.cluster.instance import Instance
+from hack.cluster.progress import Progress
+from hack.cluster.requirements import missing_parts
+from hack.cluster.stop import stop_instance
+
+OPTIONAL_PARTS = PARTS[1:]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand; 0 done, 1 failed, 2 wrong usage or a part that this machine cannot do, 130 Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except ClusterError as error:
+        print(f"\nerror: {error.reason}", file=sys.stderr)
+        if error.remedy:
+            print(f"\n{error.remedy}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: what had been started is stopped again", file=sys.stderr)
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m hack.cluster", description="A real Kubernetes cluster on this machine, for tests and demos."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start a cluster, or add parts to a running one")
+    up.add_argument("--parts", type=_parts, default=(), help=f"besides the control plane: {','.join(OPTIONAL_PARTS)}")
+    up.add_argument("--audit", action="store_true", help="log every request to DIR/audit.log")
+    up.set_defaults(run=_up)
+    down = commands.add_parser("down", help="stop a cluster and remove its directory")
+    down.add_argument("--keep-logs", action="store_true", help="leave DIR/logs and DIR/audit.log")
+    down.set_defaults(run=_down)
+    status = commands.add_parser("status", help="what runs and where")
+    status.add_argument("--json", action="store_true", help="for scripts")
+    status.set_defaults(run=_status)
+    env = commands.add_parser("env", help="shell line that points kubectl at the cluster: eval $(… env)")
+    env.set_defaults(run=_env)
+    for command in (up, down, status, env):
+        command.add_argument("--dir", type=Path, default=default_instance_dir(), help="default: %(default)s")
+    build = commands.add_parser("build", help="build what the parts need, without starting anything")
+    build.add_argument("--parts", type=_parts, default=OPTIONAL_PARTS, help="default: all")
+    build.set_defaults(run=_build)
+    return parser
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    parts = tuple(part for part in text.split(",") if part)
+    try:
+        check_parts(parts)
+    except ClusterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return parts
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    progress = Progress(sys.stdout)
+    missing = missing_parts((CONTROL_PLANE, *arguments.parts), install=True, progress=progress)
+    cannot = {entry.part for entry in missing}
+    if CONTROL_PLANE in cannot:
+        _print_missing(missing)
+        return 2
+    parts = [part for part in arguments.parts if part not in cannot]
+    cluster = Cluster.start(parts, arguments.dir, audit=arguments.audit, owner=None, progress=progress)
+    print(f"\nexport KUBECONFIG={cluster.kubeconfig}")
+    if cluster.gateway_url:
+        print(f"gateway: {cluster.gateway_url}  (Gateway gateways/inference-gateway)")
+    print(f"kubectl: {_kubectl_hint()}")
+    print(f"stop it: {_command('down', arguments.dir)}")
+    _print_missing(missing)
+    return 2 if missing else 0
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    if not stop_instance(arguments.dir, Progress(sys.stdout), keep_logs=arguments.keep_logs):
+        print(f"no cluster in {arguments.dir}")
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    instance = Instance.load(arguments.dir)
+    if instance is None:
+        print(f"no cluster in {arguments.dir}; start one: {_command('up', arguments.dir)}")
+        return 1
+    running = processes.recorded(instance.directory)
+    if arguments.json:
+        state = json.loads((instance.directory / "state.json").read_text())
+        state["pids"] = {name: process.pid for name, process in running.items() if process.alive}
+        print(json.dumps(state, indent=2))
+        return 0
+    print(f"directory   {instance.directory}\nkubeconfig  {instance.kubeconfig}\nserver      {instance.server}")
+    print(f"parts       {', '.join(instance.parts) or 'none yet'}")
+    for label, value in (("node ip", instance.node_ip), ("gateway", instance.gateway_url)):
+        if value:
+            print(f"{label:<11} {value}")
+    for name, process in running.items():
+        print(f"  {name:<24} {'pid ' + str(process.pid) if process.alive else 'not running'}")
+    return 0 if all(process.alive for process in running.values()) else 1
+
+
+def _env(arguments: argparse.Namespace) -> int:
+    print(f"export KUBECONFIG={Cluster.attach(arguments.dir).kubeconfig}")
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    progress = Progress(sys.stdout)
+    for part in (CONTROL_PLANE, *arguments.parts):
+        for component in BY_PART[part]:
+            progress.line(component.name, str(ensure(component, progress)))
+    return 0
+
+
+def _print_missing(missing: list[Missing]) -> None:
+    for entry in missing:
+        print(f"\nNOT STARTED: {entry.part}\n  because {entry.reason}\n  remedy: {entry.remedy}", file=sys.stderr)
+
+
+def _kubectl_hint() -> str:
+    from hack.cluster.build import program  # noqa: PLC0415
+    from hack.cluster.components import CONTROL_PLANE as BINARY  # noqa: PLC0415
+
+    return f"{program(BINARY)} kubectl get namespaces"
+
+
+def _command(name: str, directory: Path) -> str:
+    option = "" if directory == default_instance_dir() else f" --dir {directory}"
+    return f"python3 -m hack.cluster {name}{option}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

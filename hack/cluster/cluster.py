@@ -1,0 +1,238 @@
+"""Cluster: a running instance, as tests and the command line use it.
+
+Owns the order in which parts are started and the undoing of a start that fails. `Cluster.start` ties the
+instance to a process by default; `up` ties it to none.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hack.cluster import control_plane, gateway, kserve, node, processes
+from hack.cluster.api import Api, Manifest
+from hack.cluster.build import program
+from hack.cluster.cache import locked
+from hack.cluster.components import CONTROL_PLANE
+from hack.cluster.errors import ClusterError
+from hack.cluster.instance import ADMIN, OPERATOR, Instance
+from hack.cluster.progress import Progress
+from hack.cluster.reaper import start_reaper
+from hack.cluster.stop import end_everything, instance_lock_subject, remove_directory, stop_instance
+
+# In the order in which they are started, whatever the order they are asked for.
+OPTIONAL_PARTS = {"node": node.start_node, "kserve": kserve.start_kserve, "gateway": gateway.start_gateway}
+PARTS = (control_plane.PART, *OPTIONAL_PARTS)
+SILENT = Progress(None)
+# Unix sockets below the directory must stay under the kernel's 108 bytes.
+LONGEST_DIRECTORY = 60
+
+
+class Cluster:
+    """A running cluster of this machine. As a context manager it stops at the end of the block."""
+
+    operator_user = OPERATOR
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self.api: Api = instance.api()
+
+    @classmethod
+    def start(
+        cls,
+        parts: Sequence[str] = (),
+        directory: Path | None = None,
+        *,
+        audit: bool = False,
+        crds: Sequence[Manifest] = (),
+        owner: int | None = -1,
+        progress: Progress = SILENT,
+    ) -> Cluster:
+        """Starts the control plane and the given parts; adds to an instance that already runs.
+
+        The instance is stopped when the process `owner` ends (this one unless told; None: nobody, it
+        stays). `crds` are installed before the controller manager, whose garbage collector learns of new
+        kinds only every 30 s. Raises ClusterError, with nothing left running.
+        """
+        check_parts(parts)
+        directory = _prepared(directory)
+        with locked(instance_lock_subject(directory)):
+            cluster = cls._running(directory)
+            if cluster is None:
+                cluster = cls._start_fresh(directory, owner, progress, audit=audit, crds=crds)
+            try:
+                cluster._add(parts, progress)
+            except BaseException:  # Ctrl-C too
+                end_everything(cluster._instance)
+                raise
+        if owner == -1:
+            atexit.register(cluster.stop)
+        return cluster
+
+    @classmethod
+    def _start_fresh(
+        cls, directory: Path, owner: int | None, progress: Progress, *, audit: bool, crds: Sequence[Manifest]
+    ) -> Cluster:
+        stale = Instance.load(directory)
+        if stale is not None:
+            end_everything(stale)
+            remove_directory(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        instance = Instance(directory, audit=audit)
+        try:
+            instance.ports = {"apiserver": 0}
+            instance.save()
+            if owner is not None:
+                start_reaper(instance, os.getpid() if owner == -1 else owner)
+            control_plane.start_control_plane(instance, progress, crds)
+            instance.parts.append(control_plane.PART)
+            instance.save()
+        except BaseException:
+            end_everything(instance)
+            raise
+        return cls(instance)
+
+    @classmethod
+    def _running(cls, directory: Path) -> Cluster | None:
+        instance = Instance.load(directory)
+        if instance is None or control_plane.PART not in instance.parts:
+            return None
+        cluster = cls(instance)
+        return cluster if cluster.api.ready() else None
+
+    @classmethod
+    def attach(cls, directory: Path) -> Cluster:
+        """An instance that somebody else started."""
+        cluster = cls._running(directory.resolve())
+        if cluster is None:
+            raise ClusterError(f"no cluster runs in {directory}", "Start one: `python3 -m hack.cluster up`.")
+        return cluster
+
+    def add(self, *parts: str, progress: Progress = SILENT) -> None:
+        """Starts further parts. What already runs stays as it is."""
+        check_parts(parts)
+        with locked(instance_lock_subject(self.directory)):
+            self._instance = Instance.load(self.directory) or self._instance
+            self._add(parts, progress)
+
+    def _add(self, parts: Sequence[str], progress: Progress) -> None:
+        for part, start in OPTIONAL_PARTS.items():
+            if part in parts and part not in self._instance.parts:
+                start(self._instance, progress)
+                self._instance.parts.append(part)
+                self._instance.save()
+
+    def stop(self, *, keep_logs: bool = False) -> None:
+        """Ends everything and removes the directory. Stopping twice is fine."""
+        atexit.unregister(self.stop)
+        stop_instance(self.directory, SILENT, keep_logs=keep_logs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def directory(self) -> Path:
+        return self._instance.directory
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(self._instance.parts)
+
+    @property
+    def server(self) -> str:
+        return self._instance.server
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Of the administrator."""
+        return self._instance.kubeconfig
+
+    @property
+    def operator_kubeconfig(self) -> Path:
+        """Of the user `operator`, who has no rights until a test binds some."""
+        return self._instance.kubeconfig_of(OPERATOR)
+
+    @property
+    def operator_token(self) -> str:
+        return self._instance.tokens[OPERATOR]
+
+    @property
+    def node_ip(self) -> str:
+        """The host's address on the Pods' network: Pods reach servers of this machine there."""
+        return self._instance.node_ip
+
+    @property
+    def gateway_url(self) -> str:
+        """Where routes of the Gateway gateways/inference-gateway are served."""
+        return self._instance.gateway_url
+
+    @property
+    def audit_log(self) -> Path:
+        """JSON lines, one per answered request; there only with `audit=True`."""
+        return self._instance.audit_log
+
+    def audit_events(self, user: str = OPERATOR) -> Iterator[dict[str, object]]:
+        """The audit log's entries about one user's requests."""
+        with self.audit_log.open() as lines:
+            for line in lines:
+                event = json.loads(line)
+                if event["user"].get("username") == user:
+                    yield event
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, user: str = ADMIN) -> str:
+        """Runs kubectl and returns its output; ClusterError carries what it said instead."""
+        argv = [program(CONTROL_PLANE), "kubectl", *arguments]
+        env = {**os.environ, "KUBECONFIG": str(self._instance.kubeconfig_of(user))}
+        finished = subprocess.run(argv, input=stdin, env=env, capture_output=True, text=True, check=False)
+        if finished.returncode != 0:
+            raise ClusterError(f"kubectl {' '.join(arguments)}: {finished.stderr.strip()}")
+        return finished.stdout
+
+    @contextmanager
+    def namespace(self, prefix: str = "test") -> Iterator[str]:
+        """A new namespace in which Pods can be created; deleted, without waiting, at the end."""
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": f"{prefix}-"}}
+        name: str = self.api.request("POST", "/api/v1/namespaces", manifest)["metadata"]["name"]
+        path = f"/api/v1/namespaces/{name}"
+        self.api.wait_for(f"{path}/serviceaccounts/default", lambda _: True, 10, f"{name}'s service account is")
+        try:
+            yield name
+        finally:
+            self.api.delete(path)
+
+    def logs(self, name: str) -> str:
+        """What a process of the cluster (etcd, kube-apiserver, kubelet, kserve, …) logged so far."""
+        return processes.log_file(self.directory, name).read_text(errors="replace")
+
+
+def check_parts(parts: Sequence[str]) -> None:
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise ClusterError(f"unknown part {', '.join(unknown)}", f"The parts are {', '.join(PARTS)}.")
+
+
+def _prepared(directory: Path | None) -> Path:
+    if directory is None:
+        directory = Path(tempfile.mkdtemp(prefix="aim-"))
+    directory = directory.resolve()
+    if len(str(directory)) > LONGEST_DIRECTORY:
+        raise ClusterError(
+            f"the directory's name is too long for the Unix sockets in it: {directory}",
+            f"Choose one of at most {LONGEST_DIRECTORY} characters with --dir.",
+        )
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / "state.json").exists():
+        raise ClusterError(f"{directory} is not empty and holds no cluster", "Choose another one with --dir.")
+    return directory

@@ -1,0 +1,123 @@
+"""The table of what is built from Go modules: versions, sources, how long it takes.
+
+Changing anything here, or a file under go/, gives the component a new cache directory by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+KUBERNETES_VERSION = "1.35.4"
+SOURCES = Path(__file__).parent / "go"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Something that is built once and then kept in the cache directory."""
+
+    name: str
+    version: str
+    title: str
+    expected: str  # on two idle cores, with empty Go caches
+
+
+@dataclass(frozen=True, slots=True)
+class LocalProgram(Component):
+    """A Go program whose sources are in this repository."""
+
+    sources: Path
+    ldflags: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleProgram(Component):
+    """A Go program built as its module's own main module, so that its replace directives apply."""
+
+    module: str
+    package: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleManifests(Component):
+    """YAML files of a Go module, kept as JSON: {kept name: globs inside the module}."""
+
+    module: str
+    files: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+CONTROL_PLANE = LocalProgram(
+    name="controlplane",
+    version=KUBERNETES_VERSION,
+    title=f"Kubernetes {KUBERNETES_VERSION}",
+    expected="8 to 10 minutes",
+    sources=SOURCES / "controlplane",
+    ldflags=(
+        "-s -w"
+        f" -X k8s.io/component-base/version.gitVersion=v{KUBERNETES_VERSION}"
+        " -X k8s.io/component-base/version.gitMajor=1"
+        " -X k8s.io/component-base/version.gitMinor=35"
+        f" -X k8s.io/client-go/pkg/version.gitVersion=v{KUBERNETES_VERSION}"
+    ),
+)
+KSERVE = ModuleProgram(
+    name="kserve",
+    version="0.20.0",
+    title="KServe 0.20.0",
+    expected="3 to 5 minutes",
+    module="github.com/kserve/kserve@v0.20.0",
+    package="./cmd/manager",
+)
+TRAEFIK = ModuleProgram(
+    name="traefik",
+    version="3.6.0",
+    title="Traefik 3.6.0",
+    expected="8 to 12 minutes",
+    module="github.com/traefik/traefik/v3@v3.6.0",
+    package="./cmd/traefik",
+)
+KSERVE_MANIFESTS = ModuleManifests(
+    name="kserve-manifests",
+    version="0.20.0",
+    title="KServe's CRDs",
+    expected="a few seconds",
+    module=KSERVE.module,
+    files=(
+        ("crds", ("charts/kserve-crd/templates/*.yaml", "charts/kserve-crd/files/*.yaml")),
+        ("webhooks", ("config/webhook/manifests.yaml",)),
+        ("configuration", ("config/configmap/inferenceservice.yaml",)),
+    ),
+)
+GATEWAY_MANIFESTS = ModuleManifests(
+    name="gateway-api-manifests",
+    version="1.4.1",
+    title="the Gateway API's CRDs",
+    expected="a few seconds",
+    module="sigs.k8s.io/gateway-api@v1.4.1",
+    files=(("crds", ("config/crd/standard/*.yaml",)),),
+)
+
+ALL: tuple[Component, ...] = (CONTROL_PLANE, KSERVE_MANIFESTS, GATEWAY_MANIFESTS, KSERVE, TRAEFIK)
+BY_PART: dict[str, tuple[Component, ...]] = {
+    "control-plane": (CONTROL_PLANE,),
+    "node": (),
+    "kserve": (KSERVE_MANIFESTS, KSERVE),
+    "gateway": (GATEWAY_MANIFESTS, TRAEFIK),
+}
+
+
+def inputs_hash(component: Component) -> str:
+    """Changes with anything that goes into the build but the Go version: any new enough Go will do."""
+    digest = hashlib.sha256(platform.machine().encode())
+    match component:
+        case LocalProgram():
+            digest.update(component.ldflags.encode())
+            for path in sorted(component.sources.iterdir()):
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        case ModuleProgram():
+            digest.update(f"{component.module} {component.package}".encode())
+        case ModuleManifests():
+            digest.update(f"{component.module} {component.files}".encode())
+    return digest.hexdigest()[:12]

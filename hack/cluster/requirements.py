@@ -1,0 +1,73 @@
+"""Says which parts this machine cannot do, why, and what would help.
+
+Asked before anything is started; Debian packages that a node needs are installed here when that is
+possible, so that a bare machine needs one command.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hack.cluster.build import is_built
+from hack.cluster.components import BY_PART
+from hack.cluster.errors import ClusterError, Missing
+from hack.cluster.kernel import cgroup_roots
+from hack.cluster.progress import Progress
+from hack.cluster.toolchain import ensure_go
+
+CNI_PLUGINS = Path("/usr/lib/cni")
+# Each Debian package with a file or program that shows it is there.
+NODE_PACKAGES = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "containernetworking-plugins": str(CNI_PLUGINS / "bridge"),
+    "busybox-static": "busybox",
+    "iproute2": "ip",
+}
+
+
+def missing_parts(parts: Sequence[str], progress: Progress, *, install: bool = True) -> list[Missing]:
+    """The parts, of those asked for, that this machine cannot do. May install packages."""
+    checked = (_missing(part, progress, install=install) for part in dict.fromkeys(parts))
+    return [entry for entry in checked if entry is not None]
+
+
+def _missing(part: str, progress: Progress, *, install: bool) -> Missing | None:
+    if sys.platform != "linux":
+        return Missing(part, f"it needs Linux, this is {platform.system()}", "Use a Linux machine or a container.")
+    if not all(is_built(component) for component in BY_PART[part]):
+        try:
+            ensure_go(progress)
+        except ClusterError as error:
+            return Missing(part, error.reason, error.remedy)
+    return _missing_for_node(progress, install=install) if part == "node" else None
+
+
+def _missing_for_node(progress: Progress, *, install: bool) -> Missing | None:
+    if os.geteuid() != 0:
+        return Missing("node", "containers, mounts and bridges need root", "Run as root, for example with sudo.")
+    if not cgroup_roots():
+        return Missing("node", "no control groups are mounted", "Mount cgroup2 at /sys/fs/cgroup.")
+    packages = [name for name, sign in NODE_PACKAGES.items() if shutil.which(sign) is None]
+    if packages and install and shutil.which("apt-get"):
+        _install(packages, progress)
+        packages = [name for name, sign in NODE_PACKAGES.items() if shutil.which(sign) is None]
+    if packages:
+        names = " ".join(packages)
+        return Missing("node", f"not installed: {names}", f"Run `apt-get install {names}`.")
+    return None
+
+
+def _install(packages: list[str], progress: Progress) -> None:
+    """Failure shows by the packages still missing."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with progress.step("node", f"installing {' '.join(packages)}", f"installed {' '.join(packages)} in"):
+        for command in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *packages]):
+            subprocess.run(["apt-get", *command], env=env, check=False, **quiet)  # type: ignore[call-overload]

@@ -1,0 +1,92 @@
+"""Stops an instance from its directory alone, however it was started and however its starter ended.
+
+Newest first, and the API server before its etcd: it waits for an etcd that went first. Nothing is left: no
+process, mount, control group, bridge or file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from hack.cluster import kernel, processes
+from hack.cluster.cache import locked
+from hack.cluster.errors import ClusterError
+from hack.cluster.instance import Instance
+from hack.cluster.progress import Progress
+
+# What ends together, in this order. Processes not named here are ended by their mark, after these.
+ORDER = (
+    ("reaper", "provisioner", "traefik", "kserve"),
+    ("kubelet",),
+    ("containerd",),
+    ("kube-controller-manager", "kube-scheduler"),
+    ("kube-apiserver",),
+    ("etcd",),
+)
+# Pods' data in memory and on disk are thrown away, so there is nothing to be graceful for after this.
+GRACE_SECONDS = 3.0
+
+
+def instance_lock_subject(directory: Path) -> str:
+    """What start, add and stop of one instance lock, so that they never overlap."""
+    return f"instance {directory}"
+
+
+def stop_instance(directory: Path, progress: Progress, *, keep_logs: bool = False) -> bool:
+    """Ends everything of the instance and removes its directory. False if there was nothing."""
+    directory = directory.resolve()
+    with locked(instance_lock_subject(directory)):
+        instance = Instance.load(directory)
+        if instance is None:
+            if not processes.marked(directory):
+                return False
+            instance = Instance(directory)
+        with progress.step("cluster", f"stopping {directory}", "stopped in"):
+            end_everything(instance)
+            remove_directory(directory, keep_logs=keep_logs)
+    return True
+
+
+def end_everything(instance: Instance) -> None:
+    """Ends processes and undoes what they left in the kernel; the directory stays."""
+    directory = instance.directory
+    known = processes.recorded(directory)
+    for names in ORDER:
+        processes.end(
+            [known[name] for name in names if name in known and known[name].pid != os.getpid()], GRACE_SECONDS
+        )
+        if names == ("kubelet",) and instance.network:
+            kernel.remove_cgroup(instance.network)
+    # Containerd's shims, and whatever was started but not yet recorded when its starter was killed.
+    processes.end(processes.marked(directory), GRACE_SECONDS)
+    if instance.network:
+        kernel.remove_cgroup(instance.network)
+    kernel.unmount_under(directory)
+    kernel.remove_networks(directory)
+    _remove_shim_sockets(directory)
+
+
+def _remove_shim_sockets(directory: Path) -> None:
+    """Containerd keeps its shims' sockets outside of its state directory, and a killed shim leaves its own."""
+    for address in (directory / "containerd").glob("state/*/k8s.io/*/address"):
+        Path(address.read_text().strip().removeprefix("unix://")).unlink(missing_ok=True)
+
+
+def remove_directory(directory: Path, *, keep_logs: bool = False) -> None:
+    """Removes an instance's directory, or all but its logs."""
+    if not directory.exists():
+        return
+    if kernel.mounts_under(directory):
+        raise ClusterError(f"{directory} still holds mounts, so its files are kept", "Unmount them, stop again.")
+    if not keep_logs:
+        shutil.rmtree(directory)
+        return
+    for entry in directory.iterdir():
+        if entry.name in {"logs", "audit.log"}:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
