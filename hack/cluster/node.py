@@ -1,7 +1,220 @@
-"""Stub."""
+"""Starts a node of an instance: containerd and a kubelet that runs real Pods, with stand-in images and GPUs.
+
+Several nodes of several instances share one kernel, so each has a bridge, a Pod network and a parent
+control group of its own. There is no kube-proxy and no DNS: Pods reach each other and the host by address.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from hack.cluster import kernel, processes
+from hack.cluster.api import condition
+from hack.cluster.build import program
+from hack.cluster.components import CONTROL_PLANE
+from hack.cluster.errors import ClusterError
+from hack.cluster.images import PAUSE_IMAGE, write_archive
 from hack.cluster.instance import Instance
 from hack.cluster.progress import Progress
+from hack.cluster.provisioner import STORAGE_CLASSES
+from hack.cluster.reaper import python_environment
+
+NODE = "node1"
+START_SECONDS = 60.0
+GPUS = "64"
+# As the AMD GPU operator's node labeller writes them for an 8-GPU machine's kind of card.
+GPU_LABELS = {
+    "amd.com/gpu.device-id": "74a1",
+    "amd.com/gpu.family": "AI",
+    "amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM",
+    "amd.com/gpu.vram": "192G",
+    "beta.amd.com/gpu.device-id": "74a1",
+    "beta.amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM",
+}
 
 
 def start_node(instance: Instance, progress: Progress) -> None:
-    raise NotImplementedError
+    """Starts the node and returns when it is Ready and has its images, GPUs and storage classes."""
+    with progress.step("node", "starting containerd and kubelet", "ready in"):
+        instance.network, instance.node_ip = kernel.reserve_network(instance.directory)
+        instance.save()
+        kernel.make_cgroup(instance.network)
+        _start_containerd(instance)
+        _import_images(instance)
+        _start_kubelet(instance)
+        _start_provisioner(instance)
+        api = instance.api()
+        path = f"/api/v1/nodes/{NODE}"
+        api.wait_for(path, lambda _: True, START_SECONDS, "the node has not registered;")
+        gpus = {"amd.com/gpu": GPUS}
+        status = {"status": {"capacity": gpus, "allocatable": gpus}}
+        api.request("PATCH", f"{path}/status", status, "application/merge-patch+json")
+        api.wait_for(path, lambda found: condition(found, "Ready") == "True", START_SECONDS, "the node is")
+
+
+def _start_containerd(instance: Instance) -> None:
+    directory = instance.directory
+    cni = directory / "cni"
+    cni.mkdir(exist_ok=True)
+    (cni / "10-bridge.conflist").write_text(json.dumps(_network_configuration(instance)))
+    configuration = directory / "containerd.toml"
+    configuration.write_text(_containerd_configuration(directory))
+    process = processes.start(directory, "containerd", ["containerd", "--config", str(configuration)])
+    processes.wait_until(
+        lambda: _ctr(directory, "version").returncode == 0, directory, process, START_SECONDS, "containerd"
+    )
+
+
+def _network_configuration(instance: Instance) -> dict[str, object]:
+    """The bridge made before, with its address as the gateway: the host is reachable from Pods, and no
+    packet filter rule is needed, so none can be left behind.
+    """
+    subnet = f"{instance.node_ip.rpartition('.')[0]}.0/24"
+    bridge = {
+        "type": "bridge",
+        "bridge": instance.network,
+        "isGateway": True,
+        "ipMasq": False,
+        "hairpinMode": True,
+        "ipam": {
+            "type": "host-local",
+            "dataDir": str(instance.directory / "cni-addresses"),
+            "ranges": [[{"subnet": subnet, "rangeStart": f"{instance.node_ip.rpartition('.')[0]}.2"}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    }
+    return {"cniVersion": "0.4.0", "name": instance.network, "plugins": [bridge]}
+
+
+def _containerd_configuration(directory: Path) -> str:
+    state = directory / "containerd"
+    return f"""
+version = 2
+root = "{state}/root"
+state = "{state}/state"
+# None of these can work here, and each would log why.
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+[grpc]
+  address = "{directory}/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{state}/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE_IMAGE}"
+  # Without CAP_SYS_RESOURCE (inside containers, CI sandboxes) no score may be lowered, and every sandbox
+  # would die with "can't get final child's PID from pipe".
+  restrict_oom_score_adj = true
+  # Below our directory, so that one sweep of its mounts finds the network namespaces too.
+  netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{directory}/cni"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "{_snapshotter(directory)}"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+"""
+
+
+def _snapshotter(directory: Path) -> str:
+    """An overlay cannot lie on an overlay: inside a container, layers are copied instead."""
+    answer = subprocess.run(
+        ["stat", "--file-system", "--format=%T", directory], capture_output=True, text=True, check=False
+    )
+    return "native" if answer.stdout.strip() == "overlayfs" else "overlayfs"
+
+
+def _import_images(instance: Instance) -> None:
+    archive = instance.directory / "images.tar"
+    write_archive(archive)
+    import_images(instance.directory, archive)
+
+
+def import_images(directory: Path, archive: Path) -> None:
+    """Makes the images of a docker archive known to the node. Their names need fixed tags: `latest` is
+    always pulled, and there is no registry.
+    """
+    snapshotter = f"--snapshotter={_snapshotter(directory)}"
+    finished = _ctr(directory, "--namespace=k8s.io", "images", "import", snapshotter, str(archive))
+    if finished.returncode != 0:
+        raise ClusterError(f"cannot import {archive}: {finished.stderr.strip()}")
+
+
+def _ctr(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["ctr", f"--address={directory}/containerd.sock", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def _start_kubelet(instance: Instance) -> None:
+    directory = instance.directory
+    configuration = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": instance.node_ip,
+        "healthzPort": 0,
+        "containerRuntimeEndpoint": f"unix://{directory}/containerd.sock",
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": False},
+            "x509": {"clientCAFile": str(instance.certificates / "ca.crt")},
+        },
+        "authorization": {"mode": "AlwaysAllow"},
+        "cgroupDriver": "cgroupfs",
+        # A kubelet ends every Pod below its root that it does not know: others' must not be there.
+        "cgroupRoot": f"/{instance.network}",
+        "failCgroupV1": False,
+        "enforceNodeAllocatable": [],
+        "localStorageCapacityIsolation": False,
+        "failSwapOn": False,
+        # No kube-proxy: packet filter rules would only be left behind.
+        "makeIPTablesUtilChains": False,
+        # Nothing listens there, so look-ups fail at once; without it each Pod gets a warning event.
+        "clusterDNS": [instance.node_ip],
+        "clusterDomain": "cluster.local",
+        # The disk is the developer's: its fill level is no reason to evict Pods or images.
+        "evictionHard": {"memory.available": "50Mi"},
+        "imageGCHighThresholdPercent": 100,
+        "imageGCLowThresholdPercent": 99,
+        "registerWithTaints": [],
+        # How long a change of a Secret or ConfigMap may take to reach Pods.
+        "syncFrequency": "10s",
+        "nodeStatusUpdateFrequency": "5s",
+        "shutdownGracePeriod": "0s",
+    }
+    (directory / "kubelet.json").write_text(json.dumps(configuration))
+    labels = ",".join(f"{key}={value}" for key, value in GPU_LABELS.items())
+    (directory / "kubelet").mkdir(exist_ok=True)
+    process = processes.start(
+        directory,
+        "kubelet",
+        [
+            program(CONTROL_PLANE), "kubelet",
+            f"--config={directory / 'kubelet.json'}",
+            f"--kubeconfig={instance.kubeconfig}",
+            f"--root-dir={directory / 'kubelet'}",
+            f"--cert-dir={directory / 'kubelet' / 'pki'}",
+            f"--hostname-override={NODE}",
+            f"--node-ip={instance.node_ip}",
+            f"--node-labels={labels}",
+        ],
+    )  # fmt: skip
+    api = instance.api()
+    processes.wait_until(
+        lambda: api.get(f"/api/v1/nodes/{NODE}") is not None, directory, process, START_SECONDS, "The kubelet"
+    )
+
+
+def _start_provisioner(instance: Instance) -> None:
+    api = instance.api()
+    for manifest in STORAGE_CLASSES:
+        api.apply(manifest)
+    processes.start(
+        instance.directory,
+        "provisioner",
+        [sys.executable, "-m", "hack.cluster.provisioner", str(instance.directory)],
+        python_environment(),
+    )
