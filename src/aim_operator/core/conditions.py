@@ -1,0 +1,60 @@
+"""Conditions of a status: how the wanted ones follow from the observed ones.
+
+Owns stamping, transition times and the format of times in status. Does not decide what the
+conditions say. Called by every decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from msgspec import structs
+
+from aim_operator.api.meta import Condition
+
+MESSAGE_LIMIT = 4096
+"""The API takes 32768 characters; messages are read by people, and quote what others wrote."""
+
+
+def find(conditions: Iterable[Condition], condition_type: str) -> Condition | None:
+    """Find the condition of that type, or None."""
+    return next((condition for condition in conditions if condition.type == condition_type), None)
+
+
+def merge(
+    old: tuple[Condition, ...], new: Sequence[Condition], *, now: str, generation: int
+) -> tuple[Condition, ...]:
+    """Return `new`, the whole wanted set in its order, stamped with `generation` and transition times.
+
+    A transition time is kept while the status of its type stays, else it is `now`. Idempotent: given
+    its own result as `old` it returns the same, whatever `now` is. Types not in `new` are dropped.
+    """
+    return tuple(_stamped(find(old, condition.type), condition, now, generation) for condition in new)
+
+
+def _stamped(old: Condition | None, new: Condition, now: str, generation: int) -> Condition:
+    since = old.last_transition_time if old is not None and old.status == new.status else None
+    return structs.replace(
+        new,
+        message=_cut(new.message),
+        last_transition_time=since or now,
+        observed_generation=generation,
+    )
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+
+
+def timestamp(now: datetime) -> str:
+    """`now`, which carries a time zone, as metav1.Time writes it: RFC 3339, UTC, whole seconds."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    """Read the time that a metav1.Time or MicroTime says, in UTC. Raises ValueError for anything else."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time {text!r} has no time zone; write RFC 3339, such as 2026-01-31T12:00:00Z")
+    return moment.astimezone(UTC)

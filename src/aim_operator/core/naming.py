@@ -1,0 +1,77 @@
+"""Names, hashes and label values of the objects we create.
+
+Owns every rule by which a name is derived; the same inputs give the same name in every version.
+Knows nothing of what the names are for. Called by the desired modules of core.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+
+NAME_LIMIT = 63
+"""Names go into labels, Pod names and host names, so all of ours keep to the limit of a DNS label."""
+HASH_DIGITS = 8
+
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+
+
+def cut(name: str, suffix: str, limit: int = NAME_LIMIT, *, label: bool = False) -> str:
+    """Shorten `name` so that `<result>-<suffix>` has at most `limit` characters and stays valid.
+
+    The result does not include the suffix. A valid DNS-1123 subdomain stays one; with `label` dots
+    become '-', so that it is a DNS-1123 label too.
+    """
+    kept = name.replace(".", "-") if label else name
+    return kept[: limit - len(suffix) - 1].rstrip("-.")
+
+
+def short_hash(value: Any, digits: int = HASH_DIGITS) -> str:
+    """Return the first hex digits of the SHA-256 of `value` as canonical JSON.
+
+    Equal values have equal hashes: fields that are UNSET do not count, nor does the order of keys.
+    """
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:digits]
+
+
+def label_value(text: str) -> str:
+    """Return `text` as a valid label value: unchanged where it is one, or empty; else with a hash.
+
+    The hash keeps two texts apart that would read the same once changed or cut.
+    """
+    if text == "" or (len(text) <= NAME_LIMIT and _LABEL_VALUE.fullmatch(text)):
+        return text
+    digest = short_hash(text)
+    readable = re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-_.")
+    readable = readable[: NAME_LIMIT - len(digest) - 1].rstrip("-_.")
+    return f"{readable}-{digest}" if readable else digest
+
+
+def discovery_job_name(template: str, digest: str) -> str:
+    """Return `discover-<template, cut>-<8 hex>`; a DNS label, because Pods are named and hosted by it."""
+    prefix = "discover-"
+    suffix = digest[:HASH_DIGITS]
+    return f"{prefix}{cut(template, suffix, NAME_LIMIT - len(prefix), label=True)}-{suffix}"
+
+
+def derived_template_name(base: str, digest: str) -> str:
+    """Return `<base, cut>-ovr-<8 hex>`."""
+    suffix = f"ovr-{digest[:HASH_DIGITS]}"
+    return f"{cut(base, suffix)}-{suffix}"
+
+
+def model_cache_name(source_uri: str, storage_class: str) -> str:
+    """Return `<source, cut>-<8 hex of URI and storage class>`, a DNS label; "" is the default class."""
+    source = re.sub(r"[^a-z0-9]+", "-", source_uri.partition("://")[2].lower()).strip("-")
+    suffix = short_hash([source_uri, storage_class])
+    readable = cut(source, suffix)
+    return f"{readable}-{suffix}" if readable else f"model-{suffix}"
+
+
+def claim_name(cache: str, uid: str) -> str:
+    """Return `<cache, cut>-<8 hex of its uid>`: a lingering old claim never blocks the new one."""
+    suffix = short_hash(uid)
+    return f"{cut(cache, suffix, label=True)}-{suffix}"

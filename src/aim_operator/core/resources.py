@@ -1,0 +1,131 @@
+"""Compute resources of the serving container: service over template over image, GPUs from discovery.
+
+Owns the merge and the checks that Kubernetes would otherwise fail on Pod by Pod, long after the
+service was accepted. Called by the service's desired module.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, UnsetType
+
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import Quantity, ResourceRequirements
+from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core import quantity
+from aim_operator.errors import SpecError
+
+GPU_RESOURCE = "amd.com/gpu"
+
+_STANDARD = ("cpu", "memory", "ephemeral-storage")
+_HUGE_PAGES = "hugepages-"
+
+_Side = Literal["requests", "limits"]
+_SIDES: tuple[_Side, _Side] = ("requests", "limits")
+
+
+class MergedResources(Struct, frozen=True, kw_only=True):
+    """Canonical quantities by resource name, sorted."""
+
+    requests: dict[str, str]
+    limits: dict[str, str]
+
+
+class _Entry(Struct, frozen=True):
+    """One quantity and the tier that it comes from."""
+
+    value: str
+    tier: str
+
+
+def merge(
+    service: ResourceRequirements | UnsetType,
+    template: ResourceRequirements | UnsetType,
+    image: ResourceRequirements | UnsetType,
+    *,
+    gpu_count: int | None,
+    gpu_resource: str = GPU_RESOURCE,
+) -> MergedResources:
+    """Merge each of requests.X and limits.X on its own: service, then template, then image.
+
+    GPUs that no tier sets are copied from the discovered `gpu_count`. Devices and huge pages cannot be
+    overcommitted, so where one side is unset it is taken from the other. Raises SpecError(ResourcesInvalid)
+    for what no Pod could be made of.
+    """
+    tiers = (("service", service), ("template", template), ("image", image))
+    requests, limits = (_side(side, tiers) for side in _SIDES)
+    if gpu_count is not None and gpu_resource not in requests and gpu_resource not in limits:
+        requests[gpu_resource] = _Entry(str(gpu_count), "discovered profile")
+    for name in filter(_must_be_equal, requests.keys() ^ limits.keys()):
+        only = requests.get(name) or limits[name]
+        requests[name] = limits[name] = only
+    for name in sorted(requests.keys() & limits.keys()):
+        _check(name, requests[name], limits[name])
+    return MergedResources(requests=_values(requests), limits=_values(limits))
+
+
+def _side(side: _Side, tiers: tuple[tuple[str, ResourceRequirements | UnsetType], ...]) -> dict[str, _Entry]:
+    merged: dict[str, _Entry] = {}
+    for tier, requirements in tiers:
+        if isinstance(requirements, UnsetType):
+            continue
+        quantities: dict[str, Quantity] = given(getattr(requirements, side), {})
+        for name, value in quantities.items():
+            if name not in merged:
+                merged[name] = _Entry(_canonical(side, name, value, tier), tier)
+    return merged
+
+
+def _canonical(side: _Side, name: str, value: Quantity, tier: str) -> str:
+    field = f"resources.{side}[{name}] of the {tier}"
+    if "/" not in name and name not in _STANDARD and not name.startswith(_HUGE_PAGES):
+        raise SpecError(
+            Reason.RESOURCES_INVALID,
+            f"{field}: no container can ask for {name!r}; write {', '.join(_STANDARD)}"
+            " or a device with its domain, such as amd.com/gpu",
+        )
+    try:
+        text = quantity.canonical(value)
+    except SpecError as error:
+        raise SpecError(error.reason, f"{field}: {error.message}") from error
+    amount = quantity.parse(text)
+    if amount < 0:
+        raise SpecError(Reason.RESOURCES_INVALID, f"{field} is {text}; write 0 or more")
+    if _is_device(name) and amount != amount.to_integral_value():
+        raise SpecError(Reason.RESOURCES_INVALID, f"{field} is {text}; write a whole number of devices")
+    return text
+
+
+def _check(name: str, request: _Entry, limit: _Entry) -> None:
+    order = quantity.compare(request.value, limit.value)
+    if order == 0:
+        return
+    floor = f"resources.requests[{name}] is {request.value} (from the {request.tier})"
+    ceiling = f"resources.limits[{name}] is {limit.value} (from the {limit.tier})"
+    if _must_be_equal(name):
+        raise SpecError(
+            Reason.RESOURCES_INVALID,
+            f"{floor} but {ceiling}; {name} cannot be overcommitted:"
+            " set both to the same value in the service",
+        )
+    if order > 0:
+        raise SpecError(
+            Reason.RESOURCES_INVALID,
+            f"{floor}, which is more than its limit: {ceiling};"
+            " lower the request or raise the limit in the service",
+        )
+
+
+def _is_device(name: str) -> bool:
+    """Whether a name is an extended resource: one with a domain that is not Kubernetes' own."""
+    return "/" in name and "kubernetes.io/" not in name
+
+
+def _must_be_equal(name: str) -> bool:
+    """Whether Kubernetes refuses to overcommit it (IsOvercommitAllowed in its core validation)."""
+    return _is_device(name) or name.startswith(_HUGE_PAGES)
+
+
+def _values(side: dict[str, _Entry]) -> dict[str, str]:
+    return {name: side[name].value for name in sorted(side)}
