@@ -19,11 +19,12 @@ from typing import Self
 
 from hack.cluster import control_plane, gateway, kserve, node, processes
 from hack.cluster.api import Api, Manifest
-from hack.cluster.build import program
+from hack.cluster.build import ensure, program
 from hack.cluster.cache import locked
-from hack.cluster.components import CONTROL_PLANE
+from hack.cluster.components import BY_PART, CONTROL_PLANE
 from hack.cluster.errors import ClusterError
 from hack.cluster.instance import ADMIN, OPERATOR, Instance
+from hack.cluster.manifests import CRDS_OF_PART, crd_manifests
 from hack.cluster.progress import Progress
 from hack.cluster.reaper import start_reaper
 from hack.cluster.stop import end_everything, instance_lock_subject, remove_directory, stop_instance
@@ -64,10 +65,15 @@ class Cluster:
         """
         check_parts(parts)
         directory = _prepared(directory)
+        # First everything that may take minutes, then what takes seconds.
+        for part in (control_plane.PART, *parts):
+            for component in BY_PART[part]:
+                ensure(component, progress)
         with locked(instance_lock_subject(directory)):
             cluster = cls._running(directory)
             if cluster is None:
-                cluster = cls._start_fresh(directory, owner, progress, audit=audit, crds=crds)
+                known = [crd for part in parts if part in CRDS_OF_PART for crd in crd_manifests(part)]
+                cluster = cls._start_fresh(directory, owner, progress, audit=audit, crds=[*known, *crds])
             try:
                 cluster._add(parts, progress)
             except BaseException:  # Ctrl-C too

@@ -12,11 +12,12 @@ import subprocess
 from collections.abc import Sequence
 
 from hack.cluster import processes
-from hack.cluster.api import Manifest, condition
+from hack.cluster.api import Manifest
 from hack.cluster.build import ensure, program
 from hack.cluster.components import CONTROL_PLANE, KUBERNETES_VERSION
 from hack.cluster.errors import ClusterError
 from hack.cluster.instance import ADMIN, OPERATOR, Instance
+from hack.cluster.manifests import install_crds
 from hack.cluster.ports import pick_ports
 from hack.cluster.progress import Progress
 
@@ -51,8 +52,7 @@ def start_control_plane(instance: Instance, progress: Progress, crds: Sequence[M
         _start_etcd(instance)
         _start_apiserver(instance)
         api = instance.api()
-        for crd in crds:
-            api.apply(crd)
+        install_crds(api, crds)
         _start_controllers(instance)
         api.wait_for(
             "/api/v1/namespaces/default/serviceaccounts/default",
@@ -60,10 +60,6 @@ def start_control_plane(instance: Instance, progress: Progress, crds: Sequence[M
             START_SECONDS,
             "the default service account is",
         )
-        for crd in crds:
-            name = crd["metadata"]["name"]
-            path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
-            api.wait_for(path, lambda found: condition(found, "Established") == "True", 30, f"CRD {name} is")
 
 
 def _prepare(instance: Instance) -> None:

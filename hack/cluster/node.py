@@ -116,6 +116,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
     snapshotter = "{_snapshotter(directory)}"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        Root = "{state}/runc"
 """
 
 
@@ -166,6 +168,7 @@ def _start_kubelet(instance: Instance) -> None:
         "cgroupDriver": "cgroupfs",
         # A kubelet ends every Pod below its root that it does not know: others' must not be there.
         "cgroupRoot": f"/{instance.network}",
+        "podLogsDir": str(directory / "pod-logs"),
         "failCgroupV1": False,
         "enforceNodeAllocatable": [],
         "localStorageCapacityIsolation": False,

@@ -65,13 +65,20 @@ def end_everything(instance: Instance) -> None:
         kernel.remove_cgroup(instance.network)
     kernel.unmount_under(directory)
     kernel.remove_networks(directory)
-    _remove_shim_sockets(directory)
+    _remove_stray_files(instance)
 
 
-def _remove_shim_sockets(directory: Path) -> None:
-    """Containerd keeps its shims' sockets outside of its state directory, and a killed shim leaves its own."""
-    for address in (directory / "containerd").glob("state/*/k8s.io/*/address"):
+def _remove_stray_files(instance: Instance) -> None:
+    """What containerd and the kubelet keep at fixed places, whatever directory they are given."""
+    for address in (instance.directory / "containerd").glob("state/*/k8s.io/*/address"):
+        # A killed shim leaves its socket.
         Path(address.read_text().strip().removeprefix("unix://")).unlink(missing_ok=True)
+    for link in Path("/var/log/containers").glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(instance.directory):
+            link.unlink(missing_ok=True)
+    if instance.network:
+        for result in Path("/var/lib/cni/results").glob(f"{instance.network}-*"):
+            result.unlink(missing_ok=True)
 
 
 def remove_directory(directory: Path, *, keep_logs: bool = False) -> None:
