@@ -6,7 +6,7 @@ already validated what we watch, and an object that an older schema let in must 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -14,13 +14,15 @@ from msgspec import UNSET, Struct, UnsetType
 class Rule(Struct, frozen=True, kw_only=True):
     """One CEL rule (x-kubernetes-validations). `message` names the field and says what to write instead.
 
-    `field_path` points the error at a child (".spec.x"); `message_expression` is CEL that yields the message.
+    `field_path` points the error at a child (".spec.x"); `message_expression` is CEL that yields the message
+    (`message` is the fall-back). `reason` is what the API server calls the error: FieldValueInvalid if "".
     """
 
     rule: str
     message: str
     field_path: str = ""
     message_expression: str = ""
+    reason: Literal["", "FieldValueInvalid", "FieldValueRequired", "FieldValueForbidden"] = ""
 
 
 class Field(Struct, frozen=True, kw_only=True):
@@ -41,7 +43,8 @@ class Field(Struct, frozen=True, kw_only=True):
     list_map_keys: tuple[str, ...] | UnsetType = UNSET
     int_or_string: bool = False
     preserve_unknown_fields: bool = False
-    key_max_length: int | UnsetType = UNSET
+    required: bool = False
+    """Required on the wire although the Struct has a default, to read what others wrote without it."""
     value: Field | None = None
     """Schema of a map's values or a list's items, where their type alone does not say it."""
     rules: tuple[Rule, ...] = ()
