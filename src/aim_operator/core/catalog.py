@@ -1,0 +1,138 @@
+"""Resolution: which image, template and runtime configuration a name means for a consumer.
+
+Namespaced objects win over cluster ones; a namespaced runtime configuration replaces the cluster
+one whole. The same functions serve templates and services, so that both always agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from msgspec import UNSET, Struct, UnsetType, to_builtins
+
+from aim_operator.api.meta import KubeObject, given
+from aim_operator.api.v1alpha1 import (
+    AIMClusterImage,
+    AIMClusterRuntimeConfig,
+    AIMClusterServiceTemplate,
+    AIMImage,
+    AIMRuntimeConfig,
+    AIMRuntimeConfigSpec,
+    AIMServiceTemplate,
+    AIMServiceTemplateSpec,
+    ConfigRouting,
+    EnvVar,
+    LocalObjectReference,
+    ResolvedReference,
+    Scope,
+    SecurityContext,
+)
+from aim_operator.core import labels
+from aim_operator.core.naming import short_hash
+
+Image = AIMImage | AIMClusterImage
+Template = AIMServiceTemplate | AIMClusterServiceTemplate
+
+DEFAULT_CONFIG = "default"
+
+
+class Catalog(Protocol):
+    """A read-only view of everything that can be referenced, as the watches have it now."""
+
+    def image(self, namespace: str, name: str) -> AIMImage | None: ...
+    def cluster_image(self, name: str) -> AIMClusterImage | None: ...
+    def template(self, namespace: str, name: str) -> AIMServiceTemplate | None: ...
+    def cluster_template(self, name: str) -> AIMClusterServiceTemplate | None: ...
+    def templates_of(self, namespace: str, image_name: str) -> Iterable[AIMServiceTemplate]: ...
+    def cluster_templates_of(self, image_name: str) -> Iterable[AIMClusterServiceTemplate]: ...
+    def runtime_config(self, namespace: str, name: str) -> AIMRuntimeConfig | None: ...
+    def cluster_runtime_config(self, name: str) -> AIMClusterRuntimeConfig | None: ...
+    def gpu_models(self) -> frozenset[str]: ...
+
+
+class RuntimeConfig(Struct, frozen=True, kw_only=True):
+    """A resolved runtime configuration. `reference` is None where not even a `default` exists."""
+
+    reference: ResolvedReference | None = None
+    service_account_name: str | None = None
+    image_pull_secrets: tuple[LocalObjectReference, ...] = ()
+    routing: ConfigRouting = ConfigRouting()
+    security_context: SecurityContext | UnsetType = UNSET
+
+
+class MissingRuntimeConfig(Struct, frozen=True):
+    """An explicit name that is found nowhere."""
+
+    name: str
+
+
+def scope_of(obj: KubeObject) -> Scope:
+    return "Namespace" if obj.metadata.namespace else "Cluster"
+
+
+def kind_of(obj: KubeObject) -> str:
+    """Return the kind, which servers leave out of list items: our view types are named after it."""
+    return type(obj).__name__
+
+
+def reference_to(obj: KubeObject, *, hash_: str | UnsetType = UNSET) -> ResolvedReference:
+    return ResolvedReference(
+        kind=kind_of(obj),
+        name=obj.metadata.name,
+        scope=scope_of(obj),
+        namespace=obj.metadata.namespace or UNSET,
+        uid=obj.metadata.uid,
+        hash=hash_,
+    )
+
+
+def resolve_image(catalog: Catalog, namespace: str, name: str) -> Image | None:
+    """Find the image for a model id. `namespace` "" (a cluster template) sees cluster images only."""
+    namespaced = catalog.image(namespace, name) if namespace else None
+    return namespaced or catalog.cluster_image(name)
+
+
+def find_template(catalog: Catalog, namespace: str, name: str) -> Template | None:
+    """Find the template that a plain name means in a namespace."""
+    return catalog.template(namespace, name) or catalog.cluster_template(name)
+
+
+def resolve_runtime_config(
+    catalog: Catalog, namespace: str, names: Sequence[str | UnsetType]
+) -> RuntimeConfig | MissingRuntimeConfig:
+    """Resolve the first name that is set, else `default`, which alone may be missing."""
+    explicit = next((name for name in names if name is not UNSET), None)
+    name = explicit or DEFAULT_CONFIG
+    found = catalog.runtime_config(namespace, name) or catalog.cluster_runtime_config(name)
+    if found is None:
+        return MissingRuntimeConfig(name) if explicit else RuntimeConfig()
+    spec = found.spec
+    own = spec if isinstance(spec, AIMRuntimeConfigSpec) else AIMRuntimeConfigSpec()
+    return RuntimeConfig(
+        reference=reference_to(found, hash_=short_hash(to_builtins(spec))),
+        service_account_name=given(own.service_account_name, None),
+        image_pull_secrets=given(own.image_pull_secrets, ()),
+        routing=given(spec.routing, ConfigRouting()),
+        security_context=spec.security_context,
+    )
+
+
+def template_env(template: Template) -> tuple[EnvVar, ...]:
+    spec = template.spec
+    return given(spec.env, ()) if isinstance(spec, AIMServiceTemplateSpec) else ()
+
+
+def template_pull_secrets(template: Template) -> tuple[LocalObjectReference, ...]:
+    spec = template.spec
+    return given(spec.image_pull_secrets, ()) if isinstance(spec, AIMServiceTemplateSpec) else ()
+
+
+def union_pull_secrets(*layers: Iterable[LocalObjectReference]) -> tuple[LocalObjectReference, ...]:
+    """Merge pull secrets, each once, in the order of first mention."""
+    return tuple({secret.name: secret for layer in layers for secret in layer}.values())
+
+
+def is_derived(template: Template) -> bool:
+    """Whether the operator made this template from a service's overrides."""
+    return template.metadata.label(labels.DERIVED_TEMPLATE) == "true"

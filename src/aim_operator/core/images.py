@@ -1,0 +1,82 @@
+"""Decides about images of both scopes: whether what the catalog entry refers to exists."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aim_operator.api.meta import Condition, given
+from aim_operator.api.v1alpha1 import AIMImageStatus
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions
+from aim_operator.core.catalog import (
+    Catalog,
+    Image,
+    MissingRuntimeConfig,
+    find_template,
+    resolve_runtime_config,
+)
+from aim_operator.core.plan import EventNote, Plan
+
+
+def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageStatus]:
+    """Return the plan for one image: a status, and a warning when a reference goes missing.
+
+    A cluster image may refer to objects that only namespaces have, so nothing missing degrades it.
+    """
+    if image.metadata.deletion_timestamp is not None:
+        return Plan()
+    old = given(image.status, AIMImageStatus())
+    reason, message = _missing(image, catalog)
+    found = not reason
+    degraded = not found and bool(image.metadata.namespace)
+    if found:
+        message = "what it refers to exists"
+    ready = Condition(
+        type=c.READY,
+        status="False" if degraded else "True",
+        reason=reason if degraded else Reason.VALID,
+        message=message,
+    )
+    before = conditions.find(given(old.conditions, ()), c.READY)
+    newly = degraded and (before is None or before.reason != reason)
+    return Plan(
+        status=AIMImageStatus(
+            observed_generation=image.metadata.generation,
+            status=State.DEGRADED if degraded else State.READY,
+            conditions=conditions.merge(
+                given(old.conditions, ()),
+                [ready],
+                now=conditions.timestamp(now),
+                generation=image.metadata.generation,
+            ),
+        ),
+        events=(EventNote(type="Warning", reason=reason, message=message, action="Resolve"),)
+        if newly
+        else (),
+    )
+
+
+def _missing(image: Image, catalog: Catalog) -> tuple[str, str]:
+    """Return (reason, message) of the first reference that leads nowhere, or ("", "")."""
+    namespace = image.metadata.namespace
+    name = given(image.spec.default_service_template, "")
+    template = find_template(catalog, namespace, name) if name else None
+    if name and template is None:
+        where = f"in namespace {namespace!r} or the cluster" if namespace else "in the cluster"
+        return (
+            Reason.TEMPLATE_NOT_FOUND,
+            f"spec.defaultServiceTemplate: no template {name!r} {where}; create it, or services must name one",
+        )
+    if template is not None and template.spec.aim_image_name != image.metadata.name:
+        return (
+            Reason.TEMPLATE_IMAGE_MISMATCH,
+            f"spec.defaultServiceTemplate: template {name!r} is for image {template.spec.aim_image_name!r}",
+        )
+    config = resolve_runtime_config(catalog, namespace, (image.spec.runtime_config_name,))
+    if isinstance(config, MissingRuntimeConfig):
+        return (
+            Reason.RUNTIME_CONFIG_MISSING,
+            f"spec.runtimeConfigName: no runtime configuration {config.name!r}; create it",
+        )
+    return "", ""

@@ -1,0 +1,25 @@
+"""Labels and annotations that the operator writes, and the words it looks for in those of others."""
+
+from __future__ import annotations
+
+NAME = "app.kubernetes.io/name"
+COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+
+CONTROLLER = "aim-controller"
+"""managed-by of the children: Jobs, runtimes, InferenceServices, HTTPRoutes. Watches select by it."""
+MANAGED_BY_CONTROLLER = f"{MANAGED_BY}={CONTROLLER}"
+DERIVED_MANAGER = "aim"
+"""managed-by of derived templates."""
+
+TEMPLATE = "aim.silogen.ai/template"
+MODEL_ID = "aim.silogen.ai/model-id"
+IMAGE = "aim.silogen.ai/aim-image"
+TEMPLATE_METRIC = "aim.silogen.ai/template.metric"
+TEMPLATE_PRECISION = "aim.silogen.ai/template.precision"
+DERIVED_TEMPLATE = "aim.silogen.ai/derived-template"
+
+APPLIED = "aim.silogen.ai/applied"
+"""Annotation with the hash of what was last applied."""
+REDISCOVER = "aim.silogen.ai/rediscover"
+PAUSED = "aim.silogen.ai/reconciliation-paused"

@@ -1,0 +1,47 @@
+"""Decides about runtime configurations of both scopes: whether services can use them as they are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aim_operator.api.meta import Condition, given
+from aim_operator.api.v1alpha1 import (
+    AIMClusterRuntimeConfig,
+    AIMRuntimeConfig,
+    AIMRuntimeConfigStatus,
+    ConfigRouting,
+)
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions
+from aim_operator.core.plan import Plan
+
+
+def decide(
+    config: AIMRuntimeConfig | AIMClusterRuntimeConfig, *, now: datetime
+) -> Plan[AIMRuntimeConfigStatus]:
+    """Return the plan for one runtime configuration: a status that says what it does to services."""
+    if config.metadata.deletion_timestamp is not None:
+        return Plan()
+    old = given(config.status, AIMRuntimeConfigStatus())
+    generation = config.metadata.generation
+    ready = Condition(type=c.READY, status="True", reason=Reason.VALID, message=_summary(config))
+    return Plan(
+        status=AIMRuntimeConfigStatus(
+            observed_generation=generation,
+            status=State.READY,
+            conditions=conditions.merge(
+                given(old.conditions, ()), [ready], now=conditions.timestamp(now), generation=generation
+            ),
+        )
+    )
+
+
+def _summary(config: AIMRuntimeConfig | AIMClusterRuntimeConfig) -> str:
+    routing = given(config.spec.routing, ConfigRouting())
+    gateway = given(routing.gateway_ref, None)
+    if not given(routing.enabled, False):
+        return "services that do not ask for routing are not routed"
+    if gateway is None:
+        return "services are routed; each must name its gateway, since routing.gatewayRef is not set here"
+    return f"services are routed through gateway {gateway.name!r}"

@@ -1,0 +1,128 @@
+"""Derived templates: base spec with a service's overrides laid over it, named by content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Struct, structs, to_builtins
+
+from aim_operator.api.meta import KubeObject, Manifest, given
+from aim_operator.api.v1alpha1 import (
+    TEMPLATES,
+    AIMService,
+    AIMServiceTemplateSpec,
+    GpuSelector,
+    Overrides,
+)
+from aim_operator.core import labels
+from aim_operator.core.catalog import (
+    Catalog,
+    Image,
+    Template,
+    is_derived,
+    scope_of,
+    template_env,
+    template_pull_secrets,
+    union_pull_secrets,
+)
+from aim_operator.core.naming import derived_template_name, short_hash
+from aim_operator.core.plan import Child
+
+
+class Derivation(Struct, frozen=True, kw_only=True):
+    """The template that a service needs instead of its base. `child` is None where an equal one exists."""
+
+    name: str
+    template: Template | None
+    child: Child | None
+    conflict: bool = False
+    """The derived name is taken by a template that somebody else made, with another spec."""
+
+
+def needed(service: AIMService, base: Template, image: Image) -> bool:
+    """Whether the base can't be used as it is.
+
+    Either the service overrides something, or the base is a cluster template, which sees cluster
+    images only, while the service's namespace has an image of its own under that name.
+    """
+    overrides = given(service.spec.overrides, Overrides())
+    overriding = any(value is not UNSET for value in structs.astuple(overrides))
+    return overriding or (scope_of(base) == "Cluster" and scope_of(image) == "Namespace")
+
+
+def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
+    """Lay the service's overrides over the base, field by field, the GPU selector too."""
+    overrides = given(service.spec.overrides, Overrides())
+    selector, over = given(base.spec.gpu_selector, None), given(overrides.gpu_selector, None)
+    if over is not None:
+        under = selector or GpuSelector()
+        selector = GpuSelector(
+            count=under.count if over.count is UNSET else over.count,
+            model=under.model if over.model is UNSET else over.model,
+        )
+    own = base.spec if isinstance(base.spec, AIMServiceTemplateSpec) else None
+    env = {variable.name: variable for variable in (*template_env(base), *given(service.spec.env, ()))}
+    secrets = union_pull_secrets(template_pull_secrets(base), given(service.spec.image_pull_secrets, ()))
+    config_name = service.spec.runtime_config_name
+    return AIMServiceTemplateSpec(
+        aim_image_name=base.spec.aim_image_name,
+        runtime_config_name=base.spec.runtime_config_name if config_name is UNSET else config_name,
+        metric=base.spec.metric if overrides.metric is UNSET else overrides.metric,
+        precision=base.spec.precision if overrides.precision is UNSET else overrides.precision,
+        gpu_selector=selector or UNSET,
+        resources=base.spec.resources,
+        caching=own.caching if own is not None else UNSET,
+        env=tuple(env.values()) or UNSET,
+        image_pull_secrets=secrets or UNSET,
+    )
+
+
+def derive(service: AIMService, base: Template, image: Image, catalog: Catalog) -> Derivation:
+    """Find or make the template for this service: an equal one that is not derived wins."""
+    spec = derived_spec(service, base)
+    wanted = to_builtins(spec)
+    namespace = service.metadata.namespace
+    equal = _equal_template(wanted, namespace, image, catalog)
+    if equal is not None:
+        return Derivation(name=equal.metadata.name, template=equal, child=None)
+    name = derived_template_name(base.metadata.name, short_hash(wanted))
+    existing = catalog.template(namespace, name)
+    if existing is not None and not is_derived(existing):
+        return Derivation(name=name, template=existing, child=None, conflict=True)
+    # Always rendered, also when it exists: apply skips what is there, and repairs what was edited.
+    return Derivation(name=name, template=existing, child=_child(name, namespace, wanted))
+
+
+def _equal_template(
+    wanted: dict[str, Any], namespace: str, image: Image, catalog: Catalog
+) -> Template | None:
+    image_name = image.metadata.name
+    tiers: list[list[Template]] = [list(catalog.templates_of(namespace, image_name))]
+    if scope_of(image) == "Cluster":
+        tiers.append(list(catalog.cluster_templates_of(image_name)))
+    for tier in tiers:
+        equal = [t for t in tier if not is_derived(t) and _usable(t) and to_builtins(t.spec) == wanted]
+        if equal:
+            return min(equal, key=lambda t: t.metadata.name)
+    return None
+
+
+def _usable(template: KubeObject) -> bool:
+    return template.metadata.deletion_timestamp is None
+
+
+def _child(name: str, namespace: str, spec: Manifest) -> Child:
+    """Render the derived template. It has no owner: services share it, and it goes with the last one."""
+    return Child(
+        resource=TEMPLATES,
+        manifest={
+            "apiVersion": TEMPLATES.api_version,
+            "kind": TEMPLATES.kind,
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"},
+            },
+            "spec": spec,
+        },
+    )

@@ -1,0 +1,135 @@
+"""A service's children: the InferenceService and the HTTPRoute."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, to_builtins
+
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.api.meta import Manifest, given
+from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplateStatus, ServiceRouting
+from aim_operator.api.v1alpha1.common import API_VERSION
+from aim_operator.core import labels, resources
+from aim_operator.core.catalog import Image, RuntimeConfig, Template, kind_of, union_pull_secrets
+from aim_operator.core.naming import label_value
+from aim_operator.core.plan import Child, owner_reference
+from aim_operator.core.service.route import Route
+from aim_operator.core.template.desired import GPU_RESOURCE, MODEL_FORMAT, discovered, gpu_count
+
+PREDICTOR_PORT = 80
+
+
+def predictor_service(name: str) -> str:
+    """Return the name of the Service that KServe makes for the predictor."""
+    return f"{name}-predictor"
+
+
+def inference_service(service: AIMService, image: Image, template: Template, config: RuntimeConfig) -> Child:
+    """Render the InferenceService. Raises SpecError(ResourcesInvalid)."""
+    status = given(template.status, AIMServiceTemplateStatus())
+    spec = service.spec
+    merged = resources.merge(
+        spec.resources,
+        template.spec.resources,
+        image.spec.resources,
+        gpu_count=gpu_count(status) or None,
+        gpu_resource=GPU_RESOURCE,
+    )
+    model: Manifest = {
+        "modelFormat": {"name": MODEL_FORMAT, "version": "1"},
+        "runtime": template.metadata.name,
+        "resources": {"requests": merged.requests, "limits": merged.limits},
+    }
+    if env := given(spec.env, ()):
+        model["env"] = to_builtins(env)
+    if sources := given(status.model_sources, ()):
+        model["storageUri"] = sources[0].source_uri
+    if config.security_context is not UNSET:
+        model["securityContext"] = to_builtins(config.security_context)
+    predictor: Manifest = {
+        "model": model,
+        "minReplicas": spec.replicas,
+        "maxReplicas": spec.replicas,
+    }
+    if config.service_account_name is not None:
+        predictor["serviceAccountName"] = config.service_account_name
+    secrets = union_pull_secrets(given(spec.image_pull_secrets, ()), config.image_pull_secrets)
+    if secrets:
+        predictor["imagePullSecrets"] = to_builtins(secrets)
+    metadata = discovered(status)
+    return Child(
+        resource=INFERENCE_SERVICES,
+        manifest={
+            "apiVersion": INFERENCE_SERVICES.api_version,
+            "kind": INFERENCE_SERVICES.kind,
+            "metadata": {
+                "name": service.metadata.name,
+                "namespace": service.metadata.namespace,
+                "labels": {
+                    labels.NAME: "aim-service",
+                    labels.COMPONENT: "inference-service",
+                    labels.MANAGED_BY: labels.CONTROLLER,
+                    labels.TEMPLATE: label_value(template.metadata.name),
+                    labels.MODEL_ID: label_value(image.metadata.name),
+                    labels.IMAGE: label_value(image.spec.image),
+                    labels.TEMPLATE_METRIC: label_value(_text(metadata, "metric", template.spec.metric)),
+                    labels.TEMPLATE_PRECISION: label_value(
+                        _text(metadata, "precision", template.spec.precision)
+                    ),
+                },
+                "annotations": {
+                    # Standard (raw) deployments have a plain Service for the route to point at,
+                    # whatever mode the cluster defaults to; replicas are ours, not an autoscaler's.
+                    "serving.kserve.io/deploymentMode": "Standard",
+                    "serving.kserve.io/autoscalerClass": "none",
+                },
+                "ownerReferences": [owner_reference(API_VERSION, kind_of(service), service.metadata)],
+            },
+            "spec": {"predictor": predictor},
+        },
+    )
+
+
+def http_route(service: AIMService, route: Route) -> Child:
+    """Render the HTTPRoute: the path prefix is cut off before the request reaches the model server."""
+    routing = given(service.spec.routing, ServiceRouting())
+    rule: Manifest = {
+        "matches": [{"path": {"type": "PathPrefix", "value": route.path}}],
+        "filters": [
+            {
+                "type": "URLRewrite",
+                "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+            }
+        ],
+        "backendRefs": [
+            {"name": predictor_service(service.metadata.name), "port": PREDICTOR_PORT, "kind": "Service"}
+        ],
+    }
+    timeout = given(routing.request_timeout, None)
+    if timeout is not None:
+        rule["timeouts"] = {"request": timeout}
+    metadata: Manifest = {
+        "name": service.metadata.name,
+        "namespace": service.metadata.namespace,
+        "labels": {
+            labels.NAME: "aim-service",
+            labels.COMPONENT: "route",
+            labels.MANAGED_BY: labels.CONTROLLER,
+        },
+        "ownerReferences": [owner_reference(API_VERSION, kind_of(service), service.metadata)],
+    }
+    if annotations := given(routing.annotations, {}):
+        metadata["annotations"] = dict(annotations)
+    return Child(
+        resource=HTTP_ROUTES,
+        manifest={
+            "apiVersion": HTTP_ROUTES.api_version,
+            "kind": HTTP_ROUTES.kind,
+            "metadata": metadata,
+            "spec": {"parentRefs": [to_builtins(route.gateway)], "rules": [rule]},
+        },
+    )
+
+
+def _text(metadata: Manifest, key: str, fallback: object) -> str:
+    found = metadata.get(key) or fallback
+    return found if isinstance(found, str) else ""

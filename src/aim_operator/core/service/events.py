@@ -1,0 +1,88 @@
+"""Events of a service: derived from what changed between two statuses, so that a restart repeats none."""
+
+from __future__ import annotations
+
+from msgspec import UNSET
+
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMServiceStatus, ResolvedReference
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
+from aim_operator.core import conditions
+from aim_operator.core.plan import EventNote
+
+_BEFORE_CONFIG = frozenset(
+    {
+        Reason.IMAGE_NOT_FOUND,
+        Reason.TEMPLATE_NOT_FOUND,
+        Reason.TEMPLATE_SELECTION_AMBIGUOUS,
+        Reason.TEMPLATE_IMAGE_MISMATCH,
+        Reason.RUNTIME_CONFIG_MISSING,
+    }
+)
+
+
+def transitions(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
+    """Return what is worth telling of the way from `old` to `new`."""
+    return (*_config(old, new), *_template(old, new), *_trouble(old, new), *_recovery(old, new))
+
+
+def _config(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
+    before, after = old.resolved_runtime_config, new.resolved_runtime_config
+    if after is not UNSET and after != before:
+        return (_normal(EventReason.RUNTIME_CONFIG_RESOLVED, f"using {_where(after)}"),)
+    if after is UNSET and _config_known(new) and (before is not UNSET or not _config_known(old)):
+        return (
+            EventNote(
+                type="Warning",
+                reason=EventReason.DEFAULT_RUNTIME_CONFIG_NOT_FOUND,
+                message="no runtime configuration 'default' exists; going on with built-in defaults",
+                action="Resolve",
+            ),
+        )
+    return ()
+
+
+def _config_known(status: AIMServiceStatus) -> bool:
+    """Whether resolution came as far as the runtime configuration."""
+    resolved = conditions.find(given(status.conditions, ()), c.RESOLVED)
+    return resolved is not None and resolved.reason not in _BEFORE_CONFIG
+
+
+def _template(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
+    before, after = old.resolved_template, new.resolved_template
+    if after is UNSET or (before is not UNSET and before.name == after.name and before.scope == after.scope):
+        return ()
+    return (_normal(EventReason.TEMPLATE_RESOLVED, f"using {_where(after)}"),)
+
+
+def _trouble(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
+    if new.status not in (State.FAILED, State.DEGRADED):
+        return ()
+    reason = _reason(new, c.FAILURE)
+    if old.status == new.status and _reason(old, c.FAILURE) == reason:
+        return ()
+    failure = conditions.find(given(new.conditions, ()), c.FAILURE)
+    message = failure.message if failure is not None else ""
+    return (EventNote(type="Warning", reason=reason or "Failed", message=message),)
+
+
+def _recovery(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
+    if new.status == State.RUNNING and old.status != State.RUNNING:
+        path = given(new.routing.path, "") if new.routing is not UNSET else ""
+        return (_normal(Reason.RUNTIME_READY, f"serving{f' at {path}' if path else ''}"),)
+    return ()
+
+
+def _reason(status: AIMServiceStatus, type_: str) -> str:
+    condition = conditions.find(given(status.conditions, ()), type_)
+    return condition.reason if condition is not None else ""
+
+
+def _where(reference: ResolvedReference) -> str:
+    namespace = given(reference.namespace, "")
+    return f"{reference.kind} {f'{namespace}/' if namespace else ''}{reference.name}"
+
+
+def _normal(reason: str, message: str) -> EventNote:
+    return EventNote(type="Normal", reason=reason, message=message, action="Resolve")

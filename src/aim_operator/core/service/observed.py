@@ -1,0 +1,30 @@
+"""Everything that deciding about a service reads: one frozen snapshot."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from aim_operator.api.external import HTTPRoute, InferenceService, Pod
+from aim_operator.api.meta import ObjectRef
+from aim_operator.api.v1alpha1 import AIMService
+from aim_operator.core.service.resolution import Resolution
+from aim_operator.core.service.route import Route, RouteProblem
+
+
+class ServiceObserved(Struct, frozen=True, kw_only=True):
+    """`inference_service` and `http_route` are ours; a foreign namesake is told by the flags."""
+
+    service: AIMService
+    resolution: Resolution
+    route: Route | RouteProblem | None = None
+    rival: ObjectRef | None = None
+    """The older service that has the same path on the same gateway."""
+    inference_service: InferenceService | None = None
+    http_route: HTTPRoute | None = None
+    pods: tuple[Pod, ...] = ()
+    inference_service_foreign: bool = False
+    http_route_foreign: bool = False
+    runtime_shadowed: bool = False
+    """A namespaced ServingRuntime would take the place of the cluster template's runtime."""
+    kserve_installed: bool = True
+    gateway_api_installed: bool = True

@@ -1,0 +1,90 @@
+"""Where a service wants to be reached: switch, gateway and path, from service and configuration."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import UNSET, Struct
+
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMService, GatewayRef, ServiceRouting
+from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core.catalog import RuntimeConfig
+from aim_operator.core.routing import document, render_path
+from aim_operator.errors import SpecError
+
+_GATEWAY_GROUP = "gateway.networking.k8s.io"
+
+
+class GatewayKey(NamedTuple):
+    """A Gateway listener, as far as two routes can get into each other's way on it."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+    section: str
+    port: int
+
+
+class Claim(NamedTuple):
+    """A path on a gateway: what at most one service may have."""
+
+    gateway: GatewayKey
+    path: str
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """The route that a service asks for."""
+
+    gateway: GatewayRef
+    path: str
+    claim: Claim
+
+
+class RouteProblem(Struct, frozen=True, kw_only=True):
+    """Why there can be no route. `reason` is RouteFailed or RouteTemplateInvalid."""
+
+    reason: str
+    message: str
+
+
+def enabled(service: AIMService, config: RuntimeConfig) -> bool:
+    """Whether routing is on: the service says so, or leaves it to its configuration, which does."""
+    own = given(service.spec.routing, ServiceRouting()).enabled
+    return given(own if own is not UNSET else config.routing.enabled, False)
+
+
+def wanted_route(service: AIMService, config: RuntimeConfig) -> Route | RouteProblem | None:
+    """Return the wanted route, what is wrong with it, or None where routing is off."""
+    if not enabled(service, config):
+        return None
+    routing = given(service.spec.routing, ServiceRouting())
+    gateway = given(routing.gateway_ref, None) or given(config.routing.gateway_ref, None)
+    if gateway is None:
+        return RouteProblem(
+            reason=Reason.ROUTE_FAILED,
+            message=(
+                "routing is on, but no gateway is named; set spec.routing.gatewayRef on the service "
+                "or in its runtime configuration"
+            ),
+        )
+    template = given(routing.route_template, None) or given(config.routing.route_template, None)
+    try:
+        path = render_path(
+            template,
+            document(service),
+            namespace=service.metadata.namespace,
+            uid=service.metadata.uid,
+        )
+    except SpecError as error:
+        return RouteProblem(reason=error.reason, message=error.message)
+    key = GatewayKey(
+        group=given(gateway.group, _GATEWAY_GROUP),
+        kind=given(gateway.kind, "Gateway"),
+        namespace=given(gateway.namespace, service.metadata.namespace),
+        name=gateway.name,
+        section=given(gateway.section_name, ""),
+        port=given(gateway.port, 0),
+    )
+    return Route(gateway=gateway, path=path, claim=Claim(key, path))

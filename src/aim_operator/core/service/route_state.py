@@ -1,0 +1,73 @@
+"""What gateways say about an HTTPRoute."""
+
+from __future__ import annotations
+
+from msgspec import Struct, to_builtins
+
+from aim_operator.api.external import HTTPRoute, HTTPRouteStatus, RouteParentStatus
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core import conditions
+from aim_operator.core.service.route import Route
+from aim_operator.core.template.pods import one_line
+
+
+class RouteState(Struct, frozen=True, kw_only=True):
+    ready: bool
+    reason: str
+    message: str
+
+
+def route_state(live: HTTPRoute | None, route: Route) -> RouteState:
+    """Judge the route by Accepted and ResolvedRefs of every parent; a refusal is told in its own words."""
+    gateway = f"{route.claim.gateway.namespace}/{route.claim.gateway.name}"
+    waiting = RouteState(
+        ready=False,
+        reason=Reason.CONFIGURING_ROUTE,
+        message=f"waiting for {route.claim.gateway.kind} {gateway} to accept the route; check that it exists",
+    )
+    if live is None:
+        return waiting
+    parents = given(given(live.status, HTTPRouteStatus()).parents, ())
+    verdicts = [_verdict(parent, live) for parent in parents if _ours(parent, live, route)]
+    refused = next((v for v in verdicts if v is not None and not v.ready), None)
+    if refused is not None:
+        return refused
+    if not verdicts or None in verdicts:
+        return waiting
+    return RouteState(
+        ready=True,
+        reason=Reason.ROUTE_READY,
+        message=f"{route.claim.gateway.kind} {gateway} accepted the route",
+    )
+
+
+def _ours(parent: RouteParentStatus, live: HTTPRoute, route: Route) -> bool:
+    """Whether this status is about the parent we ask for, not one that the route had before."""
+    said = to_builtins(parent.parent_ref)
+    wanted = route.claim.gateway
+    return (
+        said.get("name") == wanted.name
+        and (said.get("namespace") or live.metadata.namespace) == wanted.namespace
+        and (said.get("sectionName") or "") == wanted.section
+        and (said.get("port") or 0) == wanted.port
+    )
+
+
+def _verdict(parent: RouteParentStatus, live: HTTPRoute) -> RouteState | None:
+    """Return ready, refused, or None while the gateway has not looked at this generation."""
+    known = given(parent.conditions, ())
+    for type_ in ("Accepted", "ResolvedRefs"):
+        condition = conditions.find(known, type_)
+        if condition is None:
+            return None
+        if given(condition.observed_generation, live.metadata.generation) < live.metadata.generation:
+            return None
+        if condition.status != "True":
+            said = one_line(condition.message) or condition.reason
+            return RouteState(
+                ready=False,
+                reason=Reason.ROUTE_FAILED,
+                message=f"{parent.controller_name or 'the gateway'} says {type_}={condition.status}: {said}",
+            )
+    return RouteState(ready=True, reason=Reason.ROUTE_READY, message="")

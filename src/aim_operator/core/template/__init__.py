@@ -1,0 +1,1 @@
+"""Templates of both scopes: what to discover, when to try again, what to make of the result."""

@@ -1,0 +1,190 @@
+"""A template's children: the discovery Job, and the ServingRuntime that services run on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import to_builtins
+
+from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
+from aim_operator.api.meta import Manifest, given
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
+from aim_operator.api.v1alpha1.common import API_VERSION
+from aim_operator.core import labels
+from aim_operator.core.catalog import (
+    Image,
+    RuntimeConfig,
+    Template,
+    kind_of,
+    scope_of,
+    template_env,
+    template_pull_secrets,
+    union_pull_secrets,
+)
+from aim_operator.core.naming import discovery_job_name, label_value
+from aim_operator.core.plan import Child, merge_env, owner_reference
+from aim_operator.core.template import discovery
+
+DEADLINE_SECONDS = 600
+"""An image that can't be pulled must free its discovery slot some day."""
+NON_ROOT_UID = 65532
+MODEL_FORMAT = "aim"
+GPU_RESOURCE = "amd.com/gpu"
+PORT = 8000
+
+
+def job(
+    template: Template,
+    image: Image,
+    config: RuntimeConfig,
+    *,
+    namespace: str,
+    digest: str,
+    requests: Manifest,
+    ttl_seconds: int | None = None,
+) -> Child:
+    """Render the discovery Job. It has a TTL only once its result is kept elsewhere."""
+    metadata_labels = {
+        labels.NAME: "aim-discovery",
+        labels.COMPONENT: "discovery-job",
+        labels.MANAGED_BY: labels.CONTROLLER,
+        labels.TEMPLATE: label_value(template.metadata.name),
+    }
+    spec = template.spec
+    selector = given(spec.gpu_selector, None)
+    inputs = {
+        "AIM_LOG_LEVEL_ROOT": "CRITICAL",
+        "AIM_LOG_LEVEL": "CRITICAL",
+        "AIM_METRIC": given(spec.metric, None),
+        "AIM_PRECISION": given(spec.precision, None),
+        "AIM_GPU_MODEL": given(selector.model, None) if selector else None,
+        "AIM_GPU_COUNT": given(selector.count, None) if selector else None,
+    }
+    pod_spec: Manifest = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": config.service_account_name is not None,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": NON_ROOT_UID,
+            "runAsGroup": NON_ROOT_UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "discovery",
+                "image": image.spec.image,
+                "args": ["dry-run", "--format=json"],
+                "env": merge_env(to_builtins(template_env(template)), _variables(inputs)),
+                "resources": {"requests": requests},
+                # Gives the Pod's status the last words of a failed run, without reading its log.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }
+        ],
+    }
+    if config.service_account_name is not None:
+        pod_spec["serviceAccountName"] = config.service_account_name
+    if secrets := discovery.pull_secrets(template, config):
+        pod_spec["imagePullSecrets"] = to_builtins(secrets)
+    job_spec: Manifest = {
+        "backoffLimit": 0,  # the retries are ours: they need a status and a slot
+        "activeDeadlineSeconds": DEADLINE_SECONDS,
+        "template": {"metadata": {"labels": metadata_labels}, "spec": pod_spec},
+    }
+    if ttl_seconds is not None:
+        job_spec["ttlSecondsAfterFinished"] = ttl_seconds
+    return Child(
+        resource=JOBS,
+        manifest={
+            "apiVersion": JOBS.api_version,
+            "kind": JOBS.kind,
+            "metadata": {
+                "name": discovery_job_name(template.metadata.name, digest),
+                "namespace": namespace,
+                "labels": metadata_labels,
+                "ownerReferences": [owner_reference(API_VERSION, kind_of(template), template.metadata)],
+            },
+            "spec": job_spec,
+        },
+    )
+
+
+def runtime(
+    template: Template, image: Image, config: RuntimeConfig, status: AIMServiceTemplateStatus
+) -> Child:
+    """Render the (Cluster)ServingRuntime from what discovery found.
+
+    Behaviour "Available templates own a ServingRuntime". The profile was checked when it was parsed:
+    nothing in it is a Go template.
+    """
+    metadata = discovered(status)
+    sources = given(status.model_sources, ())
+    found = {
+        "AIM_MODEL_ID": sources[0].name if sources else None,
+        "VLLM_ENABLE_METRICS": "true",
+        "AIM_METRIC": metadata.get("metric"),
+        "AIM_PRECISION": metadata.get("precision"),
+        "AIM_GPU_COUNT": metadata.get("gpu_count"),
+        "AIM_GPU_MODEL": metadata.get("gpu"),
+    }
+    container: Manifest = {
+        "name": "kserve-container",
+        "image": image.spec.image,
+        "env": merge_env(_variables(found), to_builtins(template_env(template))),
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}],  # noqa: S108 - the path vLLM shares memory by
+    }
+    gpus = gpu_count(status)
+    if gpus:
+        container["resources"] = {
+            "requests": {GPU_RESOURCE: str(gpus)},
+            "limits": {GPU_RESOURCE: str(gpus)},
+        }
+    spec: Manifest = {
+        "supportedModelFormats": [{"name": MODEL_FORMAT, "version": "1"}],
+        "containers": [container],
+        "volumes": [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}],
+    }
+    if secrets := union_pull_secrets(config.image_pull_secrets, template_pull_secrets(template)):
+        spec["imagePullSecrets"] = to_builtins(secrets)
+    resource = SERVING_RUNTIMES if scope_of(template) == "Namespace" else CLUSTER_SERVING_RUNTIMES
+    metadata_block: Manifest = {
+        "name": template.metadata.name,
+        "labels": {
+            labels.NAME: "aim-runtime",
+            labels.COMPONENT: "serving-runtime",
+            labels.MANAGED_BY: labels.CONTROLLER,
+            labels.TEMPLATE: label_value(template.metadata.name),
+        },
+        "ownerReferences": [owner_reference(API_VERSION, kind_of(template), template.metadata)],
+    }
+    if template.metadata.namespace:
+        metadata_block["namespace"] = template.metadata.namespace
+    return Child(
+        resource=resource,
+        manifest={
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": metadata_block,
+            "spec": spec,
+        },
+    )
+
+
+def discovered(status: AIMServiceTemplateStatus) -> dict[str, Any]:
+    """Return the metadata of the discovered profile; {} where there is none."""
+    metadata = given(status.profile, {}).get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def gpu_count(status: AIMServiceTemplateStatus) -> int | None:
+    """Return the discovered number of GPUs per replica."""
+    count = discovered(status).get("gpu_count")
+    return count if isinstance(count, int) else None
+
+
+def _variables(values: dict[str, Any]) -> list[Manifest]:
+    return [{"name": name, "value": str(value)} for name, value in values.items() if value is not None]

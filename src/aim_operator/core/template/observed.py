@@ -1,0 +1,51 @@
+"""Everything that deciding about a template reads: one frozen snapshot."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from aim_operator.api.external import ClusterServingRuntime, Job, Pod, ServingRuntime
+from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, Template
+from aim_operator.core.discovery_output import DiscoveryResult
+
+
+class Slot(Struct, frozen=True, kw_only=True):
+    """Whether a discovery Job may be created now, and how many templates are ahead if not."""
+
+    granted: bool
+    ahead: int = 0
+    limit: int = 0
+
+
+class OutputUnreadable(Struct, frozen=True):
+    """A finished Job whose output gave no result. `reason` is the condition reason."""
+
+    reason: str
+    message: str
+
+
+class TemplateObserved(Struct, frozen=True, kw_only=True):
+    """`runtime_config` is resolved in `discovery_namespace`. `pods` belong to the current Job."""
+
+    template: Template
+    image: Image | None
+    runtime_config: RuntimeConfig | MissingRuntimeConfig
+    discovery_namespace: str
+    digest: str
+    """Hash of the discovery inputs; "" while image or configuration are missing."""
+    jobs: tuple[Job, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    refusal: str = ""
+    """Why the Job controller may not create the Job's Pod: the last FailedCreate event's message."""
+    slot: Slot = Slot(granted=True)
+    output: DiscoveryResult | OutputUnreadable | None = None
+    """What the finished current Job printed; None where it was not needed."""
+    runtime: ServingRuntime | ClusterServingRuntime | None = None
+    runtime_foreign: bool = False
+    kserve_installed: bool = True
+    writable: bool = True
+    """False for a cluster template seen by an instance limited to namespaces: look, don't touch."""
+    in_use: bool = True
+    """Whether a service resolves to it; asked of derived templates only."""
+    gpu_models: frozenset[str] = frozenset()
+    nodes_known: bool = True

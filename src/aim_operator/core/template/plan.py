@@ -1,0 +1,404 @@
+"""Decides about one template: discover, keep the result, publish the runtime, say how it is going.
+
+`decide` is a chain of cases, first match wins; each case names the state it leads to.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from aim_operator.api.external import JOBS, Job
+from aim_operator.api.meta import Condition, KubeObject, Manifest, given
+from aim_operator.api.v1alpha1 import (
+    CLUSTER_TEMPLATES,
+    TEMPLATES,
+    AIMServiceTemplateStatus,
+    Discovery,
+)
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions, hardware
+from aim_operator.core.catalog import (
+    Image,
+    MissingRuntimeConfig,
+    RuntimeConfig,
+    is_derived,
+    reference_to,
+    scope_of,
+)
+from aim_operator.core.discovery_output import DiscoveryResult
+from aim_operator.core.naming import discovery_job_name
+from aim_operator.core.plan import Child, Plan, Removal
+from aim_operator.core.template import desired, discovery, events, pods
+from aim_operator.core.template.observed import OutputUnreadable, TemplateObserved
+
+
+class DiscoveryOptions(Struct, frozen=True, kw_only=True):
+    """What an administrator chooses about discovery Jobs."""
+
+    requests: Manifest
+    ttl_seconds: int = 600
+
+
+class _Case(Struct, frozen=True, kw_only=True):
+    """Where the template stands, before it is written down as a status."""
+
+    state: str
+    reason: str
+    message: str
+    discovery: Discovery | UnsetType = UNSET
+    result: DiscoveryResult | None = None
+    children: tuple[Child, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    requeue_after_seconds: float | None = None
+
+
+def decide(
+    observed: TemplateObserved, *, now: datetime, options: DiscoveryOptions
+) -> Plan[AIMServiceTemplateStatus]:
+    """Return the plan for one template. Idempotent: at its own result it plans nothing."""
+    template = observed.template
+    if template.metadata.deletion_timestamp is not None or not observed.writable:
+        return Plan()
+    if is_derived(template) and not observed.in_use:
+        resource = TEMPLATES if scope_of(template) == "Namespace" else CLUSTER_TEMPLATES
+        # A service may adopt it this very moment; then its resourceVersion has moved on or will.
+        return Plan(removals=(Removal(resource=resource, live=template, unchanged=True),))
+    old = given(template.status, AIMServiceTemplateStatus())
+    case = _with_runtime(observed, _case(observed, old, now, options), old)
+    status = _status(observed, old, case, now)
+    return Plan(
+        status=status,
+        children=case.children,
+        removals=case.removals,
+        events=events.transitions(template, old, status),
+        requeue_after_seconds=case.requeue_after_seconds,
+    )
+
+
+def _case(
+    observed: TemplateObserved, old: AIMServiceTemplateStatus, now: datetime, options: DiscoveryOptions
+) -> _Case:
+    template, image, config = observed.template, observed.image, observed.runtime_config
+    if image is None:
+        kinds = "AIMImage or AIMClusterImage" if template.metadata.namespace else "AIMClusterImage"
+        return _degraded(
+            old,
+            Reason.IMAGE_NOT_FOUND,
+            f"spec.aimImageName: no {kinds} is named {template.spec.aim_image_name!r}; create it",
+        )
+    if isinstance(config, MissingRuntimeConfig):
+        return _degraded(
+            old, Reason.RUNTIME_CONFIG_MISSING, missing_config_message(config, observed.discovery_namespace)
+        )
+    current = discovery_job_name(template.metadata.name, observed.digest)
+    job = next((j for j in observed.jobs if j.metadata.name == current), None)
+    # Jobs of earlier inputs only waste a slot; finished ones go by their TTL or here.
+    stale = tuple(
+        _removal(j) for j in observed.jobs if j is not job and j.metadata.deletion_timestamp is None
+    )
+    if discovery.succeeded(old.discovery, observed.digest):
+        case = _kept(observed, image, config, job, options, old)
+    elif job is None:
+        case = _without_job(observed, image, config, old, now, options)
+    elif job.metadata.deletion_timestamp is not None:
+        case = _Case(
+            state=State.PENDING,
+            reason=Reason.JOB_PENDING,
+            message="waiting for the previous discovery Job to be gone",
+            discovery=old.discovery,
+        )
+    elif pods.finished(job):
+        case = _with_finished_job(observed, image, config, job, old, now, options)
+    else:
+        case = _with_running_job(observed, old)
+    return structs.replace(case, removals=(*case.removals, *stale))
+
+
+def missing_config_message(config: MissingRuntimeConfig, namespace: str) -> str:
+    """Say which runtime configuration is missing, and where it was looked for."""
+    return (
+        f"spec.runtimeConfigName: no AIMRuntimeConfig {config.name!r} in namespace {namespace!r} "
+        f"and no AIMClusterRuntimeConfig {config.name!r}; create one"
+    )
+
+
+def _degraded(old: AIMServiceTemplateStatus, reason: str, message: str) -> _Case:
+    return _Case(state=State.DEGRADED, reason=reason, message=message, discovery=old.discovery)
+
+
+def _removal(job: Job) -> Removal:
+    return Removal(resource=JOBS, live=job)
+
+
+def _kept(
+    observed: TemplateObserved,
+    image: Image,
+    config: RuntimeConfig,
+    job: Job | None,
+    options: DiscoveryOptions,
+    old: AIMServiceTemplateStatus,
+) -> _Case:
+    """Its result is in status. The Job may now go, after a while for whoever wants its log."""
+    lingering = job is not None and pods.finished(job) and job.metadata.deletion_timestamp is None
+    children = (
+        (
+            desired.job(
+                observed.template,
+                image,
+                config,
+                namespace=observed.discovery_namespace,
+                digest=observed.digest,
+                requests=options.requests,
+                ttl_seconds=options.ttl_seconds,
+            ),
+        )
+        if lingering
+        else ()
+    )
+    return _available(observed, old.discovery, children=children)
+
+
+def _available(
+    observed: TemplateObserved,
+    bookkeeping: Discovery | UnsetType,
+    *,
+    children: tuple[Child, ...] = (),
+    result: DiscoveryResult | None = None,
+) -> _Case:
+    return _Case(
+        state=State.AVAILABLE,
+        reason=Reason.AVAILABLE,
+        message=f"discovered with image {observed.image.spec.image}" if observed.image else "",
+        discovery=bookkeeping,
+        children=children,
+        result=result,
+    )
+
+
+def _without_job(
+    observed: TemplateObserved,
+    image: Image,
+    config: RuntimeConfig,
+    old: AIMServiceTemplateStatus,
+    now: datetime,
+    options: DiscoveryOptions,
+) -> _Case:
+    due = discovery.retry_at(old.discovery, observed.digest)
+    if due is not None and due > now:
+        return _still_failed(old, requeue_after_seconds=(due - now).total_seconds())
+    if not observed.slot.granted:
+        ahead = f", {observed.slot.ahead} ahead of this one" if observed.slot.ahead else ""
+        return _Case(
+            state=State.PENDING,
+            reason=Reason.AWAITING_SLOT,
+            message=f"waiting for one of {observed.slot.limit} discovery slots{ahead}",
+            discovery=old.discovery,
+        )
+    job = desired.job(
+        observed.template,
+        image,
+        config,
+        namespace=observed.discovery_namespace,
+        digest=observed.digest,
+        requests=options.requests,
+    )
+    return _Case(
+        state=State.PROGRESSING,
+        reason=Reason.JOB_PENDING,
+        message=f"discovery Job {observed.discovery_namespace}/{job.manifest['metadata']['name']} is starting",
+        discovery=old.discovery,
+        children=(job,),
+    )
+
+
+def _with_running_job(observed: TemplateObserved, old: AIMServiceTemplateStatus) -> _Case:
+    trouble = pods.waiting(observed.pods)
+    if trouble is not None:
+        reason, message = trouble
+    elif observed.refusal:
+        reason, message = (
+            Reason.JOB_REFUSED,
+            f"the discovery Pod was refused: {pods.one_line(observed.refusal)}",
+        )
+    elif pods.running(observed.pods):
+        reason, message = Reason.DISCOVERY_RUNNING, "the image's dry run is running"
+    else:
+        reason, message = Reason.JOB_PENDING, "the discovery Pod is starting"
+    return _Case(state=State.PROGRESSING, reason=reason, message=message, discovery=old.discovery)
+
+
+def _with_finished_job(
+    observed: TemplateObserved,
+    image: Image,
+    config: RuntimeConfig,
+    job: Job,
+    old: AIMServiceTemplateStatus,
+    now: datetime,
+    options: DiscoveryOptions,
+) -> _Case:
+    ended_at = pods.ended_at(job)
+    if discovery.recorded(old.discovery, observed.digest, ended_at):
+        # A failure that is written down. The failed Job stays, for its log, until its retry is due.
+        due = discovery.retry_at(old.discovery, observed.digest)
+        if due is not None and due > now:
+            return _still_failed(old, requeue_after_seconds=(due - now).total_seconds())
+        return structs.replace(_still_failed(old), removals=(_removal(job),))
+    if isinstance(observed.output, DiscoveryResult):
+        finished = Discovery(spec_hash=observed.digest, attempts=0, last_attempt_time=ended_at)
+        return _available(observed, finished, result=observed.output)
+    verdict = _failure(observed, job, old)
+    attempts = discovery.failed_attempts(old.discovery, observed.digest) + 1
+    failed = Discovery(
+        spec_hash=observed.digest, attempts=attempts, last_attempt_time=ended_at, message=verdict.message
+    )
+    due = discovery.retry_at(failed, observed.digest)
+    return _Case(
+        state=State.FAILED,
+        reason=verdict.reason,
+        message=verdict.message,
+        discovery=failed,
+        requeue_after_seconds=max(0.0, (due - now).total_seconds()) if due else None,
+    )
+
+
+def _failure(observed: TemplateObserved, job: Job, old: AIMServiceTemplateStatus) -> pods.Verdict:
+    if isinstance(observed.output, OutputUnreadable):
+        return pods.Verdict(observed.output.reason, observed.output.message)
+    verdict = pods.failure(job, observed.pods)
+    before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+    lasting = (
+        Reason.IMAGE_PULL_AUTH_FAILED,
+        Reason.IMAGE_PULL_FAILED,
+        Reason.UNSCHEDULABLE,
+        Reason.JOB_REFUSED,
+    )
+    if verdict.reason == Reason.JOB_FAILED and before is not None and before.reason in lasting:
+        # The deadline took the Pod along, and with it the cause: what was last known about it stays.
+        return pods.Verdict(before.reason, before.message)
+    return verdict
+
+
+def _still_failed(old: AIMServiceTemplateStatus, *, requeue_after_seconds: float | None = None) -> _Case:
+    before = conditions.find(given(old.conditions, ()), c.FAILURE)
+    bookkeeping = given(old.discovery, Discovery())
+    known = before is not None and before.status == "True"
+    return _Case(
+        state=State.FAILED,
+        reason=before.reason if before is not None and known else Reason.DISCOVERY_FAILED,
+        message=given(bookkeeping.message, "") or "discovery failed",
+        discovery=bookkeeping,
+        requeue_after_seconds=requeue_after_seconds,
+    )
+
+
+def _with_runtime(observed: TemplateObserved, case: _Case, old: AIMServiceTemplateStatus) -> _Case:
+    """Publish the runtime of an available template; without KServe or under a foreign name it can't be."""
+    config = observed.runtime_config
+    if case.state != State.AVAILABLE or observed.image is None or isinstance(config, MissingRuntimeConfig):
+        return case
+    if not observed.kserve_installed:
+        return structs.replace(
+            case,
+            state=State.DEGRADED,
+            reason=Reason.KSERVE_NOT_INSTALLED,
+            message="KServe's CRDs are not installed; install KServe, the operator goes on by itself then",
+        )
+    child = desired.runtime(observed.template, observed.image, config, _with_result(old, case.result))
+    if observed.runtime_foreign:
+        return structs.replace(
+            case,
+            state=State.DEGRADED,
+            reason=Reason.NAME_CONFLICT,
+            message=(
+                f"{child.manifest['kind']} {observed.template.metadata.name!r} exists and belongs to "
+                "somebody else; rename this template or delete that object"
+            ),
+        )
+    return structs.replace(case, children=(*case.children, child))
+
+
+def _with_result(old: AIMServiceTemplateStatus, result: DiscoveryResult | None) -> AIMServiceTemplateStatus:
+    if result is None:
+        return old
+    return structs.replace(old, model_sources=result.model_sources, profile=result.profile)
+
+
+def _status(
+    observed: TemplateObserved, old: AIMServiceTemplateStatus, case: _Case, now: datetime
+) -> AIMServiceTemplateStatus:
+    config = observed.runtime_config
+    reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
+    status = _with_result(old, case.result)
+    generation = observed.template.metadata.generation
+    return structs.replace(
+        status,
+        observed_generation=generation,
+        status=case.state,
+        discovery=case.discovery,
+        resolved_image=reference_to(observed.image) if observed.image else UNSET,
+        resolved_runtime_config=reference or UNSET,
+        conditions=conditions.merge(
+            given(old.conditions, ()),
+            _conditions(observed, old, case, status),
+            now=conditions.timestamp(now),
+            generation=generation,
+        ),
+    )
+
+
+def _conditions(
+    observed: TemplateObserved, old: AIMServiceTemplateStatus, case: _Case, status: AIMServiceTemplateStatus
+) -> list[Condition]:
+    def condition(type_: str, holds: bool) -> Condition:  # noqa: FBT001 - reads as a sentence below
+        return Condition(
+            type=type_, status="True" if holds else "False", reason=case.reason, message=case.message
+        )
+
+    found = discovery.succeeded(case.discovery, observed.digest) and bool(observed.digest)
+    discovered = condition(c.DISCOVERED, False)
+    if found:
+        number = len(given(status.model_sources, ()))
+        discovered = Condition(
+            type=c.DISCOVERED,
+            status="True",
+            reason=Reason.DISCOVERED,
+            message=f"{number} model source{'' if number == 1 else 's'} found",
+        )
+    elif case.state == State.DEGRADED:
+        # What was discovered before the prerequisite went missing is still true.
+        before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+        discovered = before or discovered
+    return [
+        discovered,
+        condition(c.READY, case.state == State.AVAILABLE),
+        condition(c.PROGRESSING, case.state == State.PROGRESSING),
+        condition(c.FAILURE, case.state in (State.FAILED, State.DEGRADED)),
+        _hardware(observed, status),
+    ]
+
+
+def _hardware(observed: TemplateObserved, status: AIMServiceTemplateStatus) -> Condition:
+    selector = given(observed.template.spec.gpu_selector, None)
+    wanted = given(selector.model, None) if selector else None
+    model = wanted or desired.discovered(status).get("gpu")
+    if not isinstance(model, str) or not model:
+        return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "the template names no GPU model")
+    if not observed.nodes_known or not observed.gpu_models:
+        return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "no node has GPU labels")
+    if hardware.available(model, observed.gpu_models):
+        return _hardware_condition("True", Reason.HARDWARE_FOUND, f"nodes with GPU model {model} exist")
+    return _hardware_condition(
+        "False", Reason.HARDWARE_NOT_FOUND, f"no node is labelled with GPU model {model}"
+    )
+
+
+def _hardware_condition(status: str, reason: str, message: str) -> Condition:
+    return Condition(type=c.HARDWARE_AVAILABLE, status=status, reason=reason, message=message)
+
+
+def wanted_object(observed: TemplateObserved) -> KubeObject:
+    """Return the reconciled object itself."""
+    return observed.template

@@ -1,0 +1,93 @@
+"""What a discovery Job and its Pods say about how it is going, as (reason, message)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from aim_operator.api.external import ContainerStatus, Job, JobCondition, Pod
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1.conditions import Reason
+
+
+class Verdict(NamedTuple):
+    reason: str
+    message: str
+
+
+_PULL_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+)
+_AUTH = re.compile(
+    r"\b(401|403|unauthorized|forbidden|denied|authentication|authorization failed)\b", re.IGNORECASE
+)
+_MESSAGE_LIMIT = 1024
+
+
+def job_condition(job: Job, type_: str) -> JobCondition | None:
+    """Return the condition of this type if it holds."""
+    return next((c for c in given(job.status.conditions, ()) if c.type == type_ and c.status == "True"), None)
+
+
+def finished(job: Job) -> bool:
+    return job_condition(job, "Complete") is not None or job_condition(job, "Failed") is not None
+
+
+def ended_at(job: Job) -> str:
+    """When a finished Job ended, as the Job controller recorded it."""
+    condition = job_condition(job, "Complete") or job_condition(job, "Failed")
+    at = condition.last_transition_time if condition else None
+    return at or job.status.completion_time or job.metadata.creation_timestamp or "1970-01-01T00:00:00Z"
+
+
+def one_line(text: str | None, limit: int = _MESSAGE_LIMIT) -> str:
+    """Fold untrusted text into one bounded, printable line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in (text or "")[: limit * 4]).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def waiting(pods: Iterable[Pod]) -> Verdict | None:
+    """Say why a Pod does not start, or None where nothing is wrong."""
+    for pod in pods:
+        for status in _container_statuses(pod):
+            state = given(status.state.waiting, None)
+            if state is not None and state.reason in _PULL_REASONS:
+                message = one_line(state.message) or str(state.reason)
+                auth = _AUTH.search(message) is not None
+                return Verdict(Reason.IMAGE_PULL_AUTH_FAILED if auth else Reason.IMAGE_PULL_FAILED, message)
+        for condition in given(pod.status.conditions, ()):
+            if (
+                condition.type == "PodScheduled"
+                and condition.status == "False"
+                and condition.reason == "Unschedulable"
+            ):
+                return Verdict(Reason.UNSCHEDULABLE, one_line(condition.message))
+    return None
+
+
+def running(pods: Iterable[Pod]) -> bool:
+    return any(pod.status.phase == "Running" for pod in pods)
+
+
+def failure(job: Job, pods: Iterable[Pod]) -> Verdict:
+    """Say why a failed Job failed: the container's own last words where there are any."""
+    for pod in pods:
+        for status in _container_statuses(pod):
+            ended = given(status.state.terminated, None)
+            if ended is not None and ended.exit_code != 0:
+                words = one_line(ended.message)
+                said = f": {words}" if words else "; its log was empty"
+                return Verdict(
+                    Reason.DISCOVERY_FAILED, f"the image's dry run exited with code {ended.exit_code}{said}"
+                )
+    condition = job_condition(job, "Failed")
+    said = one_line(condition.message or condition.reason) if condition else ""
+    return Verdict(
+        Reason.JOB_FAILED, f"discovery Job {job.metadata.name} failed: {said or 'no message was given'}"
+    )
+
+
+def _container_statuses(pod: Pod) -> Iterator[ContainerStatus]:
+    yield from given(pod.status.init_container_statuses, ())
+    yield from given(pod.status.container_statuses, ())
