@@ -1,7 +1,7 @@
 """Writes the files that are generated from code: deploy/crds/. `make generate` and `make check` call it.
 
-    python -m hack.generate            write what differs, remove what is no longer generated
-    python -m hack.generate --check    write nothing; exit 1 and name the files that differ
+python -m hack.generate            write what differs, remove what is no longer generated
+python -m hack.generate --check    write nothing; exit 1 and name the files that differ
 """
 
 from __future__ import annotations

@@ -78,10 +78,7 @@ class AIMModelCacheSpec(Wire):
             max_length=64,
             rules=(
                 Rule(
-                    rule=(
-                        "type(self) == int ? int(self) > 0 : "
-                        "(isQuantity(string(self)) && quantity(string(self)).sign() > 0)"
-                    ),
+                    rule=("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))"),
                     message="spec.size: write a positive quantity such as 16Gi",
                 ),
             ),

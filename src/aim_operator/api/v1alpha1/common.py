@@ -24,29 +24,41 @@ SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=SUBDOMAIN)]
 """The name of another object: lower-case letters, digits, '-' and '.'."""
 
-_QUANTITIES = Rule(
-    rule="self.all(k, type(self[k]) == int || isQuantity(string(self[k])))",
-    message="each quantity must be a Kubernetes quantity such as 4, 500m or 64Gi",
-)
-_NOT_NEGATIVE = Rule(
-    rule=(
-        "self.all(k, type(self[k]) == int ? int(self[k]) >= 0 : "
-        "(!isQuantity(string(self[k])) || quantity(string(self[k])).sign() >= 0))"
+QUANTITY_RULES = (
+    Rule(
+        rule="isQuantity(string(self))",
+        message="not a quantity; write a number with an optional suffix, such as 4, 500m or 64Gi",
     ),
-    message="a quantity must not be negative; write 0 or more",
+    Rule(
+        rule="!isQuantity(string(self)) || !quantity(string(self)).isLessThan(quantity('0'))",
+        message="a quantity can't be negative; write 0 or more",
+    ),
 )
 Quantities = Annotated[
     dict[str, Quantity],
-    Field(
-        max_properties=32,
-        value=Field(int_or_string=True, max_length=64),
-        rules=(_QUANTITIES, _NOT_NEGATIVE),
-    ),
+    Field(max_properties=32, value=Field(int_or_string=True, max_length=64, rules=QUANTITY_RULES)),
 ]
+
+# Values that are no quantities are left to the rule at the value, which names them.
+_ABOVE_LIMIT = (
+    "k in self.limits && isQuantity(string(self.requests[k])) && isQuantity(string(self.limits[k]))"
+    " && quantity(string(self.requests[k])).isGreaterThan(quantity(string(self.limits[k])))"
+)
 
 
 class ResourceRequirements(Wire):
     """Compute resources of the serving container, per replica."""
+
+    RULES = (
+        Rule(
+            rule=f"!has(self.requests) || !has(self.limits) || !self.requests.exists(k, {_ABOVE_LIMIT})",
+            message="a request can't be above the limit of the same quantity; lower it or raise the limit",
+            message_expression=(
+                f"'requests cannot be above limits: ' + self.requests.filter(k, {_ABOVE_LIMIT})[0]"
+                " + '; lower the request or raise the limit'"
+            ),
+        ),
+    )
 
     requests: Annotated[
         Quantities | UnsetType, Field(doc="What the scheduler reserves: cpu, memory, amd.com/gpu …")
