@@ -26,5 +26,8 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     http_route_foreign: bool = False
     runtime_shadowed: bool = False
     """A namespaced ServingRuntime would take the place of the cluster template's runtime."""
+    inference_service_refused: str = ""
+    """Why the API server would not take the InferenceService, in its own words."""
+    http_route_refused: str = ""
     kserve_installed: bool = True
     gateway_api_installed: bool = True

@@ -24,6 +24,7 @@ from aim_operator.core.service.route import Route, RouteProblem
 from aim_operator.core.service.route_state import route_state
 from aim_operator.core.service.runtime_state import runtime_state
 from aim_operator.core.service.status import Judgement, build_status
+from aim_operator.core.template.pods import one_line
 from aim_operator.errors import SpecError
 
 
@@ -171,6 +172,15 @@ def _runtime(
     except SpecError as error:
         problem = Judgement(ok=False, reason=error.reason, message=error.message, state=State.DEGRADED)
         return _following(observed, old, blocker=problem)
+    if observed.inference_service_refused:
+        return _Runtime(
+            judgement=Judgement(
+                ok=False,
+                reason=Reason.RUNTIME_FAILED,
+                message=f"the InferenceService was refused: {one_line(observed.inference_service_refused)}",
+                state=State.FAILED,
+            )
+        )
     return _Runtime(judgement=_follow(observed, old), children=(child,))
 
 
@@ -259,6 +269,9 @@ def _routed(observed: ServiceObserved, runtime: _Runtime, wanted: Route) -> _Rou
             ),
             path=wanted.path,
         )
+    if observed.http_route_refused:
+        said = one_line(observed.http_route_refused)
+        return _refused(Reason.ROUTE_FAILED, f"the HTTPRoute was refused: {said}")
     state = route_state(observed.http_route, wanted)
     status = State.RUNNING if state.ready else State.STARTING
     if state.reason == Reason.ROUTE_FAILED:

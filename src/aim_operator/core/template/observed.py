@@ -37,6 +37,9 @@ class TemplateObserved(Struct, frozen=True, kw_only=True):
     pods: tuple[Pod, ...] = ()
     refusal: str = ""
     """Why the Job controller may not create the Job's Pod: the last FailedCreate event's message."""
+    job_refused: str = ""
+    """Why the API server would not take the Job itself, in its own words."""
+    runtime_refused: str = ""
     slot: Slot = Slot(granted=True)
     output: DiscoveryResult | OutputUnreadable | None = None
     """What the finished current Job printed; None where it was not needed."""

@@ -197,6 +197,13 @@ def _without_job(
             message=f"waiting for one of {observed.slot.limit} discovery slots{ahead}",
             discovery=old.discovery,
         )
+    if observed.job_refused:
+        return _Case(
+            state=State.FAILED,
+            reason=Reason.JOB_REFUSED,
+            message=f"the discovery Job was refused: {pods.one_line(observed.job_refused)}",
+            discovery=old.discovery,
+        )
     job = desired.job(
         observed.template,
         image,
@@ -316,6 +323,13 @@ def _with_runtime(observed: TemplateObserved, case: _Case, old: AIMServiceTempla
                 f"{child.manifest['kind']} {observed.template.metadata.name!r} exists and belongs to "
                 "somebody else; rename this template or delete that object"
             ),
+        )
+    if observed.runtime_refused:
+        return structs.replace(
+            case,
+            state=State.DEGRADED,
+            reason=Reason.RUNTIME_FAILED,
+            message=f"the {child.manifest['kind']} was refused: {pods.one_line(observed.runtime_refused)}",
         )
     return structs.replace(case, children=(*case.children, child))
 
