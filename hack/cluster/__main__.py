@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from hack.cluster import processes
-from hack.cluster.build import ensure
+from hack.cluster.build import ensure, program
 from hack.cluster.cache import default_instance_dir
 from hack.cluster.cluster import PARTS, Cluster, check_parts
-from hack.cluster.components import BY_PART
-from hack.cluster.control_plane import PART as CONTROL_PLANE
+from hack.cluster.components import BY_PART, CONTROL_PLANE
+from hack.cluster.control_plane import PART as CONTROL_PLANE_PART
 from hack.cluster.errors import ClusterError, Missing
 from hack.cluster.instance import Instance
 from hack.cluster.progress import Progress
@@ -23,7 +23,7 @@ OPTIONAL_PARTS = PARTS[1:]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one subcommand; 0 done, 1 failed, 2 wrong usage or a part that this machine cannot do, 130 Ctrl-C."""
+    """Run one subcommand: 0 done, 1 failed, 2 wrong usage or a part missing, 130 Ctrl-C."""
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
@@ -40,12 +40,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python3 -m hack.cluster", description="A real Kubernetes cluster on this machine, for tests and demos."
+        prog="python3 -m hack.cluster",
+        description="A real Kubernetes cluster on this machine, for tests and demos.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="start a cluster, or add parts to a running one")
-    up.add_argument("--parts", type=_parts, default=(), help=f"besides the control plane: {','.join(OPTIONAL_PARTS)}")
+    up.add_argument(
+        "--parts", type=_parts, default=(), help=f"besides the control plane: {','.join(OPTIONAL_PARTS)}"
+    )
     up.add_argument("--audit", action="store_true", help="log every request to DIR/audit.log")
     up.set_defaults(run=_up)
     down = commands.add_parser("down", help="stop a cluster and remove its directory")
@@ -75,9 +78,9 @@ def _parts(text: str) -> tuple[str, ...]:
 
 def _up(arguments: argparse.Namespace) -> int:
     progress = Progress(sys.stdout)
-    missing = missing_parts((CONTROL_PLANE, *arguments.parts), install=True, progress=progress)
+    missing = missing_parts((CONTROL_PLANE_PART, *arguments.parts), install=True, progress=progress)
     cannot = {entry.part for entry in missing}
-    if CONTROL_PLANE in cannot:
+    if CONTROL_PLANE_PART in cannot:
         _print_missing(missing)
         return 2
     parts = [part for part in arguments.parts if part not in cannot]
@@ -85,7 +88,7 @@ def _up(arguments: argparse.Namespace) -> int:
     print(f"\nexport KUBECONFIG={cluster.kubeconfig}")
     if cluster.gateway_url:
         print(f"gateway: {cluster.gateway_url}  (Gateway gateways/inference-gateway)")
-    print(f"kubectl: {_kubectl_hint()}")
+    print(f"kubectl: {program(CONTROL_PLANE)} kubectl get nodes")
     print(f"stop it: {_command('down', arguments.dir)}")
     _print_missing(missing)
     return 2 if missing else 0
@@ -108,7 +111,9 @@ def _status(arguments: argparse.Namespace) -> int:
         state["pids"] = {name: process.pid for name, process in running.items() if process.alive}
         print(json.dumps(state, indent=2))
         return 0
-    print(f"directory   {instance.directory}\nkubeconfig  {instance.kubeconfig}\nserver      {instance.server}")
+    print(
+        f"directory   {instance.directory}\nkubeconfig  {instance.kubeconfig}\nserver      {instance.server}"
+    )
     print(f"parts       {', '.join(instance.parts) or 'none yet'}")
     for label, value in (("node ip", instance.node_ip), ("gateway", instance.gateway_url)):
         if value:
@@ -125,7 +130,7 @@ def _env(arguments: argparse.Namespace) -> int:
 
 def _build(arguments: argparse.Namespace) -> int:
     progress = Progress(sys.stdout)
-    for part in (CONTROL_PLANE, *arguments.parts):
+    for part in (CONTROL_PLANE_PART, *arguments.parts):
         for component in BY_PART[part]:
             progress.line(component.name, str(ensure(component, progress)))
     return 0
@@ -133,14 +138,10 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _print_missing(missing: list[Missing]) -> None:
     for entry in missing:
-        print(f"\nNOT STARTED: {entry.part}\n  because {entry.reason}\n  remedy: {entry.remedy}", file=sys.stderr)
-
-
-def _kubectl_hint() -> str:
-    from hack.cluster.build import program  # noqa: PLC0415
-    from hack.cluster.components import CONTROL_PLANE as BINARY  # noqa: PLC0415
-
-    return f"{program(BINARY)} kubectl get namespaces"
+        print(
+            f"\nNOT STARTED: {entry.part}\n  because {entry.reason}\n  remedy: {entry.remedy}",
+            file=sys.stderr,
+        )
 
 
 def _command(name: str, directory: Path) -> str:

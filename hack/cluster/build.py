@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from hack.cluster.api import Manifest
 from hack.cluster.cache import cache_dir, locked
 from hack.cluster.components import (
     CONTROL_PLANE,
@@ -21,11 +22,20 @@ from hack.cluster.components import (
     ModuleProgram,
     inputs_hash,
 )
-from hack.cluster.errors import ClusterError
+from hack.cluster.errors import CannotError, ClusterError
 from hack.cluster.progress import Progress
 from hack.cluster.toolchain import ensure_go, go_environment
 
 LOG_TAIL_LINES = 15
+# How Go says that the module proxy did not answer.
+UNREACHABLE = (
+    "dial tcp",
+    "lookup ",
+    "i/o timeout",
+    "TLS handshake",
+    "module lookup disabled",
+    "proxyconnect",
+)
 
 
 def directory_of(component: Component) -> Path:
@@ -104,7 +114,8 @@ class _Builder:
         output = self._output / name
         self._run(
             work,
-            str(self._go), "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", str(output), package,
+            str(self._go), "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", str(output),
+            package,
         )  # fmt: skip
 
     def _download(self, module: str) -> Path:
@@ -125,14 +136,20 @@ class _Builder:
     def _run(self, work: Path, *argv: str) -> str:
         with self._log.open("a") as log:
             finished = subprocess.run(
-                argv, cwd=work, env=go_environment(), stdout=subprocess.PIPE, stderr=log, text=True, check=False
+                argv,
+                cwd=work,
+                env=go_environment(),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                check=False,
             )
         if finished.returncode != 0:
-            tail = "\n".join(self._log.read_text().splitlines()[-LOG_TAIL_LINES:])
-            raise ClusterError(
-                f"`{' '.join(argv[1:3])}` failed:\n{tail}{finished.stdout[-2000:]}",
-                f"The whole log is {self._log}. Go modules come from GOPROXY: is it reachable?",
-            )
+            tail = "\n".join(self._log.read_text().splitlines()[-LOG_TAIL_LINES:]) + finished.stdout[-2000:]
+            reason = f"`go {' '.join(argv[1:3])}` failed:\n{tail}"
+            if any(sign in tail for sign in UNREACHABLE):
+                raise CannotError(reason, "Go modules come from GOPROXY: make it reachable and try again.")
+            raise ClusterError(reason, f"The whole log is {self._log}.")
         return finished.stdout
 
 
@@ -141,12 +158,12 @@ def without_helm_actions(text: str) -> str:
     return re.sub(r"^\s*\{\{.*\}\}\s*$", "", text, flags=re.MULTILINE)
 
 
-def yaml_to_json(text: str) -> list[dict[str, object]]:
+def yaml_to_json(text: str) -> list[Manifest]:
     """YAML documents as Python values, without a YAML library: the control-plane binary knows how."""
     finished = subprocess.run(
         [program(CONTROL_PLANE), "yaml-to-json"], input=text, capture_output=True, text=True, check=False
     )
     if finished.returncode != 0:
         raise ClusterError(f"not valid YAML: {finished.stderr.strip()}")
-    documents: list[dict[str, object]] = json.loads(finished.stdout)
+    documents: list[Manifest] = json.loads(finished.stdout)
     return documents

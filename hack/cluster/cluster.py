@@ -27,20 +27,25 @@ from hack.cluster.instance import ADMIN, OPERATOR, Instance
 from hack.cluster.manifests import CRDS_OF_PART, crd_manifests
 from hack.cluster.progress import Progress
 from hack.cluster.reaper import start_reaper
-from hack.cluster.stop import end_everything, instance_lock_subject, remove_directory, stop_instance
+from hack.cluster.stop import (
+    end_everything,
+    instance_lock_subject,
+    remove_directory,
+    stop_instance,
+    undo_part,
+)
 
 # In the order in which they are started, whatever the order they are asked for.
 OPTIONAL_PARTS = {"node": node.start_node, "kserve": kserve.start_kserve, "gateway": gateway.start_gateway}
 PARTS = (control_plane.PART, *OPTIONAL_PARTS)
 SILENT = Progress(None)
+THIS_PROCESS = -1
 # Unix sockets below the directory must stay under the kernel's 108 bytes.
 LONGEST_DIRECTORY = 60
 
 
 class Cluster:
     """A running cluster of this machine. As a context manager it stops at the end of the block."""
-
-    operator_user = OPERATOR
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -54,7 +59,7 @@ class Cluster:
         *,
         audit: bool = False,
         crds: Sequence[Manifest] = (),
-        owner: int | None = -1,
+        owner: int | None = THIS_PROCESS,
         progress: Progress = SILENT,
     ) -> Cluster:
         """Starts the control plane and the given parts; adds to an instance that already runs.
@@ -71,15 +76,17 @@ class Cluster:
                 ensure(component, progress)
         with locked(instance_lock_subject(directory)):
             cluster = cls._running(directory)
+            fresh = cluster is None
             if cluster is None:
                 known = [crd for part in parts if part in CRDS_OF_PART for crd in crd_manifests(part)]
                 cluster = cls._start_fresh(directory, owner, progress, audit=audit, crds=[*known, *crds])
             try:
-                cluster._add(parts, progress)
-            except BaseException:  # Ctrl-C too
-                end_everything(cluster._instance)
+                cluster._add(parts, progress)  # noqa: SLF001 - `cluster` is one of us
+            except BaseException:
+                if fresh:
+                    end_everything(cluster._instance)  # noqa: SLF001
                 raise
-        if owner == -1:
+        if owner == THIS_PROCESS:
             atexit.register(cluster.stop)
         return cluster
 
@@ -97,7 +104,7 @@ class Cluster:
             instance.ports = {"apiserver": 0}
             instance.save()
             if owner is not None:
-                start_reaper(instance, os.getpid() if owner == -1 else owner)
+                start_reaper(instance, os.getpid() if owner == THIS_PROCESS else owner)
             control_plane.start_control_plane(instance, progress, crds)
             instance.parts.append(control_plane.PART)
             instance.save()
@@ -131,10 +138,16 @@ class Cluster:
 
     def _add(self, parts: Sequence[str], progress: Progress) -> None:
         for part, start in OPTIONAL_PARTS.items():
-            if part in parts and part not in self._instance.parts:
+            if part not in parts or part in self._instance.parts:
+                continue
+            before = processes.recorded(self.directory)
+            try:
                 start(self._instance, progress)
-                self._instance.parts.append(part)
-                self._instance.save()
+            except BaseException:  # Ctrl-C too
+                undo_part(self._instance, before)
+                raise
+            self._instance.parts.append(part)
+            self._instance.save()
 
     def stop(self, *, keep_logs: bool = False) -> None:
         """Ends everything and removes the directory. Stopping twice is fine."""
@@ -176,6 +189,11 @@ class Cluster:
         return self._instance.tokens[OPERATOR]
 
     @property
+    def operator_subject(self) -> Manifest:
+        """Who the operator is, as a subject of a RoleBinding."""
+        return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": OPERATOR}
+
+    @property
     def node_ip(self) -> str:
         """The host's address on the Pods' network: Pods reach servers of this machine there."""
         return self._instance.node_ip
@@ -213,7 +231,9 @@ class Cluster:
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": f"{prefix}-"}}
         name: str = self.api.request("POST", "/api/v1/namespaces", manifest)["metadata"]["name"]
         path = f"/api/v1/namespaces/{name}"
-        self.api.wait_for(f"{path}/serviceaccounts/default", lambda _: True, 10, f"{name}'s service account is")
+        self.api.wait_for(
+            f"{path}/serviceaccounts/default", lambda _: True, 10, f"{name}'s service account is"
+        )
         try:
             yield name
         finally:

@@ -87,7 +87,9 @@ def make_certificate(directory: str, *hosts: str) -> None:
 
 
 def _run_tool(*arguments: str) -> None:
-    finished = subprocess.run([program(CONTROL_PLANE), *arguments], capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [program(CONTROL_PLANE), *arguments], capture_output=True, text=True, check=False
+    )
     if finished.returncode != 0:
         raise ClusterError(f"{arguments[0]} failed: {finished.stderr.strip()}")
 
@@ -170,6 +172,4 @@ def _start_controllers(instance: Instance) -> None:
             f"--controllers=*,{','.join(DISABLED_CONTROLLERS)}",
         ],
     )  # fmt: skip
-    processes.start(
-        instance.directory, "kube-scheduler", [program(CONTROL_PLANE), "kube-scheduler", *common]
-    )
+    processes.start(instance.directory, "kube-scheduler", [program(CONTROL_PLANE), "kube-scheduler", *common])

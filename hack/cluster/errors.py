@@ -1,6 +1,9 @@
 """What can go wrong when a cluster is built or started, said so that a person can act on it.
 
-ClusterError is raised; Missing is returned, because a machine that cannot do a part is no failure.
+    ClusterError            a step failed
+    └── CannotError         this machine lacks something: no root, no Go, no registry
+
+Missing is returned where a CannotError would end too much: tests of the other parts can still run.
 """
 
 from __future__ import annotations
@@ -27,3 +30,10 @@ class ClusterError(Exception):
         super().__init__(f"{reason}\n{remedy}" if remedy else reason)
         self.reason = reason
         self.remedy = remedy
+
+
+class CannotError(ClusterError):
+    """This machine lacks something that the step needs."""
+
+    def missing(self, part: str) -> Missing:
+        return Missing(part, self.reason, self.remedy)

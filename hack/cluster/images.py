@@ -16,7 +16,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.cluster.errors import ClusterError
+from hack.cluster.errors import CannotError
 
 STAND_IN = Path(__file__).parent / "standin" / "model.sh"
 PAUSE_IMAGE = "local/pause:1"
@@ -54,7 +54,9 @@ IMAGES = (
     Image("ghcr.io/example/garbage:v1", MODEL, ("AIM_STAND_IN=garbage",)),
     Image("ghcr.io/example/slow:v1", MODEL, ("AIM_STAND_IN=slow",)),
     # The real one downloads SOURCE DIRECTORY …; nothing reads what it would have downloaded.
-    Image(STORAGE_INITIALIZER_IMAGE, ("/bin/sh", "-c", 'mkdir -p "$2" && echo "stand-in for $1"', "initialize")),
+    Image(
+        STORAGE_INITIALIZER_IMAGE, ("/bin/sh", "-c", 'mkdir -p "$2" && echo "stand-in for $1"', "initialize")
+    ),
 )
 
 
@@ -128,5 +130,5 @@ def _parents(path: str) -> list[str]:
 def _static_busybox() -> Path:
     found = shutil.which("busybox")
     if found is None:
-        raise ClusterError("no busybox for the stand-in images", "Run `apt-get install busybox-static`.")
+        raise CannotError("no busybox for the stand-in images", "Run `apt-get install busybox-static`.")
     return Path(found)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ class Instance:
         partial = self.directory / ".state.json"
         partial.write_text(json.dumps(state, indent=2) + "\n")
         partial.chmod(0o600)
-        os.replace(partial, self.directory / "state.json")
+        partial.replace(self.directory / "state.json")
 
     @property
     def server(self) -> str:

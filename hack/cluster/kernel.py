@@ -14,9 +14,10 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from hack.cluster.errors import ClusterError
+from hack.cluster.errors import CannotError, ClusterError
 
 MNT_DETACH = 2
 NETWORKS = range(1, 255)
@@ -55,10 +56,15 @@ def cgroup_roots() -> list[Path]:
 
 
 def make_cgroup(name: str) -> None:
-    """The parent of all Pods' groups of one instance: kubelets that shared one would end each other's Pods."""
+    """The parent of all Pods' groups of one instance: kubelets sharing one would end each other's Pods."""
     for root in cgroup_roots():
         group = root / name
-        group.mkdir(exist_ok=True)
+        try:
+            group.mkdir(exist_ok=True)
+        except OSError as error:
+            raise CannotError(
+                f"cannot make a control group: {error}", "Run outside of a container."
+            ) from error
         # A version 1 cpuset starts empty, and nothing can run in it or below.
         for setting in ("cpuset.cpus", "cpuset.mems"):
             if (root / "cpuset.clone_children").exists():
@@ -86,12 +92,12 @@ def remove_cgroup(name: str) -> None:
     deadline = time.monotonic() + CGROUP_SECONDS
     while pids := cgroup_pids(name):
         for pid in pids:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         if time.monotonic() > deadline:
-            raise ClusterError(f"processes {sorted(pids)} of Pods cannot be killed", "Look at them with `ps`.")
+            raise ClusterError(
+                f"processes {sorted(pids)} of Pods cannot be killed", "Look at them with `ps`."
+            )
         time.sleep(POLL_SECONDS)
     for group in (root / name for root in cgroup_roots()):
         children = [path for path in group.rglob("*") if path.is_dir()]
@@ -124,9 +130,9 @@ def reserve_network(directory: Path) -> tuple[str, str]:
                 return name, address
             _ip("link", "del", name)
             break
-    raise ClusterError(
+    raise CannotError(
         "cannot make a network bridge",
-        "That takes CAP_NET_ADMIN and the bridge module; `ip -brief link` shows whether aim1 to aim254 exist.",
+        "That takes CAP_NET_ADMIN and the bridge module; `ip -brief link` shows which of aim1 to aim254 exist.",
     )
 
 

@@ -119,7 +119,11 @@ def _start_process(instance: Instance) -> None:
         },
     )
     processes.wait_until(
-        lambda: answers(f"http://{probe}/readyz"), instance.directory, process, START_SECONDS, "KServe's controller"
+        lambda: answers(f"http://{probe}/readyz"),
+        instance.directory,
+        process,
+        START_SECONDS,
+        "KServe's controller",
     )
 
 

@@ -69,8 +69,9 @@ def _start_containerd(instance: Instance) -> None:
 
 
 def _network_configuration(instance: Instance) -> dict[str, object]:
-    """The bridge made before, with its address as the gateway: the host is reachable from Pods, and no
-    packet filter rule is needed, so none can be left behind.
+    """The CNI configuration: the bridge made before, its address as the gateway.
+
+    So the host is reachable from Pods, and no packet filter rule is needed that could be left behind.
     """
     subnet = f"{instance.node_ip.rpartition('.')[0]}.0/24"
     bridge = {
@@ -136,8 +137,9 @@ def _import_images(instance: Instance) -> None:
 
 
 def import_images(directory: Path, archive: Path) -> None:
-    """Makes the images of a docker archive known to the node. Their names need fixed tags: `latest` is
-    always pulled, and there is no registry.
+    """Makes the images of a docker archive known to the node.
+
+    Their names need fixed tags: `latest` is always pulled, and there is no registry.
     """
     snapshotter = f"--snapshotter={_snapshotter(directory)}"
     finished = _ctr(directory, "--namespace=k8s.io", "images", "import", snapshotter, str(archive))
@@ -147,7 +149,10 @@ def import_images(directory: Path, archive: Path) -> None:
 
 def _ctr(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["ctr", f"--address={directory}/containerd.sock", *arguments], capture_output=True, text=True, check=False
+        ["ctr", f"--address={directory}/containerd.sock", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

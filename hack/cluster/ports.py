@@ -44,7 +44,7 @@ def is_free(port: int) -> bool:
         # As Go's listeners do: a port with nothing but connections in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104: webhook servers listen on every address
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - webhook servers listen on every address
         except OSError:
             return False
     return True

@@ -12,7 +12,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def start(directory: Path, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
+def start(directory: Path, name: str, argv: list[str], env: Mapping[str, str] | None = None) -> Process:
     """Starts a program in the background. Its output goes to the instance's log of that name."""
     log = log_file(directory, name)
     log.parent.mkdir(exist_ok=True)
@@ -127,7 +128,7 @@ def wait_until(
         log = log_file(directory, process.name)
         raise ClusterError(
             f"{what} {reason}; the end of its log:\n{log_tail(directory, process.name)}",
-            f"The whole log is {log}. Stop what is left with `python3 -m hack.cluster down --dir {directory}`.",
+            f"The whole log is {log}; `python3 -m hack.cluster down --dir {directory}` removes it.",
         )
 
 
@@ -151,15 +152,11 @@ def end(processes: Iterable[Process], grace_seconds: float = TERMINATE_SECONDS) 
 
 def _send(process: Process, kind: signal.Signals) -> None:
     if process.alive:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(process.pid, kind)
-        except ProcessLookupError:
-            pass
 
 
 def _reap(pid: int) -> None:
     """Takes the exit status if the process is our own child: nobody else would."""
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass

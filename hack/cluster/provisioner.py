@@ -55,15 +55,20 @@ class Provisioner:
 
     def step(self) -> None:
         """Provisions every waiting claim and removes every released volume."""
-        answer = self._api.request("GET", "/apis/storage.k8s.io/v1/storageclasses")
-        classes = {entry["metadata"]["name"]: entry for entry in answer["items"]}
-        for claim in self._api.request("GET", "/api/v1/persistentvolumeclaims")["items"]:
+        claims = self._api.request("GET", "/api/v1/persistentvolumeclaims")["items"]
+        waiting = [claim for claim in claims if claim.get("status", {}).get("phase") == "Pending"]
+        classes = self._classes() if waiting else {}
+        for claim in waiting:
             storage_class = classes.get(claim["spec"].get("storageClassName", ""))
             if storage_class is not None and wants_volume(claim, storage_class):
                 self._provision(claim, storage_class)
         for volume in self._api.request("GET", "/api/v1/persistentvolumes")["items"]:
             if is_ours_and_released(volume):
                 self._remove(volume)
+
+    def _classes(self) -> dict[str, Manifest]:
+        answer = self._api.request("GET", "/apis/storage.k8s.io/v1/storageclasses")
+        return {entry["metadata"]["name"]: entry for entry in answer["items"]}
 
     def _provision(self, claim: Manifest, storage_class: Manifest) -> None:
         reason = (storage_class.get("parameters") or {}).get("failWith")
@@ -111,14 +116,16 @@ class Provisioner:
         try:
             self._api.request("POST", f"/api/v1/namespaces/{metadata['namespace']}/events", event)
         except urllib.error.HTTPError as error:
-            print(f"no event for {metadata['namespace']}/{metadata['name']}: {error}")  # its namespace may be going
+            print(
+                f"no event for {metadata['namespace']}/{metadata['name']}: {error}"
+            )  # its namespace may be going
 
 
 def wants_volume(claim: Manifest, storage_class: Manifest) -> bool:
     """Whether a claim waits for us: not yet bound, and its consumer known if its class asks for that."""
     if storage_class["provisioner"] != PROVISIONER or claim["metadata"].get("deletionTimestamp"):
         return False
-    if claim["spec"].get("volumeName") or claim.get("status", {}).get("phase") != "Pending":
+    if claim["spec"].get("volumeName"):
         return False
     annotations = claim["metadata"].get("annotations") or {}
     return storage_class.get("volumeBindingMode") != WAIT or SELECTED_NODE in annotations

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hack.cluster.build import is_built
 from hack.cluster.components import BY_PART
-from hack.cluster.errors import ClusterError, Missing
+from hack.cluster.errors import CannotError, Missing
 from hack.cluster.kernel import cgroup_roots
 from hack.cluster.progress import Progress
 from hack.cluster.toolchain import ensure_go
@@ -40,18 +40,22 @@ def missing_parts(parts: Sequence[str], progress: Progress, *, install: bool = T
 
 def _missing(part: str, progress: Progress, *, install: bool) -> Missing | None:
     if sys.platform != "linux":
-        return Missing(part, f"it needs Linux, this is {platform.system()}", "Use a Linux machine or a container.")
+        return Missing(
+            part, f"it needs Linux, this is {platform.system()}", "Use a Linux machine or a container."
+        )
     if not all(is_built(component) for component in BY_PART[part]):
         try:
             ensure_go(progress)
-        except ClusterError as error:
-            return Missing(part, error.reason, error.remedy)
+        except CannotError as error:
+            return error.missing(part)
     return _missing_for_node(progress, install=install) if part == "node" else None
 
 
 def _missing_for_node(progress: Progress, *, install: bool) -> Missing | None:
     if os.geteuid() != 0:
-        return Missing("node", "containers, mounts and bridges need root", "Run as root, for example with sudo.")
+        return Missing(
+            "node", "containers, mounts and bridges need root", "Run as root, for example with sudo."
+        )
     if not cgroup_roots():
         return Missing("node", "no control groups are mounted", "Mount cgroup2 at /sys/fs/cgroup.")
     packages = [name for name, sign in NODE_PACKAGES.items() if shutil.which(sign) is None]

