@@ -132,7 +132,7 @@ def reserve_network(directory: Path) -> tuple[str, str]:
             break
     raise CannotError(
         "cannot make a network bridge",
-        "That takes CAP_NET_ADMIN and the bridge module; `ip -brief link` shows which of aim1 to aim254 exist.",
+        "That takes CAP_NET_ADMIN and the bridge module; `ip -brief link` shows those named aim1, aim2, ….",
     )
 
 

@@ -1,0 +1,101 @@
+"""hack.cluster on real processes: side by side, stopped without a trace however the starter ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hack.cluster import kernel, processes
+from hack.cluster.cluster import Cluster
+from tests.support.cluster import StartCluster
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Short, because Unix sockets are in it."""
+    path = Path(tempfile.mkdtemp(prefix="aim-tool-"))
+    yield path
+    subprocess.run(
+        [sys.executable, "-m", "hack.cluster", "down", f"--dir={path}"], cwd=REPOSITORY, check=False
+    )
+    if path.exists():
+        path.rmdir()
+
+
+def start_and_sleep(directory: Path, parts: str) -> subprocess.Popen[str]:
+    """Another process that owns a cluster and prints a line once that runs."""
+    code = (
+        "import sys, time; from pathlib import Path; from hack.cluster.cluster import Cluster\n"
+        f"Cluster.start({parts}, Path({str(directory)!r})); print('started', flush=True); time.sleep(600)"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+
+
+def eventually(check: Callable[[], bool], timeout_seconds: float = 20) -> bool:
+    deadline = time.monotonic() + timeout_seconds
+    while not check() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return check()
+
+
+def nothing_is_left(directory: Path) -> bool:
+    return not directory.exists() and not processes.marked(directory) and not kernel.mounts_under(directory)
+
+
+@pytest.mark.needs_control_plane
+def test_two_instances_run_side_by_side_and_stop_without_a_trace(own_cluster: StartCluster) -> None:
+    one, two = own_cluster(), own_cluster()
+    with one.namespace("only-here") as name:
+        assert one.api.get(f"/api/v1/namespaces/{name}") is not None
+        assert two.api.get(f"/api/v1/namespaces/{name}") is None
+    one.stop()
+    assert nothing_is_left(one.directory)
+    assert two.api.ready()
+    two.stop()
+    assert nothing_is_left(two.directory)
+
+
+@pytest.mark.needs_control_plane
+def test_the_operator_has_no_rights_of_its_own_and_is_audited(control_plane: Cluster) -> None:
+    with control_plane.namespace() as name:
+        answer = control_plane.kubectl("auth", "can-i", "--list", "--namespace", name, user="operator")
+        assert "pods" not in answer
+        requests = [event["requestURI"] for event in control_plane.audit_events("operator")]
+        assert any("selfsubjectrulesreviews" in str(uri) for uri in requests)
+
+
+@pytest.mark.needs_control_plane
+def test_the_cluster_of_a_killed_owner_stops_by_itself(directory: Path) -> None:
+    owner = start_and_sleep(directory, "()")
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "started\n"
+    assert processes.marked(directory)
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    assert eventually(lambda: nothing_is_left(directory))
+
+
+@pytest.mark.needs_node
+def test_down_removes_what_a_killed_start_left_half_way(directory: Path) -> None:
+    up = subprocess.Popen(
+        [sys.executable, "-m", "hack.cluster", "up", "--parts=node", f"--dir={directory}"],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+    )
+    # While containerd is up and the kubelet is not yet ready: the most there can be to clean up.
+    assert eventually(lambda: "kubelet" in processes.recorded(directory), 60)
+    os.kill(up.pid, signal.SIGKILL)
+    up.wait()
+    assert processes.marked(directory)
+    down = [sys.executable, "-m", "hack.cluster", "down", f"--dir={directory}"]
+    subprocess.run(down, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
+    assert nothing_is_left(directory)

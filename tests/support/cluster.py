@@ -1,0 +1,145 @@
+"""Fixtures that give tests a real cluster, shared by all workers of one pytest run.
+
+`control_plane` and `full_cluster` are two instances, because tests of the first rely on KServe and the
+Gateway API not being there. Each is started by the first test that asks, owned by the main pytest process,
+and stopped at its end; tests keep apart by namespaces. `own_cluster` starts one for a single test.
+A test whose part this machine lacks is skipped, and tests.support.plugin names it at the end of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from hack.cluster.api import Manifest
+from hack.cluster.build import yaml_to_json
+from hack.cluster.cluster import PARTS, Cluster
+from hack.cluster.errors import Missing
+from hack.cluster.external import VARIABLE, external_cluster
+from hack.cluster.progress import Progress
+from hack.cluster.stop import stop_instance
+from hack.cluster.testing import cluster_for_tests, unusable_parts
+
+# Set by the main pytest process, inherited by xdist's workers.
+DIRECTORY_VARIABLE = "AIM_TEST_CLUSTER_DIRECTORY"
+OWNER_VARIABLE = "AIM_TEST_CLUSTER_OWNER"
+MISSING_PROPERTY = "aim_missing_part"
+MARKERS = {f"needs_{part.replace('-', '_')}": part for part in PARTS}
+PARTS_OF_FIXTURE = {"control_plane": PARTS[:1], "full_cluster": PARTS}
+CRDS = Path(__file__).parents[2] / "deploy" / "crds"
+
+
+class StartCluster(Protocol):
+    """Starts an instance for one test."""
+
+    def __call__(
+        self, parts: Sequence[str] = (), *, audit: bool = True, crds: Sequence[Manifest] = ()
+    ) -> Cluster: ...
+
+
+@pytest.fixture(scope="session")
+def control_plane_shared() -> tuple[Cluster | None, list[Missing]]:
+    """The instance behind `control_plane`."""
+    return _shared("plain", ())
+
+
+@pytest.fixture(scope="session")
+def full_cluster_shared() -> tuple[Cluster | None, list[Missing]]:
+    """The instance behind `full_cluster`."""
+    return _shared("full", PARTS[1:])
+
+
+@pytest.fixture
+def control_plane(
+    request: pytest.FixtureRequest, control_plane_shared: tuple[Cluster | None, list[Missing]]
+) -> Cluster:
+    """A real API server and controllers, with our CRDs, without nodes, KServe and Gateway API; audited."""
+    return _usable(request, *control_plane_shared)
+
+
+@pytest.fixture
+def full_cluster(
+    request: pytest.FixtureRequest, full_cluster_shared: tuple[Cluster | None, list[Missing]]
+) -> Cluster:
+    """The same with a node, KServe and a gateway."""
+    return _usable(request, *full_cluster_shared)
+
+
+@pytest.fixture
+def own_cluster(request: pytest.FixtureRequest) -> Iterator[StartCluster]:
+    """Starts instances for this test alone: `own_cluster(("node",), crds=…)`. They stop with it."""
+    if external_cluster() is not None:
+        pytest.skip(f"starts a cluster of its own, and {VARIABLE} is set")
+    started: list[Cluster] = []
+
+    def start(parts: Sequence[str] = (), *, audit: bool = True, crds: Sequence[Manifest] = ()) -> Cluster:
+        directory = Path(tempfile.mkdtemp(prefix="aim-own-"))
+        cluster, missing = cluster_for_tests(parts, directory, audit=audit, crds=crds)
+        if cluster is not None:
+            started.append(cluster)
+        return _usable(request, cluster, missing)
+
+    yield start
+    for cluster in started:
+        cluster.stop()
+
+
+def aim_crds() -> list[Manifest]:
+    """Our own CRDs, as generated into deploy/crds."""
+    return [manifest for path in sorted(CRDS.glob("*.yaml")) for manifest in yaml_to_json(path.read_text())]
+
+
+def prepare_shared_clusters() -> None:
+    """Called by the main process before it starts workers."""
+    os.environ[DIRECTORY_VARIABLE] = tempfile.mkdtemp(prefix="aim-test-")
+    os.environ[OWNER_VARIABLE] = str(os.getpid())
+
+
+def stop_shared_clusters() -> None:
+    """Called by the main process when no test is left."""
+    directory = Path(os.environ.pop(DIRECTORY_VARIABLE))
+    os.environ.pop(OWNER_VARIABLE)
+    for instance in directory.glob("*/state.json"):
+        stop_instance(instance.parent, Progress(None))
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def skip_if_missing(item: pytest.Item, parts: Sequence[str]) -> None:
+    """Skips a test by its markers; building what they need may take minutes the first time."""
+    external = external_cluster()
+    if external is None:
+        missing = unusable_parts(parts)
+    else:
+        missing = [entry for entry in map(external.missing, parts) if entry is not None]
+    _skip(item, missing)
+
+
+def _shared(name: str, parts: Sequence[str]) -> tuple[Cluster | None, list[Missing]]:
+    directory = Path(os.environ[DIRECTORY_VARIABLE]) / name
+    owner = int(os.environ[OWNER_VARIABLE])
+    missing = unusable_parts(PARTS[:1])  # the YAML of our CRDs is read by the control plane's binary
+    if missing and external_cluster() is None:
+        return None, missing
+    return cluster_for_tests(parts, directory, owner=owner, crds=aim_crds())
+
+
+def _usable(request: pytest.FixtureRequest, cluster: Cluster | None, missing: list[Missing]) -> Cluster:
+    _skip(request.node, missing)
+    assert cluster is not None
+    return cluster
+
+
+def _skip(item: pytest.Item, missing: list[Missing]) -> None:
+    if not missing:
+        return
+    for entry in missing:
+        text = json.dumps([entry.part, entry.reason, entry.remedy])
+        item.user_properties.append((MISSING_PROPERTY, text))
+    pytest.skip("; ".join(f"{entry.part}: {entry.reason}" for entry in missing))

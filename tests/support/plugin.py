@@ -1,0 +1,78 @@
+"""The pytest plugin of this repository: cluster fixtures, their markers, and what was not run.
+
+A test skipped because this machine lacks a part of a cluster is named at the end, with the reason and the
+remedy: a green run says what it did not prove. The markers follow from the fixtures; a test that starts
+clusters itself carries them by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.support.cluster import (
+    DIRECTORY_VARIABLE,
+    MARKERS,
+    MISSING_PROPERTY,
+    PARTS_OF_FIXTURE,
+    control_plane,
+    control_plane_shared,
+    full_cluster,
+    full_cluster_shared,
+    own_cluster,
+    prepare_shared_clusters,
+    skip_if_missing,
+    stop_shared_clusters,
+)
+
+__all__ = ["control_plane", "control_plane_shared", "full_cluster", "full_cluster_shared", "own_cluster"]
+
+PREPARED = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker, part in MARKERS.items():
+        config.addinivalue_line("markers", f"{marker}: runs only where hack/cluster can start: {part}")
+    # In the main process only, and not in a pytest that a test of ours runs inside of it.
+    if not hasattr(config, "workerinput") and DIRECTORY_VARIABLE not in os.environ:
+        prepare_shared_clusters()
+        config.stash[PREPARED] = True
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if config.stash.get(PREPARED, False):
+        stop_shared_clusters()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture, parts in PARTS_OF_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                for marker in (name for name, part in MARKERS.items() if part in parts):
+                    item.add_marker(marker)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    parts = [part for marker, part in MARKERS.items() if item.get_closest_marker(marker)]
+    if parts:
+        skip_if_missing(item, parts)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    tests_of: dict[tuple[str, str, str], list[str]] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == MISSING_PROPERTY:
+                part, reason, remedy = json.loads(value)
+                tests_of.setdefault((part, reason, remedy), []).append(report.nodeid)
+    if not tests_of:
+        return
+    terminalreporter.section("NOT RUN on this machine:", sep="=", yellow=True, bold=True)
+    for (part, reason, remedy), tests in sorted(tests_of.items()):
+        terminalreporter.line(f"{part}: {reason}", yellow=True)
+        terminalreporter.line(f"  remedy: {remedy}")
+        for test in sorted(tests):
+            terminalreporter.line(f"  - {test}")
