@@ -1,0 +1,116 @@
+"""The URL path of a service: a route template over the AIMService, made a valid Gateway API PathPrefix.
+
+Owns normalisation and its limits; the JSONPath is core.jsonpath's. Knows nothing of Gateways and
+conflicts. Called by the service's plan.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote as percent_encode
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMService
+from aim_operator.api.v1alpha1.common import API_VERSION
+from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core import jsonpath
+from aim_operator.core.messages import quote
+from aim_operator.errors import SpecError
+
+MAX_PATH = 200
+
+_TRIPLET = re.compile(r"(%[0-9A-Fa-f]{2})", re.ASCII)
+
+
+def document(service: AIMService) -> dict[str, Any]:
+    """Return the AIMService as the plain JSON that route templates are evaluated on.
+
+    `spec.model` and its alias are both there. Status, resourceVersion and generation are not: the path
+    would change with each write that it causes.
+    """
+    # Through JSON, not to_builtins: that leaves tuples, which are no JSON lists.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(service))
+    plain.pop("status", None)
+    for field in ("resourceVersion", "generation"):
+        plain["metadata"].pop(field, None)
+    model = given(service.spec.model, None) or given(service.spec.aim_image_name, None)
+    if model is not None:
+        plain["spec"] |= {"model": model, "aimImageName": model}
+    # List items come without them, single objects with.
+    return plain | {"apiVersion": API_VERSION, "kind": "AIMService"}
+
+
+def render_path(
+    template: str | None, service_document: Mapping[str, Any], *, namespace: str, uid: str
+) -> str:
+    """Render and normalise a template; `/<namespace>/<uid>` where there is none.
+
+    The result is a valid PathPrefix of at most 200 characters, never `/`, and literal_path leaves it as
+    it is. Raises SpecError(RouteTemplateInvalid) that names the expression or segment and the remedy.
+    """
+    if template is None:
+        return _path(f"{_encoded(namespace)}/{_encoded(uid)}")
+    parts = []
+    for part in jsonpath.parse(template):
+        if isinstance(part, jsonpath.Expression):
+            parts.append(_encoded(jsonpath.evaluate(part, service_document)))
+        else:
+            parts.append(_encoded(part.text) if part.quoted else _encoded_literal(part.text))
+    return _path("".join(parts))
+
+
+def literal_path(path: str) -> str:
+    """Normalise a path that holds no expressions. Idempotent; raises as render_path does."""
+    return _path(_encoded_literal(path))
+
+
+def _encoded(text: str) -> str:
+    """Encode data: every character but unreserved ones and '/', and '%' too."""
+    try:
+        return percent_encode(text.lower(), safe="/")
+    except UnicodeEncodeError as error:
+        raise _invalid(f"{quote(text)} is no valid Unicode text", "remove the broken characters") from error
+
+
+def _encoded_literal(text: str) -> str:
+    """Encode the template's own text: triplets stay, with upper-case digits; a bare '%' is data."""
+    pieces = _TRIPLET.split(text)
+    return "".join(piece.upper() if index % 2 else _encoded(piece) for index, piece in enumerate(pieces))
+
+
+def _path(encoded: str) -> str:
+    segments = [segment for segment in encoded.split("/") if segment]
+    for segment in segments:
+        _check(segment)
+    path = "/" + "/".join(segments)
+    if path == "/":
+        raise _invalid(
+            "the path is '/', which would take the whole Gateway", "add a segment that is not empty"
+        )
+    if len(path) > MAX_PATH:
+        raise _invalid(
+            f"the path {quote(path, 40)} has {len(path)} characters once encoded",
+            f"shorten the template or the values it selects to {MAX_PATH}",
+        )
+    return path
+
+
+def _check(segment: str) -> None:
+    """Refuse what a gateway reads in another way than it is written, and what Gateway API refuses."""
+    decoded = unquote_to_bytes(segment)
+    if decoded in (b".", b".."):
+        raise _invalid(f"segment {quote(segment)} stands for another directory", "remove or rename it")
+    if b"/" in decoded:
+        raise _invalid(f"segment {quote(segment)} has an encoded slash", "write / to separate segments")
+    if any(unicodedata.category(char) == "Cc" for char in decoded.decode(errors="replace")):
+        raise _invalid(f"segment {quote(segment)} has a control character", "remove it")
+
+
+def _invalid(problem: str, remedy: str) -> SpecError:
+    return SpecError(Reason.ROUTE_TEMPLATE_INVALID, f"routeTemplate: {problem}; {remedy}")
