@@ -34,6 +34,7 @@ _KEYWORDS = (
     "min_items",
     "max_items",
     "max_properties",
+    "enum",
     "pattern",
     "format",
     "default",
@@ -143,7 +144,7 @@ def _schema(annotation: Any, over: Field | None = None) -> Manifest:
     for keyword in _KEYWORDS:
         value = getattr(field, keyword)
         if value is not UNSET:
-            out[_camel(keyword)] = value
+            out[_camel(keyword)] = list(value) if keyword == "enum" else value
     if field.list_type is not UNSET:
         out["x-kubernetes-list-type"] = field.list_type
     if field.list_map_keys is not UNSET:

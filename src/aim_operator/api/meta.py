@@ -6,10 +6,12 @@ server-side apply (`replicas: 0` is a wish, an absent `replicas` gives the field
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar, dataclass_transform
+from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+
+from aim_operator.api.schema import Field
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -75,12 +77,34 @@ class ObjectMeta(Wire):
 class Condition(Wire):
     """metav1.Condition. `last_transition_time` moves only when `status` does."""
 
-    type: str
-    status: str
-    reason: str = ""
-    message: str = ""
-    last_transition_time: str | None = None
-    observed_generation: int | UnsetType = UNSET
+    type: Annotated[
+        str,
+        Field(
+            doc="What the condition is about, such as Ready.",
+            max_length=316,
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+            r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+        ),
+    ]
+    status: Annotated[str, Field(doc="Whether it holds.", enum=("True", "False", "Unknown"))]
+    reason: Annotated[
+        str,
+        Field(
+            doc="Why, in one CamelCase word for programs.",
+            required=True,
+            min_length=1,
+            max_length=1024,
+            pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        ),
+    ] = ""
+    message: Annotated[str, Field(doc="Why, in words for people.", required=True, max_length=32768)] = ""
+    last_transition_time: Annotated[
+        str | None, Field(doc="When status last changed.", required=True, format="date-time")
+    ] = None
+    observed_generation: Annotated[
+        int | UnsetType,
+        Field(doc="Generation of the spec that this was computed from.", minimum=0, format="int64"),
+    ] = UNSET
 
 
 class KubeObject(Wire):

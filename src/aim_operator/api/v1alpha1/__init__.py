@@ -12,17 +12,14 @@ from aim_operator.api.v1alpha1.caches import (
 from aim_operator.api.v1alpha1.common import (
     GROUP,
     VERSION,
-    EnvVar,
-    GatewayRef,
     GpuSelector,
-    LocalObjectReference,
     Metric,
     Precision,
-    Quantity,
     ResolvedReference,
-    ResourceRequirements,
     Scope,
 )
+from aim_operator.api.v1alpha1.environment import EnvVar, LocalObjectReference
+from aim_operator.api.v1alpha1.gateway import GatewayRef
 from aim_operator.api.v1alpha1.images import AIMClusterImage, AIMImage, AIMImageSpec, AIMImageStatus
 from aim_operator.api.v1alpha1.kinds import (
     ALL_KINDS,
@@ -36,6 +33,7 @@ from aim_operator.api.v1alpha1.kinds import (
     TEMPLATE_CACHES,
     TEMPLATES,
 )
+from aim_operator.api.v1alpha1.resources import Quantity, ResourceRequirements
 from aim_operator.api.v1alpha1.runtime_configs import (
     AIMClusterRuntimeConfig,
     AIMClusterRuntimeConfigSpec,

@@ -10,18 +10,19 @@ from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
     Conditions,
-    EnvVars,
     ObjectName,
     ObservedGeneration,
-    PullSecrets,
-    Quantity,
     ResolvedReference,
     RuntimeConfigName,
     Scope,
 )
+from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
+from aim_operator.api.v1alpha1.resources import Quantity
 
 
 class AIMTemplateCacheSpec(Wire):
+    """Whose model sources to download into this namespace, and how."""
+
     template_ref: Annotated[ObjectName, Field(doc="Template whose model sources to cache.")]
     template_scope: Annotated[
         Scope | UnsetType, Field(doc="Where to look for it; the namespace first, then the cluster, if unset.")
@@ -35,10 +36,16 @@ class AIMTemplateCacheSpec(Wire):
 
 
 class AIMTemplateCacheStatus(Wire):
+    """The worst of the model caches that the template needs."""
+
     observed_generation: ObservedGeneration | UnsetType = UNSET
-    status: Annotated[str | UnsetType, Field(doc="Pending, Progressing, Available, Failed or Degraded.")] = (
-        UNSET
-    )
+    status: Annotated[
+        str | UnsetType,
+        Field(
+            doc="Where the download is in its life. Degraded: something that it needs is missing.",
+            enum=("Pending", "Progressing", "Available", "Failed", "Degraded"),
+        ),
+    ] = UNSET
     conditions: Conditions | UnsetType = UNSET
     resolved_template: Annotated[ResolvedReference | UnsetType, Field(doc="Template that was used.")] = UNSET
 
@@ -49,6 +56,8 @@ class AIMTemplateCache(KubeObject):
 
 
 class AIMModelCacheSpec(Wire):
+    """What to download, and onto which kind of volume."""
+
     source_uri: Annotated[
         str,
         Field(
@@ -58,14 +67,19 @@ class AIMModelCacheSpec(Wire):
             rules=(
                 Rule(
                     rule=(
-                        r"self.matches('^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$') || "
-                        r"self.matches('^s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9!_.*()/-]*)?$')"
+                        "self.matches('^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$') || "
+                        "self.matches('^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+                        "(/[-A-Za-z0-9/!_.*()=+,@:$&~%]*)?$')"
                     ),
-                    message="spec.sourceUri: write hf://owner/model[:revision] or s3://bucket/prefix",
+                    message="write hf://owner/model[:revision] or s3://bucket/prefix",
+                ),
+                Rule(
+                    rule="!self.matches('[/:][.]{1,2}(/|:|$)')",
+                    message="'.' and '..' are no names; write the path without them",
                 ),
                 Rule(
                     rule="self == oldSelf",
-                    message="spec.sourceUri is immutable; create a new AIMModelCache for another source",
+                    message="immutable; create a new AIMModelCache for another source",
                 ),
             ),
         ),
@@ -78,8 +92,8 @@ class AIMModelCacheSpec(Wire):
             max_length=64,
             rules=(
                 Rule(
-                    rule=("isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))"),
-                    message="spec.size: write a positive quantity such as 16Gi",
+                    rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",
+                    message="write a quantity above 0, such as 16Gi",
                 ),
             ),
         ),
@@ -93,16 +107,35 @@ class AIMModelCacheSpec(Wire):
 
 
 class CacheProgress(Wire):
-    total_bytes: Annotated[int | UnsetType, Field(doc="Bytes to download.", format="int64")] = UNSET
-    downloaded_bytes: Annotated[int | UnsetType, Field(doc="Bytes on the volume.", format="int64")] = UNSET
-    percentage: Annotated[int | UnsetType, Field(doc="0 to 100.", minimum=0, maximum=100)] = UNSET
+    """How far a download is."""
+
+    total_bytes: Annotated[int | UnsetType, Field(doc="Bytes to download.", minimum=0, format="int64")] = (
+        UNSET
+    )
+    downloaded_bytes: Annotated[
+        int | UnsetType, Field(doc="Bytes on the volume.", minimum=0, format="int64")
+    ] = UNSET
+    percentage: Annotated[
+        int | UnsetType,
+        Field(doc="Share of the bytes that is on the volume, 0 to 100.", minimum=0, maximum=100),
+    ] = UNSET
 
 
 class AIMModelCacheStatus(Wire):
+    """How far the download is, and which claim holds the files."""
+
     observed_generation: ObservedGeneration | UnsetType = UNSET
-    status: Annotated[str | UnsetType, Field(doc="Pending, Progressing, Available or Failed.")] = UNSET
+    status: Annotated[
+        str | UnsetType,
+        Field(
+            doc="Where the download is in its life. Degraded: something that it needs is missing.",
+            enum=("Pending", "Progressing", "Available", "Failed", "Degraded"),
+        ),
+    ] = UNSET
     conditions: Conditions | UnsetType = UNSET
-    persistent_volume_claim: Annotated[str | UnsetType, Field(doc="Claim that holds the files.")] = UNSET
+    persistent_volume_claim: Annotated[
+        str | UnsetType, Field(doc="Claim that holds the files.", max_length=253)
+    ] = UNSET
     progress: Annotated[CacheProgress | UnsetType, Field(doc="How far the download is.")] = UNSET
     started_at: Annotated[str | UnsetType, Field(doc="When the download began.", format="date-time")] = UNSET
     finished_at: Annotated[str | UnsetType, Field(doc="When it was complete.", format="date-time")] = UNSET

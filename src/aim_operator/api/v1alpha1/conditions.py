@@ -1,4 +1,4 @@
-"""Condition types, lifecycle states and reasons, as users see them. Documented in docs/reference/reasons.md."""
+"""Condition types, lifecycle states and reasons, as users see them; docs/reference/reasons.md tells more."""
 
 from __future__ import annotations
 

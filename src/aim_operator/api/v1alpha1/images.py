@@ -8,16 +8,20 @@ from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
-from aim_operator.api.v1alpha1.common import (
-    Conditions,
-    ObjectName,
-    ObservedGeneration,
-    ResourceRequirements,
-    RuntimeConfigName,
+from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration, RuntimeConfigName
+from aim_operator.api.v1alpha1.resources import ResourceRequirements
+
+# Grammar of github.com/distribution/reference; an image beyond it would fail as InvalidImageName.
+_IMAGE_REFERENCE = (
+    r"^(([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?|[[][a-fA-F0-9:]+[]])(:[0-9]+)?/)?"
+    r"[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*"
+    r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@[a-z0-9+._-]+:[a-f0-9]{32,128})?$"
 )
 
 
 class AIMImageSpec(Wire):
+    """Which container image implements the model, and the defaults of those who run it."""
+
     image: Annotated[
         str,
         Field(
@@ -26,17 +30,17 @@ class AIMImageSpec(Wire):
             max_length=512,
             rules=(
                 Rule(
-                    rule=r"self.matches('^[A-Za-z0-9][A-Za-z0-9._:/@-]*$') && !self.contains('//')",
+                    rule=f"self.matches('{_IMAGE_REFERENCE}')",
                     message=(
-                        "spec.image: write a container image reference such as "
-                        "ghcr.io/org/model:v1.0, without scheme or spaces"
+                        "not a container image; write [registry/]repository[:tag][@digest] such as "
+                        "ghcr.io/org/model:v1.0, the repository in lower case and no https:// before it"
                     ),
                 ),
             ),
         ),
     ]
     default_service_template: Annotated[
-        ObjectName | UnsetType, Field(doc="Template for services that name none.")
+        ObjectName | UnsetType, Field(doc="Template for services of this model that name none.")
     ] = UNSET
     runtime_config_name: RuntimeConfigName | UnsetType = UNSET
     resources: Annotated[
@@ -45,8 +49,13 @@ class AIMImageSpec(Wire):
 
 
 class AIMImageStatus(Wire):
+    """Whether what the image names is there."""
+
     observed_generation: ObservedGeneration | UnsetType = UNSET
-    status: Annotated[str | UnsetType, Field(doc="Ready or Degraded.")] = UNSET
+    status: Annotated[
+        str | UnsetType,
+        Field(doc="Degraded: something that it names is missing.", enum=("Ready", "Degraded")),
+    ] = UNSET
     conditions: Conditions | UnsetType = UNSET
 
 

@@ -47,9 +47,10 @@ _CONFIG_COLUMNS = (
 _SERVICE_NAME = Rule(
     rule="self.metadata.name.size() <= 53 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     message=(
-        "metadata.name: KServe serves it as <name>-predictor, so use at most 53 lower-case letters, "
-        "digits and '-', starting with a letter"
+        "KServe serves it as <name>-predictor; write at most 53 lower-case letters, digits and '-', "
+        "the first a letter"
     ),
+    field_path=".metadata.name",
 )
 
 KINDS: dict[type, Kind] = {
@@ -74,7 +75,7 @@ KINDS: dict[type, Kind] = {
         plural="aimservicetemplates",
         short_name="aimst",
         namespaced=True,
-        doc="Runtime profile of an image in one namespace, and the cache of what discovery learnt about it.",
+        doc="Runtime profile of an image in one namespace, and the cache of what discovery learnt of it.",
         columns=_TEMPLATE_COLUMNS,
     ),
     AIMClusterServiceTemplate: Kind(
@@ -82,7 +83,7 @@ KINDS: dict[type, Kind] = {
         plural="aimclusterservicetemplates",
         short_name="aimclst",
         namespaced=False,
-        doc="Runtime profile of an image for all namespaces, and the cache of what discovery learnt about it.",
+        doc="Runtime profile of an image for all namespaces, and the cache of what discovery learnt of it.",
         columns=_TEMPLATE_COLUMNS,
     ),
     AIMRuntimeConfig: Kind(
@@ -137,7 +138,7 @@ KINDS: dict[type, Kind] = {
         doc="One model, served by KServe and routed through a Gateway.",
         columns=(
             _STATUS,
-            Column(name="Model", json_path=".status.resolvedImage.name"),
+            Column(name="Model", json_path=".spec.model"),
             Column(name="Template", json_path=".status.resolvedTemplate.name"),
             Column(name="Path", json_path=".status.routing.path"),
             _REASON,

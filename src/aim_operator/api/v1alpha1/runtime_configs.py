@@ -7,22 +7,19 @@ from typing import Annotated, Literal
 from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import KubeObject, Wire
-from aim_operator.api.schema import Field
-from aim_operator.api.v1alpha1.common import (
-    Conditions,
-    GatewayRef,
-    ObjectName,
-    ObservedGeneration,
-    PullSecrets,
-    RouteTemplate,
-)
+from aim_operator.api.schema import Field, Rule
+from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
+from aim_operator.api.v1alpha1.environment import PullSecrets
+from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 
 
 class ConfigRouting(Wire):
     """Routing defaults for services that leave them out."""
 
     enabled: Annotated[bool | UnsetType, Field(doc="Route services that do not say; off if unset.")] = UNSET
-    gateway_ref: Annotated[GatewayRef | UnsetType, Field(doc="Gateway to attach HTTPRoutes to.")] = UNSET
+    gateway_ref: Annotated[
+        GatewayRef | UnsetType, Field(doc="Gateway to attach the HTTPRoutes of services to.")
+    ] = UNSET
     route_template: RouteTemplate | UnsetType = UNSET
 
 
@@ -36,6 +33,16 @@ class Storage(Wire):
             min_items=1,
             max_items=4,
             list_type="set",
+            rules=(
+                Rule(
+                    rule="self.exists(m, m != 'ReadOnlyMany')",
+                    message="the download writes to the volume; add ReadWriteMany or ReadWriteOnce",
+                ),
+                Rule(
+                    rule="self.size() == 1 || !self.exists(m, m == 'ReadWriteOncePod')",
+                    message="ReadWriteOncePod can't be combined with other modes; write it alone",
+                ),
+            ),
         ),
     ] = UNSET
     headroom_percent: Annotated[
@@ -44,47 +51,121 @@ class Storage(Wire):
     ] = UNSET
 
 
+CapabilityNames = Annotated[
+    tuple[str, ...],
+    Field(
+        max_items=64,
+        list_type="atomic",
+        value=Field(
+            min_length=1,
+            max_length=63,
+            rules=(
+                Rule(
+                    rule="self.matches('^[A-Z][A-Z0-9_]*$') && !self.startsWith('CAP_')",
+                    message="write a capability in capitals and without CAP_: NET_BIND_SERVICE, or ALL",
+                ),
+            ),
+        ),
+    ),
+]
+
+
 class Capabilities(Wire):
-    add: Annotated[
-        tuple[str, ...] | UnsetType, Field(doc="Capabilities to add.", max_items=64, list_type="atomic")
-    ] = UNSET
-    drop: Annotated[
-        tuple[str, ...] | UnsetType, Field(doc="Capabilities to drop.", max_items=64, list_type="atomic")
-    ] = UNSET
+    """Linux capabilities beyond and below the container runtime's default."""
+
+    add: Annotated[CapabilityNames | UnsetType, Field(doc="Capabilities to add.")] = UNSET
+    drop: Annotated[CapabilityNames | UnsetType, Field(doc="Capabilities to drop; ALL is every one.")] = UNSET
 
 
 class SeccompProfile(Wire):
+    """Which system calls the container may make."""
+
+    RULES = (
+        Rule(
+            rule="(self.type == 'Localhost') == has(self.localhostProfile)",
+            message="goes with type Localhost and only with it; set both or neither",
+            field_path=".localhostProfile",
+        ),
+    )
+
     type: Annotated[Literal["RuntimeDefault", "Unconfined", "Localhost"], Field(doc="Kind of profile.")]
     localhost_profile: Annotated[
-        str | UnsetType, Field(doc="Path of a Localhost profile.", max_length=253)
+        str | UnsetType,
+        Field(
+            doc="Path of a Localhost profile, below the kubelet's directory of seccomp profiles.",
+            min_length=1,
+            max_length=253,
+            rules=(
+                Rule(
+                    rule="!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')",
+                    message="write a relative path without '..', such as profiles/model.json",
+                ),
+            ),
+        ),
     ] = UNSET
 
 
 class SecurityContext(Wire):
     """Security context of the serving container; the fields of Kubernetes' own, by the same names."""
 
-    run_as_non_root: Annotated[bool | UnsetType, Field(doc="Refuse to run as uid 0.")] = UNSET
-    run_as_user: Annotated[int | UnsetType, Field(doc="Uid to run as.", minimum=0, format="int64")] = UNSET
-    run_as_group: Annotated[int | UnsetType, Field(doc="Gid to run as.", minimum=0, format="int64")] = UNSET
+    RULES = (
+        Rule(
+            rule=(
+                "!(has(self.runAsNonRoot) && self.runAsNonRoot && has(self.runAsUser) && self.runAsUser == 0)"
+            ),
+            message="0 is root, which runAsNonRoot refuses; write another uid or drop runAsNonRoot",
+            field_path=".runAsUser",
+        ),
+        Rule(
+            rule=(
+                "!(has(self.privileged) && self.privileged && "
+                "has(self.allowPrivilegeEscalation) && !self.allowPrivilegeEscalation)"
+            ),
+            message="a privileged container can't do without; set one of the two otherwise",
+            field_path=".allowPrivilegeEscalation",
+        ),
+    )
+
+    run_as_non_root: Annotated[bool | UnsetType, Field(doc="Refuse to start as uid 0.")] = UNSET
+    run_as_user: Annotated[
+        int | UnsetType,
+        Field(doc="Uid to run as; the image's if unset.", minimum=0, maximum=2**31 - 1, format="int64"),
+    ] = UNSET
+    run_as_group: Annotated[
+        int | UnsetType,
+        Field(doc="Gid to run as; the image's if unset.", minimum=0, maximum=2**31 - 1, format="int64"),
+    ] = UNSET
     read_only_root_filesystem: Annotated[bool | UnsetType, Field(doc="Mount the image read-only.")] = UNSET
-    allow_privilege_escalation: Annotated[bool | UnsetType, Field(doc="Allow setuid and the like.")] = UNSET
-    privileged: Annotated[bool | UnsetType, Field(doc="Run privileged.")] = UNSET
-    capabilities: Annotated[Capabilities | UnsetType, Field(doc="Linux capabilities.")] = UNSET
-    seccomp_profile: Annotated[SeccompProfile | UnsetType, Field(doc="Seccomp profile.")] = UNSET
+    allow_privilege_escalation: Annotated[
+        bool | UnsetType, Field(doc="Let a process gain more privileges than its parent has.")
+    ] = UNSET
+    privileged: Annotated[bool | UnsetType, Field(doc="Run as root on the node in all but name.")] = UNSET
+    capabilities: Annotated[Capabilities | UnsetType, Field(doc="Linux capabilities to add and drop.")] = (
+        UNSET
+    )
+    seccomp_profile: Annotated[
+        SeccompProfile | UnsetType, Field(doc="Which system calls the container may make.")
+    ] = UNSET
 
 
 class AIMClusterRuntimeConfigSpec(Wire):
+    """What images, templates, caches and services take from this configuration."""
+
     default_storage_class_name: Annotated[
         ObjectName | UnsetType, Field(doc="Storage class of caches; the cluster's default if unset.")
     ] = UNSET
-    routing: Annotated[ConfigRouting | UnsetType, Field(doc="Routing defaults.")] = UNSET
-    storage: Annotated[Storage | UnsetType, Field(doc="Cache volume defaults.")] = UNSET
+    routing: Annotated[ConfigRouting | UnsetType, Field(doc="Routing of services that leave it open.")] = (
+        UNSET
+    )
+    storage: Annotated[Storage | UnsetType, Field(doc="How the volumes of model caches are made.")] = UNSET
     security_context: Annotated[
         SecurityContext | UnsetType, Field(doc="Security context of the serving container.")
     ] = UNSET
 
 
 class AIMRuntimeConfigSpec(AIMClusterRuntimeConfigSpec):
+    """What images, templates, caches and services of this namespace take from this configuration."""
+
     service_account_name: Annotated[
         ObjectName | UnsetType, Field(doc="Service account of discovery, download and serving Pods.")
     ] = UNSET
@@ -94,8 +175,13 @@ class AIMRuntimeConfigSpec(AIMClusterRuntimeConfigSpec):
 
 
 class AIMRuntimeConfigStatus(Wire):
+    """Whether what the configuration names is there."""
+
     observed_generation: ObservedGeneration | UnsetType = UNSET
-    status: Annotated[str | UnsetType, Field(doc="Ready or Degraded.")] = UNSET
+    status: Annotated[
+        str | UnsetType,
+        Field(doc="Degraded: something that it names is missing.", enum=("Ready", "Degraded")),
+    ] = UNSET
     conditions: Conditions | UnsetType = UNSET
 
 

@@ -10,20 +10,18 @@ from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
     Conditions,
-    EnvVars,
-    GatewayRef,
     GpuSelector,
     Metric,
     ObjectName,
     ObservedGeneration,
     Precision,
-    PullSecrets,
     ResolvedReference,
-    ResourceRequirements,
-    RouteTemplate,
     RuntimeConfigName,
     Scope,
 )
+from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
+from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
+from aim_operator.api.v1alpha1.resources import ResourceRequirements
 
 
 class Overrides(Wire):
@@ -40,7 +38,9 @@ class ServiceRouting(Wire):
     enabled: Annotated[
         bool | UnsetType, Field(doc="Create an HTTPRoute; the runtime configuration decides if unset.")
     ] = UNSET
-    gateway_ref: Annotated[GatewayRef | UnsetType, Field(doc="Gateway to attach to.")] = UNSET
+    gateway_ref: Annotated[
+        GatewayRef | UnsetType, Field(doc="Gateway to attach to; that of the runtime configuration if unset.")
+    ] = UNSET
     annotations: Annotated[
         dict[str, str] | UnsetType,
         Field(
@@ -53,11 +53,11 @@ class ServiceRouting(Wire):
                         "self.all(k, k.size() <= 317 && k.matches("
                         r"'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))"
                     ),
-                    message="routing.annotations: each key must be [prefix/]name, such as example.com/team",
+                    message="each key must be [prefix/]name, such as example.com/team",
                 ),
                 Rule(
                     rule="self.all(k, !k.startsWith('aim.silogen.ai/'))",
-                    message="routing.annotations: keys of aim.silogen.ai/ belong to the operator; use another prefix",
+                    message="keys of aim.silogen.ai/ belong to the operator; use another prefix",
                 ),
             ),
         ),
@@ -66,12 +66,13 @@ class ServiceRouting(Wire):
     request_timeout: Annotated[
         str | UnsetType,
         Field(
-            doc="Gateway API duration, such as 30s or 5m.",
+            doc="Longest time of a request, as a Gateway API duration such as 30s; the gateway's if unset.",
+            min_length=1,
             max_length=32,
             rules=(
                 Rule(
                     rule=r"self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",
-                    message="routing.requestTimeout: write a Gateway API duration such as 30s, 5m or 1h30m",
+                    message="write a Gateway API duration such as 30s, 5m or 1h30m",
                 ),
             ),
         ),
@@ -79,32 +80,48 @@ class ServiceRouting(Wire):
 
 
 class AIMServiceSpec(Wire):
+    """Which model to serve, and what of it to change."""
+
     RULES = (
         Rule(
             rule="has(self.model) || has(self.aimImageName)",
-            message="spec.model: required; write the name of an AIMImage or AIMClusterImage",
+            message="write the name of an AIMImage or AIMClusterImage",
+            field_path=".model",
+            reason="FieldValueRequired",
         ),
         Rule(
             rule="!has(self.model) || !has(self.aimImageName) || self.model == self.aimImageName",
-            message="spec.aimImageName is an alias of spec.model; set one of them, or both to the same name",
+            message="an alias of spec.model; set one of the two, or both to the same name",
+            field_path=".aimImageName",
         ),
     )
 
     model: Annotated[
-        ObjectName | UnsetType, Field(doc="Model to serve: the name of an AIMImage or AIMClusterImage.")
+        ObjectName | UnsetType,
+        Field(doc="Model to serve: the name of an AIMImage, else of an AIMClusterImage."),
     ] = UNSET
-    aim_image_name: Annotated[ObjectName | UnsetType, Field(doc="Alias of model.")] = UNSET
+    aim_image_name: Annotated[
+        ObjectName | UnsetType, Field(doc="Alias of model: set one of the two, or both alike.")
+    ] = UNSET
     template_ref: Annotated[
         ObjectName | UnsetType,
-        Field(doc="Template; the image's default, else the best available one, if unset."),
+        Field(
+            doc="Template to run with: an AIMServiceTemplate, else an AIMClusterServiceTemplate. "
+            "If unset, the image's default, else the best one available for the image."
+        ),
     ] = UNSET
     runtime_config_name: RuntimeConfigName | UnsetType = UNSET
-    replicas: Annotated[int, Field(doc="Replicas to run.", minimum=1, maximum=1000, default=1)] = 1
+    replicas: Annotated[
+        int, Field(doc="Copies of the model server to run.", minimum=1, maximum=1000, default=1)
+    ] = 1
     resources: Annotated[
         ResourceRequirements | UnsetType, Field(doc="Resources of one replica; override template and image.")
     ] = UNSET
     overrides: Annotated[Overrides | UnsetType, Field(doc="Differences from the template.")] = UNSET
-    env: Annotated[EnvVars | UnsetType, Field(doc="Environment of the model server.")] = UNSET
+    env: Annotated[
+        EnvVars | UnsetType,
+        Field(doc="Environment of the model server; goes over that of the template, by name."),
+    ] = UNSET
     image_pull_secrets: Annotated[
         PullSecrets | UnsetType, Field(doc="Secrets to pull the model image with.")
     ] = UNSET
@@ -115,31 +132,43 @@ class AIMServiceSpec(Wire):
 
 
 class RoutingStatus(Wire):
-    path: Annotated[str | UnsetType, Field(doc="URL path prefix of the service.")] = UNSET
+    """Where the service is reached through the gateway."""
+
+    path: Annotated[str | UnsetType, Field(doc="URL path prefix of the service.", max_length=1024)] = UNSET
 
 
 class TemplateCandidate(Wire):
     """A template that was weighed when none was named."""
 
-    name: str
-    scope: Scope
-    chosen: bool = False
-    reason: Annotated[str | UnsetType, Field(doc="Why it was chosen, or why not.")] = UNSET
+    name: Annotated[str, Field(doc="Name of the template.", max_length=253)]
+    scope: Annotated[Scope, Field(doc="Where it is: in the service's namespace, or cluster-wide.")]
+    chosen: Annotated[bool, Field(doc="Whether the service uses it.")] = False
+    reason: Annotated[str | UnsetType, Field(doc="Why it was chosen, or why not.", max_length=1024)] = UNSET
 
 
 class AIMServiceStatus(Wire):
+    """What was resolved, how far the service is, and where it is reached."""
+
     observed_generation: ObservedGeneration | UnsetType = UNSET
-    status: Annotated[str | UnsetType, Field(doc="Pending, Starting, Running, Failed or Degraded.")] = UNSET
+    status: Annotated[
+        str | UnsetType,
+        Field(
+            doc="Where the service is in its life. Degraded: something that it needs is missing or wrong.",
+            enum=("Pending", "Starting", "Running", "Failed", "Degraded"),
+        ),
+    ] = UNSET
     conditions: Conditions | UnsetType = UNSET
     resolved_image: Annotated[ResolvedReference | UnsetType, Field(doc="Image that is used.")] = UNSET
     resolved_template: Annotated[ResolvedReference | UnsetType, Field(doc="Template that is used.")] = UNSET
     resolved_runtime_config: Annotated[
         ResolvedReference | UnsetType, Field(doc="Runtime configuration that is used.")
     ] = UNSET
-    routing: Annotated[RoutingStatus | UnsetType, Field(doc="Where the service is reached.")] = UNSET
+    routing: Annotated[
+        RoutingStatus | UnsetType, Field(doc="Where the service is reached through the gateway.")
+    ] = UNSET
     template_matching: Annotated[
         tuple[TemplateCandidate, ...] | UnsetType,
-        Field(doc="Templates weighed when none was named, best first.", max_items=64),
+        Field(doc="Templates weighed when none was named, best first.", max_items=64, list_type="atomic"),
     ] = UNSET
 
 

@@ -10,17 +10,16 @@ from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
     Conditions,
-    EnvVars,
     GpuSelector,
     Metric,
     ObjectName,
     ObservedGeneration,
     Precision,
-    PullSecrets,
     ResolvedReference,
-    ResourceRequirements,
     RuntimeConfigName,
 )
+from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
+from aim_operator.api.v1alpha1.resources import ResourceRequirements
 
 
 class Caching(Wire):
@@ -35,6 +34,8 @@ class Caching(Wire):
 
 
 class AIMClusterServiceTemplateSpec(Wire):
+    """How to run an image: what to optimise for, in which precision, on which GPUs."""
+
     aim_image_name: Annotated[
         ObjectName,
         Field(
@@ -42,7 +43,7 @@ class AIMClusterServiceTemplateSpec(Wire):
             rules=(
                 Rule(
                     rule="self == oldSelf",
-                    message="spec.aimImageName is immutable; create a new template for another image",
+                    message="immutable; create a new template for another image",
                 ),
             ),
         ),
@@ -57,7 +58,11 @@ class AIMClusterServiceTemplateSpec(Wire):
 
 
 class AIMServiceTemplateSpec(AIMClusterServiceTemplateSpec):
-    caching: Annotated[Caching | UnsetType, Field(doc="Model caching.")] = UNSET
+    """How to run an image, what to download before, and with which credentials."""
+
+    caching: Annotated[
+        Caching | UnsetType, Field(doc="Whether and how the model is downloaded before services start.")
+    ] = UNSET
     env: Annotated[
         EnvVars | UnsetType, Field(doc="Environment of discovery, downloads and serving, such as HF_TOKEN.")
     ] = UNSET
@@ -69,33 +74,47 @@ class AIMServiceTemplateSpec(AIMClusterServiceTemplateSpec):
 class ModelSource(Wire):
     """One model artifact that discovery found."""
 
-    name: str
-    source_uri: str
-    size: Annotated[str | UnsetType, Field(doc="Size in bytes, as a quantity.")] = UNSET
+    name: Annotated[str, Field(doc="Name of the model, as the image calls it.", max_length=512)]
+    source_uri: Annotated[
+        str,
+        Field(doc="Where its files are: hf://owner/model[:revision] or s3://bucket/prefix.", max_length=1024),
+    ]
+    size: Annotated[
+        str | UnsetType, Field(doc="Size of its files in bytes, as a quantity.", max_length=64)
+    ] = UNSET
 
 
 class Discovery(Wire):
     """Bookkeeping of discovery attempts."""
 
-    spec_hash: Annotated[str | UnsetType, Field(doc="Hash of the inputs of the last attempt.")] = UNSET
-    attempts: Annotated[int | UnsetType, Field(doc="Failed attempts with these inputs.")] = UNSET
+    spec_hash: Annotated[
+        str | UnsetType, Field(doc="Hash of the inputs of the last attempt.", max_length=64)
+    ] = UNSET
+    attempts: Annotated[int | UnsetType, Field(doc="Failed attempts with these inputs.", minimum=0)] = UNSET
     last_attempt_time: Annotated[
         str | UnsetType, Field(doc="When the last attempt ended.", format="date-time")
     ] = UNSET
-    message: Annotated[str | UnsetType, Field(doc="Why the last attempt failed, or what it waits for.")] = (
-        UNSET
-    )
+    message: Annotated[
+        str | UnsetType, Field(doc="Why the last attempt failed, or what it waits for.", max_length=32768)
+    ] = UNSET
 
 
 class AIMServiceTemplateStatus(Wire):
+    """What discovery learnt about the image, and how far it is."""
+
     observed_generation: ObservedGeneration | UnsetType = UNSET
-    status: Annotated[str | UnsetType, Field(doc="Pending, Progressing, Available, Failed or Degraded.")] = (
-        UNSET
-    )
+    status: Annotated[
+        str | UnsetType,
+        Field(
+            doc="Where the template is in its life; services run on it once it is Available. "
+            "Degraded: something that it needs is missing.",
+            enum=("Pending", "Progressing", "Available", "Failed", "Degraded"),
+        ),
+    ] = UNSET
     conditions: Conditions | UnsetType = UNSET
     model_sources: Annotated[
         tuple[ModelSource, ...] | UnsetType,
-        Field(doc="Model artifacts that the image needs, as discovered.", max_items=64),
+        Field(doc="Model artifacts that the image needs, as discovered.", max_items=64, list_type="atomic"),
     ] = UNSET
     profile: Annotated[
         dict[str, Any] | UnsetType,
@@ -103,7 +122,9 @@ class AIMServiceTemplateStatus(Wire):
             doc="Discovery result: engine arguments, environment and metadata.", preserve_unknown_fields=True
         ),
     ] = UNSET
-    discovery: Annotated[Discovery | UnsetType, Field(doc="Discovery attempts.")] = UNSET
+    discovery: Annotated[
+        Discovery | UnsetType, Field(doc="What came of asking the image for its needs, so far.")
+    ] = UNSET
     resolved_image: Annotated[ResolvedReference | UnsetType, Field(doc="Image that was used.")] = UNSET
     resolved_runtime_config: Annotated[
         ResolvedReference | UnsetType, Field(doc="Runtime configuration that was used.")
