@@ -6,10 +6,13 @@ parts it has is asked of it.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import json
 import os
+import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,7 @@ class ExternalCluster(Cluster):
     def __init__(self, kubeconfig: Path) -> None:
         ensure(CONTROL_PLANE, Progress(None))  # for its kubectl
         instance = Instance(Path(tempfile.mkdtemp(prefix="aim-external-")))
+        atexit.register(shutil.rmtree, instance.directory, ignore_errors=True)
         instance.kubeconfig.write_text(kubeconfig.read_text())
         self._instance = instance
         entry = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
@@ -99,6 +103,7 @@ class ExternalCluster(Cluster):
         self.operator_kubeconfig.write_text(json.dumps(config))
 
 
+@cache
 def external_cluster() -> ExternalCluster | None:
     """The cluster of AIM_TEST_KUBECONFIG, if it is set."""
     path = os.environ.get(VARIABLE)

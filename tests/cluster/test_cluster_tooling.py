@@ -6,12 +6,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from hack.cluster import kernel, processes
+from hack.cluster.api import Manifest
 from hack.cluster.cluster import Cluster
 from tests.support.cluster import StartCluster
 
@@ -33,7 +35,7 @@ def directory() -> Iterator[Path]:
 def start_and_sleep(directory: Path, parts: str) -> subprocess.Popen[str]:
     """Another process that owns a cluster and prints a line once that runs."""
     code = (
-        "import sys, time; from pathlib import Path; from hack.cluster.cluster import Cluster\n"
+        "import time; from pathlib import Path; from hack.cluster.cluster import Cluster\n"
         f"Cluster.start({parts}, Path({str(directory)!r})); print('started', flush=True); time.sleep(600)"
     )
     return subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
@@ -99,3 +101,75 @@ def test_down_removes_what_a_killed_start_left_half_way(directory: Path) -> None
     down = [sys.executable, "-m", "hack.cluster", "down", f"--dir={directory}"]
     subprocess.run(down, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
     assert nothing_is_left(directory)
+
+
+@pytest.mark.needs_node
+def test_an_interrupted_start_cleans_up_after_itself(directory: Path) -> None:
+    up = subprocess.Popen(
+        [sys.executable, "-m", "hack.cluster", "up", "--parts=node", f"--dir={directory}"],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert eventually(lambda: "containerd" in processes.recorded(directory), 60)
+    up.send_signal(signal.SIGINT)
+    assert up.wait(30) == 130
+    assert eventually(lambda: not processes.marked(directory))
+    assert not kernel.mounts_under(directory)
+
+
+def test_a_model_behind_an_inference_service_answers_through_the_gateway(full_cluster: Cluster) -> None:
+    with full_cluster.namespace() as namespace:
+        for manifest in (serving_runtime(namespace), inference_service(namespace), route(namespace)):
+            full_cluster.api.apply(manifest)
+        base = f"{full_cluster.gateway_url}/{namespace}/chat"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def answers() -> bool:
+            try:
+                with opener.open(f"{base}/v1/models", timeout=2) as answer:
+                    return b"llama" in answer.read()
+            except OSError:
+                return False
+
+        assert eventually(answers, 60), full_cluster.kubectl("get", "isvc,pods,events", f"-n={namespace}")
+
+
+def serving_runtime(namespace: str) -> Manifest:
+    container = {
+        "name": "kserve-container",
+        "image": "ghcr.io/example/llama-3.1-8b-instruct:v1.2.0",
+        "env": [{"name": "AIM_MODEL_ID", "value": "llama"}],
+        "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
+        "resources": {"limits": {"amd.com/gpu": "1"}, "requests": {"amd.com/gpu": "1"}},
+    }
+    spec = {"supportedModelFormats": [{"name": "aim", "version": "1"}], "containers": [container]}
+    return manifest("serving.kserve.io/v1alpha1", "ServingRuntime", namespace, spec)
+
+
+def inference_service(namespace: str) -> Manifest:
+    model = {
+        "modelFormat": {"name": "aim", "version": "1"},
+        "runtime": "chat",
+        "storageUri": "hf://meta-llama/Llama-3.1-8B-Instruct",
+    }
+    return manifest(
+        "serving.kserve.io/v1beta1", "InferenceService", namespace, {"predictor": {"model": model}}
+    )
+
+
+def route(namespace: str) -> Manifest:
+    prefix = {"type": "PathPrefix", "value": f"/{namespace}/chat"}
+    rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
+    rule = {
+        "matches": [{"path": prefix}],
+        "filters": [{"type": "URLRewrite", "urlRewrite": rewrite}],
+        "backendRefs": [{"name": "chat-predictor", "port": 80}],
+    }
+    spec = {"parentRefs": [{"name": "inference-gateway", "namespace": "gateways"}], "rules": [rule]}
+    return manifest("gateway.networking.k8s.io/v1", "HTTPRoute", namespace, spec)
+
+
+def manifest(api_version: str, kind: str, namespace: str, spec: dict[str, object]) -> Manifest:
+    metadata = {"name": "chat", "namespace": namespace}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}

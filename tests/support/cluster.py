@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -111,21 +112,24 @@ def stop_shared_clusters() -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def skip_if_missing(item: pytest.Item, parts: Sequence[str]) -> None:
+def skip_if_missing(item: pytest.Item, parts: tuple[str, ...]) -> None:
     """Skips a test by its markers; building what they need may take minutes the first time."""
+    _skip(item, _missing_parts(parts))
+
+
+@cache  # asking again would, for example, try to install Go again
+def _missing_parts(parts: tuple[str, ...]) -> list[Missing]:
     external = external_cluster()
     if external is None:
-        missing = unusable_parts(parts)
-    else:
-        missing = [entry for entry in map(external.missing, parts) if entry is not None]
-    _skip(item, missing)
+        return unusable_parts(parts)
+    return [entry for entry in map(external.missing, parts) if entry is not None]
 
 
 def _shared(name: str, parts: Sequence[str]) -> tuple[Cluster | None, list[Missing]]:
     directory = Path(os.environ[DIRECTORY_VARIABLE]) / name
     owner = int(os.environ[OWNER_VARIABLE])
-    missing = unusable_parts(PARTS[:1])  # the YAML of our CRDs is read by the control plane's binary
-    if missing and external_cluster() is None:
+    missing = _missing_parts(PARTS[:1])  # the YAML of our CRDs is read by the control plane's binary
+    if missing:
         return None, missing
     return cluster_for_tests(parts, directory, owner=owner, crds=aim_crds())
 

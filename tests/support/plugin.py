@@ -12,6 +12,7 @@ import os
 
 import pytest
 
+from hack.cluster.cluster import PARTS
 from tests.support.cluster import (
     DIRECTORY_VARIABLE,
     MARKERS,
@@ -58,7 +59,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     parts = [part for marker, part in MARKERS.items() if item.get_closest_marker(marker)]
     if parts:
-        skip_if_missing(item, parts)
+        # Every other part needs the control plane.
+        skip_if_missing(item, tuple(dict.fromkeys((PARTS[0], *parts))))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
