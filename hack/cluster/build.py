@@ -71,7 +71,7 @@ def ensure(component: Component, progress: Progress) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         source = "from Go modules" if not isinstance(component, ModuleManifests) else "from its Go module"
-        doing = f"building {component.title} {source}, the first time takes {component.expected}"
+        doing = f"building {component.title} {source}, first time takes {component.expected}"
         with progress.step(component.name, doing, f"{component.title} built in"):
             _Builder(go, partial).build(component)
         shutil.rmtree(partial / "work", ignore_errors=True)

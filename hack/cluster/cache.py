@@ -25,7 +25,7 @@ def cache_dir() -> Path:
 
 def default_instance_dir() -> Path:
     """Where `up` puts the instance that was given no directory."""
-    return cache_dir() / "instances" / "default"
+    return cache_dir() / "default"
 
 
 @contextmanager

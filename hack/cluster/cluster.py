@@ -41,7 +41,7 @@ PARTS = (control_plane.PART, *OPTIONAL_PARTS)
 SILENT = Progress(None)
 THIS_PROCESS = -1
 # Unix sockets below the directory must stay under the kernel's 108 bytes.
-LONGEST_DIRECTORY = 60
+LONGEST_DIRECTORY = 70
 
 
 class Cluster:
@@ -77,7 +77,9 @@ class Cluster:
         with locked(instance_lock_subject(directory)):
             cluster = cls._running(directory)
             fresh = cluster is None
-            if cluster is None:
+            if cluster is not None:
+                progress.line("control plane", f"already runs in {directory}")
+            else:
                 known = [crd for part in parts if part in CRDS_OF_PART for crd in crd_manifests(part)]
                 cluster = cls._start_fresh(directory, owner, progress, audit=audit, crds=[*known, *crds])
             try:

@@ -26,6 +26,7 @@ from hack.cluster.progress import Progress
 
 VARIABLE = "AIM_TEST_KUBECONFIG"
 GATEWAY_VARIABLE = "AIM_TEST_GATEWAY_URL"
+AUDIT_VARIABLE = "AIM_TEST_AUDIT_LOG"
 ACCOUNT, ACCOUNT_NAMESPACE = "aim-test-operator", "default"
 TOKEN_SECONDS = 24 * 3600
 SERVED_BY_PART = {
@@ -59,7 +60,16 @@ class ExternalCluster(Cluster):
     def operator_subject(self) -> Manifest:
         return {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": ACCOUNT_NAMESPACE}
 
+    @property
+    def audit_log(self) -> Path:
+        return Path(os.environ.get(AUDIT_VARIABLE, ""))
+
     def missing(self, part: str) -> Missing | None:
+        """Why a test that needs the part cannot run; "audit" counts as a part."""
+        if part == "audit":
+            if self.audit_log.is_file():
+                return None
+            return Missing(part, "where its audit log is, is not known", f"Set {AUDIT_VARIABLE} to its path.")
         if part not in self.parts:
             return Missing(
                 part, f"the cluster of {VARIABLE} has none", "Install it there, or unset the variable."

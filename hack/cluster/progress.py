@@ -6,14 +6,16 @@ still runs. `Progress(None)` is silent, for tests.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-SUBJECT_WIDTH = 15
+SUBJECT_WIDTH = 21
 SILENT_SECONDS = 30.0
+ANNOUNCE_SECONDS = 3.0
 
 
 class Progress:
@@ -45,17 +47,22 @@ class Progress:
 
     def _tick(self, subject: str, doing: str, began: float, finished: threading.Event) -> None:
         period = 1.0 if self._terminal else SILENT_SECONDS
-        if self._terminal:
-            self._show(subject, f"{doing} …")
-        while not finished.wait(period):
-            elapsed = _seconds(time.monotonic() - began, digits=0)
+        # Where nothing can be taken back, a quick step has one line only: its result.
+        if not self._terminal and finished.wait(ANNOUNCE_SECONDS):
+            return
+        while True:
+            elapsed = time.monotonic() - began
             if self._terminal:
-                self._show(subject, f"{doing} … {elapsed}")
+                self._show(subject, f"{_seconds(elapsed, digits=0):>5}  {doing}")
             else:
-                self.line(subject, f"{doing} … {elapsed}")
+                self.line(subject, doing if elapsed < period else f"{doing} … {_seconds(elapsed, digits=0)}")
+            if finished.wait(period):
+                return
 
     def _show(self, subject: str, text: str) -> None:
-        self._write(f"  {subject:<{SUBJECT_WIDTH}} {text}\r")
+        # Cut, because what wraps into a second line could not be taken back.
+        width = shutil.get_terminal_size().columns - 1
+        self._write(f"  {subject:<{SUBJECT_WIDTH}} {text}"[:width] + "\r")
 
     def _write(self, text: str) -> None:
         if self._stream is None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hack.cluster.build import is_built
+from hack.cluster.cache import locked
 from hack.cluster.components import BY_PART
 from hack.cluster.errors import CannotError, Missing
 from hack.cluster.kernel import cgroup_roots
@@ -58,18 +59,25 @@ def _missing_for_node(progress: Progress, *, install: bool) -> Missing | None:
         )
     if not cgroup_roots():
         return Missing("node", "no control groups are mounted", "Mount cgroup2 at /sys/fs/cgroup.")
-    packages = [name for name, sign in NODE_PACKAGES.items() if shutil.which(sign) is None]
+    packages = _absent_packages()
     if packages and install and shutil.which("apt-get"):
-        _install(packages, progress)
-        packages = [name for name, sign in NODE_PACKAGES.items() if shutil.which(sign) is None]
+        with locked("apt-get"):
+            _install(_absent_packages(), progress)
+        packages = _absent_packages()
     if packages:
         names = " ".join(packages)
         return Missing("node", f"not installed: {names}", f"Run `apt-get install {names}`.")
     return None
 
 
+def _absent_packages() -> list[str]:
+    return [name for name, sign in NODE_PACKAGES.items() if shutil.which(sign) is None]
+
+
 def _install(packages: list[str], progress: Progress) -> None:
     """Failure shows by the packages still missing."""
+    if not packages:
+        return  # another process was quicker
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with progress.step("node", f"installing {' '.join(packages)}", f"installed {' '.join(packages)} in"):

@@ -30,11 +30,14 @@ def cluster_for_tests(
 ) -> tuple[Cluster | None, list[Missing]]:
     """A running cluster with the parts that this machine can do, and those it cannot.
 
-    There is no cluster only if the control plane is missing. With AIM_TEST_KUBECONFIG it is that one, and
-    nothing is started. A part that should work here and does not start raises ClusterError.
+    There is no cluster only if the control plane is missing. With AIM_TEST_KUBECONFIG it is that one:
+    nothing is started, and it gets no more than the CRDs. A part that should work here and does not start
+    raises ClusterError.
     """
     external = external_cluster()
     if external is not None:
+        for crd in crds:
+            external.api.apply(crd)
         absent = [external.missing(part) for part in (CONTROL_PLANE, *parts)]
         return external, [entry for entry in absent if entry is not None]
 

@@ -65,7 +65,7 @@ def test_two_instances_run_side_by_side_and_stop_without_a_trace(own_cluster: St
     assert nothing_is_left(two.directory)
 
 
-@pytest.mark.needs_control_plane
+@pytest.mark.needs_audit
 def test_the_operator_has_no_rights_of_its_own_and_is_audited(control_plane: Cluster) -> None:
     with control_plane.namespace() as name:
         answer = control_plane.kubectl("auth", "can-i", "--list", "--namespace", name, user="operator")

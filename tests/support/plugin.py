@@ -35,7 +35,7 @@ PREPARED = pytest.StashKey[bool]()
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker, part in MARKERS.items():
-        config.addinivalue_line("markers", f"{marker}: runs only where hack/cluster can start: {part}")
+        config.addinivalue_line("markers", f"{marker}: runs only where this machine can do: {part}")
     # In the main process only, and not in a pytest that a test of ours runs inside of it.
     if not hasattr(config, "workerinput") and DIRECTORY_VARIABLE not in os.environ:
         prepare_shared_clusters()
