@@ -1,0 +1,145 @@
+"""What went wrong with a call, in the words of errors.py; the only place that knows HTTP statuses.
+
+Pure but for `translated`, which turns aiohttp's exceptions. Called by kube.transport and kube.client.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NoReturn
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from aim_operator import errors
+
+_DENIED = re.compile(
+    r'cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)"'
+    r'(?: in the namespace "(?P<namespace>[^"]*)")?'
+)
+_QUOTE_LIMIT = 2048
+
+
+class StatusDetails(Struct):
+    name: str = ""
+    kind: str = ""
+    retry_after_seconds: int = msgspec.field(name="retryAfterSeconds", default=0)
+
+
+class Status(Struct):
+    """metav1.Status, as far as it is read."""
+
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: StatusDetails | None = None
+
+
+class Call(Struct, frozen=True):
+    """One call, as people and RBAC name it."""
+
+    verb: str
+    """RBAC's: get, list, watch, create, patch, update, delete."""
+    resource: str
+    """plural.group, with the subresource: `jobs.batch`, `aimservices.aim.silogen.ai/status`."""
+    namespace: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        what = f"{self.resource} {self.name}".rstrip()
+        return f"{self.verb} {what}" + (f" in namespace {self.namespace}" if self.namespace else "")
+
+
+def failure(call: Call, code: int, body: bytes, headers: Mapping[str, str] | None = None) -> errors.ApiError:
+    """Return the error that an answer with status `code` means."""
+    try:
+        status = msgspec.json.decode(body, type=Status)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        status = Status(message=body[:_QUOTE_LIMIT].decode(errors="replace").strip(), code=code)
+    return status_failure(call, code, status, headers or {})
+
+
+def status_failure(call: Call, code: int, status: Status, headers: Mapping[str, str]) -> errors.ApiError:
+    """Return the error that a Status means, whether it came as an answer or inside a watch."""
+    said = status.message or status.reason or f"HTTP {code}"
+    message = f"{call}: {said}"
+    reason = status.reason
+    match code:
+        case 401:
+            return errors.Unauthorized(
+                f"the API server does not accept the credentials: {said}", code=code, reason=reason
+            )
+        case 403:
+            return errors.Forbidden(_forbidden(call, said), code=code, reason=reason)
+        case 404 if status.details is None or not status.details.name:
+            return errors.NotInstalled(f"{call.resource} is not installed: {said}", code=code, reason=reason)
+        case 404:
+            return errors.NotFound(message, code=code, reason=reason)
+        case 409 if reason == "AlreadyExists":
+            return errors.AlreadyExists(message, code=code, reason=reason)
+        case 409:
+            return errors.Conflict(message, code=code, reason=reason)
+        case 410:
+            return errors.Expired(message, code=code, reason=reason)
+        case 429:
+            return errors.TooManyRequests(message, retry_after_seconds=_retry_after(status, headers))
+        case 408:
+            return errors.Unavailable(message, code=code, reason=reason)
+        case _ if 400 <= code < 500:
+            return errors.Invalid(message, code=code, reason=reason)
+        case _:
+            return errors.Unavailable(message, code=code, reason=reason)
+
+
+def _forbidden(call: Call, said: str) -> str:
+    denied = _DENIED.search(said)
+    if denied is None:
+        # Not RBAC: a quota, Pod Security or a webhook, whose own words say what to do.
+        return f"{call}: {said}"
+    resource = f"{denied['resource']}.{denied['group']}".rstrip(".")
+    plural, _, subresource = denied["resource"].partition("/")
+    if subresource:
+        resource = f"{plural}.{denied['group']}".rstrip(".") + f"/{subresource}"
+    where = f"in namespace {denied['namespace']}" if denied["namespace"] else "in the whole cluster"
+    return f'the operator may not "{denied["verb"]}" {resource} {where}: add it to its role'
+
+
+def _retry_after(status: Status, headers: Mapping[str, str]) -> float:
+    header = headers.get("Retry-After", "")
+    if header.isdecimal():
+        return float(header)
+    stated = status.details.retry_after_seconds if status.details else 0
+    return float(stated) or 1.0
+
+
+@contextmanager
+def translated(call: Call) -> Iterator[None]:
+    """Turn whatever aiohttp and the network raise into Unavailable, with the cause in its message."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
+        _raise_unreachable(call, error)
+
+
+def _raise_unreachable(call: Call, error: Exception) -> NoReturn:
+    if isinstance(error, TimeoutError):
+        said = "no answer in time"
+    elif isinstance(error, aiohttp.ClientConnectorCertificateError):
+        said = f"the server's certificate is not trusted: {error.certificate_error}"
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        said = f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+    else:
+        said = str(error) or type(error).__name__
+    raise errors.Unavailable(f"{call}: {said}") from error
+
+
+def maybe_written(error: errors.ApiError) -> bool:
+    """Whether a call that failed so may still have been carried out."""
+    cause = error.__cause__
+    if isinstance(error, errors.TooManyRequests) or isinstance(cause, aiohttp.ClientConnectorError):
+        return False
+    return isinstance(error, errors.Unavailable)

@@ -1,0 +1,217 @@
+"""One HTTP connection pool to one API server: authorization, deadlines, retries.
+
+Owns when a request may be sent again. Knows no resources and no JSON but Status. Used by kube.client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import random
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import aiohttp
+from msgspec import Struct
+
+from aim_operator import errors
+from aim_operator.kube.credentials import Connection
+from aim_operator.kube.translate import Call, failure, maybe_written, translated
+
+ATTEMPTS = 5
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+CONNECT_SECONDS = 10.0
+IDLE_CONNECTION_SECONDS = 60.0
+_KNOWN_WARNINGS = 256
+
+
+class Observer(Protocol):
+    """Who counts what the client does; runtime.metrics does."""
+
+    def called(self, verb: str, resource: str, code: int, seconds: float) -> None: ...
+
+    def undecodable(self, resource: str, reason: str) -> None: ...
+
+    def warned(self, resource: str, text: str) -> None:
+        """The API server sent a Warning header that was not seen before."""
+        ...
+
+
+class SilentObserver:
+    """Counts nothing."""
+
+    def called(self, verb: str, resource: str, code: int, seconds: float) -> None: ...
+
+    def undecodable(self, resource: str, reason: str) -> None: ...
+
+    def warned(self, resource: str, text: str) -> None: ...
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    call: Call
+    method: str
+    path: str
+    query: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    body: bytes | None = None
+    idempotent: bool = True
+    """Whether sending it twice does what sending it once does."""
+
+
+class Transport:
+    """Sends requests; raises errors.ApiError and its children only."""
+
+    def __init__(self, connection: Connection, observer: Observer, timeout_seconds: float) -> None:
+        self._connection = connection
+        self._observer = observer
+        self._timeout_seconds = timeout_seconds
+        self._session: aiohttp.ClientSession | None = None
+        self._warnings: set[str] = set()
+        version = importlib.metadata.version("aim-operator")
+        self._headers = {"User-Agent": f"aim-operator/{version}", "Accept": "application/json"}
+
+    async def send(self, request: Request) -> bytes:
+        """Send, and send again while that is safe and the deadline lets; the body of the answer.
+
+        What was refused before it was carried out (429, no connection) is repeated for every request,
+        what may have been carried out only where the request is idempotent.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_seconds
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._once(request, deadline - loop.time())
+            except errors.Unavailable as error:
+                pause = _pause(attempt, error)
+                unsafe = maybe_written(error) and not request.idempotent
+                if unsafe or attempt >= ATTEMPTS or loop.time() + pause >= deadline:
+                    raise
+            await asyncio.sleep(pause)
+
+    @asynccontextmanager
+    async def stream(
+        self, request: Request, *, silence_seconds: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a long answer: its chunks as they come. Never retried.
+
+        Raises Unavailable after `silence_seconds` without a byte, inside the block as well.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds)
+        with translated(request.call):
+            async with self._opened(request, limits) as response:
+                yield response.content.iter_any()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _once(self, request: Request, seconds: float) -> bytes:
+        limits = aiohttp.ClientTimeout(total=max(seconds, 0.001), sock_connect=CONNECT_SECONDS)
+        with translated(request.call):
+            async with self._opened(request, limits) as response:
+                return await response.read()
+
+    @asynccontextmanager
+    async def _opened(
+        self, request: Request, limits: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open an answer of status 2xx; raise any other. A 401 is tried once more with new credentials."""
+        rejected = False
+        while True:
+            async with self._answered(request, limits, rejected=rejected) as response:
+                if response.status == 401 and not rejected and self._connection.authorization.can_renew():
+                    rejected = True
+                    continue
+                if not 200 <= response.status < 300:
+                    body = await response.read()
+                    raise failure(request.call, response.status, body, response.headers)
+                self._note_warnings(request.call, response.headers)
+                yield response
+                return
+
+    @asynccontextmanager
+    async def _answered(
+        self, request: Request, limits: aiohttp.ClientTimeout, *, rejected: bool
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        code = 0
+        try:
+            headers = {**self._headers, **request.headers}
+            authorization = await self._authorization(rejected=rejected)
+            if authorization:
+                headers["Authorization"] = authorization
+            async with self._opened_session().request(
+                request.method,
+                self._connection.server + request.path,
+                params=request.query or None,
+                headers=headers,
+                data=request.body,
+                timeout=limits,
+                allow_redirects=False,
+                server_hostname=self._connection.server_hostname,
+                proxy=self._connection.proxy,
+            ) as response:
+                code = response.status
+                yield response
+        finally:
+            self._observer.called(request.call.verb, request.call.resource, code, loop.time() - start)
+
+    async def _authorization(self, *, rejected: bool) -> str:
+        try:
+            return await self._connection.authorization.header(rejected=rejected)
+        except errors.UserError as error:
+            # It worked when the process started; a running operator waits for it to be mended.
+            raise errors.Unauthorized(str(error)) from error
+
+    def _opened_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                # Callers bound their own concurrency; each watch holds a connection.
+                limit=0,
+                keepalive_timeout=IDLE_CONNECTION_SECONDS,
+                ssl=self._connection.ssl_context or True,
+                socket_factory=_socket,
+            )
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+    def _note_warnings(self, call: Call, headers: Mapping[str, str]) -> None:
+        # RFC 9110 `299 - "text"`: deprecated versions, unknown fields of what we applied.
+        warning = headers.get("Warning")
+        if warning and warning not in self._warnings and len(self._warnings) < _KNOWN_WARNINGS:
+            self._warnings.add(warning)
+            self._observer.warned(call.resource, warning)
+
+
+def _pause(attempt: int, error: errors.Unavailable) -> float:
+    if isinstance(error, errors.TooManyRequests):
+        return error.retry_after_seconds * random.uniform(1.0, 1.25)  # noqa: S311 - jitter, no secret
+    longest = min(FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1), LONGEST_PAUSE_SECONDS)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+
+
+_KEEPALIVE: tuple[tuple[str, int], ...] = (
+    ("TCP_KEEPIDLE", 30),
+    ("TCP_KEEPINTVL", 10),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 60_000),
+)
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """Make a socket that notices within a minute that its peer is gone: a watch may be silent for minutes."""
+    family, kind, protocol = address[:3]
+    opened = socket.socket(family=family, type=kind, proto=protocol)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        option = getattr(socket, name, None)
+        if option is not None:
+            opened.setsockopt(socket.IPPROTO_TCP, option, value)
+    return opened
