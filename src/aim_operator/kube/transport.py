@@ -95,13 +95,16 @@ class Transport:
 
     @asynccontextmanager
     async def stream(
-        self, request: Request, *, silence_seconds: float
+        self, request: Request, *, silence_seconds: float | None = None, total_seconds: float | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a long answer: its chunks as they come. Never retried.
 
-        Raises Unavailable after `silence_seconds` without a byte, inside the block as well.
+        Raises Unavailable after `silence_seconds` without a byte, or `total_seconds`, or when the
+        connection breaks: also from inside the block, where the chunks are read.
         """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds)
+        limits = aiohttp.ClientTimeout(
+            total=total_seconds, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
+        )
         with translated(request.call):
             async with self._opened(request, limits) as response:
                 yield response.content.iter_any()
