@@ -81,7 +81,7 @@ def crd(resource: Resource[Any]) -> Manifest:
 def schema(resource: Resource[Any]) -> Manifest:
     """The openAPIV3Schema of one of our kinds: types, bounds, defaults and CEL rules of a whole object."""
     kind = KINDS[resource.type]
-    body = _object(resource.type, without=KubeObject)
+    body = struct_schema(resource.type, without=KubeObject)
     # A rule's fieldPath must lead to a property that the schema knows, hence the name in it.
     metadata = {"type": "object", "properties": {"name": {"type": "string"}}} if kind.name_rules else {}
     root = {
@@ -108,7 +108,11 @@ def files() -> dict[str, str]:
     return {f"{manifest['metadata']['name']}.yaml": to_yaml(manifest) for manifest in all_crds()}
 
 
-def _object(struct: type, without: type | None = None) -> Manifest:
+def struct_schema(struct: type, without: type | None = None) -> Manifest:
+    """Type, properties and required of an object; the fields of `without`, a base of it, are left out.
+
+    Raises TypeError for a field whose type has no OpenAPI schema.
+    """
     hints = get_type_hints(struct, include_extras=True)
     inherited = {field.name for field in msgspec.structs.fields(without)} if without else set()
     properties: dict[str, Manifest] = {}
@@ -158,7 +162,7 @@ def _type(base: Any, field: Field) -> Manifest:
     if field.preserve_unknown_fields:
         return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     if _is_struct(base):
-        return _object(base)
+        return struct_schema(base)
     if base is int and field.format is UNSET:
         return {"type": "integer", "format": "int32" if _fits_int32(field) else "int64"}
     if base in _SCALARS:

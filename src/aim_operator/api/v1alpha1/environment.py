@@ -119,7 +119,7 @@ class EnvVar(Wire):
     RULES = (
         Rule(
             rule="!(has(self.value) && has(self.valueFrom))",
-            message="env: value and valueFrom exclude each other; keep one of them",
+            message="value and valueFrom exclude each other; keep one of them",
         ),
     )
 
