@@ -1,0 +1,112 @@
+"""What the operator knows of one kind: objects by name, and by declared indexes.
+
+One writer (its informer), many readers. Readers get the stored objects themselves; they are frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Generic
+
+from aim_operator.api.resource import K
+
+Index = Callable[[K], Iterable[Hashable]]
+"""The keys under which an object is found; none leaves it out."""
+Change = tuple[K | None, K | None]
+"""(old, new): (None, x) appeared, (x, y) changed, (x, None) went."""
+
+_Name = tuple[str, str]
+
+
+class Store(Generic[K]):
+    """Looking up by name or index costs what is found, never a scan."""
+
+    def __init__(self, indexes: Mapping[str, Index[K]] | None = None) -> None:
+        self._objects: dict[_Name, K] = {}
+        self._indexes = dict(indexes or {})
+        # Dicts for their order: what a lookup returns does not depend on hash seeds.
+        self._buckets: dict[str, dict[Hashable, dict[_Name, K]]] = {name: {} for name in self._indexes}
+        self._keys: dict[_Name, dict[str, tuple[Hashable, ...]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, namespace: str, name: str) -> K | None:
+        return self._objects.get((namespace, name))
+
+    def all(self) -> list[K]:
+        return list(self._objects.values())
+
+    def by_index(self, index: str, key: Hashable) -> list[K]:
+        """Return the objects that index `index` (it must be declared) files under `key`."""
+        return list(self._buckets[index].get(key, {}).values())
+
+    # For the informer only.
+
+    def upsert(self, obj: K) -> K | None:
+        """Put `obj` in, under its indexes. Returns what it replaces."""
+        name = (obj.metadata.namespace, obj.metadata.name)
+        # Computed first: an index function that raises must leave the store as it was.
+        keys = {index: tuple(dict.fromkeys(file(obj))) for index, file in self._indexes.items()}
+        old = self._objects.get(name)
+        if old is not None:
+            self._unfile(name)
+        self._objects[name] = obj
+        self._file(name, obj, keys)
+        return old
+
+    def remove(self, namespace: str, name: str) -> K | None:
+        """Take an object out. Returns it, None if it was not there."""
+        key = (namespace, name)
+        if key not in self._objects:
+            return None
+        self._unfile(key)
+        return self._objects.pop(key)
+
+    def replace_all(self, objects: Iterable[K], *, namespace: str = "") -> list[Change[K]]:
+        """Make `objects` the whole content (of `namespace`, if given). Returns every difference.
+
+        Readers see the old content or the new one, nothing between. Objects whose resourceVersion is
+        the same are no difference.
+        """
+        wanted = {(obj.metadata.namespace, obj.metadata.name): obj for obj in objects}
+        gone = [
+            name for name in self._objects if name not in wanted and (not namespace or name[0] == namespace)
+        ]
+        changes: list[Change[K]] = [(self.remove(*name), None) for name in gone]
+        for name, obj in wanted.items():
+            old = self._objects.get(name)
+            if old is not None and _same(old, obj):
+                continue
+            if old is not None and old.metadata.uid != obj.metadata.uid:
+                # Deleted and made again while nobody looked: two changes, as the watch would have told.
+                changes.append((self.remove(*name), None))
+                old = None
+            self.upsert(obj)
+            changes.append((old, obj))
+        return changes
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self.all())
+
+    def _file(self, name: _Name, obj: K, keys: dict[str, tuple[Hashable, ...]]) -> None:
+        for index, filed in keys.items():
+            buckets = self._buckets[index]
+            for key in filed:
+                buckets.setdefault(key, {})[name] = obj
+        if keys:
+            self._keys[name] = keys
+
+    def _unfile(self, name: _Name) -> None:
+        for index, filed in self._keys.pop(name, {}).items():
+            buckets = self._buckets[index]
+            for key in filed:
+                bucket = buckets[key]
+                del bucket[name]
+                if not bucket:
+                    del buckets[key]
+
+
+def _same(old: K, new: K) -> bool:
+    one, other = old.metadata, new.metadata
+    return one.uid == other.uid and one.resource_version == other.resource_version
