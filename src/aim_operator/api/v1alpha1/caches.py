@@ -19,6 +19,10 @@ from aim_operator.api.v1alpha1.common import (
 from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.resources import Quantity
 
+HF_SOURCE = "^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$"
+S3_SOURCE = "^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[-A-Za-z0-9/!_.*()=+,@:$&~%]*)?$"
+"""Buckets by S3's own rules; keys of the characters that S3 calls safe, and those that are safe in a URI."""
+
 
 class AIMTemplateCacheSpec(Wire):
     """Whose model sources to download into this namespace, and how."""
@@ -66,11 +70,7 @@ class AIMModelCacheSpec(Wire):
             max_length=1024,
             rules=(
                 Rule(
-                    rule=(
-                        "self.matches('^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$') || "
-                        "self.matches('^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
-                        "(/[-A-Za-z0-9/!_.*()=+,@:$&~%]*)?$')"
-                    ),
+                    rule=f"self.matches('{HF_SOURCE}') || self.matches('{S3_SOURCE}')",
                     message="write hf://owner/model[:revision] or s3://bucket/prefix",
                 ),
                 Rule(
