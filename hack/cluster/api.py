@@ -114,7 +114,12 @@ class Api:
         """The object at `path` once it exists and `fits`."""
         deadline = time.monotonic() + timeout_seconds
         while True:
-            found = self.get(path)
+            try:
+                found = self.get(path)
+            except urllib.error.HTTPError as error:
+                if error.code < 500:
+                    raise
+                found = None  # a resource that is not served quite yet
             if found is not None and fits(found):
                 return found
             if time.monotonic() > deadline:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import urllib.error
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from hack.cluster.api import Api, Manifest, explain
 from hack.cluster.build import ensure
@@ -13,7 +15,8 @@ from hack.cluster.errors import ClusterError
 from hack.cluster.progress import Progress
 
 CRDS_OF_PART = {"kserve": KSERVE_MANIFESTS, "gateway": GATEWAY_MANIFESTS}
-ESTABLISHED_SECONDS = 30.0
+ESTABLISHED_SECONDS = 60.0
+PARALLEL_REQUESTS = 4
 
 
 def crd_manifests(part: str, progress: Progress | None = None) -> list[Manifest]:
@@ -33,18 +36,32 @@ def read_manifests(component: ModuleManifests, name: str, progress: Progress | N
 
 
 def install_crds(api: Api, crds: Sequence[Manifest]) -> None:
-    """Creates the CRDs that are not there yet and returns when all are served."""
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    """Creates the CRDs that are not there yet and returns when discovery lists all of them."""
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        # Consumed for the exceptions.
+        list(pool.map(lambda crd: _create(api, crd), crds))
     for crd in crds:
-        try:
-            # Not server-side apply: tracking the fields of KServe's 700 kB costs seconds.
-            api.request("POST", path, crd)
-        except urllib.error.HTTPError as error:
-            if error.code != 409:
-                name = crd["metadata"]["name"]
-                raise ClusterError(f"the API server refused the CRD {name}: {explain(error)}") from error
-    for crd in crds:
-        spec = crd["spec"]
-        version = next(entry["name"] for entry in spec["versions"] if entry["served"])
-        served = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}?limit=1"
-        api.wait_for(served, lambda _: True, ESTABLISHED_SECONDS, f"CRD {crd['metadata']['name']} is")
+        names, group = crd["spec"]["names"], crd["spec"]["group"]
+        version = next(entry["name"] for entry in crd["spec"]["versions"] if entry["served"])
+        # Not a list of the objects: the first one makes the server compile the schema, and each change of
+        # the CRD's status, of which there are several now, makes it do so again.
+        api.wait_for(
+            f"/apis/{group}/{version}",
+            partial(_lists, names["plural"]),
+            ESTABLISHED_SECONDS,
+            f"CRD {crd['metadata']['name']} is",
+        )
+
+
+def _create(api: Api, crd: Manifest) -> None:
+    try:
+        # Not server-side apply: tracking the fields of KServe's 700 kB costs seconds.
+        api.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+    except urllib.error.HTTPError as error:
+        if error.code != 409:
+            name = crd["metadata"]["name"]
+            raise ClusterError(f"the API server refused the CRD {name}: {explain(error)}") from error
+
+
+def _lists(plural: str, discovery: Manifest) -> bool:
+    return any(resource["name"] == plural for resource in discovery["resources"])
