@@ -1,0 +1,165 @@
+"""The main job on a real cluster: catalog, discovery by a real Job, KServe's Pod, HTTP 200 through a gateway."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections import Counter
+
+import pytest
+
+from hack.cluster.cluster import Cluster
+from hack.cluster.manifests import crd_manifests, install_crds
+from tests.support.catalog_yaml import catalog, service
+from tests.support.cluster import StartCluster, aim_crds
+from tests.support.crash import crash_after_each_write
+from tests.support.operator_process import (
+    allow_everything,
+    apply_yaml,
+    eventually,
+    reasons,
+    running_operator,
+    status_of,
+    writes,
+)
+
+pytestmark = [
+    pytest.mark.needs_node,
+    pytest.mark.needs_kserve,
+    pytest.mark.needs_gateway,
+]
+
+
+@pytest.fixture
+def cluster(own_cluster: StartCluster) -> Cluster:
+    """A whole cluster for one test, audited, in which the operator may do everything."""
+    started = own_cluster(("node", "kserve", "gateway"), crds=aim_crds())
+    allow_everything(started)
+    return started
+
+
+def running(cluster: Cluster, namespace: str, name: str) -> bool:
+    return status_of(cluster, "aimsvc", name, namespace).get("status") == "Running"
+
+
+def test_a_service_answers_through_the_gateway_and_is_gone_without_a_trace(cluster: Cluster) -> None:
+    with cluster.namespace() as namespace, running_operator(cluster):
+        apply_yaml(cluster, catalog(namespace) + service(namespace, "chat"))
+        eventually(lambda: running(cluster, namespace, "chat"), "the service runs")
+        status = status_of(cluster, "aimsvc", "chat", namespace)
+        path = status["routing"]["path"]
+        with urllib.request.urlopen(f"{cluster.gateway_url}{path}/v1/models", timeout=10) as response:
+            assert response.status == 200
+            models = json.load(response)
+        assert models["data"][0]["id"] == "meta-llama/Llama-3.1-8B-Instruct"
+        template = status_of(cluster, "aimst", "fast", namespace)
+        assert template["status"] == "Available"
+        assert template["modelSources"] == [
+            {
+                "name": "meta-llama/Llama-3.1-8B-Instruct",
+                "sourceUri": "hf://meta-llama/Llama-3.1-8B-Instruct",
+                "size": "9094593249",
+            }
+        ]
+        assert reasons(template)["HardwareAvailable"] == "True/HardwareFound"
+
+        cluster.kubectl("delete", "aimsvc", "chat", f"--namespace={namespace}")
+        left = "isvc,httproute,deploy"
+        eventually(
+            lambda: not cluster.kubectl("get", left, f"--namespace={namespace}", "-o", "name").strip(),
+            "its children are gone",
+        )
+
+
+def test_discovery_says_why_it_fails_and_heals_once_the_image_is_mended(cluster: Cluster) -> None:
+    want = {
+        "ghcr.io/example/broken:v1": ("Failed", "DiscoveryFailed"),
+        "ghcr.io/example/garbage:v1": ("Failed", "DiscoveryParseFailed"),
+        "ghcr.io/example/not-there:v1": ("Progressing", "ImagePullFailed"),
+    }
+    with running_operator(cluster):
+        for image, (state, reason) in want.items():
+            with cluster.namespace() as namespace:
+                apply_yaml(cluster, catalog(namespace, image=image))
+
+                def told(namespace: str = namespace, state: str = state, reason: str = reason) -> bool:
+                    status = status_of(cluster, "aimst", "fast", namespace)
+                    got = reasons(status).get("Discovered", "")
+                    return status.get("status") == state and got == f"False/{reason}"
+
+                eventually(told, f"{image} leads to {state} because of {reason}")
+                apply_yaml(cluster, catalog(namespace))
+                eventually(
+                    lambda namespace=namespace: (  # type: ignore[misc]
+                        status_of(cluster, "aimst", "fast", namespace).get("status") == "Available"
+                    ),
+                    f"the template that had {image} is available with a good image",
+                )
+
+
+def test_kserve_and_gateway_api_are_picked_up_once_installed(own_cluster: StartCluster) -> None:
+    cluster = own_cluster(("node",), crds=aim_crds())
+    allow_everything(cluster)
+    with cluster.namespace() as namespace, running_operator(cluster):
+        apply_yaml(cluster, catalog(namespace) + service(namespace, "chat"))
+
+        def template_reason() -> str:
+            return reasons(status_of(cluster, "aimst", "fast", namespace)).get("Ready", "")
+
+        def service_reasons() -> dict[str, str]:
+            return reasons(status_of(cluster, "aimsvc", "chat", namespace))
+
+        eventually(lambda: template_reason() == "False/KServeNotInstalled", "the template says so")
+        eventually(
+            lambda: service_reasons().get("RuntimeReady") == "False/KServeNotInstalled", "the service says so"
+        )
+        assert service_reasons()["RoutingReady"] == "False/GatewayAPINotInstalled"
+        install_crds(cluster.api, crd_manifests("kserve"))
+        install_crds(cluster.api, crd_manifests("gateway"))
+        eventually(lambda: template_reason() == "True/Available", "the template is available")
+        eventually(
+            lambda: "chat" in cluster.kubectl("get", "isvc,httproute", f"--namespace={namespace}"),
+            "the InferenceService is there",
+        )
+
+
+def test_killed_after_any_write_it_ends_in_the_same_state_without_a_needless_write(cluster: Cluster) -> None:
+    results = crash_after_each_write(cluster)
+    assert len(results) >= 10, "the main job takes at least ten writes"
+    reference = results[0]
+    for result in results[1:]:
+        assert result.state == reference.state, f"killed after write {result.killed_after}"
+        created = Counter(resource for verb, resource, _, code in result.writes if code == 201)
+        assert created["jobs"] == 1, f"killed after write {result.killed_after}: {created}"
+        applied = Counter((r, n) for v, r, n, _ in result.writes if not r.endswith("/status"))
+        want = Counter((r, n) for v, r, n, _ in reference.writes if not r.endswith("/status"))
+        assert applied == want, f"killed after write {result.killed_after}"
+
+
+def test_at_rest_the_api_server_hears_nothing_but_watches_and_the_lease(cluster: Cluster) -> None:
+    services = [f"chat-{number}" for number in range(50)]
+    with cluster.namespace() as namespace, running_operator(cluster, "--leader-elect"):
+        apply_yaml(cluster, catalog(namespace, gpus=1) + "".join(service(namespace, s) for s in services))
+        eventually(
+            lambda: cluster.kubectl("get", "aimsvc", f"--namespace={namespace}").count(" Running ") == 50,
+            "fifty services run",
+            timeout_seconds=240,
+        )
+        at_rest(cluster, settle_seconds=10, rest_seconds=120)
+    assert not [w for w in writes(cluster) if w[3] >= 400], "no write was refused"
+
+
+def at_rest(cluster: Cluster, *, settle_seconds: int, rest_seconds: int) -> None:
+    """Watch the audit log for that long; only watches and the Lease may be in it."""
+    import time
+
+    time.sleep(settle_seconds)
+    before = sum(1 for _ in cluster.audit_events())
+    time.sleep(rest_seconds)
+    heard = [
+        (event["verb"], (event.get("objectRef") or {}).get("resource"))  # type: ignore[attr-defined]
+        for event in list(cluster.audit_events())[before:]
+    ]
+    assert heard, "the Lease at least is renewed"
+    other = Counter(h for h in heard if h[0] != "watch" and h[1] != "leases")
+    assert not other, f"requests at rest: {other}"

@@ -1,0 +1,139 @@
+"""The operator as its users run it: `aimctl run` in a process of its own, against a real cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hack.cluster.cluster import Cluster
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class OperatorProcess:
+    """Starts on construction; `with` stops it. Its log is in `log`, one JSON object a line."""
+
+    def __init__(self, cluster: Cluster, *flags: str) -> None:
+        self.log = cluster.directory / f"operator-{time.monotonic_ns()}.log"
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "aim_operator.cli",
+                "run",
+                f"--kubeconfig={cluster.operator_kubeconfig}",
+                "--log-format=json",
+                *flags,
+            ],
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+            stderr=self.log.open("wb"),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def stop(self, timeout_seconds: float = 20) -> int:
+        """SIGTERM, as a kubelet does; the exit code. Raises if it does not end in time."""
+        if self.running:
+            self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout_seconds)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self, timeout_seconds: float) -> int | None:
+        """The exit code, or None if it still runs after that long."""
+        try:
+            return self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def eventually(check: Callable[[], bool], what: str, timeout_seconds: float = 60) -> None:
+    """Wait until `check` holds; fails with `what` otherwise."""
+    deadline = time.monotonic() + timeout_seconds
+    while not check():
+        assert time.monotonic() < deadline, f"not within {timeout_seconds:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def allow_everything(cluster: Cluster) -> None:
+    """Bind the operator's user to cluster-admin; the roles of the chart come with the chart."""
+    cluster.api.apply(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "operator"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "cluster-admin",
+            },
+            "subjects": [cluster.operator_subject],
+        }
+    )
+
+
+def apply_yaml(cluster: Cluster, text: str) -> None:
+    cluster.kubectl("apply", "--server-side", "--field-manager=test", "-f", "-", stdin=text)
+
+
+def status_of(cluster: Cluster, kind: str, name: str, namespace: str = "") -> dict[str, Any]:
+    """The object's status; {} where there is no object or no status yet."""
+    where = [f"--namespace={namespace}"] if namespace else []
+    text = cluster.kubectl("get", kind, name, *where, "--ignore-not-found", "-o", "json")
+    status: dict[str, Any] = json.loads(text).get("status", {}) if text.strip() else {}
+    return status
+
+
+def reasons(status: dict[str, Any]) -> dict[str, str]:
+    return {c["type"]: f"{c['status']}/{c['reason']}" for c in status.get("conditions", [])}
+
+
+def writes(cluster: Cluster, *, namespace: str = "") -> Iterator[tuple[str, str, str, int]]:
+    """(verb, resource[/subresource], name, HTTP code) of every write of the operator, from the audit log."""
+    for event in cluster.audit_events():
+        reference: Any = event.get("objectRef") or {}
+        verb = str(event["verb"])
+        if verb in ("get", "list", "watch") or reference.get("resource") in ("leases", "events"):
+            continue
+        if namespace and reference.get("namespace") != namespace:
+            continue
+        sub = f"/{reference['subresource']}" if reference.get("subresource") else ""
+        response: Any = event.get("responseStatus") or {}
+        yield verb, f"{reference['resource']}{sub}", reference.get("name", ""), response.get("code", 0)
+
+
+@contextmanager
+def running_operator(cluster: Cluster, *flags: str) -> Iterator[OperatorProcess]:
+    """An operator that must still be alive at the end, and go quietly."""
+    with OperatorProcess(cluster, *flags) as operator:
+        yield operator
+        assert operator.running, f"the operator died: {operator.log.read_text()[-2000:]}"
+    assert operator.exit_code == 0, operator.log.read_text()[-2000:]
