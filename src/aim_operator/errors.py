@@ -1,6 +1,7 @@
 """Every error this package raises on purpose.
 
 AimError
+├── NotLeader                 the Lease was lost: nothing may be written any more
 ├── UserError                 what the person at the terminal can mend: one line, exit code 2
 ├── ApiError                  the API server answered, or could not be reached
 │   ├── Unavailable           network, timeout, 5xx: try again later
@@ -21,6 +22,10 @@ from __future__ import annotations
 
 class AimError(Exception):
     """Base of all errors raised on purpose by this package."""
+
+
+class NotLeader(AimError):
+    """Another process may hold the Lease by now: whatever was about to be written must not be."""
 
 
 class UserError(AimError):

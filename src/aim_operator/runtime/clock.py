@@ -57,6 +57,8 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> 
     asyncio.timeout measures the loop's time; this measures the clock's.
     """
     task = asyncio.ensure_future(work)
+    current = asyncio.current_task()
+    cancelled_before = current.cancelling() if current is not None else 0
     expired = False
 
     def expire() -> None:
@@ -68,7 +70,8 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> 
     try:
         return await task
     except asyncio.CancelledError:
-        if expired and not _cancelled_from_outside():
+        cancelled_now = current.cancelling() if current is not None else 0
+        if expired and cancelled_now == cancelled_before:
             raise TimeoutError(f"not done in {seconds:g} s") from None
         task.cancel()
         raise
@@ -76,6 +79,6 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> 
         timer.cancel()
 
 
-def _cancelled_from_outside() -> bool:
-    current = asyncio.current_task()
-    return current is not None and current.cancelling() > 0
+def micro_time(moment: datetime) -> str:
+    """Write metav1.MicroTime, which Leases and Events carry."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

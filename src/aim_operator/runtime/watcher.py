@@ -141,9 +141,8 @@ class Watcher(Generic[K]):
         except ApiError as error:
             self._note(error)
             return self._backoff.next()
-        except Exception:
-            # A handler or index function is broken. What it missed is told again by a list.
-            self._log.exception("watch handler failed, listing again")
+        except Exception:  # noqa: BLE001 - a broken slim or index function must not end the watch
+            self._log.exception("the cache failed, listing again")
             self._resource_version = ""
             return self._backoff.next()
         if self._clock.monotonic() - started < SHORT_WATCH_SECONDS:

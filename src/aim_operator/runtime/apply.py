@@ -1,0 +1,253 @@
+"""The one place that writes: children by server-side apply, status by merge patch, deletions.
+
+Owns when a write is not needed, and remembers what was written until the caches have it. Does not decide
+what is wanted, nor whose an object is: controllers do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Generic, Literal
+
+import msgspec
+from msgspec import Struct
+
+from aim_operator.api.meta import KubeObject, Manifest, ObjectRef
+from aim_operator.api.resource import K, Resource
+from aim_operator.errors import NotFound
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.backoff import exponential
+from aim_operator.runtime.clock import Clock
+from aim_operator.runtime.coverage import object_covers, visible_content
+from aim_operator.runtime.expectations import Expectations, kind_of
+from aim_operator.runtime.informer import Informer
+from aim_operator.runtime.merge_patch import document, merge_patch
+
+FREE_REPAIRS = 3
+LONGEST_HOLD_SECONDS = 300.0
+CALM_SECONDS = 600.0
+"""After this long without a repair an object counts as calm again."""
+REMEMBERED = 100_000
+
+
+class ApplyOutcome(Struct, Generic[K], frozen=True, kw_only=True):
+    """`retry_after_seconds` is set where a repair is held back because somebody keeps undoing it."""
+
+    object: K
+    action: Literal["unchanged", "created", "updated"]
+    retry_after_seconds: float | None = None
+
+
+class _Verdict(Struct, frozen=True):
+    """Whether one version of an object was found to be as one manifest wants it."""
+
+    resource_version: str
+    digest: str
+    settled: bool
+
+
+class _Accepted(Struct, frozen=True):
+    """What the server made of our own apply, where that was not quite what we sent."""
+
+    digest: str
+    content: bytes
+
+
+class _Repairs(Struct):
+    count: int
+    last_at: float
+
+
+class Applier:
+    """`fence` raises where nothing may be written (any more); it is asked before every write."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        informers: Sequence[Informer[Any]],
+        clock: Clock,
+        applied_annotation: str,
+        fence: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._annotation = applied_annotation
+        self._fence = fence
+        by_kind = {kind_of(informer.resource): informer for informer in informers}
+        self._expectations = Expectations(by_kind, clock)
+        self._verdicts: dict[str, _Verdict] = {}
+        self._accepted: dict[str, _Accepted] = {}
+        self._repairs: dict[str, _Repairs] = {}
+        for informer in by_kind.values():
+            informer.add_handler(self._forget_deleted)
+
+    def caught_up(self, key: ObjectRef) -> bool:
+        """Whether the caches have seen everything that was written for `key`."""
+        return self._expectations.met(key)
+
+    def on_caught_up(self, key: ObjectRef, callback: Callable[[], None]) -> None:
+        """Call back once caught_up(key); at the latest when waiting any longer is pointless."""
+        self._expectations.on_met(key, callback)
+
+    async def probe(self, resource: Resource[K], namespace: str, name: str) -> K | None:
+        """Return the object of that name from the server itself, None if there is none.
+
+        For the first apply of a name: caches see our labels only, and an unforced apply would quietly
+        merge into a stranger's object.
+        """
+        try:
+            return await self._client.get(resource, name, namespace=namespace)
+        except NotFound:
+            return None
+
+    async def apply(
+        self, key: ObjectRef, resource: Resource[K], manifest: Manifest, *, live: K | None
+    ) -> ApplyOutcome[K]:
+        """Make the object as `manifest` says; idempotent, and free where it is so already.
+
+        `live` is the object as known and ours, None if there is none: only then is the apply forced,
+        and bound to its uid (Conflict if another one took the name). Fields that a former manifest had
+        and this has not are removed by the server. A webhook that rewrites our fields is accepted:
+        repaired is only what changes after our own apply. An object that is being deleted is left alone.
+        """
+        digest = _digest(manifest)
+        retry_after = None
+        if live is not None:
+            if live.metadata.deletion_timestamp is not None or self._settled(live, manifest, digest):
+                return ApplyOutcome(object=live, action="unchanged")
+            retry_after = self._hold(live, digest)
+            if retry_after is not None:
+                return ApplyOutcome(object=live, action="unchanged", retry_after_seconds=retry_after)
+        self._fence()
+        applied = await self._client.apply(
+            resource, self._stamped(manifest, digest, live), force=live is not None
+        )
+        self._expectations.written(key, resource, applied)
+        self._accept(applied, manifest, digest)
+        if live is None:
+            return ApplyOutcome(object=applied, action="created")
+        same = applied.metadata.resource_version == live.metadata.resource_version
+        return ApplyOutcome(object=applied, action="unchanged" if same else "updated")
+
+    async def delete(
+        self,
+        key: ObjectRef,
+        resource: Resource[K],
+        live: K,
+        *,
+        propagation: Literal["Background", "Foreground", "Orphan"] = "Background",
+        resource_version: bool = False,
+    ) -> None:
+        """Delete exactly this object; fine if it is gone. Raises Conflict if its name has a successor.
+
+        `resource_version` deletes it only if it is unchanged as well.
+        """
+        metadata = live.metadata
+        if metadata.deletion_timestamp is not None:
+            return
+        self._fence()
+        with suppress(NotFound):
+            await self._client.delete(
+                resource,
+                metadata.name,
+                namespace=metadata.namespace,
+                uid=metadata.uid,
+                resource_version=metadata.resource_version if resource_version else "",
+                propagation=propagation,
+            )
+        self._expectations.deleted(key, resource, live)
+
+    async def patch_status(self, key: ObjectRef, resource: Resource[K], live: K, status: Struct) -> bool:
+        """Make the status of `live` be `status`, in one write or none; whether one was needed.
+
+        Raises Conflict if the object changed since: its resourceVersion is the precondition.
+        """
+        patch = merge_patch(document(getattr(live, "status", None)), document(status))
+        if not patch:
+            return False
+        self._fence()
+        metadata = live.metadata
+        body = {"metadata": {"resourceVersion": metadata.resource_version}, "status": patch}
+        written = await self._client.patch_status(resource, metadata.name, body, namespace=metadata.namespace)
+        self._expectations.written(key, resource, written)
+        return True
+
+    def _settled(self, live: KubeObject, manifest: Manifest, digest: str) -> bool:
+        """Whether `live` needs nothing. Judged once per version of it."""
+        uid, version = live.metadata.uid, live.metadata.resource_version
+        known = self._verdicts.get(uid)
+        if known is not None and known.resource_version == version and known.digest == digest:
+            return known.settled
+        settled = self._is_accepted(live, manifest, digest) or self._is_covered(live, manifest, digest)
+        _remember(self._verdicts, uid, _Verdict(version, digest, settled))
+        return settled
+
+    def _is_covered(self, live: KubeObject, manifest: Manifest, digest: str) -> bool:
+        return live.metadata.annotation(self._annotation) == digest and object_covers(live, manifest)
+
+    def _is_accepted(self, live: KubeObject, manifest: Manifest, digest: str) -> bool:
+        accepted = self._accepted.get(live.metadata.uid)
+        return (
+            accepted is not None
+            and accepted.digest == digest
+            and accepted.content == visible_content(live, manifest)
+        )
+
+    def _accept(self, applied: KubeObject, manifest: Manifest, digest: str) -> None:
+        """Remember what came back of our own apply, if it differs from what was sent."""
+        uid = applied.metadata.uid
+        self._verdicts.pop(uid, None)
+        if self._is_covered(applied, manifest, digest):
+            self._accepted.pop(uid, None)
+        else:
+            _remember(self._accepted, uid, _Accepted(digest, visible_content(applied, manifest)))
+
+    def _hold(self, live: KubeObject, digest: str) -> float | None:
+        """Return how long a repair must wait: somebody who undoes each at once must not make us race."""
+        uid, now = live.metadata.uid, self._clock.monotonic()
+        accepted = self._accepted.get(uid)
+        applied_before = live.metadata.annotation(self._annotation) == digest or (
+            accepted is not None and accepted.digest == digest
+        )
+        if not applied_before:
+            return None
+        repairs = self._repairs.get(uid)
+        if repairs is None or now - repairs.last_at > CALM_SECONDS:
+            _remember(self._repairs, uid, _Repairs(1, now))
+            return None
+        if repairs.count >= FREE_REPAIRS:
+            wait = exponential(1.0, LONGEST_HOLD_SECONDS, repairs.count - FREE_REPAIRS)
+            left = repairs.last_at + wait - now
+            if left > 0:
+                return left
+        repairs.count += 1
+        repairs.last_at = now
+        return None
+
+    def _stamped(self, manifest: Manifest, digest: str, live: KubeObject | None) -> Manifest:
+        metadata = dict(manifest["metadata"])
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), self._annotation: digest}
+        if live is not None:
+            metadata["uid"] = live.metadata.uid
+        return {**manifest, "metadata": metadata}
+
+    def _forget_deleted(self, old: KubeObject | None, new: KubeObject | None) -> None:
+        if old is not None and new is None:
+            for memory in (self._verdicts, self._accepted, self._repairs):
+                memory.pop(old.metadata.uid, None)
+
+
+def _remember(memory: dict[str, Any], uid: str, value: Any) -> None:
+    """Remember, and forget the oldest where that is too much: it costs one apply, no harm."""
+    memory.pop(uid, None)
+    memory[uid] = value
+    if len(memory) > REMEMBERED:
+        del memory[next(iter(memory))]
+
+
+def _digest(manifest: Manifest) -> str:
+    encoded = msgspec.json.encode(manifest, order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()[:16]

@@ -1,0 +1,162 @@
+"""Whether a live object still is what we want, as far as we can see and said.
+
+The server adds defaults, webhooks add fields, and Go drops what is empty: so wanted is compared as a part of
+live, in the way Kubernetes merges. Pure. Called by runtime.apply.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct, UnsetType, structs
+
+from aim_operator.api.meta import KubeObject, Manifest, given
+
+_ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
+_QUANTITY_FIELDS = frozenset({"requests", "limits", "sizeLimit", "capacity", "hard"})
+_QUANTITY = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
+    r"(?:[eE](?P<exponent>[+-]?[0-9]{1,3})|(?P<suffix>[KMGTPE]i|[numkMGTPE]?))",
+    re.ASCII,
+)
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+
+
+def object_covers(live: KubeObject, manifest: Manifest) -> bool:
+    """Whether everything `manifest` says is so in `live`, in the fields that its type shows."""
+    metadata = manifest["metadata"]
+    have = live.metadata
+    if not _covers(given(have.labels, {}), metadata.get("labels") or {}):
+        return False
+    if not _covers(given(have.annotations, {}), metadata.get("annotations") or {}):
+        return False
+    if not set(metadata.get("finalizers") or ()) <= set(given(have.finalizers, ())):
+        return False
+    owners = {owner.uid: msgspec.to_builtins(owner) for owner in given(have.owner_references, ())}
+    if not all(_covers(owners.get(o["uid"]), o) for o in metadata.get("ownerReferences") or ()):
+        return False
+    return all(_covers(seen, wanted) for seen, wanted in _visible(live, manifest))
+
+
+def visible_content(live: KubeObject, manifest: Manifest) -> bytes:
+    """Return all of `live` that `manifest` is about, as bytes that are equal for equal content.
+
+    Whole sections, and of the shared maps of metadata what the manifest names.
+    """
+    metadata = manifest["metadata"]
+    labels, annotations = given(live.metadata.labels, {}), given(live.metadata.annotations, {})
+    content = {
+        "labels": {name: labels.get(name) for name in metadata.get("labels") or ()},
+        "annotations": {name: annotations.get(name) for name in metadata.get("annotations") or ()},
+        "owners": sorted(owner.uid for owner in given(live.metadata.owner_references, ())),
+        "sections": [seen for seen, _ in _visible(live, manifest)],
+    }
+    return msgspec.json.encode(content, order="deterministic")
+
+
+def _visible(live: KubeObject, manifest: Manifest) -> list[tuple[Any, Any]]:
+    """Pairs of what `live` has and what `manifest` wants, for each section that the type of `live` shows.
+
+    A partial view shows the wanted section through the same view: what it leaves out can't be compared.
+    """
+    pairs: list[tuple[Any, Any]] = []
+    for field in structs.fields(live):
+        if field.encode_name in _ENVELOPE or field.encode_name not in manifest:
+            continue
+        seen, wanted = getattr(live, field.name), manifest[field.encode_name]
+        if isinstance(seen, Raw):
+            pairs.append((msgspec.json.decode(seen) if bytes(seen) else {}, wanted))
+        elif isinstance(seen, Struct):
+            pairs.append((_plain(seen), _through(type(seen), wanted)))
+        elif isinstance(seen, UnsetType):
+            pairs.append((None, wanted))
+        else:
+            pairs.append((_plain(seen), wanted))
+    return pairs
+
+
+def _through(view: type[Struct], wanted: Any) -> Any:
+    try:
+        return _plain(msgspec.convert(wanted, view))
+    except msgspec.ValidationError:
+        return wanted
+
+
+def _plain(value: Any) -> Any:
+    """Return plain JSON values: lists, not tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def _covers(live: Any, wanted: Any, *, quantity: bool = False) -> bool:
+    if isinstance(wanted, dict):
+        if not wanted:
+            return live is None or isinstance(live, dict)
+        if live is None:
+            return all(_empty(value) for value in wanted.values())
+        return isinstance(live, dict) and all(
+            _covers(live.get(key), value, quantity=quantity or key in _QUANTITY_FIELDS)
+            for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return _list_covers(live, wanted, quantity=quantity)
+    if live is None:
+        return _empty(wanted)
+    if _equal(live, wanted):
+        return True
+    return quantity and _same_quantity(live, wanted)
+
+
+def _list_covers(live: Any, wanted: list[Any], *, quantity: bool) -> bool:
+    if not wanted:
+        return not live
+    if not isinstance(live, list):
+        return False
+    ours, theirs = _by_name(wanted), _by_name(live)
+    if ours is not None and theirs is not None:
+        return all(_covers(theirs.get(name), item, quantity=quantity) for name, item in ours.items())
+    return len(live) == len(wanted) and all(
+        _covers(have, want, quantity=quantity) for have, want in zip(live, wanted, strict=True)
+    )
+
+
+def _by_name(items: list[Any]) -> dict[str, Any] | None:
+    """Return the items by their names; None where they are no named items, or names repeat."""
+    named = {
+        item["name"]: item for item in items if isinstance(item, dict) and isinstance(item.get("name"), str)
+    }
+    return named if len(named) == len(items) else None
+
+
+def _empty(wanted: Any) -> bool:
+    """Whether Go's omitempty may have dropped `wanted`; a default would stand there otherwise."""
+    if isinstance(wanted, dict):
+        return all(_empty(value) for value in wanted.values())
+    return wanted is None or wanted in ("", [], 0, False)
+
+
+def _equal(live: Any, wanted: Any) -> bool:
+    # In Python True is 1; in JSON it is not.
+    return isinstance(live, bool) == isinstance(wanted, bool) and bool(live == wanted)
+
+
+def _same_quantity(live: Any, wanted: Any) -> bool:
+    one, other = _amount(live), _amount(wanted)
+    return one is not None and one == other
+
+
+def _amount(value: Any) -> Fraction | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    match = _QUANTITY.fullmatch(str(value))
+    if match is None:
+        return None
+    number = Fraction(match["number"])
+    if match["exponent"] is not None:
+        return number * Fraction(10) ** int(match["exponent"])
+    if match["suffix"] in _BINARY:
+        return number * int(1024 ** _BINARY[match["suffix"]])
+    return number * Fraction(10) ** _DECIMAL[match["suffix"]]

@@ -1,0 +1,249 @@
+"""Tells people what happened to an object: events.k8s.io/v1, aggregated, never in anybody's way.
+
+`record` only appends to a bounded queue; one background task writes. What is too much is dropped and
+counted: events inform, nothing depends on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from typing import Any, Literal
+
+import structlog
+from msgspec import Struct
+
+from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta
+from aim_operator.api.resource import Resource
+from aim_operator.errors import ApiError, NotFound
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.clock import Clock, micro_time, within
+from aim_operator.runtime.metrics import MetricSink
+
+log = structlog.get_logger("aim_operator.events")
+
+EVENTS = Resource(
+    group="events.k8s.io", version="v1", plural="events", kind="Event", namespaced=True, type=KubeObject
+)
+CLUSTER_NAMESPACE = "default"
+"""Where events about cluster objects live: kubectl looks for them there."""
+
+QUEUE_LIMIT = 1000
+SERIES_SECONDS = 360.0
+"""How long an event is remembered after it was last seen; repetitions until then count up its series."""
+SERIES_INTERVAL_SECONDS = 30.0
+"""How often a series is written at most."""
+REMEMBERED = 4096
+BURST = 25
+REFILL_SECONDS = 30.0
+"""Events of one object: so many at once, then one in so many seconds."""
+PAUSE_SECONDS = 5.0
+"""After a failed write: whatever overloads the server, it is not events that must get through."""
+NOTE_BYTES = 1024
+NAME_LENGTH = 200
+
+
+class Note(Struct, frozen=True):
+    """What happened. Equal notes make a series."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    type: str
+    reason: str
+    message: str
+    action: str
+
+
+class _Series(Struct):
+    """A note that was seen: the Event written for it ("" before it was) and how often it came."""
+
+    first: str
+    seen_at: float
+    written_at: float
+    count: int = 1
+    written_count: int = 0
+    event_name: str = ""
+    queued: bool = True
+
+
+class _Bucket(Struct):
+    tokens: float
+    since: float
+
+
+class EventRecorder:
+    """`component` is the reporting controller, `instance` its process (a Pod's name)."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        clock: Clock,
+        component: str,
+        instance: str,
+        metrics: MetricSink | None = None,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._component = component
+        self._instance = instance
+        self._metrics = metrics or MetricSink()
+        self._series: OrderedDict[Note, _Series] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._queue: asyncio.Queue[Note] = asyncio.Queue(QUEUE_LIMIT)
+
+    def record(  # noqa: PLR0917 - the parts of an Event, in its order
+        self,
+        resource: Resource[Any],
+        regarding: ObjectMeta,
+        type: Literal["Normal", "Warning"],  # noqa: A002 - the field's name
+        reason: str,
+        message: str,
+        action: str,
+    ) -> None:
+        """Have an event written about an object. Never waits, never raises."""
+        note = Note(
+            api_version=resource.api_version,
+            kind=resource.kind,
+            namespace=regarding.namespace,
+            name=regarding.name,
+            uid=regarding.uid,
+            type=type,
+            reason=reason,
+            message=_cut(message),
+            action=action,
+        )
+        now = self._clock.monotonic()
+        series = self._series.get(note)
+        if series is not None and now - series.seen_at < SERIES_SECONDS:
+            series.count += 1
+            series.seen_at = now
+            self._series.move_to_end(note)
+            self._queue_repetition(note, series)
+            return
+        if not self._allowed(note.uid, now):
+            self._metrics.event_dropped("rate")
+            return
+        if self._enqueue(note):
+            self._series[note] = _Series(micro_time(self._clock.now()), now, now)
+            self._series.move_to_end(note)
+            while len(self._series) > REMEMBERED:
+                self._series.popitem(last=False)
+
+    async def run(self) -> None:
+        """Write what is recorded, until cancelled."""
+        while True:
+            note = await self._queue.get()
+            if not await self._write(note):
+                await self._clock.sleep(PAUSE_SECONDS)
+
+    async def close(self, *, seconds: float = 2.0) -> None:
+        """Write what is still waiting, for `seconds` at most. `run` must have ended, or take part."""
+        try:
+            await within(self._clock, seconds, self._flush())
+        except TimeoutError:
+            for _ in range(self._queue.qsize()):
+                self._metrics.event_dropped("stop")
+
+    async def _flush(self) -> None:
+        while not self._queue.empty():
+            if not await self._write(self._queue.get_nowait()):
+                return
+
+    def _queue_repetition(self, note: Note, series: _Series) -> None:
+        """Write a series when it comes again and the last write is a while ago; never for its own sake."""
+        if series.queued or self._clock.monotonic() - series.written_at < SERIES_INTERVAL_SECONDS:
+            return
+        series.queued = self._enqueue(note)
+
+    def _enqueue(self, note: Note) -> bool:
+        try:
+            self._queue.put_nowait(note)
+        except asyncio.QueueFull:
+            self._metrics.event_dropped("queue")
+            return False
+        return True
+
+    def _allowed(self, uid: str, now: float) -> bool:
+        bucket = self._buckets.pop(uid, None) or _Bucket(BURST, now)
+        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.since) / REFILL_SECONDS)
+        bucket.since = now
+        self._buckets[uid] = bucket
+        if len(self._buckets) > REMEMBERED:
+            self._buckets.popitem(last=False)
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    async def _write(self, note: Note) -> bool:
+        """Write one note, as a new Event or as the next count of its series. Returns whether it worked."""
+        series = self._series.get(note)
+        if series is None:
+            self._metrics.event_dropped("age")
+            return True
+        series.queued = False
+        series.written_at = self._clock.monotonic()
+        count = series.count
+        namespace = note.namespace or CLUSTER_NAMESPACE
+        try:
+            if series.event_name:
+                again = {"series": self._state(series)}
+                await self._client.patch(EVENTS, series.event_name, again, namespace=namespace)
+            else:
+                manifest = self._manifest(note, series, namespace)
+                await self._client.create(EVENTS, manifest, namespace=namespace)
+                series.event_name = manifest["metadata"]["name"]
+        except NotFound:
+            # The namespace goes, or the Event expired (an hour, by default): the next one starts anew.
+            self._series.pop(note, None)
+            self._metrics.event_dropped("gone")
+            return True
+        except ApiError as error:
+            self._metrics.event_dropped("error")
+            log.debug("event not written", error=str(error), reason=note.reason)
+            return False
+        series.written_count = count
+        return True
+
+    def _state(self, series: _Series) -> Manifest:
+        return {"count": series.count, "lastObservedTime": micro_time(self._clock.now())}
+
+    def _manifest(self, note: Note, series: _Series, namespace: str) -> Manifest:
+        name = f"{note.name[:NAME_LENGTH].rstrip('-.')}.{secrets.token_hex(8)}"
+        regarding = {
+            "apiVersion": note.api_version,
+            "kind": note.kind,
+            "name": note.name,
+            "uid": note.uid,
+        }
+        if note.namespace:
+            regarding["namespace"] = note.namespace
+        manifest: Manifest = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "eventTime": series.first,
+            "reportingController": self._component,
+            "reportingInstance": self._instance[:128],
+            "action": note.action,
+            "reason": note.reason,
+            "regarding": regarding,
+            "note": note.message,
+            "type": note.type,
+        }
+        if series.count > 1:
+            manifest["series"] = self._state(series)
+        return manifest
+
+
+def _cut(message: str) -> str:
+    """Return at most 1024 bytes, which is what an Event's note may have, cut between characters."""
+    encoded = message.encode()
+    if len(encoded) <= NOTE_BYTES:
+        return message
+    return encoded[: NOTE_BYTES - 3].decode(errors="ignore") + "…"

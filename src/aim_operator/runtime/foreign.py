@@ -1,0 +1,133 @@
+"""Names that are taken by somebody else's object: watched one by one until they are free.
+
+Informers see our labels only, so they would never tell that a stranger's object went. A name is watched
+only while a key is in conflict over it. Used by controllers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import structlog
+
+from aim_operator.api.meta import KubeObject, ObjectRef
+from aim_operator.api.resource import Resource
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.clock import Clock
+from aim_operator.runtime.informer import Informer
+
+log = structlog.get_logger("aim_operator.foreign")
+
+LIMIT = 256
+"""Watches at once. Beyond, a conflict is looked at again every so often instead."""
+POLL_SECONDS = 60.0
+
+
+class _Conflict(NamedTuple):
+    key: ObjectRef
+    resource: str
+    namespace: str
+    name: str
+
+
+class ForeignWatches:
+    """`ensure` and `drop` are idempotent, and cost nothing where nothing changes."""
+
+    def __init__(self, client: KubeClient, *, clock: Clock, limit: int = LIMIT) -> None:
+        self._client = client
+        self._clock = clock
+        self._limit = limit
+        self._watches: dict[_Conflict, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def ensure(
+        self, key: ObjectRef, resource: Resource[Any], namespace: str, name: str, wake: Callable[[], None]
+    ) -> None:
+        """Call `wake` whenever the object of that name changes or goes, until dropped.
+
+        It is called once in the beginning as well: the object may have changed since it was looked at.
+        """
+        conflict = _Conflict(key, resource.qualified, namespace, name)
+        if conflict in self._watches:
+            return
+        if len(self._watches) < self._limit:
+            work = self._watch(resource, namespace, name, wake)
+        else:
+            log.warning("too many name conflicts to watch, polling", kind=resource.kind, name=name)
+            work = self._poll(wake)
+        self._watches[conflict] = asyncio.create_task(
+            work, name=f"foreign {resource.kind} {namespace}/{name}"
+        )
+
+    def drop(self, key: ObjectRef, resource: Resource[Any], namespace: str, name: str) -> None:
+        """Stop watching a name for `key`."""
+        task = self._watches.pop(_Conflict(key, resource.qualified, namespace, name), None)
+        if task is not None:
+            task.cancel()
+
+    def drop_all(self, key: ObjectRef) -> None:
+        """Stop watching anything for `key`: its object is gone."""
+        for conflict in [conflict for conflict in self._watches if conflict.key == key]:
+            self._watches.pop(conflict).cancel()
+
+    async def close(self) -> None:
+        tasks = list(self._watches.values())
+        self._watches.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(
+        self, resource: Resource[Any], namespace: str, name: str, wake: Callable[[], None]
+    ) -> None:
+        informer: Informer[KubeObject] = Informer(
+            self._client,
+            _metadata_of(resource),
+            clock=self._clock,
+            namespaces=(namespace,) if namespace else (),
+            field_selector=f"metadata.name={name}",
+        )
+        following = asyncio.create_task(informer.run())
+        try:
+            await informer.wait_synced()
+            wake()
+            informer.add_handler(_after_first(informer, wake))
+            await following
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def _poll(self, wake: Callable[[], None]) -> None:
+        while True:
+            await self._clock.sleep(POLL_SECONDS)
+            wake()
+
+
+def _after_first(
+    informer: Informer[KubeObject], wake: Callable[[], None]
+) -> Callable[[KubeObject | None, KubeObject | None], None]:
+    """Return a handler that leaves out what is there already, which add_handler tells at once."""
+    known = {obj.metadata.resource_version for obj in informer.store.all()}
+
+    def handle(old: KubeObject | None, new: KubeObject | None) -> None:
+        if old is None and new is not None and new.metadata.resource_version in known:
+            return
+        wake()
+
+    return handle
+
+
+def _metadata_of(resource: Resource[Any]) -> Resource[KubeObject]:
+    return Resource(
+        group=resource.group,
+        version=resource.version,
+        plural=resource.plural,
+        kind=resource.kind,
+        namespaced=resource.namespaced,
+        type=KubeObject,
+        metadata_only=True,
+    )

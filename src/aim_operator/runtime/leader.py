@@ -1,0 +1,243 @@
+"""Which of several processes works: the one that holds a Lease.
+
+Follows client-go's rules: others' clocks are never compared with ours, only how long a record stays
+unchanged is. The holder stops writing `renew` seconds after its last renewal began, others take over
+`lease` seconds after they saw it, so the two never overlap. Run by app.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from msgspec import UNSET, UnsetType, to_builtins
+
+from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta, Wire, given
+from aim_operator.api.resource import Resource
+from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound, NotLeader
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.backoff import spread
+from aim_operator.runtime.clock import Clock, micro_time, within
+from aim_operator.runtime.metrics import MetricSink
+
+log = structlog.get_logger("aim_operator.leader")
+
+RELEASE_SECONDS = 3.0
+
+
+class LeaseSpec(Wire):
+    holder_identity: str | UnsetType | None = UNSET
+    lease_duration_seconds: int | UnsetType | None = UNSET
+    acquire_time: str | UnsetType | None = UNSET
+    renew_time: str | UnsetType | None = UNSET
+    lease_transitions: int | UnsetType | None = UNSET
+
+
+class Lease(KubeObject):
+    spec: LeaseSpec | UnsetType = UNSET
+
+
+LEASES = Resource(
+    group="coordination.k8s.io", version="v1", plural="leases", kind="Lease", namespaced=True, type=Lease
+)
+
+
+class LeaderElector:
+    """One candidate. `identity` must differ between processes, also of one Pod before and after a restart."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        clock: Clock,
+        namespace: str,
+        name: str,
+        identity: str,
+        lease_seconds: int = 15,
+        renew_seconds: float = 10.0,
+        retry_seconds: float = 2.0,
+        metrics: MetricSink | None = None,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._namespace, self._name, self._identity = namespace, name, identity
+        self._lease_seconds = lease_seconds
+        self._renew_seconds = renew_seconds
+        self._retry_seconds = retry_seconds
+        self._valid_until = float("-inf")
+        self._lease: Lease | None = None
+        self._observed: tuple[LeaseSpec, float] | None = None
+        """The record as last seen, and since when it is the same, by our monotonic clock."""
+        self._log = log.bind(lease=f"{namespace}/{name}", identity=identity)
+        (metrics or MetricSink()).leading(lambda: self.is_leader)
+
+    @property
+    def is_leader(self) -> bool:
+        return self._clock.monotonic() < self._valid_until
+
+    def fence(self) -> None:
+        """Raise NotLeader unless a write begun now ends before anybody else may lead."""
+        if not self.is_leader:
+            raise NotLeader("the Lease is not held any more")
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` while leading, again after each time the Lease was lost; until it returns.
+
+        Losing the Lease, and cancellation, cancel `work` and wait for its end. The Lease is released
+        at the end, so that the next leader need not wait.
+        """
+        try:
+            while True:
+                await self._acquire()
+                self._log.info("leading")
+                if await self._lead(work):
+                    return
+                self._log.warning("the Lease was lost, standing by")
+        finally:
+            await self._release()
+
+    async def _lead(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Return whether `work` ended by itself, rather than by losing the Lease."""
+        working = asyncio.ensure_future(_run(work))
+        renewing = asyncio.ensure_future(self._renew_while_possible())
+        try:
+            await asyncio.wait((working, renewing), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                return False
+            working.result()
+            return True
+        finally:
+            # Work first: while it unwinds, it may still write, and so the Lease is still renewed.
+            await _cancelled(working)
+            await _cancelled(renewing)
+
+    async def _acquire(self) -> None:
+        while not await self._try(within_seconds=self._renew_seconds):
+            await self._clock.sleep(spread(self._retry_seconds, self._retry_seconds * 1.2))
+
+    async def _renew_while_possible(self) -> None:
+        """Renew every `retry` seconds; returns once the Lease is lost."""
+        while self.is_leader:
+            await self._clock.sleep(min(self._retry_seconds, self._remaining()))
+            remaining = self._remaining()
+            if remaining > 0:
+                await self._try(within_seconds=remaining)
+
+    def _remaining(self) -> float:
+        return self._valid_until - self._clock.monotonic()
+
+    async def _try(self, *, within_seconds: float) -> bool:
+        """Take or renew the Lease if that is possible now. Returns whether it was."""
+        start = self._clock.monotonic()
+        try:
+            held = await within(self._clock, within_seconds, self._take())
+        except TimeoutError:
+            self._log.info("the Lease could not be renewed in time")
+            return False
+        except (Conflict, NotFound) as error:
+            self._lease = None
+            self._log.debug("somebody else was first", error=str(error))
+            return False
+        except ApiError as error:
+            self._lease = None
+            self._log.warning("the Lease cannot be renewed", error=str(error))
+            return False
+        # Counted from before the request: others count from when they saw its result, which is later.
+        self._valid_until = start + self._renew_seconds if held else float("-inf")
+        return held
+
+    async def _take(self) -> bool:
+        if self._lease is None:
+            try:
+                self._lease = await self._client.get(LEASES, self._name, namespace=self._namespace)
+            except NotFound:
+                return await self._create()
+        spec = given(self._lease.spec, LeaseSpec())
+        if not self._may_take(spec):
+            # Look afresh next time: it may have been renewed.
+            self._lease = None
+            return False
+        mine = given(spec.holder_identity, "") == self._identity
+        manifest = self._manifest(self._lease.metadata, spec, keep_times=mine)
+        self._lease = await self._client.replace(LEASES, manifest)
+        return True
+
+    async def _create(self) -> bool:
+        metadata = ObjectMeta(name=self._name, namespace=self._namespace)
+        try:
+            self._lease = await self._client.create(
+                LEASES, self._manifest(metadata, LeaseSpec(), keep_times=False), namespace=self._namespace
+            )
+        except AlreadyExists:
+            return False
+        return True
+
+    def _may_take(self, spec: LeaseSpec) -> bool:
+        holder = given(spec.holder_identity, "")
+        if holder in {"", self._identity}:
+            return True
+        now = self._clock.monotonic()
+        if self._observed is None or self._observed[0] != spec:
+            self._observed = (spec, now)
+        seconds = given(spec.lease_duration_seconds, self._lease_seconds)
+        return now >= self._observed[1] + seconds
+
+    def _manifest(self, metadata: ObjectMeta, spec: LeaseSpec, *, keep_times: bool) -> Manifest:
+        now = micro_time(self._clock.now())
+        transitions = given(spec.lease_transitions, 0)
+        if not keep_times and given(spec.acquire_time, ""):
+            transitions += 1
+        return self._wrapped(
+            metadata,
+            {
+                "holderIdentity": self._identity,
+                "leaseDurationSeconds": self._lease_seconds,
+                "acquireTime": given(spec.acquire_time, now) if keep_times else now,
+                "renewTime": now,
+                "leaseTransitions": transitions,
+            },
+        )
+
+    def _wrapped(self, metadata: ObjectMeta, spec: Manifest) -> Manifest:
+        # A PUT replaces everything: what others wrote into the metadata goes back as it came.
+        kept = {
+            name: value
+            for name, value in to_builtins(metadata).items()
+            if name not in {"generation", "creationTimestamp", "deletionTimestamp"}
+            and value not in ("", None)
+        }
+        return {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": kept, "spec": spec}
+
+    async def _release(self) -> None:
+        """Let the next one lead at once. If that fails, it waits for the Lease to run out."""
+        if not self.is_leader or self._lease is None:
+            return
+        self._valid_until = float("-inf")
+        spec = given(self._lease.spec, LeaseSpec())
+        now = micro_time(self._clock.now())
+        released = {
+            "holderIdentity": "",
+            "leaseDurationSeconds": 1,
+            "acquireTime": now,
+            "renewTime": now,
+            "leaseTransitions": given(spec.lease_transitions, 0),
+        }
+        manifest = self._wrapped(self._lease.metadata, released)
+        try:
+            await within(self._clock, RELEASE_SECONDS, self._replace(manifest))
+        except (ApiError, TimeoutError) as error:
+            self._log.info("the Lease was not released, it will run out", error=str(error))
+
+    async def _replace(self, manifest: Manifest) -> None:
+        await self._client.replace(LEASES, manifest)
+
+
+async def _run(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
