@@ -1,0 +1,342 @@
+"""The composition root: the only place that wires clients, informers, controllers and probes.
+
+Reads like a table of contents: what is watched (controllers/watched.py), who is woken by what
+(`_controllers`), and in which order things start and stop (`run`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+
+from aim_operator.api.meta import KubeObject, ObjectRef
+from aim_operator.api.resource import Resource
+from aim_operator.api.v1alpha1 import (
+    CLUSTER_IMAGES,
+    CLUSTER_RUNTIME_CONFIGS,
+    CLUSTER_TEMPLATES,
+    IMAGES,
+    RUNTIME_CONFIGS,
+    SERVICES,
+    TEMPLATES,
+)
+from aim_operator.controllers.carry_out import CarryOut
+from aim_operator.controllers.dependents import Dependents, owner
+from aim_operator.controllers.images import ImageReconciler
+from aim_operator.controllers.route_claims import RouteClaims
+from aim_operator.controllers.runtime_configs import RuntimeConfigReconciler
+from aim_operator.controllers.services import ServiceReconciler
+from aim_operator.controllers.slots import DiscoverySlots
+from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.templates import TemplateReconciler
+from aim_operator.controllers.watched import Watched
+from aim_operator.core import labels
+from aim_operator.core.template.plan import DiscoveryOptions
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.apply import Applier
+from aim_operator.runtime.clock import Clock, SystemClock
+from aim_operator.runtime.controller import Controller, ControllerGroup
+from aim_operator.runtime.events import EventRecorder
+from aim_operator.runtime.foreign import ForeignWatches
+from aim_operator.runtime.informer import Informer
+from aim_operator.runtime.leader import LeaderElector
+from aim_operator.runtime.metrics import MetricSink
+from aim_operator.runtime.probes import Probes
+from aim_operator.runtime.triggers import Trigger
+from aim_operator.settings import Settings
+
+log = structlog.get_logger("aim_operator")
+
+COMPONENT = "aim-operator"
+DRAIN_SECONDS = 10.0
+"""How long running reconciles may take to end; a Pod's default grace period is 30 s."""
+
+
+class Operator:
+    """One running operator: from `run` until `stop`, cancellation or a lost Lease."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        identity: str = "",
+        metrics: MetricSink | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock = clock or SystemClock()
+        metrics = metrics or MetricSink()
+        identity = identity or f"{socket.gethostname()}-{os.getpid()}"
+        self._stopping = asyncio.Event()
+        self.watched = watched = Watched(
+            client,
+            clock=clock,
+            metrics=metrics,
+            namespaces=settings.namespaces,
+            operator_namespace=settings.operator_namespace,
+        )
+        self._elector = LeaderElector(
+            client,
+            clock=clock,
+            namespace=settings.operator_namespace,
+            name=COMPONENT,
+            identity=identity,
+            metrics=metrics,
+        )
+        self._applier = Applier(
+            client,
+            informers=watched.all,
+            clock=clock,
+            applied_annotation=labels.APPLIED,
+            fence=self._elector.fence if settings.leader_elect else _unfenced,
+        )
+        self._recorder = EventRecorder(
+            client, clock=clock, component=COMPONENT, instance=identity, metrics=metrics
+        )
+        self._foreign = ForeignWatches(client, clock=clock)
+        self._catalog = StoreCatalog(watched)
+        self._dependents = Dependents(watched, self._catalog, operator_namespace=settings.operator_namespace)
+        self._controllers = ControllerGroup(
+            self._build_controllers(client),
+            clock=clock,
+            workers=settings.workers,
+            applier=self._applier,
+            metrics=metrics,
+        )
+        self._follow_installations()
+        self._probes = Probes(
+            healthy=self._dead_watches,
+            ready=self._unsynced,
+            metrics=metrics,
+            probe_address=settings.probe_address,
+            metrics_address=settings.metrics_address,
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether every cache is synced."""
+        return not self._unsynced()
+
+    def stop(self) -> None:
+        """Ask `run` to end: running reconciles finish, the Lease is released."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until stopped: caches first, then leadership, then work; the reverse on the way out."""
+        await self._probes.start()
+        following = [asyncio.create_task(i.run(), name=str(i)) for i in self.watched.all]
+        following.append(asyncio.create_task(self._recorder.run(), name="events"))
+        leading = asyncio.create_task(self._lead(), name="lead")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop")
+        try:
+            await _first_of(stopping, leading, *following)
+            await self._controllers.drain(DRAIN_SECONDS)
+        finally:
+            await _cancel(leading, stopping)
+            await self._foreign.close()
+            await _cancel(*following)
+            await self._recorder.close()
+            await self._probes.close()
+
+    async def _lead(self) -> None:
+        """Work while the Lease is ours. A standby's caches are warm: fail-over takes lease time only."""
+        for informer in self.watched.all:
+            await informer.wait_synced()
+        log.info("caches synced", objects=sum(len(informer.store) for informer in self.watched.all))
+        if not self._settings.leader_elect:
+            await self._work()
+            return
+        await self._elector.run(self._work)
+
+    async def _work(self) -> None:
+        self._catalog.refresh_gpu_models()
+        for service in self.watched.services.store.all():
+            self._services.claim(service)
+        await self._controllers.run()
+
+    # Who is woken by what
+
+    def _build_controllers(self, client: KubeClient) -> list[Controller]:
+        watched, catalog, depend, clock = self.watched, self._catalog, self._dependents, self._clock
+        settings, cluster = self._settings, not self._settings.namespaces
+        carry_out = CarryOut(self._applier, self._recorder, self._foreign, watched.all)
+        slots = DiscoverySlots(watched.jobs.store, limit=settings.max_discovery_jobs, wake=self._wake)
+        watched.jobs.add_handler(slots.job_changed)
+        watched.templates.add_handler(slots.template_changed)
+        watched.cluster_templates.add_handler(slots.template_changed)
+        images = ImageReconciler(catalog=catalog, carry_out=carry_out, clock=clock, cluster=cluster)
+        configs = RuntimeConfigReconciler(catalog=catalog, carry_out=carry_out, clock=clock, cluster=cluster)
+        templates = TemplateReconciler(
+            client=client,
+            watched=watched,
+            catalog=catalog,
+            carry_out=carry_out,
+            clock=clock,
+            slots=slots,
+            options=DiscoveryOptions(
+                requests={"cpu": settings.discovery_cpu_request, "memory": settings.discovery_memory_request},
+                ttl_seconds=settings.job_ttl_seconds,
+            ),
+            operator_namespace=settings.operator_namespace,
+            cluster=cluster,
+            wake=self._wake,
+        )
+        self._services = ServiceReconciler(
+            watched=watched,
+            catalog=catalog,
+            carry_out=carry_out,
+            clock=clock,
+            claims=RouteClaims(wake=self._wake),
+            wake=self._wake,
+        )
+        return [
+            Controller(
+                "images",
+                images,
+                [
+                    Trigger(watched.images, _self(IMAGES)),
+                    Trigger(watched.cluster_images, _self(CLUSTER_IMAGES)),
+                    Trigger(watched.templates, depend.images_of_template, when=_came_or_went),
+                    Trigger(watched.cluster_templates, depend.images_of_template, when=_came_or_went),
+                    Trigger(watched.runtime_configs, depend.images_of_config, when=_came_or_went),
+                    Trigger(watched.cluster_runtime_configs, depend.images_of_config, when=_came_or_went),
+                ],
+            ),
+            Controller(
+                "runtimeconfigs",
+                configs,
+                [
+                    Trigger(watched.runtime_configs, _self(RUNTIME_CONFIGS)),
+                    Trigger(watched.cluster_runtime_configs, _self(CLUSTER_RUNTIME_CONFIGS)),
+                ],
+            ),
+            Controller(
+                "templates",
+                templates,
+                [
+                    Trigger(watched.templates, _self(TEMPLATES)),
+                    Trigger(watched.cluster_templates, _self(CLUSTER_TEMPLATES)),
+                    Trigger(watched.images, depend.templates_of_image, when=_spec_changed),
+                    Trigger(watched.cluster_images, depend.templates_of_image, when=_spec_changed),
+                    Trigger(watched.runtime_configs, depend.templates_of_config, when=_spec_changed),
+                    Trigger(watched.cluster_runtime_configs, depend.templates_of_config, when=_spec_changed),
+                    Trigger(watched.jobs, owner),
+                    Trigger(watched.pods, depend.template_of_pod),
+                    Trigger(watched.refusals, depend.template_of_refusal),
+                    Trigger(watched.serving_runtimes, owner),
+                    Trigger(watched.cluster_serving_runtimes, owner),
+                    Trigger(watched.services, depend.derived_templates_of),
+                ],
+            ),
+            Controller(
+                "services",
+                self._services,
+                [
+                    Trigger(watched.services, _self(SERVICES)),
+                    Trigger(watched.images, depend.services_of_image, when=_spec_changed),
+                    Trigger(watched.cluster_images, depend.services_of_image, when=_spec_changed),
+                    Trigger(watched.templates, depend.services_of_template),
+                    Trigger(watched.cluster_templates, depend.services_of_template),
+                    Trigger(watched.runtime_configs, depend.services_of_config, when=_spec_changed),
+                    Trigger(watched.cluster_runtime_configs, depend.services_of_config, when=_spec_changed),
+                    Trigger(watched.inference_services, owner),
+                    Trigger(watched.pods, depend.service_of_pod),
+                    Trigger(watched.http_routes, owner),
+                ],
+            ),
+        ]
+
+    def _wake(self, ref: ObjectRef) -> None:
+        self._controllers.enqueue(_CONTROLLER_OF[ref.kind], ref)
+
+    def _wake_all(self, refs: Iterable[ObjectRef]) -> None:
+        for ref in refs:
+            self._wake(ref)
+
+    def _follow_installations(self) -> None:
+        """Go on by itself when a CRD arrives or goes, and when nodes bring other GPUs."""
+        watched, depend = self.watched, self._dependents
+        waited_for: tuple[Informer[Any], ...] = (
+            watched.inference_services,
+            watched.serving_runtimes,
+            watched.cluster_serving_runtimes,
+            watched.http_routes,
+            *watched.ours,
+        )
+        by_name = {informer.resource.qualified: informer for informer in waited_for}
+
+        def crd_changed(old: KubeObject | None, new: KubeObject | None) -> None:
+            crd = new or old
+            informer = by_name.get(crd.metadata.name) if crd is not None else None
+            if informer is not None:
+                informer.recheck()
+
+        def gpus_changed(_old: KubeObject | None, _new: KubeObject | None) -> None:
+            if self._catalog.refresh_gpu_models():
+                self._wake_all(depend.all_templates())
+                self._wake_all(depend.services_by_choice())
+
+        watched.crds.add_handler(crd_changed)
+        watched.nodes.add_handler(gpus_changed)
+        for runtimes in (watched.serving_runtimes, watched.cluster_serving_runtimes):
+            runtimes.on_installed(lambda _installed: self._wake_all(depend.all_templates()))
+        for children in (watched.inference_services, watched.http_routes):
+            children.on_installed(lambda _installed: self._wake_all(depend.all_services()))
+
+    # Health
+
+    def _dead_watches(self) -> list[str]:
+        return [f"the watch of {i.resource.qualified} is dead" for i in self.watched.all if i.dead]
+
+    def _unsynced(self) -> list[str]:
+        return [f"{i.resource.qualified} is not synced" for i in self.watched.all if not i.synced]
+
+
+_CONTROLLER_OF = {
+    IMAGES.kind: "images",
+    CLUSTER_IMAGES.kind: "images",
+    RUNTIME_CONFIGS.kind: "runtimeconfigs",
+    CLUSTER_RUNTIME_CONFIGS.kind: "runtimeconfigs",
+    TEMPLATES.kind: "templates",
+    CLUSTER_TEMPLATES.kind: "templates",
+    SERVICES.kind: "services",
+}
+
+
+def _self(resource: Resource[Any]) -> Callable[[KubeObject], Iterable[ObjectRef]]:
+    def itself(obj: KubeObject) -> tuple[ObjectRef]:
+        return (resource.ref(obj),)
+
+    return itself
+
+
+def _came_or_went(old: KubeObject | None, new: KubeObject | None) -> bool:
+    return old is None or new is None
+
+
+def _spec_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
+    """Whether dependents may care: status writes leave the generation as it is."""
+    return old is None or new is None or old.metadata.generation != new.metadata.generation
+
+
+def _unfenced() -> None:
+    """Let every write pass: without leader election there is nobody to collide with."""
+
+
+async def _first_of(*tasks: asyncio.Task[Any]) -> None:
+    """Wait for the first task to end, and raise what it raised."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,133 @@
+"""Carries a plan out: children, removals, the one status write, events. The same for every kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from aim_operator.api.meta import KubeObject, ObjectRef
+from aim_operator.api.resource import Resource
+from aim_operator.core import labels
+from aim_operator.core.plan import Child, EventNote, Plan
+from aim_operator.errors import ApiError, Forbidden, Invalid
+from aim_operator.runtime.apply import Applier, ApplyOutcome
+from aim_operator.runtime.controller import Result
+from aim_operator.runtime.events import EventRecorder
+from aim_operator.runtime.foreign import ForeignWatches
+from aim_operator.runtime.informer import Informer
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """A child that the API server would not take."""
+
+    child: Child
+    error: ApiError
+
+
+class CarryOut:
+    """What the reconcilers share. `informers` are keyed by resource."""
+
+    def __init__(
+        self,
+        applier: Applier,
+        recorder: EventRecorder,
+        foreign: ForeignWatches,
+        informers: Sequence[Informer[Any]],
+    ) -> None:
+        self._applier = applier
+        self._recorder = recorder
+        self._foreign = foreign
+        self._stores = {informer.resource.qualified: informer.store for informer in informers}
+
+    def live(self, child: Child) -> KubeObject | None:
+        """Return the object of a child's name as the cache has it."""
+        metadata = child.manifest["metadata"]
+        found: KubeObject | None = self._stores[child.resource.qualified].get(
+            metadata.get("namespace", ""), metadata["name"]
+        )
+        return found
+
+    async def foreign_names(
+        self, key: ObjectRef, children: Sequence[Child], *, wake: Callable[[], None]
+    ) -> frozenset[str]:
+        """Return the kinds of those children whose name is taken by an object that is not ours.
+
+        Such a name is watched until it is free; `wake` is called then. Only a name that is about to be
+        created costs a live GET: our watches see our labels only, and an unforced apply would quietly
+        merge into a stranger's object.
+        """
+        taken: set[str] = set()
+        for child in children:
+            kind, name = child.resource.kind, child.manifest["metadata"]["name"]
+            namespace = child.manifest["metadata"].get("namespace", "")
+            live = self.live(child)
+            if live is not None and _ours(live, child):
+                continue
+            live = live or await self._applier.probe(child.resource, namespace, name)
+            if live is None or _ours(live, child):
+                self._foreign.drop(key, child.resource, namespace, name)
+            else:
+                taken.add(kind)
+                self._foreign.ensure(key, child.resource, namespace, name, wake)
+        return frozenset(taken)
+
+    async def children(
+        self, key: ObjectRef, children: Sequence[Child]
+    ) -> tuple[list[ApplyOutcome[Any]], list[Refusal]]:
+        """Apply all children at once. What the server refuses for good is returned, the rest is raised."""
+        outcomes = await asyncio.gather(
+            *(self._apply(key, child) for child in children), return_exceptions=True
+        )
+        applied: list[ApplyOutcome[Any]] = []
+        refused: list[Refusal] = []
+        for child, outcome in zip(children, outcomes, strict=True):
+            if isinstance(outcome, (Invalid, Forbidden)):
+                refused.append(Refusal(child=child, error=outcome))
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                applied.append(outcome)
+        return applied, refused
+
+    async def finish(
+        self,
+        key: ObjectRef,
+        resource: Resource[Any],
+        obj: KubeObject,
+        plan: Plan[Any],
+        applied: Sequence[ApplyOutcome[Any]] = (),
+    ) -> Result:
+        """Do the rest: removals, then the status if it changed, then its events.
+
+        Come back when the plan wants it, or when a repair that was held back is due.
+        """
+        for removal in plan.removals:
+            await self._applier.delete(
+                key, removal.resource, removal.live, resource_version=removal.unchanged
+            )
+        wrote = plan.status is not None and await self._applier.patch_status(key, resource, obj, plan.status)
+        if wrote:
+            # Events tell of the transition that this very write made: no write, no event.
+            self.tell(resource, obj, plan.events)
+        held = [o.retry_after_seconds for o in applied if o.retry_after_seconds is not None]
+        due = [plan.requeue_after_seconds] if plan.requeue_after_seconds is not None else []
+        return Result(requeue_after_seconds=min([*held, *due], default=None))
+
+    def tell(self, resource: Resource[Any], obj: KubeObject, notes: Sequence[EventNote]) -> None:
+        for note in notes:
+            self._recorder.record(resource, obj.metadata, note.type, note.reason, note.message, note.action)
+
+    async def _apply(self, key: ObjectRef, child: Child) -> ApplyOutcome[Any]:
+        return await self._applier.apply(key, child.resource, child.manifest, live=self.live(child))
+
+
+def _ours(live: KubeObject, child: Child) -> bool:
+    """Whether an object is the one that we would apply: same controller, or our label where there is none."""
+    wanted = child.manifest["metadata"].get("ownerReferences")
+    if wanted:
+        controller = live.metadata.controller()
+        return controller is not None and controller.uid == wanted[0]["uid"]
+    return live.metadata.label(labels.DERIVED_TEMPLATE) == "true"

@@ -1,0 +1,230 @@
+"""Who depends on an object: the answers to "it changed; whom does that wake?", by index.
+
+Each function returns every dependent, rarely one too many, and never scans. A key too many costs a
+reconcile that writes nothing; one too few would leave something behind for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import UNSET
+
+from aim_operator.api.external import Event, Pod
+from aim_operator.api.meta import KubeObject, ObjectRef, given
+from aim_operator.api.v1alpha1 import (
+    CLUSTER_IMAGES,
+    CLUSTER_TEMPLATES,
+    IMAGES,
+    SERVICES,
+    TEMPLATES,
+    AIMClusterRuntimeConfig,
+    AIMRuntimeConfig,
+    AIMService,
+    AIMServiceTemplate,
+)
+from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.watched import (
+    BY_CONFIG,
+    BY_DEFAULT_TEMPLATE,
+    BY_IMAGE,
+    BY_IMAGE_IN,
+    BY_TEMPLATE,
+    DERIVED_IN,
+    INFERENCE_SERVICE_LABEL,
+    JOB_LABEL,
+    Watched,
+)
+from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template, is_derived, resolve_image
+from aim_operator.core.service.resolution import model_of
+
+Config = AIMRuntimeConfig | AIMClusterRuntimeConfig
+
+
+def owner(obj: KubeObject) -> Iterator[ObjectRef]:
+    """Return the owner that controls the object; its namespace is the object's, or "" for cluster kinds."""
+    reference = obj.metadata.controller()
+    if reference is not None:
+        cluster = reference.kind == CLUSTER_TEMPLATES.kind
+        yield ObjectRef(reference.kind, "" if cluster else obj.metadata.namespace, reference.name)
+
+
+class Dependents:
+    """Looks dependents up in the stores."""
+
+    def __init__(self, watched: Watched, catalog: StoreCatalog, *, operator_namespace: str) -> None:
+        self._watched = watched
+        self._catalog = catalog
+        self._operator_namespace = operator_namespace
+
+    # Templates
+
+    def templates_of_image(self, image: Image) -> Iterator[ObjectRef]:
+        namespace, name = image.metadata.namespace, image.metadata.name
+        if namespace:
+            found = self._watched.templates.store.by_index(BY_IMAGE_IN, (namespace, name))
+            yield from map(TEMPLATES.ref, found)
+            return
+        yield from map(TEMPLATES.ref, self._watched.templates.store.by_index(BY_IMAGE, name))
+        yield from map(CLUSTER_TEMPLATES.ref, self._watched.cluster_templates.store.by_index(BY_IMAGE, name))
+
+    def templates_of_config(self, config: Config) -> Iterator[ObjectRef]:
+        """Return templates that name it, and those that inherit it from their image or as the default."""
+        for template in self._templates_of_config(config):
+            resource = TEMPLATES if template.metadata.namespace else CLUSTER_TEMPLATES
+            yield resource.ref(template)
+
+    def template_of_pod(self, pod: Pod) -> Iterator[ObjectRef]:
+        job = self._watched.jobs.store.get(pod.metadata.namespace, pod.metadata.label(JOB_LABEL) or "")
+        if job is not None:
+            yield from owner(job)
+
+    def template_of_refusal(self, event: Event) -> Iterator[ObjectRef]:
+        involved = event.involved_object
+        job = self._watched.jobs.store.get(involved.namespace, involved.name)
+        if job is not None:
+            yield from owner(job)
+
+    def derived_templates_of(self, service: AIMService) -> Iterator[ObjectRef]:
+        """Return derived templates that this service may have used or begun to use."""
+        key = (service.metadata.namespace, model_of(service))
+        yield from map(TEMPLATES.ref, self._watched.templates.store.by_index(DERIVED_IN, key))
+        if service.status is not UNSET and service.status.resolved_template is not UNSET:
+            name = service.status.resolved_template.name
+            template = self._catalog.template(service.metadata.namespace, name)
+            if template is not None and is_derived(template):
+                yield TEMPLATES.ref(template)
+
+    def all_templates(self) -> Iterator[ObjectRef]:
+        yield from map(TEMPLATES.ref, self._watched.templates.store.all())
+        yield from map(CLUSTER_TEMPLATES.ref, self._watched.cluster_templates.store.all())
+
+    # Services
+
+    def services_of_image(self, image: Image) -> Iterator[ObjectRef]:
+        yield from map(SERVICES.ref, self._services_of_model(image.metadata.namespace, image.metadata.name))
+
+    def services_of_template(self, template: Template) -> Iterator[ObjectRef]:
+        """Return services that name or use it, and those whose choice or derivation it may change."""
+        namespace, name = template.metadata.namespace, template.metadata.name
+        store = self._watched.services.store
+        named = store.by_index(BY_TEMPLATE, name)
+        found = {SERVICES.ref(service) for service in named if _within(service, namespace)}
+        for service in self._services_of_model(namespace, template.spec.aim_image_name):
+            if self._may_concern(service, template):
+                found.add(SERVICES.ref(service))
+        for image in self._images_defaulting_to(namespace, name):
+            found.update(
+                SERVICES.ref(service)
+                for service in self._services_of_model(
+                    image.metadata.namespace or namespace, image.metadata.name
+                )
+                if service.spec.template_ref is UNSET
+            )
+        yield from found
+
+    def services_of_config(self, config: Config) -> Iterator[ObjectRef]:
+        """Return services that name it, and those that inherit it: from template, image, or as default."""
+        namespace, name = config.metadata.namespace, config.metadata.name
+        store = self._watched.services.store
+        found = {SERVICES.ref(s) for s in store.by_index(BY_CONFIG, name) if _within(s, namespace)}
+        for template in self._templates_naming(name):
+            found.update(
+                SERVICES.ref(s)
+                for s in self._services_of_model("", template.spec.aim_image_name)
+                if _within(s, namespace) and _within(s, template.metadata.namespace)
+            )
+        for image in self._images_naming(name):
+            found.update(
+                SERVICES.ref(s)
+                for s in self._services_of_model(image.metadata.namespace, image.metadata.name)
+                if _within(s, namespace)
+            )
+        if name == DEFAULT_CONFIG:
+            found.update(SERVICES.ref(s) for s in store.by_index(BY_CONFIG, "") if _within(s, namespace))
+        yield from found
+
+    def service_of_pod(self, pod: Pod) -> Iterator[ObjectRef]:
+        name = pod.metadata.label(INFERENCE_SERVICE_LABEL)
+        if name is not None:
+            yield ObjectRef(SERVICES.kind, pod.metadata.namespace, name)
+
+    def all_services(self) -> Iterator[ObjectRef]:
+        yield from map(SERVICES.ref, self._watched.services.store.all())
+
+    def services_by_choice(self) -> Iterator[ObjectRef]:
+        """Return services that name no template: other GPUs may decide a choice that was open."""
+        yield from (
+            SERVICES.ref(s) for s in self._watched.services.store.all() if s.spec.template_ref is UNSET
+        )
+
+    # Images
+
+    def images_of_template(self, template: Template) -> Iterator[ObjectRef]:
+        """Return images whose default it is: their status says whether it exists."""
+        for image in self._images_defaulting_to(template.metadata.namespace, template.metadata.name):
+            yield (IMAGES if image.metadata.namespace else CLUSTER_IMAGES).ref(image)
+
+    def images_of_config(self, config: Config) -> Iterator[ObjectRef]:
+        for image in self._images_naming(config.metadata.name):
+            if not config.metadata.namespace or image.metadata.namespace == config.metadata.namespace:
+                yield (IMAGES if image.metadata.namespace else CLUSTER_IMAGES).ref(image)
+
+    # Lookups
+
+    def _services_of_model(self, namespace: str, model: str) -> Iterable[AIMService]:
+        store = self._watched.services.store
+        return (
+            store.by_index(BY_IMAGE_IN, (namespace, model)) if namespace else store.by_index(BY_IMAGE, model)
+        )
+
+    def _may_concern(self, service: AIMService, template: Template) -> bool:
+        """Whether a service of the template's image may come to use it without naming it."""
+        if is_derived(template) or service.spec.overrides is not UNSET:
+            return True
+        image = resolve_image(self._catalog, service.metadata.namespace, model_of(service))
+        if image is None:
+            return False
+        if service.spec.template_ref is not UNSET:
+            # A cluster template under a namespaced image is derived from: an equal one may take its place.
+            return bool(image.metadata.namespace)
+        default = given(image.spec.default_service_template, "")
+        return default in ("", template.metadata.name) or bool(image.metadata.namespace)
+
+    def _images_defaulting_to(self, namespace: str, template_name: str) -> Iterator[Image]:
+        for image in self._watched.images.store.by_index(BY_DEFAULT_TEMPLATE, template_name):
+            if not namespace or image.metadata.namespace == namespace:
+                yield image
+        yield from self._watched.cluster_images.store.by_index(BY_DEFAULT_TEMPLATE, template_name)
+
+    def _images_naming(self, config_name: str) -> Iterator[Image]:
+        yield from self._watched.images.store.by_index(BY_CONFIG, config_name)
+        yield from self._watched.cluster_images.store.by_index(BY_CONFIG, config_name)
+
+    def _templates_naming(self, config_name: str) -> Iterator[Template]:
+        yield from self._watched.templates.store.by_index(BY_CONFIG, config_name)
+        yield from self._watched.cluster_templates.store.by_index(BY_CONFIG, config_name)
+
+    def _templates_of_config(self, config: Config) -> Iterator[Template]:
+        name = config.metadata.name
+        candidates: list[Template] = list(self._templates_naming(name))
+        for image in self._images_naming(name):
+            candidates.extend(
+                t
+                for t in self._templates_of_image_name(image.metadata.name)
+                if t.spec.runtime_config_name is UNSET
+            )
+        if name == DEFAULT_CONFIG:
+            candidates.extend(self._templates_naming(""))
+        for template in candidates:
+            home = template.metadata.namespace or self._operator_namespace
+            if not config.metadata.namespace or config.metadata.namespace == home:
+                yield template
+
+    def _templates_of_image_name(self, image_name: str) -> Iterator[Template]:
+        yield from self._watched.templates.store.by_index(BY_IMAGE, image_name)
+        yield from self._watched.cluster_templates.store.by_index(BY_IMAGE, image_name)
+
+
+def _within(obj: AIMService | AIMServiceTemplate, namespace: str) -> bool:
+    return not namespace or obj.metadata.namespace == namespace

@@ -1,0 +1,60 @@
+"""The catalog as the watches have it now: core's read-only view, answered from the stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aim_operator.api.v1alpha1 import (
+    AIMClusterImage,
+    AIMClusterRuntimeConfig,
+    AIMClusterServiceTemplate,
+    AIMImage,
+    AIMRuntimeConfig,
+    AIMServiceTemplate,
+)
+from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, Watched
+from aim_operator.core import hardware
+
+
+class StoreCatalog:
+    """Implements core.catalog.Catalog. Every answer is a lookup, none a scan."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._gpu_models: frozenset[str] = frozenset()
+
+    def image(self, namespace: str, name: str) -> AIMImage | None:
+        return self._watched.images.store.get(namespace, name)
+
+    def cluster_image(self, name: str) -> AIMClusterImage | None:
+        return self._watched.cluster_images.store.get("", name)
+
+    def template(self, namespace: str, name: str) -> AIMServiceTemplate | None:
+        return self._watched.templates.store.get(namespace, name)
+
+    def cluster_template(self, name: str) -> AIMClusterServiceTemplate | None:
+        return self._watched.cluster_templates.store.get("", name)
+
+    def templates_of(self, namespace: str, image_name: str) -> Iterable[AIMServiceTemplate]:
+        return self._watched.templates.store.by_index(BY_IMAGE_IN, (namespace, image_name))
+
+    def cluster_templates_of(self, image_name: str) -> Iterable[AIMClusterServiceTemplate]:
+        return self._watched.cluster_templates.store.by_index(BY_IMAGE, image_name)
+
+    def runtime_config(self, namespace: str, name: str) -> AIMRuntimeConfig | None:
+        return self._watched.runtime_configs.store.get(namespace, name)
+
+    def cluster_runtime_config(self, name: str) -> AIMClusterRuntimeConfig | None:
+        return self._watched.cluster_runtime_configs.store.get("", name)
+
+    def gpu_models(self) -> frozenset[str]:
+        return self._gpu_models
+
+    def refresh_gpu_models(self) -> bool:
+        """Read the nodes' labels again; return whether the set of GPU models has changed."""
+        models: set[str] = set()
+        for node in self._watched.nodes.store.all():
+            models |= hardware.gpu_models(node.metadata.labels or {})
+        changed = models != self._gpu_models
+        self._gpu_models = frozenset(models)
+        return changed

@@ -1,0 +1,183 @@
+"""Templates of both scopes: discover once, keep the result, publish the runtime.
+
+Woken by: itself, its image, its runtime configuration, its Job and the Job's Pod and refusals, its
+runtime, a free discovery slot, the services of a derived one, KServe's arrival, new GPU models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import structs
+
+from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES, Job
+from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES, AIMServiceTemplateStatus
+from aim_operator.controllers.carry_out import CarryOut, Refusal
+from aim_operator.controllers.discovery_logs import read_output
+from aim_operator.controllers.paused import paused
+from aim_operator.controllers.slots import DiscoverySlots
+from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.watched import BY_IMAGE_IN, BY_JOB, BY_OWNER, BY_TEMPLATE_IN, Watched
+from aim_operator.core.catalog import (
+    MissingRuntimeConfig,
+    Template,
+    is_derived,
+    resolve_image,
+    resolve_runtime_config,
+)
+from aim_operator.core.naming import discovery_job_name
+from aim_operator.core.plan import Plan
+from aim_operator.core.service.resolution import resolve
+from aim_operator.core.template import discovery
+from aim_operator.core.template.observed import Slot, TemplateObserved
+from aim_operator.core.template.plan import DiscoveryOptions, decide
+from aim_operator.core.template.pods import ended_at, finished, job_condition
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.clock import Clock
+from aim_operator.runtime.controller import Result
+
+
+class TemplateReconciler:
+    def __init__(
+        self,
+        *,
+        client: KubeClient,
+        watched: Watched,
+        catalog: StoreCatalog,
+        carry_out: CarryOut,
+        clock: Clock,
+        slots: DiscoverySlots,
+        options: DiscoveryOptions,
+        operator_namespace: str,
+        cluster: bool,
+        wake: Callable[[ObjectRef], None],
+    ) -> None:
+        self._client, self._watched, self._catalog = client, watched, catalog
+        self._carry_out, self._clock, self._slots = carry_out, clock, slots
+        self._options = options
+        self._operator_namespace = operator_namespace
+        self._cluster = cluster
+        self._wake = wake
+
+    async def reconcile(self, ref: ObjectRef) -> Result:
+        """Bring one template to where its inputs want it."""
+        template = self._template(ref)
+        if template is None or paused(template):
+            self._slots.withdraw(ref)
+            return Result()
+        observed = await self._gather(ref, template)
+        plan = self._decide(observed)
+        taken = await self._carry_out.foreign_names(ref, plan.children, wake=lambda: self._wake(ref))
+        if taken:
+            job_taken = "its name is taken by a Job of somebody else" if JOBS.kind in taken else ""
+            observed = structs.replace(
+                observed,
+                runtime_foreign=bool(taken & {SERVING_RUNTIMES.kind, CLUSTER_SERVING_RUNTIMES.kind}),
+                job_refused=job_taken,
+            )
+            plan = self._decide(observed)
+        applied, refused = await self._carry_out.children(ref, plan.children)
+        if refused:
+            self._slots.withdraw(ref)
+            plan = self._decide(_with_refusals(observed, refused))
+        resource = TEMPLATES if ref.namespace else CLUSTER_TEMPLATES
+        result = await self._carry_out.finish(ref, resource, template, plan, applied)
+        if refused:
+            raise refused[0].error
+        return result
+
+    def _decide(self, observed: TemplateObserved) -> Plan[AIMServiceTemplateStatus]:
+        return decide(observed, now=self._clock.now(), options=self._options)
+
+    def _template(self, ref: ObjectRef) -> Template | None:
+        if ref.namespace:
+            return self._catalog.template(ref.namespace, ref.name)
+        return self._catalog.cluster_template(ref.name)
+
+    async def _gather(self, ref: ObjectRef, template: Template) -> TemplateObserved:
+        namespace = template.metadata.namespace
+        home = namespace or self._operator_namespace
+        image = resolve_image(self._catalog, namespace, template.spec.aim_image_name)
+        names = (template.spec.runtime_config_name, image.spec.runtime_config_name) if image else ()
+        config = resolve_runtime_config(self._catalog, home, names)
+        jobs = tuple(self._watched.jobs.store.by_index(BY_OWNER, template.metadata.uid))
+        runtimes = self._watched.serving_runtimes if namespace else self._watched.cluster_serving_runtimes
+        observed = TemplateObserved(
+            template=template,
+            image=image,
+            runtime_config=config,
+            discovery_namespace=home,
+            digest="",
+            jobs=jobs,
+            runtime=runtimes.store.get(namespace, ref.name),
+            kserve_installed=runtimes.installed,
+            writable=bool(namespace) or self._cluster,
+            in_use=not is_derived(template) or self._in_use(template),
+            gpu_models=self._catalog.gpu_models(),
+            nodes_known=self._watched.nodes.installed,
+        )
+        if image is None or isinstance(config, MissingRuntimeConfig):
+            self._slots.withdraw(ref)
+            return observed
+        digest = discovery.digest(template, image, config)
+        name = discovery_job_name(template.metadata.name, digest)
+        job = next((j for j in jobs if j.metadata.name == name), None)
+        if job is None:
+            slot = self._slot(ref, observed, digest, name, home)
+            return structs.replace(observed, digest=digest, slot=slot)
+        self._slots.withdraw(ref)
+        return await self._with_job(structs.replace(observed, digest=digest), job)
+
+    def _slot(self, ref: ObjectRef, observed: TemplateObserved, digest: str, name: str, home: str) -> Slot:
+        """Ask for a slot only where the very next step is to create the Job."""
+        bookkeeping = given(observed.template.status, AIMServiceTemplateStatus()).discovery
+        due = discovery.retry_at(bookkeeping, digest)
+        needless = discovery.succeeded(bookkeeping, digest) or (due is not None and due > self._clock.now())
+        if needless or not observed.writable or not observed.in_use:
+            self._slots.withdraw(ref)
+            return Slot(granted=False)
+        return self._slots.request(ref, observed.template, name, home)
+
+    async def _with_job(self, observed: TemplateObserved, job: Job) -> TemplateObserved:
+        key = (job.metadata.namespace, job.metadata.name)
+        pods = tuple(
+            pod
+            for pod in self._watched.pods.store.by_index(BY_JOB, key)
+            if (owner := pod.metadata.controller()) is not None and owner.uid == job.metadata.uid
+        )
+        events = self._watched.refusals.store.by_index(BY_JOB, job.metadata.uid)
+        last = max(events, key=lambda e: e.metadata.creation_timestamp or "", default=None)
+        observed = structs.replace(
+            observed, pods=pods, refusal=(last.message or "") if last is not None and not pods else ""
+        )
+        bookkeeping = given(observed.template.status, AIMServiceTemplateStatus()).discovery
+        if (
+            finished(job)
+            and job_condition(job, "Complete") is not None
+            and job.metadata.deletion_timestamp is None
+            and not discovery.recorded(bookkeeping, observed.digest, ended_at(job))
+        ):
+            return structs.replace(observed, output=await read_output(self._client, job, pods))
+        return observed
+
+    def _in_use(self, template: Template) -> bool:
+        """Whether a service resolves to this derived template, or still runs on it."""
+        namespace, name = template.metadata.namespace, template.metadata.name
+        services = self._watched.services.store
+        if services.by_index(BY_TEMPLATE_IN, (namespace, name)):
+            return True
+        return any(
+            resolve(service, self._catalog).template_name == name
+            for service in services.by_index(BY_IMAGE_IN, (namespace, template.spec.aim_image_name))
+            if service.metadata.deletion_timestamp is None
+        )
+
+
+def _with_refusals(observed: TemplateObserved, refused: list[Refusal]) -> TemplateObserved:
+    said = {refusal.child.resource.kind: str(refusal.error) for refusal in refused}
+    return structs.replace(
+        observed,
+        job_refused=said.get(JOBS.kind, ""),
+        runtime_refused=said.get(SERVING_RUNTIMES.kind, "") or said.get(CLUSTER_SERVING_RUNTIMES.kind, ""),
+    )

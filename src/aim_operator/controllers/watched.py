@@ -1,0 +1,228 @@
+"""Everything the operator watches: one informer per kind, its selector, and its declared indexes.
+
+Index keys are what triggers and resolution ask by, so that waking the dependents of an object costs
+what they number. Built by app.py; read by everything in controllers/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from msgspec import UNSET, structs
+
+from aim_operator.api import v1alpha1 as aim
+from aim_operator.api.external import (
+    CLUSTER_SERVING_RUNTIMES,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    EVENTS,
+    HTTP_ROUTES,
+    INFERENCE_SERVICES,
+    JOBS,
+    NODES,
+    PODS,
+    SERVING_RUNTIMES,
+    OwnedObject,
+    Pod,
+)
+from aim_operator.api.meta import KubeObject, given
+from aim_operator.api.resource import K, Resource
+from aim_operator.core import labels
+from aim_operator.core.catalog import Image, Template, is_derived
+from aim_operator.core.service.resolution import model_of
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.clock import Clock
+from aim_operator.runtime.informer import Informer
+from aim_operator.runtime.metrics import MetricSink
+
+O = TypeVar("O", bound=OwnedObject)  # noqa: E741 - an Owned object
+
+# Index names. "in" indexes are keyed (namespace, name), the others by name alone.
+BY_OWNER = "owner uid"
+BY_IMAGE = "image"
+BY_IMAGE_IN = "image in namespace"
+BY_TEMPLATE = "template"
+BY_TEMPLATE_IN = "template in namespace"
+BY_CONFIG = "runtime config"
+BY_DEFAULT_TEMPLATE = "default template"
+BY_INFERENCE_SERVICE = "inference service"
+BY_JOB = "job"
+DERIVED_IN = "derived templates in namespace"
+
+INFERENCE_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
+JOB_LABEL = "batch.kubernetes.io/job-name"
+
+
+class Watched:
+    """The informers. `all` lists them; nothing is started here."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        clock: Clock,
+        metrics: MetricSink,
+        namespaces: tuple[str, ...],
+        operator_namespace: str,
+    ) -> None:
+        self._client, self._clock, self._metrics = client, clock, metrics
+        self._namespaces = namespaces
+        # Discovery of cluster templates runs in the operator's namespace, and so are its credentials.
+        self._with_own = tuple(sorted({*namespaces, operator_namespace})) if namespaces else ()
+        ours = labels.MANAGED_BY_CONTROLLER
+
+        self.images = self._informer(aim.IMAGES, indexes={BY_CONFIG: _config, BY_DEFAULT_TEMPLATE: _default})
+        self.cluster_images = self._informer(
+            aim.CLUSTER_IMAGES, indexes={BY_CONFIG: _config, BY_DEFAULT_TEMPLATE: _default}
+        )
+        self.runtime_configs = self._informer(aim.RUNTIME_CONFIGS, own=True)
+        self.cluster_runtime_configs = self._informer(aim.CLUSTER_RUNTIME_CONFIGS)
+        self.templates = self._informer(
+            aim.TEMPLATES,
+            indexes={
+                BY_IMAGE: _image,
+                BY_IMAGE_IN: _image_in,
+                BY_CONFIG: _config,
+                DERIVED_IN: _derived_in,
+            },
+        )
+        self.cluster_templates = self._informer(
+            aim.CLUSTER_TEMPLATES, indexes={BY_IMAGE: _image, BY_CONFIG: _config}
+        )
+        self.services = self._informer(
+            aim.SERVICES,
+            indexes={
+                BY_IMAGE: _model,
+                BY_IMAGE_IN: _model_in,
+                BY_TEMPLATE: _service_templates,
+                BY_TEMPLATE_IN: _service_templates_in,
+                BY_CONFIG: _config,
+            },
+        )
+        self.jobs = self._informer(JOBS, own=True, label_selector=ours, indexes={BY_OWNER: _owner})
+        self.pods = self._informer(
+            PODS,
+            own=True,
+            label_selector=ours,
+            indexes={BY_JOB: _pod_job, BY_INFERENCE_SERVICE: _pod_service},
+        )
+        self.refusals = self._informer(
+            EVENTS,
+            own=True,
+            field_selector="involvedObject.kind=Job,reason=FailedCreate",
+            indexes={BY_JOB: _event_job},
+        )
+        self.nodes = self._informer(NODES)
+        self.inference_services = self._informer(INFERENCE_SERVICES, label_selector=ours, slim=_own_bytes)
+        self.serving_runtimes = self._informer(SERVING_RUNTIMES, label_selector=ours, slim=_own_bytes)
+        self.cluster_serving_runtimes = self._informer(
+            CLUSTER_SERVING_RUNTIMES, label_selector=ours, slim=_own_bytes
+        )
+        self.http_routes = self._informer(HTTP_ROUTES, label_selector=ours, slim=_own_bytes)
+        self.crds = self._informer(CUSTOM_RESOURCE_DEFINITIONS)
+
+    @property
+    def ours(self) -> tuple[Informer[Any], ...]:
+        """Return the informers of our own kinds."""
+        return tuple(informer for informer in self.all if informer.resource.group == aim.GROUP)
+
+    @property
+    def all(self) -> tuple[Informer[Any], ...]:
+        """Return every informer, catalog first."""
+        return tuple(value for value in vars(self).values() if isinstance(value, Informer))
+
+    def _informer(
+        self,
+        resource: Resource[K],
+        *,
+        own: bool = False,
+        indexes: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Informer[K]:
+        namespaces = self._with_own if own else self._namespaces
+        return Informer(
+            self._client,
+            resource,
+            clock=self._clock,
+            metrics=self._metrics,
+            namespaces=namespaces if resource.namespaced else (),
+            indexes=indexes or {},
+            **options,
+        )
+
+
+def _own_bytes(obj: O) -> O:
+    """Copy the spec's bytes out of the event's buffer, which they would keep alive whole."""
+    return structs.replace(obj, spec=obj.spec.copy())
+
+
+def _owner(obj: KubeObject) -> Iterator[str]:
+    owner = obj.metadata.controller()
+    if owner is not None:
+        yield owner.uid
+
+
+def _named(obj: Any) -> str:
+    return given(obj.spec.runtime_config_name, "")
+
+
+def _config(obj: Any) -> Iterator[str]:
+    """Index by the configuration that is named; "" for those that inherit."""
+    yield _named(obj)
+
+
+def _default(image: Image) -> Iterator[str]:
+    if image.spec.default_service_template is not UNSET:
+        yield image.spec.default_service_template
+
+
+def _image(template: Template) -> Iterator[str]:
+    yield template.spec.aim_image_name
+
+
+def _image_in(template: Template) -> Iterator[tuple[str, str]]:
+    yield template.metadata.namespace, template.spec.aim_image_name
+
+
+def _derived_in(template: Template) -> Iterator[tuple[str, str]]:
+    if is_derived(template):
+        yield template.metadata.namespace, template.spec.aim_image_name
+
+
+def _model(service: aim.AIMService) -> Iterator[str]:
+    yield model_of(service)
+
+
+def _model_in(service: aim.AIMService) -> Iterator[tuple[str, str]]:
+    yield service.metadata.namespace, model_of(service)
+
+
+def _service_templates(service: aim.AIMService) -> Iterator[str]:
+    """Index by the template that is named and by the one in use."""
+    names = set()
+    if service.spec.template_ref is not UNSET:
+        names.add(service.spec.template_ref)
+    if service.status is not UNSET and service.status.resolved_template is not UNSET:
+        names.add(service.status.resolved_template.name)
+    yield from names
+
+
+def _service_templates_in(service: aim.AIMService) -> Iterator[tuple[str, str]]:
+    for name in _service_templates(service):
+        yield service.metadata.namespace, name
+
+
+def _pod_job(pod: Pod) -> Iterator[tuple[str, str]]:
+    name = pod.metadata.label(JOB_LABEL)
+    if name is not None:
+        yield pod.metadata.namespace, name
+
+
+def _pod_service(pod: Pod) -> Iterator[tuple[str, str]]:
+    name = pod.metadata.label(INFERENCE_SERVICE_LABEL)
+    if name is not None:
+        yield pod.metadata.namespace, name
+
+
+def _event_job(event: Any) -> Iterator[str]:
+    yield event.involved_object.uid
