@@ -1,0 +1,312 @@
+"""SandboxClient: kube/protocol.py's client interface over a SandboxServer in memory.
+
+Decodes to the same types, raises the same errors, and goes through a Network that tests can break. Every
+request is written to the server's audit log. Called by whoever would hold a kube.client.Client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+
+from aim_operator.api.external import PODS
+from aim_operator.api.meta import Manifest
+from aim_operator.api.resource import K, Page, Resource, WatchEvent
+from aim_operator.errors import ApiError, Unavailable
+from aim_operator.sandbox.audit import AuditEntry
+from aim_operator.sandbox.kinds import ServedKind
+from aim_operator.sandbox.lists import listed, matcher
+from aim_operator.sandbox.network import Network
+from aim_operator.sandbox.refusals import Cause, bad_request, invalid
+from aim_operator.sandbox.server import SandboxServer
+from aim_operator.sandbox.storage import Stored
+from aim_operator.sandbox.watches import Event, Watch
+
+# How much longer than its timeout a silent watch is believed to be alive, as in kube/client.py.
+_GRACE_SECONDS = 10.0
+_CHUNK_BYTES = 16 * 1024
+_NO_STREAMING = Cause(
+    "sendInitialEvents",
+    "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+)
+
+
+class SandboxClient:
+    """One user's connection. `field_manager` is the name under which it owns fields."""
+
+    def __init__(
+        self,
+        server: SandboxServer,
+        *,
+        user: str = "operator",
+        field_manager: str = "aim-operator",
+        network: Network | None = None,
+    ) -> None:
+        self.network = network or Network(server.clock)
+        self._server, self._user, self._manager = server, user, field_manager
+
+    async def list(
+        self,
+        resource: Resource[K],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 500,
+        continue_token: str = "",
+        resource_version: str = "",
+    ) -> Page[K]:
+        def call(kind: ServedKind) -> Page[K]:
+            match = matcher(kind, label_selector, field_selector)
+            items, revision, token = listed(
+                self._server.storage,
+                kind,
+                namespace,
+                match,
+                limit=limit,
+                continue_token=continue_token,
+                resource_version=resource_version,
+            )
+            return Page(
+                items=tuple(_decoded(resource, kind, stored) for stored in items),
+                resource_version=str(revision),
+                continue_token=token,
+            )
+
+        page: Page[K] = await self._call("list", resource, namespace, "", call)
+        return page
+
+    async def watch(
+        self,
+        resource: Resource[K],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        resource_version: str = "",
+        send_initial_events: bool = False,
+        timeout_seconds: int = 300,
+    ) -> AsyncIterator[WatchEvent[K]]:
+        def call(kind: ServedKind) -> tuple[ServedKind, Watch]:
+            match = matcher(kind, label_selector, field_selector)
+            watch = self._opened(kind, match, namespace, resource_version, initial=send_initial_events)
+            return kind, watch
+
+        kind, watch = await self._call("watch", resource, namespace, "", call)
+        self.network.opened(watch)
+        try:
+            async for event in self._events(watch, timeout_seconds):
+                obj = _decoded(resource, kind, event.stored) if event.stored else None
+                yield WatchEvent(
+                    type=event.type,
+                    resource_version=str(event.revision),
+                    object=obj,
+                    initial_events_end=event.initial_events_end,
+                )
+        finally:
+            self.network.closed(watch)
+            watch.close()
+
+    async def get(self, resource: Resource[K], name: str, *, namespace: str = "") -> K:
+        return await self._write(
+            "get", resource, namespace, name, lambda kind: self._server.read(kind, name, namespace)
+        )
+
+    async def create(self, resource: Resource[K], manifest: Manifest, *, namespace: str = "") -> K:
+        metadata = manifest.get("metadata", {})
+        namespace = namespace or metadata.get("namespace", "")
+        return await self._write(
+            "create",
+            resource,
+            namespace,
+            metadata.get("name", ""),
+            lambda kind: self._server.create(kind, manifest, namespace=namespace, manager=self._manager),
+        )
+
+    async def apply(self, resource: Resource[K], manifest: Manifest, *, force: bool = False) -> K:
+        metadata = manifest["metadata"]
+        return await self._write(
+            "apply",
+            resource,
+            metadata.get("namespace", ""),
+            metadata["name"],
+            lambda kind: self._server.apply(kind, manifest, manager=self._manager, force=force),
+        )
+
+    async def replace(self, resource: Resource[K], manifest: Manifest) -> K:
+        metadata = manifest["metadata"]
+        return await self._write(
+            "replace",
+            resource,
+            metadata.get("namespace", ""),
+            metadata["name"],
+            lambda kind: self._server.replace(kind, manifest, manager=self._manager),
+        )
+
+    async def patch_status(
+        self, resource: Resource[K], name: str, patch: Manifest, *, namespace: str = ""
+    ) -> K:
+        return await self._write(
+            "patch_status",
+            resource,
+            namespace,
+            name,
+            lambda kind: self._server.patch(
+                kind, name, patch, namespace=namespace, subresource="status", manager=self._manager
+            ),
+        )
+
+    async def patch(self, resource: Resource[K], name: str, patch: Manifest, *, namespace: str = "") -> K:
+        return await self._write(
+            "patch",
+            resource,
+            namespace,
+            name,
+            lambda kind: self._server.patch(kind, name, patch, namespace=namespace, manager=self._manager),
+        )
+
+    async def delete(
+        self,
+        resource: Resource[K],
+        name: str,
+        *,
+        namespace: str = "",
+        uid: str = "",
+        resource_version: str = "",
+        propagation: Literal["Background", "Foreground", "Orphan"] = "Background",
+    ) -> None:
+        await self._call(
+            "delete",
+            resource,
+            namespace,
+            name,
+            lambda kind: self._server.delete(
+                kind,
+                name,
+                namespace=namespace,
+                uid=uid,
+                resource_version=resource_version,
+                propagation=propagation,
+            ),
+        )
+
+    async def logs(
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        limit_seconds: float = 30.0,  # noqa: ARG002 - logs in memory come at once
+    ) -> AsyncIterator[bytes]:
+        log: bytes = await self._call(
+            "logs", PODS, namespace, pod, lambda kind: self._log(kind, namespace, pod, container)
+        )
+        for start in range(0, len(log), _CHUNK_BYTES):
+            yield log[start : start + _CHUNK_BYTES]
+
+    async def close(self) -> None:
+        """Nothing is held open but watches, which their readers close."""
+
+    def _opened(self, kind: ServedKind, match: Any, namespace: str, version: str, *, initial: bool) -> Watch:
+        server = self._server
+        if initial and not server.streaming_lists:
+            raise invalid("ListOptions", "", [_NO_STREAMING])
+        storage = server.storage
+        watch = Watch(storage, kind, match, namespace)
+        try:
+            if initial or version in ("", "0"):
+                watch.begin(storage.at(kind.id, storage.revision), storage.revision, bookmark=initial)
+            else:
+                if not version.isdecimal():
+                    raise bad_request(f'invalid resource version "{version}"')
+                for change in storage.since(kind.id, int(version)):
+                    watch.push(change)
+        except ApiError:
+            watch.close()
+            raise
+        return watch
+
+    async def _events(self, watch: Watch, timeout_seconds: float) -> AsyncIterator[Event]:
+        """Events and bookmarks until the server's time is up."""
+        server, clock = self._server, self._server.clock
+        end = clock.monotonic() + timeout_seconds
+        bookmark = clock.monotonic() + server.bookmark_seconds
+        while True:
+            event = watch.take()
+            if event is not None:
+                await self.network.deliver(watch)
+                yield event
+                continue
+            now = clock.monotonic()
+            if watch.stalled:
+                # Nothing arrives, not even the end of the stream.
+                if now >= end + _GRACE_SECONDS:
+                    raise Unavailable(f"the watch of {watch.resource} was silent for too long")
+                await watch.wait(clock, end + _GRACE_SECONDS)
+            elif watch.over or now >= end:
+                return
+            elif now >= bookmark:
+                bookmark = now + server.bookmark_seconds
+                yield Event("BOOKMARK", server.storage.revision)
+            else:
+                await watch.wait(clock, min(end, bookmark))
+
+    def _log(self, kind: ServedKind, namespace: str, pod: str, container: str) -> bytes:
+        stored = self._server.read(kind, pod, namespace)
+        names = [each["name"] for each in stored.obj["spec"]["containers"]]
+        if container not in names:
+            raise bad_request(f"container {container} is not valid for pod {pod}")
+        log = self._server.logs.get((namespace, pod, container))
+        if log is None:
+            told = f'container "{container}" in pod "{pod}" is waiting to start: ContainerCreating'
+            raise bad_request(told)
+        return log() if callable(log) else log
+
+    async def _write(
+        self,
+        verb: str,
+        resource: Resource[K],
+        namespace: str,
+        name: str,
+        call: Callable[[ServedKind], Stored],
+    ) -> K:
+        """A call that answers with one object."""
+
+        def decoded(kind: ServedKind) -> K:
+            return _decoded(resource, kind, call(kind))
+
+        obj: K = await self._call(verb, resource, namespace, name, decoded)
+        return obj
+
+    async def _call(
+        self, verb: str, resource: Resource[Any], namespace: str, name: str, call: Callable[[ServedKind], Any]
+    ) -> Any:
+        await self.network.request(verb, resource.plural, name)
+        server = self._server
+        before, code = server.storage.revision, 200
+        try:
+            result = call(server.kinds.served(resource))
+        except ApiError as error:
+            code = error.code
+            raise
+        finally:
+            changed = server.storage.revision != before
+            server.audit.append(
+                AuditEntry(self._user, verb, resource.qualified, namespace, name, code, changed)
+            )
+        await self.network.answer(verb, resource.plural, name)
+        return result
+
+
+@lru_cache
+def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(type_)
+
+
+def _decoded(resource: Resource[K], kind: ServedKind, stored: Stored) -> K:
+    raw = msgspec.json.encode(kind.from_stored(stored.obj)) if kind.renamed else stored.raw
+    obj: K = _decoder(resource.type).decode(raw)
+    return obj

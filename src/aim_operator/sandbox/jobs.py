@@ -1,0 +1,245 @@
+"""Stand-in for the Job controller, the scheduler and the kubelet: Jobs get a Pod, run, and end.
+
+What an image does is chosen by its reference; an image that nothing is said about prints a dry run. Logs are
+served through the client. Built by sandbox.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from aim_operator.api.meta import Manifest
+from aim_operator.sandbox.agenda import Agenda
+from aim_operator.sandbox.clock import age_seconds
+from aim_operator.sandbox.kinds import KindId
+from aim_operator.sandbox.profiles import dry_run, made_up
+from aim_operator.sandbox.server import SandboxServer
+from aim_operator.sandbox.stand_in import StandIn, owner_reference
+from aim_operator.sandbox.storage import Change, Key, Stored
+
+JOB = KindId("batch", "Job")
+POD = KindId("", "Pod")
+_EVENT = KindId("", "Event")
+_DEADLINE = "Job was active longer than specified deadline"
+_BACKOFF = "Job has reached the specified backoff limit"
+
+Outcome = Literal["succeeds", "fails", "pull error", "unschedulable", "quota", "hangs"]
+
+
+class ImageBehaviour(Struct, frozen=True, kw_only=True):
+    """What happens to a Job with this image; `message` is what the registry, scheduler or quota says."""
+
+    outcome: Outcome = "succeeds"
+    log: bytes | None = None
+    """What the container prints; a dry run if None."""
+    exit_code: int = 1
+    message: str = ""
+    reason: str = "ErrImagePull"
+    """Why a container waits whose image can't be pulled."""
+    run_seconds: float | None = None
+
+
+class JobController(StandIn):
+    """`behaviours` and `profiles` are by image reference, and may be changed at any time."""
+
+    manager = "kube-controller-manager"
+
+    def __init__(
+        self,
+        server: SandboxServer,
+        agenda: Agenda,
+        *,
+        profiles: Mapping[str, list[dict[str, Any]]],
+        start_seconds: float = 0.0,
+        run_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(server, agenda)
+        self.behaviours: dict[str, ImageBehaviour] = {}
+        self.profiles = dict(profiles)
+        self.start_seconds, self.run_seconds = start_seconds, run_seconds
+        server.storage.listen(self._changed)
+
+    def _changed(self, change: Change) -> None:
+        stored = change.new
+        if stored.key.id == JOB and change.type != "DELETED":
+            self._job_changed(stored, added=change.type == "ADDED")
+        elif stored.key.id == POD and change.type == "DELETED":
+            for owner in stored.obj["metadata"].get("ownerReferences") or ():
+                job = self.server.storage.by_uid(owner["uid"])
+                if job is not None and job.key.id == JOB and not finished(job):
+                    self._later(job, "pod gone", partial(self._end, job.key, job.uid, _BACKOFF), 0.0)
+            for each in [key for key in self.server.logs if key[:2] == stored.key[1:]]:
+                del self.server.logs[each]
+
+    def _job_changed(self, job: Stored, *, added: bool) -> None:
+        spec = job.obj["spec"]
+        if added:
+            self._later(job, "start", partial(self._start, job.key, job.uid), self.start_seconds)
+            if "activeDeadlineSeconds" in spec:
+                deadline = partial(self._deadline, job.key, job.uid)
+                self._later(job, "deadline", deadline, spec["activeDeadlineSeconds"])
+        ended = _ended_at(job)
+        if ended and "ttlSecondsAfterFinished" in spec:
+            left = spec["ttlSecondsAfterFinished"] - age_seconds(self.server.clock, ended)
+            self._later(job, "ttl", partial(self._expire, job.key, job.uid), max(0.0, left))
+
+    def _later(self, job: Stored, step: str, work: Any, seconds: float) -> None:
+        self.agenda.put(("job", job.uid, step), work, after_seconds=seconds)
+
+    def _behaviour(self, job: Stored) -> ImageBehaviour:
+        return self.behaviours.get(_container(job)["image"], ImageBehaviour())
+
+    def _start(self, key: Key, uid: str) -> None:
+        job = self.live(key, uid)
+        if job is None or finished(job) or job.obj["metadata"].get("deletionTimestamp"):
+            return
+        behaviour = self._behaviour(job)
+        if behaviour.outcome == "quota":
+            self._refuse(job, behaviour.message or f'pods "{key.name}-" is forbidden: exceeded quota')
+            return
+        pod = self._create_pod(job)
+        self.set_status(job, {"active": 1, "ready": 0, "startTime": self.now()})
+        if behaviour.outcome == "unschedulable":
+            message = behaviour.message or "0/1 nodes are available: 1 Insufficient amd.com/gpu."
+            condition = self.condition(pod, "PodScheduled", "False", "Unschedulable", message)
+            self.set_status(pod, {"phase": "Pending", "conditions": [condition]})
+            return
+        scheduled = [self.condition(pod, "PodScheduled", "True")]
+        if behaviour.outcome == "pull error":
+            waiting = {"reason": behaviour.reason, "message": behaviour.message or "image not found"}
+            self._set_pod(pod, "Pending", {"waiting": waiting}, scheduled)
+            return
+        self._set_pod(pod, "Running", {"running": {"startedAt": self.now()}}, scheduled)
+        self.set_status(job, {"ready": 1})
+        if behaviour.outcome == "hangs":
+            return
+        seconds = self.run_seconds if behaviour.run_seconds is None else behaviour.run_seconds
+        self._later(job, "finish", partial(self._finish, key, uid, pod.key, pod.uid), seconds)
+
+    def _create_pod(self, job: Stored) -> Stored:
+        template = job.obj["spec"]["template"]
+        manifest = {
+            "metadata": {
+                "generateName": f"{job.key.name}-",
+                "labels": template.get("metadata", {}).get("labels", {}),
+                "annotations": template.get("metadata", {}).get("annotations", {}),
+                "ownerReferences": [owner_reference(job)],
+            },
+            "spec": template["spec"],
+        }
+        kind = self.server.kinds.of(POD)
+        return self.server.create(kind, manifest, namespace=job.key.namespace, manager=self.manager)
+
+    def _set_pod(self, pod: Stored, phase: str, state: Manifest, conditions: list[Manifest]) -> None:
+        container = pod.obj["spec"]["containers"][0]
+        status = {
+            "name": container["name"],
+            "image": container["image"],
+            "ready": phase == "Running",
+            "restartCount": 0,
+            "state": state,
+        }
+        self.set_status(pod, {"phase": phase, "conditions": conditions, "containerStatuses": [status]})
+
+    def _finish(self, key: Key, uid: str, pod_key: Key, pod_uid: str) -> None:
+        job, pod = self.live(key, uid), self.live(pod_key, pod_uid)
+        if job is None or pod is None or finished(job):
+            return
+        behaviour = self._behaviour(job)
+        failed = behaviour.outcome == "fails"
+        log = self._dry_run(job) if behaviour.log is None and not failed else behaviour.log or b""
+        container = _container(job)
+        self.server.logs[pod_key.namespace, pod_key.name, container["name"]] = log
+        code = behaviour.exit_code if failed else 0
+        ended: Manifest = {
+            "exitCode": code,
+            "reason": "Error" if failed else "Completed",
+            "finishedAt": self.now(),
+        }
+        if failed and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            # The kubelet keeps the last 2048 bytes or 80 lines of the log.
+            ended["message"] = log[-2048:].decode(errors="replace")
+        conditions = pod.obj["status"].get("conditions", [])
+        self._set_pod(pod, "Failed" if failed else "Succeeded", {"terminated": ended}, conditions)
+        if failed:
+            self._end(key, uid, _BACKOFF)
+            return
+        conditions = [
+            self.condition(
+                job, type_, "True", "CompletionsReached", "Reached expected number of succeeded pods"
+            )
+            for type_ in ("SuccessCriteriaMet", "Complete")
+        ]
+        counts = {"active": None, "ready": 0, "succeeded": 1}
+        self.set_status(job, {**counts, "completionTime": self.now(), "conditions": conditions})
+
+    def _dry_run(self, job: Stored) -> bytes:
+        container = _container(job)
+        image = container["image"]
+        env = {each["name"]: str(each.get("value", "")) for each in container.get("env", ())}
+        return dry_run(self.profiles.get(image) or made_up(image), env)
+
+    def _end(self, key: Key, uid: str, message: str) -> None:
+        """Marks the Job as failed, and takes down what still runs."""
+        job = self.live(key, uid)
+        if job is None or finished(job):
+            return
+        reason = "DeadlineExceeded" if message == _DEADLINE else "BackoffLimitExceeded"
+        conditions = [
+            self.condition(job, type_, "True", reason, message) for type_ in ("FailureTarget", "Failed")
+        ]
+        self.set_status(job, {"active": None, "ready": 0, "failed": 1, "conditions": conditions})
+        for pod in self.server.storage.dependents(uid):
+            if pod.obj["status"]["phase"] not in ("Succeeded", "Failed"):
+                self.server.delete(self.server.kinds.of(POD), pod.key.name, namespace=pod.key.namespace)
+
+    def _deadline(self, key: Key, uid: str) -> None:
+        self._end(key, uid, _DEADLINE)
+
+    def _expire(self, key: Key, uid: str) -> None:
+        job = self.live(key, uid)
+        if job is not None and "ttlSecondsAfterFinished" in job.obj["spec"] and finished(job):
+            self.server.delete(self.server.kinds.of(JOB), key.name, namespace=key.namespace, uid=uid)
+
+    def _refuse(self, job: Stored, message: str) -> None:
+        """No Pod can be made: only an event on the Job tells."""
+        event = {
+            "metadata": {"generateName": f"{job.key.name}."},
+            "involvedObject": {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "namespace": job.key.namespace,
+                "name": job.key.name,
+                "uid": job.uid,
+            },
+            "type": "Warning",
+            "reason": "FailedCreate",
+            "message": f"Error creating: {message}",
+            "source": {"component": "job-controller"},
+            "firstTimestamp": self.now(),
+            "lastTimestamp": self.now(),
+            "count": 1,
+        }
+        kind = self.server.kinds.of(_EVENT)
+        self.server.create(kind, event, namespace=job.key.namespace, manager=self.manager)
+        self.set_status(job, {"startTime": self.now()})
+
+
+def finished(job: Stored) -> bool:
+    return _ended_at(job) != ""
+
+
+def _ended_at(job: Stored) -> str:
+    for condition in job.obj.get("status", {}).get("conditions") or ():
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+            return str(condition["lastTransitionTime"])
+    return ""
+
+
+def _container(job: Stored) -> Manifest:
+    container: Manifest = job.obj["spec"]["template"]["spec"]["containers"][0]
+    return container

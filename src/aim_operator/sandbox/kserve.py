@@ -1,0 +1,133 @@
+"""Stand-in for KServe's controller in Standard (raw) mode: InferenceServices become ready.
+
+A service needs its runtime: a ServingRuntime of its namespace shadows a ClusterServingRuntime of the same
+name. Makes the predictor's Service, no Pods. Built by sandbox.py.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from aim_operator.api.meta import Manifest
+from aim_operator.sandbox.agenda import Agenda
+from aim_operator.sandbox.kinds import KindId
+from aim_operator.sandbox.server import SandboxServer
+from aim_operator.sandbox.stand_in import StandIn, owner_reference
+from aim_operator.sandbox.storage import Change, Key, Stored
+
+INFERENCE_SERVICE = KindId("serving.kserve.io", "InferenceService")
+RUNTIME = KindId("serving.kserve.io", "ServingRuntime")
+CLUSTER_RUNTIME = KindId("serving.kserve.io", "ClusterServingRuntime")
+SERVICE = KindId("", "Service")
+
+
+class KServe(StandIn):
+    """`broken` holds services that never become ready, by (namespace, name), and why."""
+
+    manager = "kserve-controller-manager"
+
+    def __init__(self, server: SandboxServer, agenda: Agenda, *, ready_seconds: float = 0.0) -> None:
+        super().__init__(server, agenda)
+        self.ready_seconds = ready_seconds
+        self.broken: dict[tuple[str, str], str] = {}
+        server.storage.listen(self._changed)
+
+    def reconcile_all(self) -> None:
+        """Looks at every service again, after `broken` was changed."""
+        for stored in self.all(INFERENCE_SERVICE):
+            self._later(stored)
+
+    def _changed(self, change: Change) -> None:
+        if change.new.key.id in (RUNTIME, CLUSTER_RUNTIME):
+            self.reconcile_all()
+        elif change.new.key.id == INFERENCE_SERVICE and change.type != "DELETED":
+            before = change.old.obj["metadata"]["generation"] if change.old else 0
+            if change.new.obj["metadata"]["generation"] != before:
+                self._later(change.new)
+
+    def _later(self, stored: Stored) -> None:
+        work = partial(self._look, stored.key, stored.uid)
+        self.agenda.put(("kserve", "look", stored.uid), work)
+
+    def _look(self, key: Key, uid: str) -> None:
+        service = self.live(key, uid)
+        if service is None or service.obj["metadata"].get("deletionTimestamp"):
+            return
+        runtime = service.obj["spec"].get("predictor", {}).get("model", {}).get("runtime", "")
+        namespaced = Key(RUNTIME, key.namespace, runtime)
+        if not any(map(self.server.storage.get, (namespaced, Key(CLUSTER_RUNTIME, "", runtime)))):
+            self._no_runtime(service)
+            return
+        self._make_backend(service)
+        if self._is_ready(service):
+            self._set_ready(key, uid)
+            return
+        message = self.broken.get((key.namespace, key.name), "")
+        self._not_ready(service, message)
+        if not message:
+            ready = partial(self._set_ready, key, uid)
+            self.agenda.put(("kserve", "ready", uid), ready, after_seconds=self.ready_seconds)
+
+    def _is_ready(self, service: Stored) -> bool:
+        conditions = service.obj.get("status", {}).get("conditions", ())
+        healthy = service.key[1:] not in self.broken
+        return healthy and any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+    def _no_runtime(self, service: Stored) -> None:
+        told = "Waiting for runtime to become available"
+        self._set(
+            service,
+            "False",
+            told,
+            {
+                "transitionStatus": "InvalidSpec",
+                "lastFailureInfo": {"reason": "RuntimeNotRecognized", "message": told},
+                "states": {"activeModelState": "", "targetModelState": "Pending"},
+            },
+        )
+
+    def _not_ready(self, service: Stored, message: str) -> None:
+        states = {"activeModelState": "", "targetModelState": "Pending"}
+        model = {"transitionStatus": "InProgress", "lastFailureInfo": None, "states": states}
+        self._set(service, "False", message or "Deployment is progressing", model)
+
+    def _set_ready(self, key: Key, uid: str) -> None:
+        service = self.live(key, uid)
+        if service is None or key[1:] in self.broken:
+            return
+        host = f"{key.name}-{key.namespace}.example.com"
+        states = {"activeModelState": "Loaded", "targetModelState": "Loaded"}
+        copies = {"failedCopies": 0, "totalCopies": service.obj["spec"]["predictor"].get("minReplicas", 1)}
+        model = {"transitionStatus": "UpToDate", "lastFailureInfo": None, "states": states, "copies": copies}
+        urls = {
+            "url": f"http://{host}",
+            "address": {"url": f"http://{key.name}-predictor.{key.namespace}.svc.cluster.local"},
+        }
+        self._set(service, "True", "", model, urls)
+
+    def _set(
+        self, service: Stored, ready: str, message: str, model: Manifest, more: Manifest | None = None
+    ) -> None:
+        reason = "" if ready == "True" else "MinimumReplicasUnavailable"
+        conditions = [
+            self.condition(service, type_, ready, reason, message)
+            for type_ in ("IngressReady", "PredictorReady", "Ready")
+        ]
+        status: Manifest = {
+            "observedGeneration": service.obj["metadata"]["generation"],
+            "conditions": conditions,
+            "modelStatus": model,
+            "deploymentMode": "Standard",
+        }
+        self.set_status(service, status | (more or {}))
+
+    def _make_backend(self, service: Stored) -> None:
+        name = f"{service.key.name}-predictor"
+        if self.server.storage.get(Key(SERVICE, service.key.namespace, name)) is not None:
+            return
+        manifest = {
+            "metadata": {"name": name, "ownerReferences": [owner_reference(service)]},
+            "spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8000, "protocol": "TCP"}]},
+        }
+        kind = self.server.kinds.of(SERVICE)
+        self.server.create(kind, manifest, namespace=service.key.namespace, manager=self.manager)

@@ -1,0 +1,141 @@
+"""CEL rules of CRDs (x-kubernetes-validations), evaluated where the `cel` package is installed.
+
+It is a development dependency only: it takes 0.7 s to import. Without it objects are checked against their
+schemas alone, and `AVAILABLE` says so. Kubernetes' quantity library is provided here. Called by server.py.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from aim_operator.sandbox.refusals import Cause
+from aim_operator.sandbox.schema import Node, shown
+
+AVAILABLE = importlib.util.find_spec("cel") is not None
+
+_REASONS = {
+    "": "Invalid value: ",
+    "FieldValueInvalid": "Invalid value: ",
+    "FieldValueRequired": "Required value: ",
+    "FieldValueForbidden": "Forbidden: ",
+}
+_QUANTITY = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?$")
+_SCALES = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(["", "k", "M", "G", "T", "P", "E"])},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
+}
+UNSET = object()
+
+
+def broken_rules(node: Node, value: Any, old: Any = UNSET, path: str = "") -> Iterator[Cause]:
+    """The rules that `value` breaks. Those about `oldSelf` hold only between `old` and `value`.
+
+    What did not change is not looked at again: an object that an older rule let in stays writable.
+    """
+    if value == old:
+        return
+    for rule in node.rules:
+        if "oldSelf" in rule["rule"] and old is UNSET:
+            continue
+        message = _verdict(
+            rule["rule"],
+            rule.get("message", f"failed rule: {rule['rule']}"),
+            rule.get("messageExpression", ""),
+            msgspec.json.encode(value),
+            b"" if old is UNSET else msgspec.json.encode(old),
+        )
+        if message:
+            yield _cause(rule, message, value, path)
+    if isinstance(value, dict):
+        before = old if isinstance(old, dict) else {}
+        for name, member in value.items():
+            known = node.properties.get(name) or node.values
+            if known is not None:
+                yield from broken_rules(
+                    known, member, before.get(name, UNSET), f"{path}.{name}" if path else name
+                )
+    elif isinstance(value, list) and node.items is not None:
+        matched = _matched(node, old)
+        for index, member in enumerate(value):
+            former = matched.get(node.key_of(member), UNSET)
+            yield from broken_rules(node.items, member, former, f"{path}[{index}]")
+
+
+def _cause(rule: dict[str, str], message: str, value: Any, path: str) -> Cause:
+    kind = _REASONS[rule.get("reason", "")]
+    where = rule.get("fieldPath", "")
+    if where:
+        return Cause(f"{path}{where}" if path else where.removeprefix("."), f"{kind}{message}")
+    if kind != _REASONS[""]:
+        return Cause(path, f"{kind}{message}")
+    quoted = shown(value) if not isinstance(value, dict | list) else f'"{_json_type(value)}"'
+    return Cause(path, f"{kind}{quoted}: {message}")
+
+
+def _json_type(value: Any) -> str:
+    return "object" if isinstance(value, dict) else "array"
+
+
+def _matched(node: Node, old: Any) -> dict[Any, Any]:
+    """Items of the old list by merge key: only those of maps can be told to be the same."""
+    if node.list_type != "map" or not isinstance(old, list):
+        return {}
+    return {node.key_of(item): item for item in old}
+
+
+@lru_cache(maxsize=65536)
+def _verdict(rule: str, message: str, message_expression: str, value: bytes, old: bytes) -> str:
+    """Nothing where the rule holds, else its message. Cached: the same few values come again and again."""
+    context = _context(msgspec.json.decode(value), msgspec.json.decode(old) if old else None)
+    try:
+        if _program(rule).execute(context) is True:
+            return ""
+        if message_expression:
+            return str(_program(message_expression).execute(context))
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        return message or str(error)
+    return message
+
+
+@lru_cache
+def _program(text: str) -> Any:
+    import cel  # noqa: PLC0415 - takes 0.7 s, and most runs have no need of it
+
+    return cel.compile(text)
+
+
+def _context(value: Any, old: Any) -> Any:
+    import cel  # noqa: PLC0415
+
+    # A quantity is its own text to CEL; the methods below read it again.
+    functions: dict[str, Callable[..., Any]] = {
+        "quantity": lambda text: text,
+        "isQuantity": lambda text: _QUANTITY.match(text) is not None,
+        "isLessThan": lambda one, other: _quantity(one) < _quantity(other),
+        "isGreaterThan": lambda one, other: _quantity(one) > _quantity(other),
+        "isInteger": lambda text: _quantity(text) == int(_quantity(text)),
+    }
+    context = cel.Context(variables={"self": value, "oldSelf": old})
+    for name, function in functions.items():
+        context.add_function(name, function)
+    return context
+
+
+def _quantity(text: str) -> Decimal:
+    match = _QUANTITY.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no quantity")
+    number, suffix = match[1], match[2] or ""
+    if suffix in _SCALES:
+        return Decimal(number) * _SCALES[suffix]
+    return Decimal(number + suffix)

@@ -1,0 +1,133 @@
+"""Validation of an object against its structural schema, with the API server's messages.
+
+Lengths count characters, patterns are searched, formats are not checked (the real server checks few, and
+date-time only). CEL rules are rules.py's. Called by server.py before anything is stored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from aim_operator.sandbox.refusals import Cause
+from aim_operator.sandbox.schema import Node, shown
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+}
+
+
+def violations(node: Node, value: Any, path: str = "") -> Iterator[Cause]:
+    """Every way in which `value` breaks its schema, in the order of the schema."""
+    if value is None and node.nullable:
+        return
+    if not _type_fits(node, value):
+        said = _json_type(value)
+        wanted = "integer,string" if node.int_or_string else node.type
+        yield Cause(path, f'Invalid value: "{said}": {path} in body must be of type {wanted}: "{said}"')
+        return
+    if isinstance(value, str):
+        yield from _string(node, value, path)
+    elif isinstance(value, dict):
+        yield from _map(node, value, path)
+    elif isinstance(value, list):
+        yield from _list(node, value, path)
+    elif not isinstance(value, bool) and value is not None:
+        yield from _number(node, value, path)
+    choices = node.raw.get("enum")
+    if choices is not None and value not in choices:
+        allowed = ", ".join(shown(choice) for choice in choices)
+        yield Cause(path, f"Unsupported value: {shown(value)}: supported values: {allowed}")
+
+
+def _type_fits(node: Node, value: Any) -> bool:
+    if node.int_or_string:
+        return isinstance(value, int | str) and not isinstance(value, bool)
+    if not node.type:
+        return True
+    if isinstance(value, bool):
+        return node.type == "boolean"
+    if isinstance(value, float) and node.type == "integer":
+        return value.is_integer()
+    return isinstance(value, _TYPES[node.type])
+
+
+def _json_type(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    kinds = (("string", str), ("integer", int), ("number", float), ("object", dict), ("array", list))
+    return next(name for name, kind in kinds if isinstance(value, kind))
+
+
+def _string(node: Node, value: str, path: str) -> Iterator[Cause]:
+    raw = node.raw
+    if "minLength" in raw and len(value) < raw["minLength"]:
+        least = raw["minLength"]
+        yield Cause(
+            path, f"Invalid value: {shown(value)}: {path} in body should be at least {least} chars long"
+        )
+    if "maxLength" in raw and len(value) > raw["maxLength"]:
+        yield Cause(path, f"Too long: may not be more than {raw['maxLength']} bytes")
+    if "pattern" in raw and not _compiled(raw["pattern"]).search(value):
+        pattern = raw["pattern"]
+        yield Cause(path, f"Invalid value: {shown(value)}: {path} in body should match '{pattern}'")
+
+
+@lru_cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # Go's $ matches only at the very end of the text, Python's also before a last newline.
+    return re.compile(re.sub(r"(?<!\\)\$", r"\\Z", pattern))
+
+
+def _number(node: Node, value: float, path: str) -> Iterator[Cause]:
+    raw = node.raw
+    if "minimum" in raw and value < raw["minimum"]:
+        bound = f"greater than or equal to {raw['minimum']}"
+        yield Cause(path, f"Invalid value: {shown(value)}: {path} in body should be {bound}")
+    if "maximum" in raw and value > raw["maximum"]:
+        bound = f"less than or equal to {raw['maximum']}"
+        yield Cause(path, f"Invalid value: {shown(value)}: {path} in body should be {bound}")
+
+
+def _map(node: Node, value: dict[str, Any], path: str) -> Iterator[Cause]:
+    for name in node.required:
+        if name not in value:
+            yield Cause(_below(path, name), "Required value")
+    most = node.raw.get("maxProperties")
+    if most is not None and len(value) > most:
+        yield Cause(path, f"Too many: {len(value)}: must have at most {most} items")
+    for name, member in value.items():
+        if name in node.properties or node.values is not None:
+            yield from violations(node.child(name), member, _below(path, name))
+
+
+def _list(node: Node, value: list[Any], path: str) -> Iterator[Cause]:
+    raw = node.raw
+    if "minItems" in raw and len(value) < raw["minItems"]:
+        bound = f"should have at least {raw['minItems']} items"
+        yield Cause(path, f"Invalid value: {len(value)}: {path} in body {bound}")
+    if "maxItems" in raw and len(value) > raw["maxItems"]:
+        yield Cause(path, f"Too many: {len(value)}: must have at most {raw['maxItems']} items")
+    seen = set()
+    for index, member in enumerate(value):
+        yield from violations(node.item(), member, f"{path}[{index}]")
+        if node.list_type == "atomic":
+            continue
+        identity = node.key_of(member) if node.list_type == "map" else shown(member)
+        if identity is not None and identity in seen:
+            told = shown(dict(identity)) if isinstance(identity, tuple) else identity
+            yield Cause(f"{path}[{index}]", f"Duplicate value: {told}")
+        seen.add(identity)
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
