@@ -17,6 +17,7 @@ import msgspec
 
 from aim_operator.sandbox.refusals import Cause
 from aim_operator.sandbox.schema import Node, shown
+from aim_operator.sandbox.validation import compiled
 
 AVAILABLE = importlib.util.find_spec("cel") is not None
 
@@ -59,11 +60,12 @@ def broken_rules(node: Node, value: Any, old: Any = UNSET, path: str = "") -> It
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
         for name, member in value.items():
-            known = node.properties.get(name) or node.values
+            known = node.properties.get(name)
+            below = f"{path}.{name}" if path else name
+            if known is None:
+                known, below = node.values, f"{path}[{name}]"
             if known is not None:
-                yield from broken_rules(
-                    known, member, before.get(name, UNSET), f"{path}.{name}" if path else name
-                )
+                yield from broken_rules(known, member, before.get(name, UNSET), below)
     elif isinstance(value, list) and node.items is not None:
         matched = _matched(node, old)
         for index, member in enumerate(value):
@@ -103,7 +105,7 @@ def _verdict(rule: str, message: str, message_expression: str, value: bytes, old
         if message_expression:
             return str(_program(message_expression).execute(context))
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        return message or str(error)
+        return f"rule {rule!r} could not be evaluated: {error}"
     return message
 
 
@@ -111,7 +113,8 @@ def _verdict(rule: str, message: str, message_expression: str, value: bytes, old
 def _program(text: str) -> Any:
     import cel  # noqa: PLC0415 - takes 0.7 s, and most runs have no need of it
 
-    return cel.compile(text)
+    # The library's own `matches` has Rust's syntax, which reads [[] otherwise than Kubernetes' RE2.
+    return cel.compile(text.replace(".matches(", ".matchesRE2("))
 
 
 def _context(value: Any, old: Any) -> Any:
@@ -119,6 +122,7 @@ def _context(value: Any, old: Any) -> Any:
 
     # A quantity is its own text to CEL; the methods below read it again.
     functions: dict[str, Callable[..., Any]] = {
+        "matchesRE2": lambda text, pattern: compiled(pattern).search(text) is not None,
         "quantity": lambda text: text,
         "isQuantity": lambda text: _QUANTITY.match(text) is not None,
         "isLessThan": lambda one, other: _quantity(one) < _quantity(other),

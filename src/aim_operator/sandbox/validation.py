@@ -7,6 +7,7 @@ date-time only). CEL rules are rules.py's. Called by server.py before anything i
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -22,6 +23,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
 }
+
+
+# An escape, a bracket expression (which may begin with "]"), or any other character.
+_PIECES = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]])*\]|.", re.DOTALL)
 
 
 def violations(node: Node, value: Any, path: str = "") -> Iterator[Cause]:
@@ -77,15 +82,19 @@ def _string(node: Node, value: str, path: str) -> Iterator[Cause]:
         )
     if "maxLength" in raw and len(value) > raw["maxLength"]:
         yield Cause(path, f"Too long: may not be more than {raw['maxLength']} bytes")
-    if "pattern" in raw and not _compiled(raw["pattern"]).search(value):
+    if "pattern" in raw and not compiled(raw["pattern"]).search(value):
         pattern = raw["pattern"]
         yield Cause(path, f"Invalid value: {shown(value)}: {path} in body should match '{pattern}'")
 
 
 @lru_cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    # Go's $ matches only at the very end of the text, Python's also before a last newline.
-    return re.compile(re.sub(r"(?<!\\)\$", r"\\Z", pattern))
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of Kubernetes (Go's RE2 syntax) as Python's."""
+    with warnings.catch_warnings():
+        # Python warns of "[[]", which it reads as RE2 does.
+        warnings.simplefilter("ignore", FutureWarning)
+        # Go's $ matches only at the very end of the text, Python's also before a last newline.
+        return re.compile(_PIECES.sub(lambda piece: r"\Z" if piece[0] == "$" else piece[0], pattern))
 
 
 def _number(node: Node, value: float, path: str) -> Iterator[Cause]:
