@@ -116,34 +116,37 @@ class SandboxClient:
         )
 
     async def create(self, resource: Resource[K], manifest: Manifest, *, namespace: str = "") -> K:
-        metadata = manifest.get("metadata", {})
+        sent = _sent(manifest)
+        metadata = sent.get("metadata", {})
         namespace = namespace or metadata.get("namespace", "")
         return await self._write(
             "create",
             resource,
             namespace,
             metadata.get("name", ""),
-            lambda kind: self._server.create(kind, manifest, namespace=namespace, manager=self._manager),
+            lambda kind: self._server.create(kind, sent, namespace=namespace, manager=self._manager),
         )
 
     async def apply(self, resource: Resource[K], manifest: Manifest, *, force: bool = False) -> K:
-        metadata = manifest["metadata"]
+        sent = _sent(manifest)
+        metadata = sent["metadata"]
         return await self._write(
             "apply",
             resource,
             metadata.get("namespace", ""),
             metadata["name"],
-            lambda kind: self._server.apply(kind, manifest, manager=self._manager, force=force),
+            lambda kind: self._server.apply(kind, sent, manager=self._manager, force=force),
         )
 
     async def replace(self, resource: Resource[K], manifest: Manifest) -> K:
-        metadata = manifest["metadata"]
+        sent = _sent(manifest)
+        metadata = sent["metadata"]
         return await self._write(
             "replace",
             resource,
             metadata.get("namespace", ""),
             metadata["name"],
-            lambda kind: self._server.replace(kind, manifest, manager=self._manager),
+            lambda kind: self._server.replace(kind, sent, manager=self._manager),
         )
 
     async def patch_status(
@@ -155,7 +158,7 @@ class SandboxClient:
             namespace,
             name,
             lambda kind: self._server.patch(
-                kind, name, patch, namespace=namespace, subresource="status", manager=self._manager
+                kind, name, _sent(patch), namespace=namespace, subresource="status", manager=self._manager
             ),
         )
 
@@ -165,7 +168,9 @@ class SandboxClient:
             resource,
             namespace,
             name,
-            lambda kind: self._server.patch(kind, name, patch, namespace=namespace, manager=self._manager),
+            lambda kind: self._server.patch(
+                kind, name, _sent(patch), namespace=namespace, manager=self._manager
+            ),
         )
 
     async def delete(
@@ -310,3 +315,9 @@ def _decoded(resource: Resource[K], kind: ServedKind, stored: Stored) -> K:
     raw = msgspec.json.encode(kind.from_stored(stored.obj)) if kind.renamed else stored.raw
     obj: K = _decoder(resource.type).decode(raw)
     return obj
+
+
+def _sent(manifest: Manifest) -> Manifest:
+    """The manifest as it arrives over a wire: plain JSON, and nobody else's to change."""
+    arrived: Manifest = msgspec.json.decode(msgspec.json.encode(manifest))
+    return arrived
