@@ -16,13 +16,14 @@ from aim_operator.core.catalog import (
     find_template,
     resolve_runtime_config,
 )
-from aim_operator.core.plan import EventNote, Plan
+from aim_operator.core.plan import Plan
 
 
 def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageStatus]:
-    """Return the plan for one image: a status, and a warning when a reference goes missing.
+    """Return the plan for one image: a status that says whether its references lead anywhere.
 
     A cluster image may refer to objects that only namespaces have, so nothing missing degrades it.
+    No events: a catalog is often created images first, and what is missing then comes a moment later.
     """
     if image.metadata.deletion_timestamp is not None:
         return Plan()
@@ -38,8 +39,6 @@ def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageSta
         reason=reason if degraded else Reason.VALID,
         message=message,
     )
-    before = conditions.find(given(old.conditions, ()), c.READY)
-    newly = degraded and (before is None or before.reason != reason)
     return Plan(
         status=AIMImageStatus(
             observed_generation=image.metadata.generation,
@@ -51,9 +50,6 @@ def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageSta
                 generation=image.metadata.generation,
             ),
         ),
-        events=(EventNote(type="Warning", reason=reason, message=message, action="Resolve"),)
-        if newly
-        else (),
     )
 
 
@@ -66,7 +62,7 @@ def _missing(image: Image, catalog: Catalog) -> tuple[str, str]:
         where = f"in namespace {namespace!r} or the cluster" if namespace else "in the cluster"
         return (
             Reason.TEMPLATE_NOT_FOUND,
-            f"spec.defaultServiceTemplate: no template {name!r} {where}; create it, or services must name one",
+            f"spec.defaultServiceTemplate: no template {name!r} {where}; create it, or name one in services",
         )
     if template is not None and template.spec.aim_image_name != image.metadata.name:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, Literal, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta, OwnerReference
@@ -62,6 +63,11 @@ def controlled_by(obj: KubeObject, owner: ObjectMeta) -> bool:
     """Whether `owner` controls `obj`."""
     reference: OwnerReference | None = obj.metadata.controller()
     return reference is not None and reference.uid == owner.uid
+
+
+def plain(value: Any) -> Any:
+    """Return Structs as plain JSON values; to_builtins would leave tuples, which are no JSON lists."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def merge_env(*layers: tuple[Manifest, ...] | list[Manifest]) -> list[Manifest]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, Struct, structs, to_builtins
+from msgspec import UNSET, Struct, structs
 
 from aim_operator.api.meta import KubeObject, Manifest, given
 from aim_operator.api.v1alpha1 import (
@@ -26,7 +26,7 @@ from aim_operator.core.catalog import (
     union_pull_secrets,
 )
 from aim_operator.core.naming import derived_template_name, short_hash
-from aim_operator.core.plan import Child
+from aim_operator.core.plan import Child, plain
 
 
 class Derivation(Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
 def derive(service: AIMService, base: Template, image: Image, catalog: Catalog) -> Derivation:
     """Find or make the template for this service: an equal one that is not derived wins."""
     spec = derived_spec(service, base)
-    wanted = to_builtins(spec)
+    wanted = plain(spec)
     namespace = service.metadata.namespace
     equal = _equal_template(wanted, namespace, image, catalog)
     if equal is not None:
@@ -101,7 +101,7 @@ def _equal_template(
     if scope_of(image) == "Cluster":
         tiers.append(list(catalog.cluster_templates_of(image_name)))
     for tier in tiers:
-        equal = [t for t in tier if not is_derived(t) and _usable(t) and to_builtins(t.spec) == wanted]
+        equal = [t for t in tier if not is_derived(t) and _usable(t) and plain(t.spec) == wanted]
         if equal:
             return min(equal, key=lambda t: t.metadata.name)
     return None

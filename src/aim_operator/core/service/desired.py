@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, to_builtins
+from msgspec import UNSET
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import Manifest, given
@@ -11,7 +11,7 @@ from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels, resources
 from aim_operator.core.catalog import Image, RuntimeConfig, Template, kind_of, union_pull_secrets
 from aim_operator.core.naming import label_value
-from aim_operator.core.plan import Child, owner_reference
+from aim_operator.core.plan import Child, owner_reference, plain
 from aim_operator.core.service.route import Route
 from aim_operator.core.template.desired import GPU_RESOURCE, MODEL_FORMAT, discovered, gpu_count
 
@@ -40,11 +40,11 @@ def inference_service(service: AIMService, image: Image, template: Template, con
         "resources": {"requests": merged.requests, "limits": merged.limits},
     }
     if env := given(spec.env, ()):
-        model["env"] = to_builtins(env)
+        model["env"] = plain(env)
     if sources := given(status.model_sources, ()):
         model["storageUri"] = sources[0].source_uri
     if config.security_context is not UNSET:
-        model["securityContext"] = to_builtins(config.security_context)
+        model["securityContext"] = plain(config.security_context)
     predictor: Manifest = {
         "model": model,
         "minReplicas": spec.replicas,
@@ -54,7 +54,7 @@ def inference_service(service: AIMService, image: Image, template: Template, con
         predictor["serviceAccountName"] = config.service_account_name
     secrets = union_pull_secrets(given(spec.image_pull_secrets, ()), config.image_pull_secrets)
     if secrets:
-        predictor["imagePullSecrets"] = to_builtins(secrets)
+        predictor["imagePullSecrets"] = plain(secrets)
     metadata = discovered(status)
     return Child(
         resource=INFERENCE_SERVICES,
@@ -125,7 +125,7 @@ def http_route(service: AIMService, route: Route) -> Child:
             "apiVersion": HTTP_ROUTES.api_version,
             "kind": HTTP_ROUTES.kind,
             "metadata": metadata,
-            "spec": {"parentRefs": [to_builtins(route.gateway)], "rules": [rule]},
+            "spec": {"parentRefs": [plain(route.gateway)], "rules": [rule]},
         },
     )
 

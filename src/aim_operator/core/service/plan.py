@@ -22,7 +22,7 @@ from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Problem
 from aim_operator.core.service.route import Route, RouteProblem
 from aim_operator.core.service.route_state import route_state
-from aim_operator.core.service.runtime_state import runtime_state
+from aim_operator.core.service.runtime_state import STARTING, runtime_state
 from aim_operator.core.service.status import Judgement, build_status
 from aim_operator.core.template.pods import one_line
 from aim_operator.errors import SpecError
@@ -194,7 +194,7 @@ def _follow(observed: ServiceObserved, old: AIMServiceStatus) -> Judgement:
         return Judgement(
             ok=False,
             reason=Reason.CREATING_RUNTIME,
-            message="the InferenceService is being created",
+            message=STARTING,
             state=State.STARTING,
         )
     before = conditions.find(given(old.conditions, ()), c.RUNTIME_READY)
@@ -272,7 +272,7 @@ def _routed(observed: ServiceObserved, runtime: _Runtime, wanted: Route) -> _Rou
     if observed.http_route_refused:
         said = one_line(observed.http_route_refused)
         return _refused(Reason.ROUTE_FAILED, f"the HTTPRoute was refused: {said}")
-    state = route_state(observed.http_route, wanted)
+    state = route_state(observed.http_route, wanted, backend_ready=runtime.judgement.ok)
     status = State.RUNNING if state.ready else State.STARTING
     if state.reason == Reason.ROUTE_FAILED:
         status = State.DEGRADED

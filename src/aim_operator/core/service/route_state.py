@@ -16,10 +16,14 @@ class RouteState(Struct, frozen=True, kw_only=True):
     ready: bool
     reason: str
     message: str
+    backend_missing: bool = False
 
 
-def route_state(live: HTTPRoute | None, route: Route) -> RouteState:
-    """Judge the route by Accepted and ResolvedRefs of every parent; a refusal is told in its own words."""
+def route_state(live: HTTPRoute | None, route: Route, *, backend_ready: bool) -> RouteState:
+    """Judge the route by Accepted and ResolvedRefs of every parent; a refusal is told in its own words.
+
+    While the model server is starting, its Service may not be there yet: that is no failure.
+    """
     gateway = f"{route.claim.gateway.namespace}/{route.claim.gateway.name}"
     waiting = RouteState(
         ready=False,
@@ -32,7 +36,7 @@ def route_state(live: HTTPRoute | None, route: Route) -> RouteState:
     verdicts = [_verdict(parent, live) for parent in parents if _ours(parent, live, route)]
     refused = next((v for v in verdicts if v is not None and not v.ready), None)
     if refused is not None:
-        return refused
+        return refused if backend_ready or not refused.backend_missing else waiting
     if not verdicts or None in verdicts:
         return waiting
     return RouteState(
@@ -69,5 +73,6 @@ def _verdict(parent: RouteParentStatus, live: HTTPRoute) -> RouteState | None:
                 ready=False,
                 reason=Reason.ROUTE_FAILED,
                 message=f"{parent.controller_name or 'the gateway'} says {type_}={condition.status}: {said}",
+                backend_missing=type_ == "ResolvedRefs" and condition.reason == "BackendNotFound",
             )
     return RouteState(ready=True, reason=Reason.ROUTE_READY, message="")

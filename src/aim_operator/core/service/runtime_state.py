@@ -12,6 +12,8 @@ from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions
 from aim_operator.core.template.pods import one_line, waiting
 
+STARTING = "waiting for KServe to start the model server"
+
 _BLOCKED = frozenset({"BlockedByFailedLoad", "InvalidSpec"})
 _CRASHES = frozenset(
     {"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -51,7 +53,7 @@ def runtime_state(live: InferenceService, pods: Iterable[Pod], *, was_ready: boo
         ready=False,
         failed=False,
         reason=Reason.CREATING_RUNTIME,
-        message=said or "waiting for KServe to start the model server",
+        message=said or STARTING,
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import to_builtins
-
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
@@ -22,7 +20,7 @@ from aim_operator.core.catalog import (
     union_pull_secrets,
 )
 from aim_operator.core.naming import discovery_job_name, label_value
-from aim_operator.core.plan import Child, merge_env, owner_reference
+from aim_operator.core.plan import Child, merge_env, owner_reference, plain
 from aim_operator.core.template import discovery
 
 DEADLINE_SECONDS = 600
@@ -74,7 +72,7 @@ def job(
                 "name": "discovery",
                 "image": image.spec.image,
                 "args": ["dry-run", "--format=json"],
-                "env": merge_env(to_builtins(template_env(template)), _variables(inputs)),
+                "env": merge_env(plain(template_env(template)), _variables(inputs)),
                 "resources": {"requests": requests},
                 # Gives the Pod's status the last words of a failed run, without reading its log.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -88,7 +86,7 @@ def job(
     if config.service_account_name is not None:
         pod_spec["serviceAccountName"] = config.service_account_name
     if secrets := discovery.pull_secrets(template, config):
-        pod_spec["imagePullSecrets"] = to_builtins(secrets)
+        pod_spec["imagePullSecrets"] = plain(secrets)
     job_spec: Manifest = {
         "backoffLimit": 0,  # the retries are ours: they need a status and a slot
         "activeDeadlineSeconds": DEADLINE_SECONDS,
@@ -133,7 +131,7 @@ def runtime(
     container: Manifest = {
         "name": "kserve-container",
         "image": image.spec.image,
-        "env": merge_env(_variables(found), to_builtins(template_env(template))),
+        "env": merge_env(_variables(found), plain(template_env(template))),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}],  # noqa: S108 - the path vLLM shares memory by
     }
@@ -149,7 +147,7 @@ def runtime(
         "volumes": [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}],
     }
     if secrets := union_pull_secrets(config.image_pull_secrets, template_pull_secrets(template)):
-        spec["imagePullSecrets"] = to_builtins(secrets)
+        spec["imagePullSecrets"] = plain(secrets)
     resource = SERVING_RUNTIMES if scope_of(template) == "Namespace" else CLUSTER_SERVING_RUNTIMES
     metadata_block: Manifest = {
         "name": template.metadata.name,

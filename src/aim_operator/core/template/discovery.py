@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from msgspec import UNSET, UnsetType, to_builtins
+from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import Discovery, LocalObjectReference
@@ -20,6 +20,7 @@ from aim_operator.core.catalog import (
 )
 from aim_operator.core.conditions import parse_time
 from aim_operator.core.naming import short_hash
+from aim_operator.core.plan import plain
 
 FIRST_RETRY_SECONDS = 10
 LONGEST_RETRY_SECONDS = 3600
@@ -39,8 +40,8 @@ def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
             "image": image.spec.image,
             "metric": given(template.spec.metric, None),
             "precision": given(template.spec.precision, None),
-            "gpuSelector": to_builtins(given(template.spec.gpu_selector, None)),
-            "env": to_builtins(template_env(template)),
+            "gpuSelector": plain(given(template.spec.gpu_selector, None)),
+            "env": plain(template_env(template)),
             "serviceAccountName": config.service_account_name,
             "imagePullSecrets": [secret.name for secret in pull_secrets(template, config)],
             "rediscover": template.metadata.annotation(labels.REDISCOVER),

@@ -1,0 +1,228 @@
+"""The real operator on a sandbox under virtual time: a cluster's whole life in milliseconds, and repeatable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from aim_operator.api import v1alpha1 as aim
+from aim_operator.api.external import (
+    CLUSTER_SERVING_RUNTIMES,
+    HTTP_ROUTES,
+    INFERENCE_SERVICES,
+    JOBS,
+    SERVING_RUNTIMES,
+)
+from aim_operator.api.resource import Resource
+from aim_operator.app import Operator
+from aim_operator.sandbox.sandbox import Sandbox
+from aim_operator.sandbox.network import Network, Rates
+from aim_operator.sandbox.nodes import gpu_node
+from aim_operator.sandbox.storage import Change
+from aim_operator.settings import Settings
+from tests.support.virtual_clock import VirtualClock
+
+WRITES = frozenset({"create", "apply", "replace", "patch", "patch_status", "delete"})
+NOISE = frozenset({"events.events.k8s.io", "leases.coordination.k8s.io"})
+SHOWN: tuple[Resource[Any], ...] = (
+    *aim.ALL_KINDS,
+    JOBS,
+    SERVING_RUNTIMES,
+    CLUSTER_SERVING_RUNTIMES,
+    INFERENCE_SERVICES,
+    HTTP_ROUTES,
+)
+_TIMES = ("lastTransitionTime", "lastAttemptTime", "startTime", "completionTime", "creationTimestamp")
+
+
+GATEWAY = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: inference-gateway, namespace: gateways}
+spec:
+  gatewayClassName: sandbox
+  listeners: [{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]
+"""
+
+
+class Crash(BaseException):
+    """Raised at a write boundary: the process is gone, nothing after it happens."""
+
+
+class World:
+    """One sandbox, one clock, and operators that come and go."""
+
+    def __init__(self, *, seed: int = 0, **sandbox_options: Any) -> None:
+        self.clock = VirtualClock()
+        self.seed = seed
+        self.sandbox = Sandbox(self.clock, seed=seed, **sandbox_options)
+        self.admin = self.sandbox.client("admin", field_manager="admin")
+        self.apply(GATEWAY)
+        self.apply([gpu_node("node-1")])
+        self.created: list[str] = []
+        self.sandbox.server.storage.listen(self._note_creation)
+        self._running: list[asyncio.Task[None]] = []
+        self._sandbox_task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> World:
+        self._sandbox_task = asyncio.create_task(self.sandbox.run(), name="sandbox")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._running:
+            await self._end(task)
+        assert self._sandbox_task is not None
+        await self._end(self._sandbox_task)
+
+    def apply(self, text: str | Iterable[dict[str, Any]]) -> None:
+        """Create or change objects, as `kubectl apply` would."""
+        objects = [o for o in yaml.safe_load_all(text) if o] if isinstance(text, str) else list(text)
+        self.sandbox.load(objects)
+
+    def start(
+        self,
+        *,
+        rates: Rates | None = None,
+        crash_after_write: int = 0,
+        seed: int = 0,
+        user: str = "operator",
+        **settings: Any,
+    ) -> asyncio.Task[None]:
+        """Start an operator; with `crash_after_write` n it is gone right after its n-th write."""
+        network = Network(self.clock, seed=seed, rates=rates)
+        operator = Operator(
+            self.sandbox.client(user, network=network), Settings(**settings), clock=self.clock, identity=user
+        )
+        task = asyncio.create_task(operator.run(), name=user)
+        if crash_after_write:
+            network.after_write = _crash_at(task, crash_after_write, network)
+        self._running.append(task)
+        return task
+
+    async def stop(self, task: asyncio.Task[None]) -> None:
+        self._running.remove(task)
+        await self._end(task)
+
+    async def pass_seconds(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+
+    async def until(self, holds: Callable[[], bool], *, limit_seconds: float = 600) -> None:
+        await self.clock.run_until(holds, limit_seconds=limit_seconds)
+
+    def _note_creation(self, change: Change) -> None:
+        if change.old is None and change.new is not None:
+            self.created.append(f"{change.new.key.id.kind} {change.new.key.namespace}/{change.new.key.name}")
+
+    # Looking
+
+    def find(self, resource: Resource[Any], name: str, namespace: str = "") -> dict[str, Any] | None:
+        return next((o for o in self.all(resource, namespace) if o["metadata"]["name"] == name), None)
+
+    def all(self, resource: Resource[Any], namespace: str = "") -> list[dict[str, Any]]:
+        return [
+            stored.obj
+            for stored in self.sandbox.server.storage.everything()
+            if (stored.key.id.group, stored.key.id.kind) == (resource.group, resource.kind)
+            and (not namespace or stored.key.namespace == namespace)
+        ]
+
+    def status(self, resource: Resource[Any], name: str, namespace: str = "") -> dict[str, Any]:
+        found = self.find(resource, name, namespace)
+        status: dict[str, Any] = (found or {}).get("status", {})
+        return status
+
+    def state_of(self, resource: Resource[Any], name: str, namespace: str = "") -> str:
+        state: str = self.status(resource, name, namespace).get("status", "")
+        return state
+
+    def reason(self, resource: Resource[Any], name: str, namespace: str, condition: str) -> str:
+        conditions = self.status(resource, name, namespace).get("conditions", [])
+        found = next((c for c in conditions if c["type"] == condition), None)
+        return f"{found['status']}/{found['reason']}" if found else ""
+
+    def writes(self) -> list[tuple[str, str, str]]:
+        """(verb, resource, name) of what the operators wrote so far, Events and Leases apart."""
+        return [
+            (entry.verb, entry.resource, entry.name)
+            for entry in self.sandbox.server.audit
+            if entry.user.startswith("operator") and entry.verb in WRITES and entry.resource not in NOISE
+        ]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that must be the same whatever the way there: no uids, times or versions."""
+        objects = [o for resource in SHOWN for o in self.all(resource)]
+        text = json.dumps({_key(o): _lasting(o) for o in objects}, sort_keys=True)
+        for o in objects:
+            text = text.replace(o["metadata"]["uid"], f"<uid of {_key(o)}>")
+        plain: dict[str, Any] = json.loads(text)
+        return plain
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Crash):
+            await self.clock.run(_outcome(task))
+
+
+async def _outcome(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
+
+
+def _crash_at(task: asyncio.Task[None], number: int, network: Network) -> Callable[[int], None]:
+    """Kill the operator at its n-th write: from then on none of its calls reaches the server."""
+
+    def dead(_: int) -> None:
+        raise Crash
+
+    def after(count: int) -> None:
+        if count >= number:
+            network.before_write = dead
+            task.cancel()
+            raise Crash
+
+    return after
+
+
+def _key(obj: dict[str, Any]) -> str:
+    metadata = obj["metadata"]
+    return f"{obj['kind']} {metadata.get('namespace', '')}/{_without_hash(metadata['name'])}"
+
+
+def _without_hash(name: str) -> str:
+    return name[:-9] if name.startswith("discover-") else name
+
+
+def _lasting(obj: dict[str, Any]) -> dict[str, Any]:
+    metadata = obj["metadata"]
+    kept = {
+        "labels": metadata.get("labels"),
+        "owners": [o["name"] for o in metadata.get("ownerReferences", [])],
+    }
+    spec = obj.get("spec")
+    if obj["kind"] == "Job":
+        spec = {"ttl": spec.get("ttlSecondsAfterFinished")} if spec else None
+    return {"metadata": kept, "spec": spec, "status": _without_times(obj.get("status", {}))}
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_times(v) for k, v in value.items() if k not in (*_TIMES, "specHash")}
+    if isinstance(value, list):
+        return [_without_times(inner) for inner in value]
+    return value
+
+
+def quickstart() -> list[dict[str, Any]]:
+    """The objects of examples/quickstart."""
+    directory = Path(__file__).parents[2] / "examples" / "quickstart"
+    return [o for path in sorted(directory.glob("*.yaml")) for o in yaml.safe_load_all(path.read_text()) if o]
+
+
+def decoded(obj: dict[str, Any], type_: type) -> Any:
+    return msgspec.convert(obj, type_, strict=False)
