@@ -71,10 +71,6 @@ _POD_SPEC = _open(
     },
     required=["containers"],
 )
-_JOB_POD_SPEC = _POD_SPEC | {
-    "properties": _POD_SPEC["properties"] | {"restartPolicy": {"enum": ["OnFailure", "Never"]}},
-    "required": ["containers", "restartPolicy"],
-}
 _CONDITIONS = _list_map(["type"])
 _JOB = builtin_schema(
     {
@@ -89,7 +85,7 @@ _JOB = builtin_schema(
                 "suspend": {"type": "boolean", "default": False},
                 "manualSelector": {"type": "boolean", "default": False},
                 "podReplacementPolicy": {"type": "string", "default": "TerminatingOrFailed"},
-                "template": _open({"metadata": _open(), "spec": _JOB_POD_SPEC}, required=["spec"]),
+                "template": _open({"metadata": _open(), "spec": _POD_SPEC}, required=["spec"]),
             },
             required=["template"],
         ),
@@ -131,13 +127,25 @@ def _validate_job(job: Manifest, old: Manifest | None) -> Iterator[Cause]:
     if len(name) > _NAME_LIMIT:
         message = f'Invalid value: "{name}": must be no more than 63 characters'
         yield Cause("spec.template.labels", message)
+    pod = job["spec"]["template"]["spec"]
+    yield from _without_image(pod, "spec.template.spec")
+    if pod["restartPolicy"] == "Always":
+        message = 'Required value: valid values: "OnFailure", "Never"'
+        yield Cause("spec.template.spec.restartPolicy", message)
     if old is not None:
         for field in ("template", "selector", "completions", "completionMode"):
             if job["spec"].get(field) != old["spec"].get(field):
                 yield Cause(f"spec.{field}", "Invalid value: field is immutable")
 
 
+def _without_image(pod_spec: Manifest, path: str) -> Iterator[Cause]:
+    for index, container in enumerate(pod_spec["containers"]):
+        if not container.get("image"):
+            yield Cause(f"{path}.containers[{index}].image", "Required value")
+
+
 def _validate_pod(pod: Manifest, old: Manifest | None) -> Iterator[Cause]:
+    yield from _without_image(pod["spec"], "spec")
     if old is not None and _without_images(pod["spec"]) != _without_images(old["spec"]):
         yield Cause(
             "spec",
@@ -173,7 +181,9 @@ def _immutable(claim: Manifest) -> Manifest:
 def _prepare_namespace(namespace: Manifest) -> None:
     name = namespace["metadata"]["name"]
     namespace["metadata"].setdefault("labels", {}).setdefault("kubernetes.io/metadata.name", name)
-    namespace.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+    if "resourceVersion" not in namespace["metadata"]:
+        # Only a new one has it of itself: who takes it off ends the namespace.
+        namespace["spec"] = {"finalizers": ["kubernetes"]}
     namespace.setdefault("status", {"phase": "Active"})
 
 
@@ -262,7 +272,7 @@ def builtin_kinds() -> list[ServedKind]:
               validate=_validate_new_event),
         _kind("batch", "v1", "jobs", "Job", schema=_JOB, has_status=True, has_generation=True,
               selectable=frozenset({"status.successful"}), prepare=_prepare_job, validate=_validate_job),
-        _kind("coordination.k8s.io", "v1", "leases", "Lease"),
+        _kind("coordination.k8s.io", "v1", "leases", "Lease", created_by_replace=True),
         _kind("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False),
         _kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition",
               namespaced=False, has_status=True, has_generation=True, schema=anything, prepare=_prepare_crd),

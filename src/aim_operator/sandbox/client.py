@@ -26,7 +26,8 @@ from aim_operator.sandbox.storage import Stored
 from aim_operator.sandbox.watches import Event, Watch
 
 # How much longer than its timeout a silent watch is believed to be alive, as in kube/client.py.
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 15.0
+_LAST_BOOKMARK_SECONDS = 2.0
 _CHUNK_BYTES = 16 * 1024
 _NO_STREAMING = Cause(
     "sendInitialEvents",
@@ -238,7 +239,9 @@ class SandboxClient:
         """Events and bookmarks until the server's time is up."""
         server, clock = self._server, self._server.clock
         end = clock.monotonic() + timeout_seconds
-        bookmark = clock.monotonic() + server.bookmark_seconds
+        # One comes in time for the end, so that the next watch starts late.
+        last = end - _LAST_BOOKMARK_SECONDS
+        bookmark = min(clock.monotonic() + server.bookmark_seconds, last)
         while True:
             event = watch.take()
             if event is not None:
@@ -254,7 +257,7 @@ class SandboxClient:
             elif watch.over or now >= end:
                 return
             elif now >= bookmark:
-                bookmark = now + server.bookmark_seconds
+                bookmark = end if now >= last else min(now + server.bookmark_seconds, last)
                 yield Event("BOOKMARK", server.storage.revision)
             else:
                 await watch.wait(clock, min(end, bookmark))

@@ -50,6 +50,7 @@ class ServedKind:
         validate: Validate | None = None,
         stored_in: KindId | None = None,
         renamed: dict[str, str] | None = None,
+        created_by_replace: bool = False,
     ) -> None:
         self.group, self.version, self.plural, self.kind = group, version, plural, kind
         self.namespaced = namespaced
@@ -59,6 +60,7 @@ class ServedKind:
         self.prepare, self.validate = prepare, validate
         self.id = stored_in or KindId(group, kind)
         self.renamed = renamed or {}
+        self.created_by_replace = created_by_replace
         self.api_version = f"{group}/{version}" if group else version
         self.qualified = f"{plural}.{group}" if group else plural
         self.qualified_kind = f"{kind}.{group}" if group else kind

@@ -28,7 +28,9 @@ class _Token(msgspec.Struct, frozen=True):
 def matcher(kind: ServedKind, label_selector: str, field_selector: str) -> Match:
     """Whether an object as stored fits both selectors. Raises Invalid."""
     labels = label_match(label_selector)
-    fields = field_match(field_selector, kind.selectable)
+    fields = field_match(
+        field_selector, kind.selectable, batch_kind=kind.kind if kind.group == "batch" else ""
+    )
 
     def match(obj: Manifest) -> bool:
         return labels(obj) and fields(kind.from_stored(obj))

@@ -58,14 +58,19 @@ def _requirement(text: str) -> Callable[[dict[str, str]], bool]:
     raise bad_request(f"unable to parse requirement: {text!r}")
 
 
-def field_match(selector: str, supported: frozenset[str]) -> Match:
-    """Whether an object's fields fit. Raises Invalid for a field that its kind can't be selected by."""
+def field_match(selector: str, supported: frozenset[str], *, batch_kind: str = "") -> Match:
+    """Whether an object's fields fit. Raises Invalid for a field that its kind can't be selected by.
+
+    The batch group words that in its own way; `batch_kind` is its kind, if it is one.
+    """
     if not selector.strip():
         return everything
     terms = []
     for term in selector.split(","):
         path, operator, value = _field_term(term)
         if path not in supported:
+            if batch_kind:
+                raise bad_request(f'field label "{path}" not supported for {batch_kind}')
             raise bad_request(f"field label not supported: {path}")
         terms.append((tuple(path.split(".")), operator, value))
 

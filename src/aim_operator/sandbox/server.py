@@ -154,7 +154,10 @@ class SandboxServer:
         """PUT of a whole object."""
         manifest = kind.to_stored(manifest)
         metadata = manifest["metadata"]
-        old = self.read(kind, metadata["name"], metadata.get("namespace", namespace))
+        namespace = metadata.get("namespace", namespace)
+        if kind.created_by_replace and self.storage.get(self._key(kind, metadata["name"], namespace)) is None:
+            return self.create(kind, manifest, namespace=namespace, manager=manager)
+        old = self.read(kind, metadata["name"], namespace)
         if not kind.builtin and not metadata.get("resourceVersion"):
             told = "Invalid value: 0: must be specified for an update"
             raise invalid(kind.qualified, old.key.name, [Cause("metadata.resourceVersion", told)])
