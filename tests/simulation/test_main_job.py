@@ -101,7 +101,7 @@ async def test_killed_after_any_write_it_ends_in_the_same_state_with_no_needless
             assert applied == Counter(w for w in writes if w[0] != "patch_status"), f"killed after {number}"
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(40))
 async def test_faults_of_the_network_change_nothing_in_the_end(seed: int) -> None:
     want, _ = await undisturbed()
     rates = Rates(

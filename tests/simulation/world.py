@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class World:
     """One sandbox, one clock, and operators that come and go."""
 
     def __init__(self, *, seed: int = 0, **sandbox_options: Any) -> None:
+        random.seed(seed)  # the jitter of retries
         self.clock = VirtualClock()
         self.seed = seed
         self.sandbox = Sandbox(self.clock, seed=seed, **sandbox_options)

@@ -1,7 +1,7 @@
 """Who depends on an object: the answers to "it changed; whom does that wake?", by index.
 
-Each function returns every dependent, rarely one too many, and never scans. A key too many costs a
-reconcile that writes nothing; one too few would leave something behind for ever.
+Each function returns every dependent, rarely one too many or one twice, and never scans. A key too
+many costs a reconcile that writes nothing; one too few would leave something behind for ever.
 """
 
 from __future__ import annotations
@@ -107,42 +107,23 @@ class Dependents:
     def services_of_template(self, template: Template) -> Iterator[ObjectRef]:
         """Return services that name or use it, and those whose choice or derivation it may change."""
         namespace, name = template.metadata.namespace, template.metadata.name
-        store = self._watched.services.store
-        named = store.by_index(BY_TEMPLATE, name)
-        found = {SERVICES.ref(service) for service in named if _within(service, namespace)}
+        for service in self._watched.services.store.by_index(BY_TEMPLATE, name):
+            if _within(service, namespace):
+                yield SERVICES.ref(service)
         for service in self._services_of_model(namespace, template.spec.aim_image_name):
             if self._may_concern(service, template):
-                found.add(SERVICES.ref(service))
+                yield SERVICES.ref(service)
         for image in self._images_defaulting_to(namespace, name):
-            found.update(
-                SERVICES.ref(service)
-                for service in self._services_of_model(
-                    image.metadata.namespace or namespace, image.metadata.name
-                )
-                if service.spec.template_ref is UNSET
-            )
-        yield from found
+            home = image.metadata.namespace or namespace
+            for service in self._services_of_model(home, image.metadata.name):
+                if service.spec.template_ref is UNSET:
+                    yield SERVICES.ref(service)
 
     def services_of_config(self, config: Config) -> Iterator[ObjectRef]:
         """Return services that name it, and those that inherit it: from template, image, or as default."""
-        namespace, name = config.metadata.namespace, config.metadata.name
-        store = self._watched.services.store
-        found = {SERVICES.ref(s) for s in store.by_index(BY_CONFIG, name) if _within(s, namespace)}
-        for template in self._templates_naming(name):
-            found.update(
-                SERVICES.ref(s)
-                for s in self._services_of_model("", template.spec.aim_image_name)
-                if _within(s, namespace) and _within(s, template.metadata.namespace)
-            )
-        for image in self._images_naming(name):
-            found.update(
-                SERVICES.ref(s)
-                for s in self._services_of_model(image.metadata.namespace, image.metadata.name)
-                if _within(s, namespace)
-            )
-        if name == DEFAULT_CONFIG:
-            found.update(SERVICES.ref(s) for s in store.by_index(BY_CONFIG, "") if _within(s, namespace))
-        yield from found
+        for service in self._services_of_config(config.metadata.name):
+            if _within(service, config.metadata.namespace):
+                yield SERVICES.ref(service)
 
     def service_of_pod(self, pod: Pod) -> Iterator[ObjectRef]:
         name = pod.metadata.label(INFERENCE_SERVICE_LABEL)
@@ -171,6 +152,18 @@ class Dependents:
                 yield (IMAGES if image.metadata.namespace else CLUSTER_IMAGES).ref(image)
 
     # Lookups
+
+    def _services_of_config(self, name: str) -> Iterator[AIMService]:
+        by_config = self._watched.services.store.by_index
+        yield from by_config(BY_CONFIG, name)
+        for template in self._templates_naming(name):
+            for service in self._services_of_model("", template.spec.aim_image_name):
+                if _within(service, template.metadata.namespace):
+                    yield service
+        for image in self._images_naming(name):
+            yield from self._services_of_model(image.metadata.namespace, image.metadata.name)
+        if name == DEFAULT_CONFIG:
+            yield from by_config(BY_CONFIG, "")
 
     def _services_of_model(self, namespace: str, model: str) -> Iterable[AIMService]:
         store = self._watched.services.store

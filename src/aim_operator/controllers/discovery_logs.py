@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aim_operator.api.external import Job, Pod
+from aim_operator.api.external import PODS, Job, Pod
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.controllers.watched import JOB_LABEL
 from aim_operator.core.discovery_output import DiscoveryResult, LogTail, parse
+from aim_operator.core.plan import controlled_by
 from aim_operator.core.template.observed import OutputUnreadable
 from aim_operator.core.template.pods import one_line
 from aim_operator.errors import NotFound, SpecError
@@ -22,7 +24,7 @@ async def read_output(
     A Pod that is gone is a failed attempt. A node that does not answer is not: that raises Unavailable,
     and the reconcile is tried again.
     """
-    done = [pod for pod in pods if _ran(pod)]
+    done = [pod for pod in pods if ended(pod)]
     pod = max(done, key=lambda p: p.metadata.creation_timestamp or "", default=None)
     if pod is None:
         return OutputUnreadable(
@@ -40,9 +42,21 @@ async def read_output(
         return OutputUnreadable(error.reason, one_line(error.message))
 
 
-def _ran(pod: Pod) -> bool:
-    """Whether the container ended: only then is its log complete."""
+async def pods_of(client: KubeClient, job: Job, known: Iterable[Pod]) -> tuple[Pod, ...]:
+    """Return the Pods of a finished Job, from the server itself where the cache shows none that ended.
+
+    The watches of Jobs and Pods are two streams: the end of a Job may be seen before that of its Pod.
+    """
+    pods = tuple(known)
+    if any(map(ended, pods)):
+        return pods
+    selector = f"{JOB_LABEL}={job.metadata.name}"
+    page = await client.list(PODS, namespace=job.metadata.namespace, label_selector=selector)
+    return tuple(pod for pod in page.items if controlled_by(pod, job.metadata))
+
+
+def ended(pod: Pod) -> bool:
+    """Whether the container ended: only then are its log and its exit code complete."""
     statuses = given(pod.status.container_statuses, ())
-    return pod.status.phase == "Succeeded" or any(
-        given(s.state.terminated, None) is not None for s in statuses
-    )
+    terminated = any(given(s.state.terminated, None) is not None for s in statuses)
+    return terminated or pod.status.phase in ("Succeeded", "Failed")

@@ -14,7 +14,7 @@ from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RU
 from aim_operator.api.meta import ObjectRef, given
 from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES, AIMServiceTemplateStatus
 from aim_operator.controllers.carry_out import CarryOut, Refusal
-from aim_operator.controllers.discovery_logs import read_output
+from aim_operator.controllers.discovery_logs import pods_of, read_output
 from aim_operator.controllers.paused import paused
 from aim_operator.controllers.slots import DiscoverySlots
 from aim_operator.controllers.store_catalog import StoreCatalog
@@ -27,7 +27,7 @@ from aim_operator.core.catalog import (
     resolve_runtime_config,
 )
 from aim_operator.core.naming import discovery_job_name
-from aim_operator.core.plan import Plan
+from aim_operator.core.plan import Plan, controlled_by
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.template import discovery
 from aim_operator.core.template.observed import Slot, TemplateObserved
@@ -141,23 +141,22 @@ class TemplateReconciler:
 
     async def _with_job(self, observed: TemplateObserved, job: Job) -> TemplateObserved:
         key = (job.metadata.namespace, job.metadata.name)
-        pods = tuple(
-            pod
-            for pod in self._watched.pods.store.by_index(BY_JOB, key)
-            if (owner := pod.metadata.controller()) is not None and owner.uid == job.metadata.uid
+        bookkeeping = given(observed.template.status, AIMServiceTemplateStatus()).discovery
+        news = (
+            finished(job)
+            and job.metadata.deletion_timestamp is None
+            and not discovery.recorded(bookkeeping, observed.digest, ended_at(job))
         )
+        known = self._watched.pods.store.by_index(BY_JOB, key)
+        pods = tuple(pod for pod in known if controlled_by(pod, job.metadata))
+        if news:
+            pods = await pods_of(self._client, job, pods)
         events = self._watched.refusals.store.by_index(BY_JOB, job.metadata.uid)
         last = max(events, key=lambda e: e.metadata.creation_timestamp or "", default=None)
         observed = structs.replace(
             observed, pods=pods, refusal=(last.message or "") if last is not None and not pods else ""
         )
-        bookkeeping = given(observed.template.status, AIMServiceTemplateStatus()).discovery
-        if (
-            finished(job)
-            and job_condition(job, "Complete") is not None
-            and job.metadata.deletion_timestamp is None
-            and not discovery.recorded(bookkeeping, observed.digest, ended_at(job))
-        ):
+        if news and job_condition(job, "Complete") is not None:
             return structs.replace(observed, output=await read_output(self._client, job, pods))
         return observed
 
