@@ -11,6 +11,7 @@ import binascii
 import os
 import ssl
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from lightkube.config.models import User
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-DEFAULT_KUBECONFIG = Path("~/.kube/config")
 
 
 class Connection(Struct, frozen=True, kw_only=True):
@@ -52,17 +52,29 @@ class Connection(Struct, frozen=True, kw_only=True):
     """Where this came from, for people: a context and file, or the cluster itself."""
 
 
-def load(kubeconfig: str | None = None, context: str | None = None) -> Connection:
+def load(
+    kubeconfig: str | None = None,
+    context: str | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Connection:
     """Connect as kubectl would: `kubeconfig`, $KUBECONFIG, the Pod's service account, ~/.kube/config.
 
     A `context` is looked for in kubeconfig files only. Raises UserError, in one line, for all that is
-    wrong with files, contexts and credentials; nothing is sent to the server.
+    wrong with files, contexts and credentials; nothing is sent to the server. `environment` is the
+    process's own unless given.
     """
-    paths = _paths(kubeconfig)
-    if not paths and context is None and "KUBERNETES_SERVICE_HOST" in os.environ and SERVICE_ACCOUNT.is_dir():
-        return _in_cluster(SERVICE_ACCOUNT)
+    environment = os.environ if environment is None else environment
+    paths = _paths(kubeconfig, environment)
+    if (
+        not paths
+        and context is None
+        and "KUBERNETES_SERVICE_HOST" in environment
+        and SERVICE_ACCOUNT.is_dir()
+    ):
+        return in_cluster(SERVICE_ACCOUNT, environment)
     if not paths:
-        paths = [DEFAULT_KUBECONFIG.expanduser()]
+        paths = [Path(environment.get("HOME", "/")) / ".kube" / "config"]
         if not paths[0].is_file():
             raise UserError(
                 "no cluster: give --kubeconfig, set KUBECONFIG, or run inside a cluster "
@@ -71,22 +83,12 @@ def load(kubeconfig: str | None = None, context: str | None = None) -> Connectio
     return _from_files(paths, context)
 
 
-def _paths(kubeconfig: str | None) -> list[Path]:
-    if kubeconfig:
-        return [Path(kubeconfig).expanduser()]
-    listed = os.environ.get("KUBECONFIG", "").split(os.pathsep)
-    paths = [Path(entry).expanduser() for entry in listed if entry]
-    # kubectl skips missing files of a list, but one that is missing alone is a mistake.
-    existing = [path for path in paths if path.exists()]
-    return existing or paths[:1]
-
-
-def _in_cluster(directory: Path) -> Connection:
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    authority = directory / "ca.crt"
+def in_cluster(directory: Path, environment: Mapping[str, str]) -> Connection:
+    """Connect with the service account whose files are in `directory`. Raises UserError."""
+    host, port = environment["KUBERNETES_SERVICE_HOST"], environment.get("KUBERNETES_SERVICE_PORT", "443")
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     try:
-        ssl_context = ssl.create_default_context(cafile=str(authority))
+        ssl_context = ssl.create_default_context(cafile=str(directory / "ca.crt"))
         namespace = (directory / "namespace").read_text().strip()
     except (OSError, ssl.SSLError) as error:
         raise UserError(f"the Pod's service account in {directory} cannot be used: {error}") from error
@@ -98,6 +100,16 @@ def _in_cluster(directory: Path) -> Connection:
         namespace=namespace or "default",
         source="the Pod's service account",
     )
+
+
+def _paths(kubeconfig: str | None, environment: Mapping[str, str]) -> list[Path]:
+    if kubeconfig:
+        return [Path(kubeconfig).expanduser()]
+    listed = environment.get("KUBECONFIG", "").split(os.pathsep)
+    paths = [Path(entry).expanduser() for entry in listed if entry]
+    # kubectl skips missing files of a list, but one that is missing alone is a mistake.
+    existing = [path for path in paths if path.exists()]
+    return existing or paths[:1]
 
 
 def _from_files(paths: list[Path], context: str | None) -> Connection:
@@ -230,7 +242,7 @@ def _content(inline: str | None, path: str | None, source: str) -> str:
 
 def _decoded(inline: str, source: str) -> str:
     try:
-        return base64.b64decode(inline, validate=False).decode()
+        return base64.b64decode("".join(inline.split()), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise UserError(f"{source}: certificate or key data is not base64 of PEM: {error}") from error
 

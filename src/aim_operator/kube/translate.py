@@ -24,9 +24,14 @@ _DENIED = re.compile(
 _QUOTE_LIMIT = 2048
 
 
+class StatusCause(Struct):
+    field: str = ""
+
+
 class StatusDetails(Struct):
     name: str = ""
     kind: str = ""
+    causes: tuple[StatusCause, ...] | None = None
     retry_after_seconds: int = msgspec.field(name="retryAfterSeconds", default=0)
 
 
@@ -83,6 +88,8 @@ def status_failure(call: Call, code: int, status: Status, headers: Mapping[str, 
             return errors.AlreadyExists(message, code=code, reason=reason)
         case 409:
             return errors.Conflict(message, code=code, reason=reason)
+        case 422 if _is_uid_precondition(status):
+            return errors.Conflict(message, code=code, reason=reason)
         case 410:
             return errors.Expired(message, code=code, reason=reason)
         case 429:
@@ -93,6 +100,12 @@ def status_failure(call: Call, code: int, status: Status, headers: Mapping[str, 
             return errors.Invalid(message, code=code, reason=reason)
         case _:
             return errors.Unavailable(message, code=code, reason=reason)
+
+
+def _is_uid_precondition(status: Status) -> bool:
+    """Whether an apply met another object of that name: the server says "immutable", and means a conflict."""
+    causes = (status.details.causes if status.details else None) or ()
+    return any(cause.field == "metadata.uid" for cause in causes)
 
 
 def _forbidden(call: Call, said: str) -> str:

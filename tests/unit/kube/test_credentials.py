@@ -1,0 +1,181 @@
+"""Kubeconfigs as people have them, and every way they can be wrong: one clear line each."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aim_operator.errors import UserError
+from aim_operator.kube.authorization import ExecPlugin, TokenFile
+from aim_operator.kube.credentials import in_cluster, load
+
+
+def make_config(
+    user: dict[str, Any] | None = None, cluster: dict[str, Any] | None = None, **fields: Any
+) -> dict[str, Any]:
+    return {
+        "current-context": "dev",
+        "contexts": [{"name": "dev", "context": {"cluster": "c", "user": "u", "namespace": "team"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://api:6443/", **(cluster or {})}}],
+        "users": [{"name": "u", "user": user or {"token": "secret"}}],
+        **fields,
+    }
+
+
+def write(path: Path, content: Any) -> str:
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return str(path)
+
+
+async def test_a_token(tmp_path: Path) -> None:
+    """The plain case: server, namespace and header."""
+    got = load(write(tmp_path / "config", make_config()))
+    assert (got.server, got.namespace) == ("https://api:6443", "team")
+    assert await got.authorization.header() == "Bearer secret"
+
+
+async def test_a_password(tmp_path: Path) -> None:
+    """Basic authentication, for proxies in front of the server."""
+    got = load(write(tmp_path / "config", make_config({"username": "me", "password": "pw"})))
+    assert await got.authorization.header() == "Basic bWU6cHc="
+
+
+async def test_a_token_file_is_read_again_when_rejected(tmp_path: Path) -> None:
+    """The kubelet rotates it under us; its path is relative to the kubeconfig."""
+    (tmp_path / "token").write_text("one\n")
+    got = load(write(tmp_path / "config", make_config({"tokenFile": "token"})))
+    assert await got.authorization.header() == "Bearer one"
+    (tmp_path / "token").write_text("two\n")
+    assert await got.authorization.header() == "Bearer one"
+    assert await got.authorization.header(rejected=True) == "Bearer two"
+
+
+async def test_a_plugin_is_run_once_and_again_when_rejected(tmp_path: Path) -> None:
+    """It counts its runs in a file, and gives the count as the token."""
+    runs = tmp_path / "runs"
+    runs.write_text("")
+    script = tmp_path / "plugin"
+    script.write_text(
+        f"#!{sys.executable}\n"
+        "import json, os\n"
+        f"runs = open({str(runs)!r}, 'a+'); runs.write('x'); runs.flush(); runs.seek(0)\n"
+        "assert json.loads(os.environ['KUBERNETES_EXEC_INFO'])['kind'] == 'ExecCredential'\n"
+        "print(json.dumps({'status': {'token': os.environ['PREFIX'] + str(len(runs.read()))}}))\n"
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    command = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": str(script),
+        "env": [{"name": "PREFIX", "value": "t"}],
+    }
+    got = load(write(tmp_path / "config", make_config({"exec": command}))).authorization
+    assert await got.header() == "Bearer t1"
+    assert await got.header() == "Bearer t1"
+    assert await got.header(rejected=True) == "Bearer t2"
+
+
+@pytest.mark.parametrize(
+    ("command", "want"),
+    [
+        pytest.param(["/nonexistent/plugin"], "cannot be run", id="not there"),
+        pytest.param(
+            [sys.executable, "-c", "import sys; sys.exit('log in first')"], "log in first", id="fails"
+        ),
+        pytest.param(
+            [sys.executable, "-c", "print('hello')"], "no ExecCredential", id="prints something else"
+        ),
+        pytest.param([sys.executable, "-c", "print('{\"status\":{}}')"], "neither", id="gives nothing"),
+    ],
+)
+async def test_a_plugin_that_fails(command: list[str], want: str) -> None:
+    """One line, with the plugin's own last one."""
+    plugin = ExecPlugin("client.authentication.k8s.io/v1", command, {}, None)
+    with pytest.raises(UserError, match=want) as got:
+        await plugin.header()
+    assert "\n" not in str(got.value)
+
+
+def test_files_are_laid_over_each_other(tmp_path: Path) -> None:
+    """KUBECONFIG may list several, and name some that are not there; the first to say something wins."""
+    one = write(tmp_path / "one", {"current-context": "dev", "contexts": make_config()["contexts"]})
+    two = write(tmp_path / "two", make_config() | {"current-context": "other"})
+    got = load(environment={"KUBECONFIG": f"{one}:{tmp_path / 'none'}:{two}"})
+    assert got.server == "https://api:6443"
+    assert got.source.startswith("context dev of ")
+
+
+def test_a_service_account_without_its_certificate(tmp_path: Path) -> None:
+    """A Pod whose token is not mounted: says where it was looked for."""
+    with pytest.raises(UserError, match=str(tmp_path)):
+        in_cluster(tmp_path, {"KUBERNETES_SERVICE_HOST": "fd00::1"})
+
+
+def test_nothing_to_go_by(tmp_path: Path) -> None:
+    """Says what to do."""
+    with pytest.raises(UserError, match="no cluster: give --kubeconfig"):
+        load(environment={"HOME": str(tmp_path)})
+
+
+OLD_PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1alpha1", "command": "x"}
+NO_KEY = {"client-certificate-data": "AAAA", "client-key-data": "AAAA"}
+NO_FILE = {"certificate-authority": "none"}
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("no YAML", "a: [", "is not YAML"),
+    ("a tab", "a:\n\t- b", "is not YAML"),
+    ("empty", "", "is empty or not a mapping"),
+    ("a list", "- a", "is empty or not a mapping"),
+    ("nothing in it", {"kind": "Config"}, "has no current-context"),
+    ("no such context", make_config() | {"current-context": "prod"}, r"no context 'prod' \(known: dev\)"),
+    ("no such cluster", make_config(clusters=[]), "'c' is referenced or required"),
+    ("no such user", make_config(users=[]), "'u' is referenced or required"),
+    ("a nameless user", make_config(users=[{"user": {}}]), "needs a name"),
+    ("a number for a server", make_config(cluster={"server": 3}), "is not a kubeconfig"),
+    ("no URL", make_config(cluster={"server": "api"}), "is no http"),
+    ("a token file that is not there", make_config({"tokenFile": "none"}), "cannot be read"),
+    ("a CA that is not there", make_config(cluster=NO_FILE), "certificate cannot be used"),
+    ("a CA that is none", make_config(cluster={"certificate-authority-data": "!!"}), "not base64 of PEM"),
+    ("a key that is none", make_config(NO_KEY), "certificate"),
+    ("an old plugin", make_config({"exec": OLD_PLUGIN}), "not supported"),
+    ("auth-provider", make_config({"auth-provider": {"name": "gcp"}}), "credential plugin"),
+    ("impersonation", make_config({"token": "x", "as": "root"}), "impersonates"),
+]
+
+
+@pytest.mark.parametrize(("content", "want"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_what_can_be_wrong_with_a_kubeconfig(tmp_path: Path, content: Any, want: str) -> None:
+    """A UserError of one line that names the file or what is in it."""
+    path = write(tmp_path / "config", content)
+    with pytest.raises(UserError, match=want) as got:
+        load(path)
+    assert "\n" not in str(got.value)
+
+
+def test_a_context_that_is_not_there(tmp_path: Path) -> None:
+    """--context names one; the known ones are listed."""
+    with pytest.raises(UserError, match=r"no context 'prod' \(known: dev\)"):
+        load(write(tmp_path / "config", make_config()), "prod")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """Explicitly named, so it must be."""
+    with pytest.raises(UserError, match="does not exist"):
+        load(str(tmp_path / "none"))
+
+
+def test_a_directory(tmp_path: Path) -> None:
+    """Not readable as a file."""
+    with pytest.raises(UserError, match="cannot be read"):
+        load(str(tmp_path))
+
+
+def test_an_empty_token_file(tmp_path: Path) -> None:
+    """Better said at once than as a 401."""
+    (tmp_path / "token").write_text("\n")
+    with pytest.raises(UserError, match="is empty"):
+        TokenFile(tmp_path / "token")

@@ -1,0 +1,126 @@
+"""One object that does not fit its type hides no other, and a watch line may be long."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from aim_operator import errors
+from aim_operator.api.external import JOBS
+from aim_operator.api.resource import WatchEvent
+from aim_operator.kube.translate import Call
+from aim_operator.kube.wire import Codec, split_lines
+
+CALL = Call("watch", "jobs.batch")
+
+
+class Undecodable(list[str]):
+    """What the codec left out."""
+
+
+def make_codec() -> tuple[Codec[Any], Undecodable]:
+    left_out = Undecodable()
+    return Codec(JOBS, left_out.append), left_out
+
+
+def make_line(event: str, **obj: Any) -> bytes:
+    return msgspec.json.encode({"type": event, "object": obj})
+
+
+def make_metadata(name: str = "a", version: str = "7", **fields: Any) -> dict[str, Any]:
+    return {"name": name, "namespace": "team", "resourceVersion": version, **fields}
+
+
+def test_an_event_carries_its_object_and_version() -> None:
+    """The usual line, in one decode."""
+    codec, _ = make_codec()
+    got = codec.event(make_line("MODIFIED", kind="Job", metadata=make_metadata()), CALL)
+    assert (got.type, got.resource_version) == ("MODIFIED", "7")
+    assert got.object is not None
+    assert got.object.metadata.name == "a"
+
+
+def test_an_object_without_its_kind_gets_it() -> None:
+    """Items of built-in lists do not say what they are."""
+    codec, _ = make_codec()
+    page = codec.page(msgspec.json.encode({"metadata": {}, "items": [{"metadata": make_metadata()}]}))
+    assert (page.items[0].kind, page.items[0].api_version) == ("Job", "batch/v1")
+
+
+def test_an_undecodable_object_becomes_a_bookmark() -> None:
+    """Its version is learnt, so that nobody waits for it; it is told of once."""
+    codec, left_out = make_codec()
+    got = codec.event(make_line("ADDED", metadata=make_metadata(), spec="nonsense"), CALL)
+    assert got == WatchEvent(type="BOOKMARK", resource_version="7")
+    assert len(left_out) == 1
+    assert "team/a" in left_out[0]
+
+
+def test_an_undecodable_item_hides_no_other() -> None:
+    """The page is what is left."""
+    codec, left_out = make_codec()
+    body = {
+        "metadata": {"resourceVersion": "9", "continue": "more"},
+        "items": [{"metadata": make_metadata(), "spec": 3}, {"metadata": make_metadata("b")}],
+    }
+    page = codec.page(msgspec.json.encode(body))
+    assert [item.metadata.name for item in page.items] == ["b"]
+    assert (page.resource_version, page.continue_token) == ("9", "more")
+    assert len(left_out) == 1
+
+
+@pytest.mark.parametrize("items", [None, []], ids=["null", "empty"])
+def test_an_empty_page(items: Any) -> None:
+    """Go writes an empty list as null."""
+    codec, _ = make_codec()
+    assert codec.page(msgspec.json.encode({"metadata": {}, "items": items})).items == ()
+
+
+def test_the_bookmark_that_ends_the_initial_list() -> None:
+    """KEP-3157 marks it by an annotation."""
+    codec, _ = make_codec()
+    line = make_line("BOOKMARK", metadata=make_metadata(annotations={"k8s.io/initial-events-end": "true"}))
+    assert codec.event(line, CALL).initial_events_end
+
+
+@pytest.mark.parametrize(
+    ("line", "want"),
+    [
+        pytest.param(make_line("ERROR", code=410, reason="Expired"), errors.Expired, id="410 is expired"),
+        pytest.param(make_line("ERROR", code=500), errors.Unavailable, id="500 is unavailable"),
+        pytest.param(b'{"type":"ADD', errors.Unavailable, id="half a line is a broken stream"),
+        pytest.param(b"[]", errors.Unavailable, id="something else is a broken stream"),
+    ],
+)
+def test_error_lines(line: bytes, want: type[errors.ApiError]) -> None:
+    """What ends a watch from inside of it."""
+    codec, _ = make_codec()
+    with pytest.raises(want):
+        codec.event(line, CALL)
+
+
+async def chunked(content: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), size):
+        yield content[start : start + size]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000], ids=lambda size: f"chunks of {size}")
+async def test_lines_do_not_depend_on_chunks(size: int) -> None:
+    """However the network cuts the stream, the lines are the same; an unfinished one is dropped."""
+    got = [line async for line in split_lines(chunked(b"one\n\ntwo two\nthree\nunfinished", size))]
+    assert got == [b"one", b"two two", b"three"]
+
+
+async def test_a_line_of_megabytes_is_a_line() -> None:
+    """An object of 1.5 MiB, in the pieces a socket gives."""
+    long = b"x" * 3_000_000
+    assert [line async for line in split_lines(chunked(long + b"\n", 65536))] == [long]
+
+
+async def test_a_line_without_end_is_given_up() -> None:
+    """Memory is bounded, whatever the other side sends."""
+    with pytest.raises(errors.Unavailable, match="longer than 100 bytes"):
+        _ = [line async for line in split_lines(chunked(b"x" * 1000, 10), limit=100)]

@@ -1,0 +1,305 @@
+"""The cache follows the server through everything that watches do: break, stall, expire, vanish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from aim_operator import errors
+from aim_operator.runtime.informer import DEAD_SECONDS, Informer
+from tests.support.fake_client import FakeClient
+from tests.support.virtual_clock import VirtualClock
+from tests.unit.runtime.making import WIDGETS, Widget, make_widget
+
+
+class Following:
+    """A running informer, and what its handlers were told."""
+
+    def __init__(self, client: FakeClient, clock: VirtualClock, **options: Any) -> None:
+        self.client = client
+        self.clock = clock
+        self.informer: Informer[Widget] = Informer(client, WIDGETS, clock=clock, **options)
+        self.told: list[tuple[str | None, str | None]] = []
+        self.installed: list[bool] = []
+        self.informer.add_handler(self._tell)
+        self.informer.on_installed(self.installed.append)
+
+    def _tell(self, old: Widget | None, new: Widget | None) -> None:
+        self.told.append((old.metadata.name if old else None, new.metadata.name if new else None))
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(widget.metadata.name for widget in self.informer.store.all())
+
+    def verbs(self) -> list[str]:
+        return [call.verb for call in self.client.calls]
+
+
+@asynccontextmanager
+async def following(client: FakeClient, **options: Any) -> AsyncIterator[Following]:
+    clock = VirtualClock()
+    follower = Following(client, clock, **options)
+    task = asyncio.create_task(follower.informer.run())
+    await clock.settle()
+    try:
+        yield follower
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def make_client(*names: str, **options: Any) -> FakeClient:
+    client = FakeClient(**options)
+    for name in names:
+        client.put(WIDGETS, make_widget(name))
+    return client
+
+
+async def test_a_streamed_list_then_changes() -> None:
+    """One request for both, handlers told in order."""
+    async with following(make_client("a", "b")) as seen:
+        assert seen.informer.synced
+        assert seen.names == ["a", "b"]
+        seen.client.put(WIDGETS, make_widget("c"))
+        seen.client.put(WIDGETS, make_widget("a", spec={"x": 1}))
+        seen.client.remove(WIDGETS, "b", "team")
+        await seen.clock.settle()
+        assert seen.told == [(None, "a"), (None, "b"), (None, "c"), ("a", "a"), ("b", None)]
+        assert seen.verbs() == ["watch"]
+
+
+async def test_a_server_without_streamed_lists_is_paged() -> None:
+    """It is asked for a stream once, then never again."""
+    client = make_client("a", "b", "c", streams_lists=False, page_size=2)
+    async with following(client) as seen:
+        assert seen.informer.synced
+        assert seen.names == ["a", "b", "c"]
+        assert seen.verbs() == ["list", "list", "watch"]
+        client.put(WIDGETS, make_widget("d"))
+        await seen.clock.settle()
+        assert seen.names == ["a", "b", "c", "d"]
+
+
+async def test_410_lists_again_and_tells_deletions() -> None:
+    """What happened meanwhile is told as differences, deletions included."""
+    async with following(make_client("a", "b")) as seen:
+        seen.client.muted.add(WIDGETS.qualified)
+        seen.client.remove(WIDGETS, "a", "team")
+        seen.client.put(WIDGETS, make_widget("c"))
+        seen.client.compact()
+        seen.client.muted.clear()
+        seen.told.clear()
+        seen.client.end_watches(WIDGETS)
+        await seen.clock.advance(5)
+        assert seen.told == [("a", None), (None, "c")]
+        assert seen.names == ["b", "c"]
+
+
+async def test_a_stream_that_ends_goes_on_where_it_was() -> None:
+    """No list: the history since then is enough."""
+    async with following(make_client("a")) as seen:
+        await seen.clock.advance(100)
+        seen.client.end_watches(WIDGETS)
+        seen.client.put(WIDGETS, make_widget("b"))
+        await seen.clock.advance(5)
+        assert seen.names == ["a", "b"]
+        assert [call.name == "initial" for call in seen.client.calls] == [True, False]
+
+
+async def test_a_dead_watch_is_given_up_and_made_again() -> None:
+    """Silent for longer than its own timeout: the connection may be gone with nobody to say so."""
+    async with following(make_client("a")) as seen:
+        seen.client.muted.add(WIDGETS.qualified)
+        seen.client.put(WIDGETS, make_widget("b"))
+        await seen.clock.advance(100)
+        assert seen.names == ["a"]
+        seen.client.muted.clear()
+        await seen.clock.advance(250)
+        assert seen.names == ["a", "b"]
+        assert not seen.informer.dead
+
+
+async def test_a_bookmark_keeps_a_silent_watch_alive() -> None:
+    """Servers send one every minute."""
+    async with following(make_client("a")) as seen:
+        for _ in range(10):
+            await seen.clock.advance(60)
+            seen.client.bookmark(WIDGETS)
+        await seen.clock.settle()
+        assert seen.verbs() == ["watch"]
+
+
+async def test_failures_are_retried_with_growing_pauses() -> None:
+    """And the health check says so while it lasts."""
+    client = make_client("a")
+    client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(40)])
+    async with following(client) as seen:
+        await seen.clock.advance(DEAD_SECONDS + 1)
+        assert not seen.informer.synced
+        assert seen.informer.dead
+        assert isinstance(seen.informer.last_error, errors.Unavailable)
+        assert 10 < len(client.calls) < 40
+        await seen.clock.run_until(lambda: seen.informer.synced)
+        assert not seen.informer.dead
+        assert seen.informer.last_error is None
+
+
+async def test_no_permission_is_kept_as_the_reason() -> None:
+    """Whoever waits for the caches can say which verb is missing."""
+    client = make_client("a")
+    client.fail("watch", WIDGETS, errors.Forbidden('the operator may not "watch" widgets', code=403))
+    async with following(client) as seen:
+        assert isinstance(seen.informer.last_error, errors.Forbidden)
+        await seen.clock.advance(5)
+        assert seen.informer.synced
+
+
+async def test_429_stays_away_as_long_as_told() -> None:
+    """At least."""
+    client = make_client("a")
+    client.fail("watch", WIDGETS, errors.TooManyRequests("slow down", retry_after_seconds=20))
+    async with following(client) as seen:
+        await seen.clock.advance(19)
+        assert len(client.calls) == 1
+        await seen.clock.advance(25)
+        assert seen.informer.synced
+
+
+async def test_a_kind_that_is_not_installed_is_waited_for() -> None:
+    """It counts as synced, is empty, and comes when its CRD does."""
+    client = make_client("a")
+    client.missing.add(WIDGETS.qualified)
+    async with following(client) as seen:
+        assert seen.informer.synced
+        assert seen.informer.installed is False
+        await seen.clock.advance(200)
+        assert len(client.calls) == 1
+        assert not seen.informer.dead
+
+        seen.informer.recheck()
+        await seen.clock.advance(2)
+        client.missing.clear()  # served a moment after the CRD appeared
+        await seen.clock.advance(10)
+        assert seen.informer.installed is True
+        assert seen.names == ["a"]
+        assert seen.installed == [False, True]
+
+
+async def test_a_kind_that_goes_leaves_an_empty_store() -> None:
+    """Its handlers are told that everything went."""
+    async with following(make_client("a")) as seen:
+        await seen.clock.advance(60)
+        seen.client.missing.add(WIDGETS.qualified)
+        seen.client.end_watches(WIDGETS)
+        await seen.clock.advance(5)
+        assert seen.informer.installed is False
+        assert seen.names == []
+        assert seen.told[-1] == ("a", None)
+
+
+async def test_several_namespaces_are_several_streams() -> None:
+    """Synced when all are; each counts for itself."""
+    client = make_client("a")
+    client.put(WIDGETS, make_widget("b", "other"))
+    client.put(WIDGETS, make_widget("c", "unwatched"))
+    async with following(client, namespaces=("team", "other")) as seen:
+        assert seen.names == ["a", "b"]
+        assert seen.informer.has_seen("team", str(client.version))
+        version = client.put(WIDGETS, make_widget("d", "other"))["metadata"]["resourceVersion"]
+        await seen.clock.settle()
+        assert seen.informer.has_seen("other", version)
+        assert not seen.informer.has_seen("team", version)
+        assert seen.informer.has_seen("unwatched", "999999")
+
+
+async def test_when_seen_calls_back_in_order() -> None:
+    """At once for the past, later for the future."""
+    async with following(make_client("a")) as seen:
+        called: list[str] = []
+        seen.informer.when_seen("team", "1", lambda: called.append("past"))
+        now = seen.client.version
+        for later in (2, 1):
+            seen.informer.when_seen("team", str(now + later), lambda later=later: called.append(f"+{later}"))  # type: ignore[misc]
+        assert called == ["past"]
+        seen.client.put(WIDGETS, make_widget("b"))
+        await seen.clock.settle()
+        assert called == ["past", "+1"]
+        seen.client.put(WIDGETS, make_widget("c"))
+        await seen.clock.settle()
+        assert called == ["past", "+1", "+2"]
+
+
+async def test_labels_that_are_lost_take_the_object_away() -> None:
+    """The selector is the server's: to us it was deleted."""
+    client = FakeClient()
+    client.put(WIDGETS, make_widget("a", labels={"ours": "yes"}))
+    async with following(client, label_selector="ours=yes") as seen:
+        assert seen.names == ["a"]
+        client.put(WIDGETS, make_widget("a"))
+        await seen.clock.settle()
+        assert seen.names == []
+
+
+async def test_a_handler_that_raises_concerns_nobody_else() -> None:
+    """The others are told, and the watch goes on."""
+    async with following(make_client("a")) as seen:
+        told: list[str] = []
+
+        def broken(old: Widget | None, new: Widget | None) -> None:
+            raise ZeroDivisionError
+
+        seen.informer.add_handler(broken)
+        seen.informer.add_handler(lambda _old, new: told.append(new.metadata.name if new else ""))
+        seen.client.put(WIDGETS, make_widget("b"))
+        await seen.clock.settle()
+        assert told == ["a", "b"]
+
+
+async def test_an_object_made_anew_between_two_events_is_two_changes() -> None:
+    """Another uid under the same name is another object."""
+    async with following(make_client("a")) as seen:
+        seen.told.clear()
+        seen.client.put(WIDGETS, make_widget("a", uid="another"))
+        await seen.clock.settle()
+        assert seen.told == [("a", None), (None, "a")]
+
+
+async def test_slim_decides_what_is_kept() -> None:
+    """Memory is the owner's decision."""
+
+    def slim(widget: Widget) -> Widget:
+        return Widget(metadata=widget.metadata)
+
+    client = FakeClient()
+    client.put(WIDGETS, make_widget("a", spec={"large": "x" * 1000}))
+    async with following(client, slim=slim) as seen:
+        kept = seen.informer.store.get("team", "a")
+        assert kept is not None
+        assert bytes(kept.spec) == b""
+
+
+async def test_a_doubted_stream_is_listed_again() -> None:
+    """`relist` interrupts the watch, once."""
+    async with following(make_client("a")) as seen:
+        seen.informer.relist("team")
+        await seen.clock.advance(5)
+        assert [call.name for call in seen.client.calls] == ["initial", "initial"]
+        assert seen.client.open_watches(WIDGETS) == 1
+
+
+@pytest.mark.parametrize("streams_lists", [True, False], ids=["streamed", "paged"])
+async def test_a_list_that_breaks_off_is_not_believed(streams_lists: bool) -> None:  # noqa: FBT001
+    """Half a list must not look like deletions."""
+    client = make_client("a", "b", streams_lists=streams_lists, page_size=1)
+    async with following(client) as seen:
+        assert seen.names == ["a", "b"]
+        client.compact()
+        client.fail("list", WIDGETS, errors.Expired("token too old", code=410))
+        client.end_watches(WIDGETS, errors.Expired("too old", code=410))
+        await seen.clock.advance(10)
+        assert seen.names == ["a", "b"]
+        assert all(new is not None for _, new in seen.told)

@@ -1,0 +1,143 @@
+"""A key never runs twice at once, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aim_operator.api.meta import ObjectRef
+from aim_operator.runtime.workqueue import LONGEST_BACKOFF_SECONDS, WorkQueue
+from tests.support.virtual_clock import VirtualClock
+
+
+def ref(name: str) -> ObjectRef:
+    return ObjectRef("Widget", "team", name)
+
+
+def take(queue: WorkQueue) -> str | None:
+    taken = queue.take()
+    return taken[0].name if taken else None
+
+
+def test_keys_come_in_the_order_they_were_added_once_each() -> None:
+    """Adding again changes nothing."""
+    queue = WorkQueue(VirtualClock())
+    for name in "abab":
+        queue.add(ref(name))
+    assert [take(queue), take(queue), take(queue)] == ["a", "b", None]
+
+
+def test_a_key_added_while_it_runs_runs_again_after_that() -> None:
+    """And not before."""
+    queue = WorkQueue(VirtualClock())
+    queue.add(ref("a"))
+    assert take(queue) == "a"
+    queue.add(ref("a"))
+    queue.add(ref("a"))
+    assert take(queue) is None
+    queue.done(ref("a"))
+    assert take(queue) == "a"
+    queue.done(ref("a"))
+    assert take(queue) is None
+    assert queue.idle
+
+
+async def test_a_key_for_later_comes_when_it_is_due() -> None:
+    """The earliest wish counts."""
+    clock = VirtualClock()
+    queue = WorkQueue(clock)
+    queue.add_after(ref("a"), 10)
+    queue.add_after(ref("a"), 5)
+    queue.add_after(ref("a"), 20)
+    await clock.advance(4.9)
+    assert take(queue) is None
+    await clock.advance(0.1)
+    assert take(queue) == "a"
+    queue.done(ref("a"))
+    await clock.advance(60)
+    assert take(queue) is None
+
+
+async def test_being_taken_fulfils_what_was_wished_for_later() -> None:
+    """A reconcile says anew when it wants to run again."""
+    clock = VirtualClock()
+    queue = WorkQueue(clock)
+    queue.add_after(ref("a"), 10)
+    queue.add(ref("a"))
+    assert take(queue) == "a"
+    queue.done(ref("a"))
+    await clock.advance(60)
+    assert take(queue) is None
+
+
+async def test_backoff_doubles_up_to_its_limit_and_is_forgotten() -> None:
+    """Per key, with jitter of half."""
+    queue = WorkQueue(VirtualClock())
+    waits = [queue.add_rate_limited(ref("a")) for _ in range(20)]
+    for number, wait in enumerate(waits):
+        longest = min(0.005 * 2**number, LONGEST_BACKOFF_SECONDS)
+        assert longest / 2 <= wait <= longest
+    assert queue.add_rate_limited(ref("b")) <= 0.005
+    queue.forget(ref("a"))
+    assert queue.add_rate_limited(ref("a")) <= 0.005
+    assert queue.add_rate_limited(ref("a"), at_least_seconds=7) >= 7
+
+
+async def test_age_is_that_of_the_first_key() -> None:
+    """What a stuck operator shows."""
+    clock = VirtualClock()
+    queue = WorkQueue(clock)
+    assert queue.age_seconds == 0
+    queue.add(ref("a"))
+    await clock.advance(3)
+    queue.add(ref("b"))
+    assert (queue.age_seconds, len(queue)) == (3, 2)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "later", "retry", "take", "done", "pass"]), st.sampled_from("abc")),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_never_twice_at_once_and_nothing_lost(steps: list[tuple[str, str]]) -> None:
+    """Whatever happens: what was asked for after it last began runs again in the end."""
+
+    async def scenario() -> None:
+        clock = VirtualClock()
+        queue = WorkQueue(clock)
+        owed: set[str] = set()
+        running: set[str] = set()
+        for action, name in steps:
+            if action == "add":
+                queue.add(ref(name))
+                owed.add(name)
+            elif action == "later":
+                queue.add_after(ref(name), 5)
+                owed.add(name)
+            elif action == "retry":
+                queue.add_rate_limited(ref(name))
+                owed.add(name)
+            elif action == "take":
+                got = take(queue)
+                if got is not None:
+                    assert got not in running
+                    running.add(got)
+                    owed.discard(got)
+            elif action == "done" and name in running:
+                running.discard(name)
+                queue.done(ref(name))
+            elif action == "pass":
+                await clock.advance(1)
+        for name in running:
+            queue.done(ref(name))
+        await clock.advance(3600)
+        rest: set[str] = set()
+        while (left := take(queue)) is not None:
+            rest.add(left)
+        assert owed <= rest
+
+    asyncio.run(scenario())
