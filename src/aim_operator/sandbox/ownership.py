@@ -189,6 +189,10 @@ def after_update(
     managers: Managers, node: Node, old: Manifest, new: Manifest, manager: Manager, *, without: Iterable[str]
 ) -> dict[Manager, Fields]:
     """The owners after `manager` updated `old` to `new`: it owns what it changed, others lose that."""
+    # Most updates touch the status alone: what is equal needs no second look.
+    touched = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    old = {name: old[name] for name in touched if name in old}
+    new = {name: new[name] for name in touched if name in new}
     before = fields_of(node, old, without=without, containers=True)
     after = fields_of(node, new, without=without, containers=True)
     changed = frozenset(path for path, value in after.items() if path not in before or before[path] != value)

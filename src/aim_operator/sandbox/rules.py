@@ -35,6 +35,8 @@ _SCALES = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate(["", "k", "M", "G", "T", "P", "E"])},
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
 }
+# `self.name` is a member, unless it is called: `self.all(...)`.
+_MEMBER = re.compile(r"\bself\b(?:[.](\w+)(?!\w|\())?")
 UNSET = object()
 
 
@@ -43,17 +45,19 @@ def broken_rules(node: Node, value: Any, old: Any = UNSET, path: str = "") -> It
 
     What did not change is not looked at again: an object that an older rule let in stays writable.
     """
-    if value == old:
+    if not node.ruled or value == old:
         return
     for rule in node.rules:
-        if "oldSelf" in rule["rule"] and old is UNSET:
+        text = rule["rule"]
+        transition = "oldSelf" in text
+        if transition and old is UNSET:
             continue
         message = _verdict(
-            rule["rule"],
-            rule.get("message", f"failed rule: {rule['rule']}"),
+            text,
+            rule.get("message", f"failed rule: {text}"),
             rule.get("messageExpression", ""),
-            msgspec.json.encode(value),
-            b"" if old is UNSET else msgspec.json.encode(old),
+            msgspec.json.encode(_seen(text + rule.get("messageExpression", ""), value)),
+            msgspec.json.encode(old) if transition else b"",
         )
         if message:
             yield _cause(rule, message, value, path)
@@ -71,6 +75,25 @@ def broken_rules(node: Node, value: Any, old: Any = UNSET, path: str = "") -> It
         for index, member in enumerate(value):
             former = matched.get(node.key_of(member), UNSET)
             yield from broken_rules(node.items, member, former, f"{path}[{index}]")
+
+
+def _seen(text: str, value: Any) -> Any:
+    """What a rule sees of `value`, as far as its text tells: the less, the more often a verdict is known."""
+    members = _members(text)
+    if not members or not isinstance(value, dict):
+        return value
+    seen = {name: value[name] for name in members if name in value}
+    if "metadata" in seen:
+        # Rules see no more of it.
+        seen["metadata"] = {"name": seen["metadata"]["name"]}
+    return seen
+
+
+@lru_cache
+def _members(text: str) -> tuple[str, ...]:
+    """The members of `self` that a rule names; none where it looks at `self` as a whole."""
+    found = _MEMBER.findall(text)
+    return () if "" in found or "oldSelf" in text else tuple(dict.fromkeys(found))
 
 
 def _cause(rule: dict[str, str], message: str, value: Any, path: str) -> Cause:
@@ -98,7 +121,9 @@ def _matched(node: Node, old: Any) -> dict[Any, Any]:
 @lru_cache(maxsize=65536)
 def _verdict(rule: str, message: str, message_expression: str, value: bytes, old: bytes) -> str:
     """Nothing where the rule holds, else its message. Cached: the same few values come again and again."""
-    context = _context(msgspec.json.decode(value), msgspec.json.decode(old) if old else None)
+    context = _context()
+    context.add_variable("self", msgspec.json.decode(value))
+    context.add_variable("oldSelf", msgspec.json.decode(old) if old else None)
     try:
         if _program(rule).execute(context) is True:
             return ""
@@ -117,7 +142,9 @@ def _program(text: str) -> Any:
     return cel.compile(text.replace(".matches(", ".matchesRE2("))
 
 
-def _context(value: Any, old: Any) -> Any:
+@lru_cache
+def _context() -> Any:
+    """The one context of all evaluations, which only lends its variables to each."""
     import cel  # noqa: PLC0415
 
     # A quantity is its own text to CEL; the methods below read it again.
@@ -129,7 +156,7 @@ def _context(value: Any, old: Any) -> Any:
         "isGreaterThan": lambda one, other: _quantity(one) > _quantity(other),
         "isInteger": lambda text: _quantity(text) == int(_quantity(text)),
     }
-    context = cel.Context(variables={"self": value, "oldSelf": old})
+    context = cel.Context()
     for name, function in functions.items():
         context.add_function(name, function)
     return context

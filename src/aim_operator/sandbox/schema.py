@@ -14,7 +14,10 @@ from aim_operator.api.meta import Manifest
 
 
 class Node:
-    """The schema of one value. `properties`, `values` and `items` lead to the values below."""
+    """The schema of one value. `properties`, `values` and `items` lead to the values below.
+
+    `ruled`: there are CEL rules at or below it. `open`: it lets unknown fields through.
+    """
 
     __slots__ = (
         "atomic",
@@ -29,6 +32,7 @@ class Node:
         "properties",
         "raw",
         "required",
+        "ruled",
         "rules",
         "type",
         "values",
@@ -51,6 +55,8 @@ class Node:
         self.nullable: bool = raw.get("nullable", False)
         self.required: tuple[str, ...] = tuple(raw.get("required", ()))
         self.rules: tuple[Manifest, ...] = tuple(raw.get("x-kubernetes-validations", ()))
+        below = (*self.properties.values(), self.values, self.items)
+        self.ruled: bool = bool(self.rules) or any(child is not None and child.ruled for child in below)
         self.has_default = "default" in raw
         self.default = raw.get("default")
 

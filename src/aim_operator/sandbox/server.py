@@ -264,7 +264,7 @@ class SandboxServer:
             if not metadata.get(field, True):
                 del metadata[field]
         causes = list(metadata_violations(kind.kind, metadata, old["metadata"] if old else None))
-        causes += violations(kind.schema, out)
+        causes += violations(kind.schema, out, old=old)
         if causes:
             raise invalid(kind.qualified_kind, metadata["name"], causes)
         if kind.prepare is not None:

@@ -29,9 +29,14 @@ _TYPES: dict[str, tuple[type, ...]] = {
 _PIECES = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]])*\]|.", re.DOTALL)
 
 
-def violations(node: Node, value: Any, path: str = "") -> Iterator[Cause]:
-    """Every way in which `value` breaks its schema, in the order of the schema."""
+def violations(node: Node, value: Any, path: str = "", old: Any = None) -> Iterator[Cause]:
+    """Every way in which `value` breaks its schema.
+
+    What is as it was in `old` is not looked at again: what an older schema let in stays writable.
+    """
     if value is None and node.nullable:
+        return
+    if old is not None and value == old:
         return
     if not _type_fits(node, value):
         said = _json_type(value)
@@ -41,7 +46,7 @@ def violations(node: Node, value: Any, path: str = "") -> Iterator[Cause]:
     if isinstance(value, str):
         yield from _string(node, value, path)
     elif isinstance(value, dict):
-        yield from _map(node, value, path)
+        yield from _map(node, value, path, old if isinstance(old, dict) else {})
     elif isinstance(value, list):
         yield from _list(node, value, path)
     elif not isinstance(value, bool) and value is not None:
@@ -107,7 +112,7 @@ def _number(node: Node, value: float, path: str) -> Iterator[Cause]:
         yield Cause(path, f"Invalid value: {shown(value)}: {path} in body should be {bound}")
 
 
-def _map(node: Node, value: dict[str, Any], path: str) -> Iterator[Cause]:
+def _map(node: Node, value: dict[str, Any], path: str, old: dict[str, Any]) -> Iterator[Cause]:
     for name in node.required:
         if name not in value:
             yield Cause(_below(path, name), "Required value")
@@ -116,7 +121,7 @@ def _map(node: Node, value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield Cause(path, f"Too many: {len(value)}: must have at most {most} items")
     for name, member in value.items():
         if name in node.properties or node.values is not None:
-            yield from violations(node.child(name), member, _below(path, name))
+            yield from violations(node.child(name), member, _below(path, name), old.get(name))
 
 
 def _list(node: Node, value: list[Any], path: str) -> Iterator[Cause]:
