@@ -306,7 +306,7 @@ class FakeClient:
     def _patched(self, resource: Resource[K], name: str, patch: Manifest, namespace: str) -> K:
         old = self._existing(resource, namespace, name)
         self._check_version(old, patch.get("metadata", {}))
-        new = _merge_patched(old, {key: value for key, value in patch.items() if key != "metadata"})
+        new = merge_patched(old, {key: value for key, value in patch.items() if key != "metadata"})
         return _decoded(resource, self.put(resource, new))
 
     def _store(self, resource: str, name: Name, old: Manifest | None, new: Manifest) -> None:
@@ -373,7 +373,7 @@ def _merged(live: Manifest, before: Manifest, wanted: Manifest) -> Manifest:
     return live
 
 
-def _merge_patched(old: Any, patch: Any) -> Any:
+def merge_patched(old: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     new = dict(copy.deepcopy(old)) if isinstance(old, dict) else {}
@@ -381,7 +381,7 @@ def _merge_patched(old: Any, patch: Any) -> Any:
         if value is None:
             new.pop(key, None)
         else:
-            new[key] = _merge_patched(new.get(key), value)
+            new[key] = merge_patched(new.get(key), value)
     return new
 
 

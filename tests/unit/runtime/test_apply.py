@@ -1,0 +1,379 @@
+"""Writes happen when they are needed, once, and to our own objects only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from aim_operator import errors
+from aim_operator.api.meta import Condition, Manifest
+from aim_operator.runtime.apply import Applier, ApplyOutcome
+from aim_operator.runtime.expectations import DOUBT_SECONDS, GIVE_UP_SECONDS
+from aim_operator.runtime.informer import Informer
+from tests.support.fake_client import FakeClient
+from tests.support.virtual_clock import VirtualClock
+from tests.unit.runtime.making import APPLIED, KEY, WIDGETS, Widget, WidgetStatus, make_widget
+
+WANTED = make_widget(spec={"size": 1}, labels={"ours": "yes"})
+
+
+class Applying:
+    """An applier over a fake client, with its cache running."""
+
+    def __init__(self, client: FakeClient) -> None:
+        self.client = client
+        self.clock = VirtualClock()
+        self.leads = True
+        self.informer: Informer[Widget] = Informer(client, WIDGETS, clock=self.clock)
+        self.applier = self.restarted()
+
+    def restarted(self) -> Applier:
+        """An applier that remembers nothing."""
+        return Applier(
+            self.client,
+            informers=[self.informer],
+            clock=self.clock,
+            applied_annotation=APPLIED,
+            fence=self._fence,
+        )
+
+    def _fence(self) -> None:
+        if not self.leads:
+            raise errors.NotLeader("lost")
+
+    @property
+    def live(self) -> Widget | None:
+        return self.informer.store.get("team", "a")
+
+    async def apply(self, manifest: Manifest = WANTED) -> ApplyOutcome[Widget]:
+        outcome = await self.applier.apply(KEY, WIDGETS, manifest, live=self.live)
+        await self.clock.settle()
+        return outcome
+
+    async def change(self, **fields: Any) -> None:
+        """Somebody else edits the object."""
+        manifest = self.client.manifest(WIDGETS, "a", "team")
+        assert manifest is not None
+        edited = {**manifest, **{k: v for k, v in fields.items() if k != "labels"}}
+        if "labels" in fields:
+            edited["metadata"] = {**manifest["metadata"], "labels": fields["labels"]}
+        self.client.put(WIDGETS, edited)
+        await self.clock.settle()
+
+    def applies(self) -> list[Manifest]:
+        return [call.body for call in self.client.calls if call.verb == "apply"]
+
+
+@asynccontextmanager
+async def applying(client: FakeClient | None = None) -> AsyncIterator[Applying]:
+    scene = Applying(client or FakeClient())
+    task = asyncio.create_task(scene.informer.run())
+    await scene.clock.settle()
+    try:
+        yield scene
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_at_rest_nothing_is_written() -> None:
+    """Created once, then silence: also after a restart."""
+    async with applying() as scene:
+        assert (await scene.apply()).action == "created"
+        for _ in range(3):
+            assert (await scene.apply()).action == "unchanged"
+        scene.applier = scene.restarted()
+        assert (await scene.apply()).action == "unchanged"
+        assert len(scene.applies()) == 1
+
+
+async def test_creation_is_unforced_and_later_applies_carry_the_uid() -> None:
+    """Force on what is ours only, bound to that very object."""
+    async with applying() as scene:
+        await scene.apply()
+        await scene.apply(make_widget(spec={"size": 2}))
+        first, second = scene.applies()
+        assert (first["force"], first["metadata"].get("uid")) == (False, None)
+        assert (second["force"], second["metadata"]["uid"]) == (True, "uid-1")
+
+
+async def test_a_namesake_made_anew_is_a_conflict() -> None:
+    """The name was taken by another object between cache and apply."""
+    async with applying() as scene:
+        await scene.apply()
+        old = scene.live
+        scene.client.remove(WIDGETS, "a", "team")
+        scene.client.put(WIDGETS, make_widget())
+        with pytest.raises(errors.Conflict):
+            await scene.applier.apply(KEY, WIDGETS, make_widget(spec={"size": 3}), live=old)
+
+
+async def test_a_field_no_longer_wanted_is_removed() -> None:
+    """The manifest is another, so it is applied, and the server drops what it lacks."""
+    async with applying() as scene:
+        await scene.apply(make_widget(spec={"size": 1, "colour": "red"}))
+        assert (await scene.apply()).action == "updated"
+        stored = scene.client.manifest(WIDGETS, "a", "team")
+        assert stored is not None
+        assert stored["spec"] == {"size": 1}
+
+
+@pytest.mark.parametrize(
+    "drift",
+    [
+        pytest.param({"spec": {"size": 9}}, id="a field of ours"),
+        pytest.param({"spec": {}}, id="our field removed"),
+        pytest.param({"labels": {}}, id="our label removed"),
+    ],
+)
+async def test_drift_is_repaired_once(drift: Any) -> None:
+    """One apply, then silence."""
+    async with applying() as scene:
+        await scene.apply()
+        await scene.change(**drift)
+        assert (await scene.apply()).action == "updated"
+        assert (await scene.apply()).action == "unchanged"
+        assert len(scene.applies()) == 2
+
+
+async def test_what_others_add_is_left_alone() -> None:
+    """Defaults, labels, fields of webhooks."""
+    async with applying() as scene:
+        await scene.apply()
+        await scene.change(spec={"size": 1, "default": True}, labels={"ours": "yes", "theirs": "too"})
+        assert (await scene.apply()).action == "unchanged"
+
+
+def rewriting(manifest: Manifest) -> Manifest:
+    """A webhook that will not have our size."""
+    return {**manifest, "spec": {**manifest["spec"], "size": 5}}
+
+
+async def test_a_webhook_that_rewrites_our_fields_makes_no_loop() -> None:
+    """What came back of our own apply is accepted; a later change is repaired once."""
+    async with applying() as scene:
+        scene.client.webhook = rewriting
+        await scene.apply()
+        for _ in range(3):
+            assert (await scene.apply()).action == "unchanged"
+        assert len(scene.applies()) == 1
+
+        await scene.change(spec={"size": 7})
+        assert (await scene.apply()).action == "updated"
+        assert (await scene.apply()).action == "unchanged"
+        assert len(scene.applies()) == 2
+
+
+async def test_after_a_restart_one_repair_is_tried_against_a_webhook() -> None:
+    """Nobody remembers what was accepted; one apply finds out."""
+    async with applying() as scene:
+        scene.client.webhook = rewriting
+        await scene.apply()
+        scene.applier = scene.restarted()
+        for _ in range(3):
+            await scene.apply()
+        assert len(scene.applies()) == 2
+
+
+async def test_a_webhook_that_strips_our_annotation_makes_no_loop() -> None:
+    """Then memory alone tells that it was applied."""
+
+    def strip(manifest: Manifest) -> Manifest:
+        return {**manifest, "metadata": {**manifest["metadata"], "annotations": {}}}
+
+    async with applying() as scene:
+        scene.client.webhook = strip
+        for _ in range(3):
+            await scene.apply()
+        assert len(scene.applies()) == 1
+
+
+async def test_somebody_who_undoes_every_repair_does_not_make_us_race() -> None:
+    """A few at once, then longer and longer pauses; each says when to come back."""
+    async with applying() as scene:
+        await scene.apply()
+        for _ in range(50):
+            await scene.change(spec={"size": 9})
+            outcome = await scene.apply()
+        assert outcome.action == "unchanged"
+        assert outcome.retry_after_seconds is not None
+        assert len(scene.applies()) <= 5
+        await scene.clock.advance(outcome.retry_after_seconds)
+        assert (await scene.apply()).action == "updated"
+
+
+async def test_an_object_that_is_going_is_left_alone() -> None:
+    """Neither repaired nor deleted again; its name is free when it is gone."""
+    async with applying() as scene:
+        scene.client.put(
+            WIDGETS, make_widget(finalizers=["x"], deletionTimestamp="2026-01-31T12:00:00Z", spec={"size": 9})
+        )
+        await scene.clock.settle()
+        assert (await scene.apply()).action == "unchanged"
+        assert scene.live is not None
+        await scene.applier.delete(KEY, WIDGETS, scene.live)
+        assert scene.client.writes() == []
+
+
+async def test_nothing_is_written_after_the_lease_is_lost() -> None:
+    """The fence is asked before every write."""
+    async with applying() as scene:
+        await scene.apply()
+        live = scene.live
+        assert live is not None
+        scene.leads = False
+        with pytest.raises(errors.NotLeader):
+            await scene.apply(make_widget(spec={"size": 2}))
+        with pytest.raises(errors.NotLeader):
+            await scene.applier.delete(KEY, WIDGETS, live)
+        with pytest.raises(errors.NotLeader):
+            await scene.applier.patch_status(KEY, WIDGETS, live, WidgetStatus(phase="Ready"))
+        assert len(scene.client.writes()) == 1
+        assert (await scene.apply()).action == "unchanged"
+
+
+async def test_probe_sees_what_the_cache_does_not() -> None:
+    """A stranger's object, from the server itself."""
+    async with applying() as scene:
+        assert await scene.applier.probe(WIDGETS, "team", "a") is None
+        scene.client.muted.add(WIDGETS.qualified)
+        scene.client.put(WIDGETS, make_widget())
+        assert scene.live is None
+        assert await scene.applier.probe(WIDGETS, "team", "a") is not None
+
+
+async def test_status_is_written_once_and_only_on_change() -> None:
+    """One merge patch, with the resourceVersion it was computed from."""
+    ready = Condition(type="Ready", status="True", last_transition_time="2026-01-31T12:00:00Z")
+    status = WidgetStatus(phase="Ready", conditions=(ready,), counts={"a": 1})
+    async with applying() as scene:
+        scene.client.put(WIDGETS, make_widget(status={"phase": "Pending", "counts": {"b": 2}, "unknown": 1}))
+        await scene.clock.settle()
+        assert scene.live is not None
+        version = scene.live.metadata.resource_version
+        assert await scene.applier.patch_status(KEY, WIDGETS, scene.live, status)
+        patch = scene.client.writes()[0].body
+        assert patch["metadata"] == {"resourceVersion": version}
+        assert patch["status"]["counts"] == {"b": None, "a": 1}
+        stored = scene.client.manifest(WIDGETS, "a", "team")
+        assert stored is not None
+        assert stored["status"]["unknown"] == 1
+
+        await scene.clock.settle()
+        assert not await scene.applier.patch_status(KEY, WIDGETS, scene.live, status)
+        assert len(scene.client.writes()) == 1
+
+
+async def test_a_status_computed_from_an_old_object_is_a_conflict() -> None:
+    """Somebody changed it since."""
+    async with applying() as scene:
+        await scene.apply()
+        old = scene.live
+        assert old is not None
+        await scene.change(spec={"size": 9})
+        with pytest.raises(errors.Conflict):
+            await scene.applier.patch_status(KEY, WIDGETS, old, WidgetStatus(phase="Ready"))
+
+
+async def test_a_delete_is_of_that_very_object() -> None:
+    """Fine if it is gone, a conflict if its name has a successor."""
+    async with applying() as scene:
+        await scene.apply()
+        live = scene.live
+        assert live is not None
+        await scene.applier.delete(KEY, WIDGETS, live, propagation="Foreground")
+        assert scene.client.writes()[-1].body == {"uid": "uid-1", "propagation": "Foreground"}
+        await scene.applier.delete(KEY, WIDGETS, live)
+        scene.client.put(WIDGETS, make_widget())
+        with pytest.raises(errors.Conflict):
+            await scene.applier.delete(KEY, WIDGETS, live)
+
+
+# Reads after own writes
+
+
+async def woken(scene: Applying) -> list[str]:
+    called: list[str] = []
+    scene.applier.on_caught_up(KEY, lambda: called.append("woken"))
+    return called
+
+
+async def test_a_key_waits_until_the_cache_has_its_write() -> None:
+    """By how far the watch has come: another object's event is enough."""
+    async with applying() as scene:
+        scene.client.muted.add(WIDGETS.qualified)
+        await scene.apply()
+        assert not scene.applier.caught_up(KEY)
+        called = await woken(scene)
+        scene.client.muted.clear()
+        scene.client.put(WIDGETS, make_widget("other"))
+        await scene.clock.settle()
+        assert called == ["woken"]
+        assert scene.applier.caught_up(KEY)
+
+
+async def test_a_bookmark_is_enough() -> None:
+    """The write may never come as an event: relabelled, or of a selector."""
+    async with applying() as scene:
+        scene.client.muted.add(WIDGETS.qualified)
+        await scene.apply()
+        called = await woken(scene)
+        scene.client.muted.clear()
+        scene.client.bookmark(WIDGETS)
+        await scene.clock.settle()
+        assert called == ["woken"]
+
+
+async def test_a_key_waits_until_the_cache_shows_its_deletion() -> None:
+    """Going is enough, gone as well."""
+    async with applying() as scene:
+        scene.client.put(WIDGETS, make_widget(finalizers=["x"]))
+        await scene.clock.settle()
+        assert scene.live is not None
+        await scene.applier.delete(KEY, WIDGETS, scene.live)
+        assert not scene.applier.caught_up(KEY)
+        called = await woken(scene)
+        await scene.clock.settle()
+        assert called == ["woken"]
+        assert scene.live.metadata.deletion_timestamp is not None
+
+
+async def test_a_stalled_watch_is_listed_again_rather_than_waited_for() -> None:
+    """A dead watch cannot park a key for ever."""
+    async with applying() as scene:
+        scene.client.muted.add(WIDGETS.qualified)
+        await scene.apply()
+        called = await woken(scene)
+        await scene.clock.advance(DOUBT_SECONDS + 5)
+        assert called == ["woken"]
+        assert scene.live is not None
+
+
+async def test_a_server_that_cannot_be_listed_does_not_park_a_key_for_ever() -> None:
+    """In the end it goes on with what there is."""
+    async with applying() as scene:
+        scene.client.muted.add(WIDGETS.qualified)
+        await scene.apply()
+        called = await woken(scene)
+        scene.client.fail("watch", WIDGETS, *[errors.Forbidden("no") for _ in range(50)])
+        await scene.clock.advance(GIVE_UP_SECONDS - 1)
+        assert called == []
+        await scene.clock.advance(2)
+        assert called == ["woken"]
+        assert scene.applier.caught_up(KEY)
+
+
+async def test_a_kind_that_goes_is_not_waited_for() -> None:
+    """Its writes can never be seen."""
+    async with applying() as scene:
+        scene.client.muted.add(WIDGETS.qualified)
+        await scene.apply()
+        called = await woken(scene)
+        scene.client.missing.add(WIDGETS.qualified)
+        scene.client.end_watches(WIDGETS)
+        await scene.clock.advance(5)
+        assert called == ["woken"]
