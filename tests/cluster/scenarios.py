@@ -830,6 +830,21 @@ async def applying_a_job_again_writes_nothing(w: World) -> None:
     assert await w.client.apply(ANY_JOBS, job(w, "a")) == seen
 
 
+async def quantities_of_a_job_are_stored_in_their_shortest_form(w: World) -> None:
+    manifest = job(w, "a")
+    manifest["spec"]["template"]["spec"]["containers"][0]["resources"] = {
+        "requests": {"cpu": "1000m", "memory": "0.5Gi", "example.com/a": "2000"},
+        "limits": {"cpu": "1500m", "memory": "1024Mi", "example.com/a": 2000, "ephemeral-storage": "1e3"},
+    }
+    made = await w.client.apply(ANY_JOBS, manifest)
+    assert made.spec["template"]["spec"]["containers"][0]["resources"] == {
+        "requests": {"cpu": "1", "memory": "512Mi", "example.com/a": "2k"},
+        "limits": {"cpu": "1500m", "memory": "1Gi", "example.com/a": "2k", "ephemeral-storage": "1e3"},
+    }
+    again = await w.client.apply(ANY_JOBS, manifest)
+    assert again.metadata.generation == 1
+
+
 async def a_jobs_template_is_immutable_and_its_ttl_is_not(w: World) -> None:
     await w.client.apply(ANY_JOBS, job(w, "a"))
     changed = job(w, "a")
@@ -947,6 +962,7 @@ SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     a_watch_from_what_is_forgotten_has_expired,
     a_job_has_the_defaults_and_labels_of_its_pod,
     applying_a_job_again_writes_nothing,
+    quantities_of_a_job_are_stored_in_their_shortest_form,
     a_jobs_template_is_immutable_and_its_ttl_is_not,
     a_job_needs_containers_and_a_restart_policy,
     an_event_is_the_same_in_both_groups,

@@ -1,7 +1,7 @@
 """The built-in kinds, as far as an operator of ours can notice them.
 
-Merge keys, defaults and immutability of Jobs and Pods are the real server's; everything not mentioned is
-let through unchecked, and quantities stay as they were written. Called by server.py once, at its start.
+Merge keys, defaults, quantities and immutability of Jobs and Pods are the real server's; everything not
+mentioned is let through unchecked. Called by server.py once, at its start.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from aim_operator.api.meta import Manifest
 from aim_operator.sandbox.kinds import KindId, ServedKind, builtin_schema
+from aim_operator.sandbox.quantity import canonical
 from aim_operator.sandbox.refusals import Cause
 from aim_operator.sandbox.schema import Node
 
@@ -95,15 +96,22 @@ _JOB = builtin_schema(
 )
 
 
-def _image_pull_policies(pod_spec: Manifest) -> None:
+def _prepare_containers(pod_spec: Manifest) -> None:
     for container in (*pod_spec.get("initContainers", ()), *pod_spec.get("containers", ())):
         name = container.get("image", "").rpartition("/")[2]
         latest = "@" not in name and (":" not in name or name.endswith(":latest"))
         container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
+        _shorten(container.get("resources", {}))
+
+
+def _shorten(resources: Manifest) -> None:
+    for kind in ("requests", "limits"):
+        if isinstance(resources.get(kind), dict):
+            resources[kind] = {name: canonical(value) for name, value in resources[kind].items()}
 
 
 def _prepare_pod(pod: Manifest) -> None:
-    _image_pull_policies(pod["spec"])
+    _prepare_containers(pod["spec"])
     pod.setdefault("status", {"phase": "Pending", "qosClass": "BestEffort"})
 
 
@@ -111,7 +119,7 @@ def _prepare_job(job: Manifest) -> None:
     template = job["spec"].get("template")
     if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
         return
-    _image_pull_policies(template["spec"])
+    _prepare_containers(template["spec"])
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
     uid, name = job["metadata"]["uid"], job["metadata"]["name"]
     labels.setdefault("batch.kubernetes.io/controller-uid", uid)
@@ -163,6 +171,7 @@ def _without_images(spec: Manifest) -> Manifest:
 
 def _prepare_claim(claim: Manifest) -> None:
     claim["spec"].setdefault("volumeMode", "Filesystem")
+    _shorten(claim["spec"].get("resources", {}))
     claim.setdefault("status", {"phase": "Pending"})
 
 

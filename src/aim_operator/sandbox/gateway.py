@@ -1,6 +1,6 @@
 """Stand-in for a Gateway API controller: accepts Gateways, and judges HTTPRoutes parent by parent.
 
-A route is accepted by a Gateway that exists and has the listener it asks for; its backends must exist.
+A route is accepted by a Gateway that exists and has a listener for it; its backends must exist.
 Built by sandbox.py.
 """
 
@@ -108,6 +108,9 @@ class GatewayController(StandIn):
                 "NoMatchingParent",
                 f"Gateway {namespace}/{reference['name']} has no such listener",
             )
+        if fits and not any(_allows(listener, namespace, route.key.namespace) for listener in fits):
+            said = f"no listener of Gateway {namespace}/{reference['name']} takes routes from here"
+            return "False", "NotAllowedByListeners", said
         return "True", "Accepted", ""
 
     def _missing_backend(self, route: Stored) -> str:
@@ -130,3 +133,9 @@ class GatewayController(StandIn):
     ) -> Manifest:
         condition = self.condition(stored, type_, status, reason, message, among=among)
         return condition | {"observedGeneration": stored.obj["metadata"]["generation"]}
+
+
+def _allows(listener: Manifest, namespace: str, route_namespace: str) -> bool:
+    """Whether a listener takes routes of that namespace; selectors are not evaluated, and taken to fit."""
+    whose = listener.get("allowedRoutes", {}).get("namespaces", {}).get("from", "Same")
+    return whose in ("All", "Selector") or namespace == route_namespace

@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from aim_operator.sandbox.quantity import is_quantity, quantity_value
 from aim_operator.sandbox.refusals import Cause
 from aim_operator.sandbox.schema import Node, shown
 from aim_operator.sandbox.validation import compiled
@@ -26,14 +26,6 @@ _REASONS = {
     "FieldValueInvalid": "Invalid value: ",
     "FieldValueRequired": "Required value: ",
     "FieldValueForbidden": "Forbidden: ",
-}
-_QUANTITY = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?$")
-_SCALES = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(["", "k", "M", "G", "T", "P", "E"])},
-    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
 }
 # `self.name` is a member, unless it is called: `self.all(...)`.
 _MEMBER = re.compile(r"\bself\b(?:[.](\w+)(?!\w|\())?")
@@ -151,22 +143,12 @@ def _context() -> Any:
     functions: dict[str, Callable[..., Any]] = {
         "matchesRE2": lambda text, pattern: compiled(pattern).search(text) is not None,
         "quantity": lambda text: text,
-        "isQuantity": lambda text: _QUANTITY.match(text) is not None,
-        "isLessThan": lambda one, other: _quantity(one) < _quantity(other),
-        "isGreaterThan": lambda one, other: _quantity(one) > _quantity(other),
-        "isInteger": lambda text: _quantity(text) == int(_quantity(text)),
+        "isQuantity": is_quantity,
+        "isLessThan": lambda one, other: quantity_value(one) < quantity_value(other),
+        "isGreaterThan": lambda one, other: quantity_value(one) > quantity_value(other),
+        "isInteger": lambda text: quantity_value(text) == int(quantity_value(text)),
     }
     context = cel.Context()
     for name, function in functions.items():
         context.add_function(name, function)
     return context
-
-
-def _quantity(text: str) -> Decimal:
-    match = _QUANTITY.match(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no quantity")
-    number, suffix = match[1], match[2] or ""
-    if suffix in _SCALES:
-        return Decimal(number) * _SCALES[suffix]
-    return Decimal(number + suffix)
