@@ -183,6 +183,8 @@ class Transport:
                 socket_factory=_socket,
             )
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            # It would repeat PUT and DELETE by itself; what may be repeated is for `send` to say.
+            self._session._retry_connection = False  # noqa: SLF001 - there is no other switch
         return self._session
 
     def _note_warnings(self, call: Call, headers: Mapping[str, str]) -> None:

@@ -61,11 +61,11 @@ class Probes:
         app = web.Application()
         for path, handler in handlers.items():
             app.router.add_get(path, handler)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         self._runners.append(runner)
         try:
-            await web.TCPSite(runner, host or None, port, shutdown_timeout=1.0).start()
+            await web.TCPSite(runner, host or None, port).start()
         except OSError as error:
             raise UserError(f"cannot listen on {address}: {error.strerror or error}") from error
         bound = runner.addresses[0][1]

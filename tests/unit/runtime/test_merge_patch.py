@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aim_operator.api.meta import Condition
 from aim_operator.runtime.merge_patch import document, merge_patch
 from tests.support.fake_client import merge_patched
-from tests.unit.runtime.making import Condition, WidgetStatus
+from tests.unit.runtime.making import WidgetStatus
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,351 @@
+"""What goes over the wire, and what is tried again: against a scripted server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from aim_operator import errors
+from aim_operator.api.external import JOBS, NODES
+from aim_operator.kube.authorization import Anonymous
+from aim_operator.kube.client import Client
+from aim_operator.kube.credentials import Connection
+from aim_operator.kube.transport import ATTEMPTS, SilentObserver
+
+JOB: dict[str, Any] = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "j", "namespace": "team", "resourceVersion": "5"},
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ClientCall = Callable[[Client], Awaitable[Any]]
+
+
+class Server:
+    """Answers with what it is given, in turn; the last answer repeats. Keeps the requests."""
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.requests: list[tuple[str, str, dict[str, str], dict[str, str], bytes]] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.requests.append((request.method, request.path, dict(request.query), dict(request.headers), body))
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if callable(answer):
+            streamed: web.StreamResponse = await answer(request)
+            return streamed
+        status, content, headers = answer
+        return web.Response(status=status, body=msgspec.json.encode(content), headers=headers)
+
+
+class Counting(SilentObserver):
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.warnings: list[str] = []
+
+    def called(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        self.codes.append(code)
+
+    def warned(self, resource: str, text: str) -> None:
+        self.warnings.append(text)
+
+
+class Renewing:
+    """Credentials that get better when rejected."""
+
+    def __init__(self) -> None:
+        self.token = "old"
+
+    async def header(self, *, rejected: bool = False) -> str:
+        if rejected:
+            self.token = "new"
+        return f"Bearer {self.token}"
+
+    def can_renew(self) -> bool:
+        return True
+
+
+def ok(content: Any = JOB, **headers: str) -> tuple[int, Any, dict[str, str]]:
+    return 200, content, headers
+
+
+def failed(status: int, reason: str = "", **headers: str) -> tuple[int, Any, dict[str, str]]:
+    return status, {"kind": "Status", "message": "no", "reason": reason, "details": {"name": "j"}}, headers
+
+
+async def drop(request: web.Request) -> web.StreamResponse:
+    """Closes the connection without an answer."""
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
+
+
+def streaming(*chunks: bytes, breaks: bool = False) -> Handler:
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for chunk in chunks:
+            await response.write(chunk)
+        if breaks:
+            assert request.transport is not None
+            request.transport.close()
+        return response
+
+    return stream
+
+
+@asynccontextmanager
+async def connected(
+    server: Server, *, authorization: Any = None, timeout_seconds: float = 30, observer: Any = None
+) -> AsyncIterator[Client]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    connection = Connection(
+        server=f"http://127.0.0.1:{runner.addresses[0][1]}", authorization=authorization or Anonymous()
+    )
+    client = Client(connection, timeout_seconds=timeout_seconds, observer=observer)
+    try:
+        yield client
+    finally:
+        await client.close()
+        await runner.cleanup()
+
+
+def event(kind: str, name: str = "j", version: str = "6") -> bytes:
+    obj = {"kind": "Job", "metadata": {"name": name, "namespace": "team", "resourceVersion": version}}
+    return msgspec.json.encode({"type": kind, "object": obj}) + b"\n"
+
+
+async def test_apply_is_an_apply_patch_by_our_field_manager() -> None:
+    """Forced only when asked to."""
+    server = Server(ok())
+    async with connected(server) as client:
+        await client.apply(JOBS, JOB)
+        await client.apply(JOBS, JOB, force=True)
+    (method, path, query, headers, body), forced = server.requests
+    assert (method, path) == ("PATCH", "/apis/batch/v1/namespaces/team/jobs/j")
+    assert query == {"fieldManager": "aim-operator", "fieldValidation": "Warn", "force": "false"}
+    assert forced[2]["force"] == "true"
+    assert headers["Content-Type"] == "application/apply-patch+yaml"
+    assert headers["User-Agent"].startswith("aim-operator/")
+    assert msgspec.json.decode(body) == JOB
+
+
+async def test_a_status_patch_goes_to_its_subresource() -> None:
+    """As a merge patch."""
+    server = Server(ok())
+    async with connected(server) as client:
+        await client.patch_status(JOBS, "j", {"status": {"active": None}}, namespace="team")
+    method, path, _, headers, body = server.requests[0]
+    assert (method, path) == ("PATCH", "/apis/batch/v1/namespaces/team/jobs/j/status")
+    assert headers["Content-Type"] == "application/merge-patch+json"
+    assert msgspec.json.decode(body) == {"status": {"active": None}}
+
+
+async def test_a_delete_carries_its_preconditions() -> None:
+    """In the body."""
+    server = Server(ok())
+    async with connected(server) as client:
+        await client.delete(JOBS, "j", namespace="team", uid="u", resource_version="5")
+    assert msgspec.json.decode(server.requests[0][4]) == {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        "preconditions": {"uid": "u", "resourceVersion": "5"},
+    }
+
+
+async def test_metadata_only_kinds_ask_for_metadata() -> None:
+    """And come back under their own kind."""
+    node = {"kind": "PartialObjectMetadata", "metadata": {"name": "n"}}
+    server = Server(ok({"metadata": {"resourceVersion": "7", "continue": "t"}, "items": [node]}))
+    async with connected(server) as client:
+        page = await client.list(NODES, limit=1)
+        await client.list(NODES, continue_token=page.continue_token, resource_version="7")
+    assert page.items[0].kind == "Node"
+    assert "as=PartialObjectMetadataList" in server.requests[0][3]["Accept"]
+    assert server.requests[1][2] == {"limit": "500", "continue": "t"}
+
+
+async def test_a_watch_asks_for_bookmarks_and_an_initial_list() -> None:
+    """In the spelling of KEP-3157; the stream's end is the iterator's."""
+    server = Server(
+        streaming(event("ADDED")[:20], event("ADDED")[20:] + event("DELETED"), event("ADDED")[:9])
+    )
+    async with connected(server) as client:
+        got = [e.type async for e in client.watch(JOBS, send_initial_events=True, timeout_seconds=60)]
+    assert got == ["ADDED", "DELETED"]
+    assert server.requests[0][2] == {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "timeoutSeconds": "60",
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+    }
+
+
+async def test_a_watch_that_breaks_says_so() -> None:
+    """After the events that came."""
+    async with connected(Server(streaming(event("ADDED"), breaks=True))) as client:
+        events = client.watch(JOBS, resource_version="1")
+        assert (await anext(events)).type == "ADDED"
+        with pytest.raises(errors.Unavailable):
+            await anext(events)
+
+
+async def test_a_watch_refused_is_not_retried() -> None:
+    """The watcher decides."""
+    server = Server(failed(410, "Expired"))
+    async with connected(server) as client:
+        with pytest.raises(errors.Expired):
+            _ = [e async for e in client.watch(JOBS, resource_version="1")]
+    assert len(server.requests) == 1
+
+
+async def test_logs_come_in_chunks() -> None:
+    """From the container that is named."""
+    server = Server(streaming(b"one\n", b"two\n"))
+    async with connected(server) as client:
+        got = b"".join([chunk async for chunk in client.logs("team", "p", container="c")])
+    assert got == b"one\ntwo\n"
+    assert server.requests[0][1:3] == ("/api/v1/namespaces/team/pods/p/log", {"container": "c"})
+
+
+RETRIED: list[tuple[str, Any, int]] = [
+    ("a 503", failed(503), 2),
+    ("a 500", failed(500), 2),
+    ("a 429", failed(429, **{"Retry-After": "0"}), 2),
+    ("a closed connection", drop, 2),
+]
+
+
+@pytest.mark.parametrize(("first", "want"), [row[1:] for row in RETRIED], ids=[row[0] for row in RETRIED])
+async def test_what_is_idempotent_is_tried_again(first: Any, want: int) -> None:
+    """Reads, applies, patches, deletions of one very object."""
+    calls: list[ClientCall] = [
+        lambda client: client.get(JOBS, "j", namespace="team"),
+        lambda client: client.apply(JOBS, JOB),
+        lambda client: client.delete(JOBS, "j", namespace="team", uid="u"),
+    ]
+    for call in calls:
+        server = Server(first, ok())
+        async with connected(server) as client:
+            await call(client)
+        assert len(server.requests) == want
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        pytest.param(failed(503), False, id="not after a 503, which may have been carried out"),
+        pytest.param(drop, False, id="not after a closed connection"),
+        pytest.param(failed(429, **{"Retry-After": "0"}), True, id="after a 429, which was not"),
+    ],
+)
+async def test_a_create_is_never_sent_twice_in_doubt(first: Any, again: bool) -> None:  # noqa: FBT001
+    """Nor is a deletion by name alone."""
+    calls: list[ClientCall] = [
+        lambda client: client.create(JOBS, JOB, namespace="team"),
+        lambda client: client.delete(JOBS, "j", namespace="team"),
+    ]
+    for call in calls:
+        server = Server(first, ok())
+        async with connected(server) as client:
+            if again:
+                await call(client)
+            else:
+                with pytest.raises(errors.Unavailable):
+                    await call(client)
+        assert len(server.requests) == (2 if again else 1)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 410, 422])
+async def test_what_will_not_get_better_is_not_tried_again(status: int) -> None:
+    """The caller decides what to do about it."""
+    server = Server(failed(status))
+    async with connected(server) as client:
+        with pytest.raises(errors.ApiError):
+            await client.get(JOBS, "j", namespace="team")
+    assert len(server.requests) == 1
+
+
+async def test_retries_end() -> None:
+    """After a few, and every answer is counted."""
+    observer = Counting()
+    async with connected(Server(failed(429, **{"Retry-After": "0"})), observer=observer) as client:
+        with pytest.raises(errors.TooManyRequests):
+            await client.get(JOBS, "j", namespace="team")
+    assert observer.codes == [429] * ATTEMPTS
+
+
+async def test_a_long_retry_after_is_left_to_the_caller() -> None:
+    """Waiting beyond the deadline helps nobody; the queue knows better."""
+    server = Server(failed(429, **{"Retry-After": "3600"}))
+    async with connected(server) as client:
+        with pytest.raises(errors.TooManyRequests) as got:
+            await client.get(JOBS, "j", namespace="team")
+    assert got.value.retry_after_seconds == 3600
+    assert len(server.requests) == 1
+
+
+async def test_no_answer_in_time() -> None:
+    """Every call has a deadline."""
+    silent = asyncio.Event()
+
+    async def hang(_request: web.Request) -> web.StreamResponse:
+        await silent.wait()
+        return web.Response()
+
+    async with connected(Server(hang), timeout_seconds=0.05) as client:
+        with pytest.raises(errors.Unavailable, match="no answer in time"):
+            await client.get(JOBS, "j", namespace="team")
+        silent.set()
+
+
+async def test_nobody_listens() -> None:
+    """The message says where it was tried."""
+    connection = Connection(server="http://127.0.0.1:9", authorization=Anonymous())
+    client = Client(connection, timeout_seconds=0.1)
+    with pytest.raises(errors.Unavailable, match=r"cannot connect to 127\.0\.0\.1:9"):
+        await client.get(JOBS, "j", namespace="team")
+    await client.close()
+
+
+async def test_rejected_credentials_are_renewed_once() -> None:
+    """A rotated token costs one answer of 401."""
+    server = Server(failed(401), ok())
+    async with connected(server, authorization=Renewing()) as client:
+        await client.get(JOBS, "j", namespace="team")
+    assert [request[3]["Authorization"] for request in server.requests] == ["Bearer old", "Bearer new"]
+
+    server = Server(failed(401))
+    async with connected(server, authorization=Renewing()) as client:
+        with pytest.raises(errors.Unauthorized):
+            await client.get(JOBS, "j", namespace="team")
+    assert len(server.requests) == 2
+
+
+async def test_warnings_of_the_server_are_told_once() -> None:
+    """Deprecated versions, unknown fields."""
+    observer = Counting()
+    async with connected(Server(ok(Warning='299 - "unknown field"')), observer=observer) as client:
+        for _ in range(3):
+            await client.apply(JOBS, JOB)
+    assert observer.warnings == ['299 - "unknown field"']
+
+
+async def test_an_answer_that_does_not_fit_is_unavailable() -> None:
+    """Our schema and the server's differ; that is for people to see, not for a crash."""
+    async with connected(Server(ok({"metadata": 3}))) as client:
+        with pytest.raises(errors.Unavailable, match="cannot be decoded"):
+            await client.get(JOBS, "j", namespace="team")

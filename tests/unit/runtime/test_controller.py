@@ -1,0 +1,340 @@
+"""What becomes of each outcome of a reconcile, and how reconciles share the workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from aim_operator import errors
+from aim_operator.api.meta import ObjectRef
+from aim_operator.runtime.controller import (
+    DENIED_SECONDS,
+    MISSING_KIND_SECONDS,
+    Controller,
+    ControllerGroup,
+    Result,
+)
+from aim_operator.runtime.informer import Informer
+from aim_operator.runtime.metrics import MetricSink
+from aim_operator.runtime.triggers import Trigger
+from tests.support.fake_client import FakeClient
+from tests.support.virtual_clock import VirtualClock
+from tests.unit.runtime.making import WIDGETS, Widget, make_widget
+
+
+def ref(name: str = "a") -> ObjectRef:
+    return ObjectRef("Widget", "team", name)
+
+
+class Always:
+    """Caches that have seen everything."""
+
+    def caught_up(self, key: ObjectRef) -> bool:
+        return True
+
+    def on_caught_up(self, key: ObjectRef, callback: Callable[[], None]) -> None:
+        callback()
+
+
+class Parking:
+    """Caches that are behind until told."""
+
+    def __init__(self) -> None:
+        self.behind: set[ObjectRef] = set()
+        self.callbacks: list[Callable[[], None]] = []
+
+    def caught_up(self, key: ObjectRef) -> bool:
+        return key not in self.behind
+
+    def on_caught_up(self, key: ObjectRef, callback: Callable[[], None]) -> None:
+        self.callbacks.append(callback)
+
+
+class Scripted:
+    """Reconciles by a script of outcomes, the last of which repeats; keeps when it ran."""
+
+    def __init__(self, clock: VirtualClock, *outcomes: Any) -> None:
+        self._clock = clock
+        self._outcomes = list(outcomes)
+        self.ran: list[tuple[float, str]] = []
+
+    async def reconcile(self, ref: ObjectRef) -> Result:
+        self.ran.append((self._clock.monotonic(), ref.name))
+        outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert isinstance(outcome, Result)
+        return outcome
+
+
+class Counted(MetricSink):
+    def __init__(self) -> None:
+        self.results: Counter[str] = Counter()
+
+    def reconciled(self, controller: str, result: str, seconds: float) -> None:
+        self.results[result] += 1
+
+
+@asynccontextmanager
+async def running(
+    clock: VirtualClock,
+    *controllers: Controller,
+    workers: int = 4,
+    applier: Any = None,
+    metrics: MetricSink | None = None,
+) -> AsyncIterator[ControllerGroup]:
+    group = ControllerGroup(
+        controllers, clock=clock, workers=workers, applier=applier or Always(), metrics=metrics
+    )
+    task = asyncio.create_task(group.run())
+    await clock.settle()
+    try:
+        yield group
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def run_times(*outcomes: Any, seconds: float, metrics: MetricSink | None = None) -> Sequence[float]:
+    """When one key, added once, was reconciled."""
+    clock = VirtualClock()
+    script = Scripted(clock, *outcomes)
+    async with running(clock, Controller("c", script, []), metrics=metrics) as group:
+        group.enqueue("c", ref())
+        await clock.advance(seconds)
+    return [when for when, _ in script.ran]
+
+
+async def test_a_done_key_is_quiet() -> None:
+    """Nothing polls."""
+    assert await run_times(Result(), seconds=10_000) == [0]
+
+
+async def test_a_key_comes_back_when_it_asked_to() -> None:
+    """And then again only if it asks again."""
+    assert await run_times(Result(requeue_after_seconds=30), Result(), seconds=10_000) == [0, 30]
+
+
+@pytest.mark.parametrize(
+    ("error", "want"),
+    [
+        pytest.param(errors.Unavailable("down"), "unavailable", id="unavailable"),
+        pytest.param(errors.Conflict("stale"), "conflict", id="conflict"),
+        pytest.param(errors.NotFound("gone"), "conflict", id="not found"),
+        pytest.param(ZeroDivisionError("a bug"), "error", id="a bug"),
+        pytest.param(errors.SpecError("Bad", "bad"), "error", id="an unexpected error of ours"),
+    ],
+)
+async def test_what_may_pass_is_retried_with_growing_pauses(error: Exception, want: str) -> None:
+    """At once first, then less and less often; never given up, and the group lives on."""
+    metrics = Counted()
+    with capture_logs():
+        times = await run_times(*[error] * 12, Result(), seconds=60, metrics=metrics)
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert len(times) == 13
+    assert pauses[0] <= 0.005
+    assert pauses[-1] > 2
+    assert metrics.results == {want: 12, "ok": 1}
+
+
+async def test_429_is_honoured() -> None:
+    """Not before the server wants."""
+    times = await run_times(errors.TooManyRequests("slow", retry_after_seconds=17), Result(), seconds=60)
+    assert times == [0, 17]
+
+
+async def test_what_is_forbidden_is_retried_after_a_while() -> None:
+    """Somebody mends the role, in minutes; and is told once which verb is missing."""
+    error = errors.Forbidden('the operator may not "create" jobs.batch in namespace team: add it to its role')
+    with capture_logs() as logs:
+        times = await run_times(error, error, error, Result(), seconds=3600)
+    assert times == [0, DENIED_SECONDS, 2 * DENIED_SECONDS, 3 * DENIED_SECONDS]
+    warnings = [line for line in logs if line["log_level"] == "warning"]
+    assert len(warnings) == 1
+    assert "create" in warnings[0]["error"]
+
+
+async def test_a_missing_kind_is_looked_for_now_and_then() -> None:
+    """The fallback; its arrival wakes it earlier."""
+    assert await run_times(errors.NotInstalled("no"), Result(), seconds=100) == [0, MISSING_KIND_SECONDS]
+
+
+async def test_what_is_refused_waits_for_a_change() -> None:
+    """Said once, not tried again; a change tries again at once."""
+    clock = VirtualClock()
+    script = Scripted(clock, errors.Invalid("spec.x: bad"), errors.Invalid("spec.x: bad"), Result())
+    with capture_logs() as logs:
+        async with running(clock, Controller("c", script, [])) as group:
+            group.enqueue("c", ref())
+            await clock.advance(10_000)
+            assert len(script.ran) == 1
+            group.enqueue("c", ref())
+            await clock.advance(10_000)
+            assert len(script.ran) == 2
+    assert sum(line["log_level"] == "error" for line in logs) == 1
+
+
+async def test_a_bug_is_logged_with_its_traceback() -> None:
+    """Whoever mends it needs it."""
+    with capture_logs() as logs:
+        await run_times(ZeroDivisionError("x"), Result(), seconds=1)
+    assert [line for line in logs if line.get("exc_info")]
+
+
+async def test_a_key_never_runs_twice_at_once() -> None:
+    """Woken while it runs, it runs again afterwards."""
+    clock = VirtualClock()
+    running_now: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    ran: Counter[str] = Counter()
+
+    class Slow:
+        async def reconcile(self, ref: ObjectRef) -> Result:
+            running_now[ref.name] += 1
+            most[ref.name] = max(most[ref.name], running_now[ref.name])
+            ran[ref.name] += 1
+            await clock.sleep(10)
+            running_now[ref.name] -= 1
+            return Result()
+
+    async with running(clock, Controller("c", Slow(), [])) as group:
+        for _ in range(5):
+            group.enqueue("c", ref("a"))
+            group.enqueue("c", ref("b"))
+            await clock.advance(1)
+        await clock.advance(100)
+        assert group.idle
+    assert most == {"a": 1, "b": 1}
+    assert ran == {"a": 2, "b": 2}
+
+
+async def test_workers_are_limited_and_shared() -> None:
+    """A controller with a thousand keys does not starve one with a few."""
+    clock = VirtualClock()
+    order: list[str] = []
+    at_once: list[int] = []
+    busy = 0
+
+    class Slow:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def reconcile(self, ref: ObjectRef) -> Result:
+            nonlocal busy
+            busy += 1
+            at_once.append(busy)
+            order.append(self.name)
+            await clock.sleep(1)
+            busy -= 1
+            return Result()
+
+    async with running(
+        clock, Controller("many", Slow("many"), []), Controller("few", Slow("few"), []), workers=2
+    ) as group:
+        for number in range(1000):
+            group.enqueue("many", ref(f"m{number}"))
+        for number in range(5):
+            group.enqueue("few", ref(f"f{number}"))
+        await clock.advance(5.5)
+    assert max(at_once) == 2
+    assert order.count("few") == 5
+
+
+async def test_a_key_whose_cache_is_behind_is_parked() -> None:
+    """Not reconciled, not spun on; woken once when the cache has come."""
+    clock = VirtualClock()
+    script = Scripted(clock, Result())
+    parking = Parking()
+    parking.behind.add(ref("a"))
+    async with running(clock, Controller("c", script, []), applier=parking) as group:
+        for _ in range(3):
+            group.enqueue("c", ref("a"))
+            await clock.advance(10)
+        group.enqueue("c", ref("b"))
+        await clock.advance(10)
+        assert [name for _, name in script.ran] == ["b"]
+        assert len(parking.callbacks) == 1
+        assert not group.idle
+        parking.behind.clear()
+        parking.callbacks[0]()
+        await clock.advance(10)
+        assert [name for _, name in script.ran] == ["b", "a"]
+
+
+async def test_a_group_can_be_stopped_and_run_again() -> None:
+    """Leadership comes and goes; what was interrupted is done by the next run."""
+    clock = VirtualClock()
+    began: list[str] = []
+    ended: list[str] = []
+
+    class Slow:
+        async def reconcile(self, ref: ObjectRef) -> Result:
+            began.append(ref.name)
+            await clock.sleep(10)
+            ended.append(ref.name)
+            return Result()
+
+    group = ControllerGroup([Controller("c", Slow(), [])], clock=clock, workers=1, applier=Always())
+    group.enqueue("c", ref("a"))
+    group.enqueue("c", ref("b"))
+    for wait in (5, 100):
+        task = asyncio.create_task(group.run())
+        await clock.advance(wait)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert sorted(began) == ["a", "a", "b"]
+    assert sorted(ended) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("seconds", "want"), [(20, ["a"]), (5, [])], ids=["in time", "too slow"])
+async def test_draining_lets_what_runs_end(seconds: float, want: list[str]) -> None:
+    """Nothing new begins; what does not end in time is cancelled later."""
+    clock = VirtualClock()
+    ended: list[str] = []
+
+    class Slow:
+        async def reconcile(self, ref: ObjectRef) -> Result:
+            await clock.sleep(10)
+            ended.append(ref.name)
+            return Result()
+
+    async with running(clock, Controller("c", Slow(), []), workers=1) as group:
+        group.enqueue("c", ref("a"))
+        group.enqueue("c", ref("b"))
+        await clock.settle()
+        await clock.run(group.drain(seconds))
+        assert ended == want
+
+
+async def test_a_trigger_wakes_what_the_old_and_the_new_object_concern() -> None:
+    """An object that changed owners; and `when` keeps the rest quiet."""
+    clock = VirtualClock()
+    client = FakeClient()
+    informer: Informer[Widget] = Informer(client, WIDGETS, clock=clock)
+    script = Scripted(clock, Result())
+
+    def owner(widget: Widget) -> list[ObjectRef]:
+        return [ref(widget.metadata.label("owner") or "nobody")]
+
+    def relabelled(old: Widget | None, new: Widget | None) -> bool:
+        return old is None or new is None or old.metadata.labels != new.metadata.labels
+
+    client.put(WIDGETS, make_widget(labels={"owner": "x"}))
+    following = asyncio.create_task(informer.run())
+    await clock.settle()
+    async with running(clock, Controller("c", script, [Trigger(informer, owner, when=relabelled)])):
+        await clock.advance(1)
+        client.put(WIDGETS, make_widget(labels={"owner": "y"}))
+        await clock.advance(1)
+        client.put(WIDGETS, make_widget(labels={"owner": "y"}, spec={"a": 1}))
+        await clock.advance(1)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert [name for _, name in script.ran] == ["x", "x", "y"]

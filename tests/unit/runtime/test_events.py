@@ -1,0 +1,206 @@
+"""Events inform: aggregated, bounded, never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from aim_operator import errors
+from aim_operator.api.meta import Manifest, ObjectMeta
+from aim_operator.runtime.events import BURST, EVENTS, QUEUE_LIMIT, EventRecorder
+from aim_operator.runtime.metrics import MetricSink
+from tests.support.fake_client import FakeClient
+from tests.support.virtual_clock import VirtualClock
+from tests.unit.runtime.making import WIDGETS
+
+
+class Dropped(MetricSink):
+    def __init__(self) -> None:
+        self.why: list[str] = []
+
+    def event_dropped(self, why: str) -> None:
+        self.why.append(why)
+
+
+class Recording:
+    def __init__(self) -> None:
+        self.client = FakeClient()
+        self.clock = VirtualClock()
+        self.dropped = Dropped()
+        self.recorder = EventRecorder(
+            self.client, clock=self.clock, component="op", instance="pod-1", metrics=self.dropped
+        )
+
+    def record(
+        self,
+        message: str = "m",
+        *,
+        name: str = "a",
+        namespace: str = "team",
+        kind: Literal["Normal", "Warning"] = "Normal",
+    ) -> None:
+        metadata = ObjectMeta(name=name, namespace=namespace, uid=f"uid-{name}")
+        self.recorder.record(WIDGETS, metadata, kind, "Made", message, "Make")
+
+    @property
+    def events(self) -> list[Manifest]:
+        return self.client.manifests(EVENTS)
+
+
+@asynccontextmanager
+async def recording() -> AsyncIterator[Recording]:
+    scene = Recording()
+    task = asyncio.create_task(scene.recorder.run())
+    try:
+        yield scene
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_event_says_what_happened_to_what() -> None:
+    """In the namespace of its object, by us, at that time."""
+    async with recording() as scene:
+        scene.record("made it", kind="Warning")
+        await scene.clock.settle()
+        (event,) = scene.events
+        want: dict[str, Any] = {
+            "eventTime": "2026-01-31T12:00:00.000000Z",
+            "reportingController": "op",
+            "reportingInstance": "pod-1",
+            "action": "Make",
+            "reason": "Made",
+            "note": "made it",
+            "type": "Warning",
+            "regarding": {
+                "apiVersion": "example.com/v1",
+                "kind": "Widget",
+                "name": "a",
+                "uid": "uid-a",
+                "namespace": "team",
+            },
+        }
+        assert {key: event[key] for key in want} == want
+        assert event["metadata"]["namespace"] == "team"
+        assert event["metadata"]["name"].startswith("a.")
+
+
+async def test_events_about_cluster_objects_live_in_default() -> None:
+    """Where kubectl looks for them."""
+    async with recording() as scene:
+        scene.record(namespace="")
+        await scene.clock.settle()
+        (event,) = scene.events
+        assert event["metadata"]["namespace"] == "default"
+        assert "namespace" not in event["regarding"]
+
+
+async def test_the_same_again_counts_up_a_series() -> None:
+    """One event, written now and then, not once per repetition."""
+    async with recording() as scene:
+        for _ in range(100):
+            scene.record()
+            await scene.clock.advance(1)
+        (event,) = scene.events
+        assert 60 < event["series"]["count"] <= 100
+        assert len(scene.client.writes()) <= 5
+
+
+async def test_something_else_is_another_event() -> None:
+    """Another message, another object."""
+    async with recording() as scene:
+        scene.record("one")
+        scene.record("two")
+        scene.record("one", name="b")
+        await scene.clock.settle()
+        assert len(scene.events) == 3
+
+
+async def test_after_a_while_the_same_is_news_again() -> None:
+    """A series ends when nothing comes for six minutes."""
+    async with recording() as scene:
+        scene.record()
+        await scene.clock.advance(400)
+        scene.record()
+        await scene.clock.settle()
+        assert len(scene.events) == 2
+
+
+async def test_one_object_cannot_flood() -> None:
+    """A burst, then a trickle; others are not held back."""
+    async with recording() as scene:
+        for number in range(100):
+            scene.record(f"{number}")
+        scene.record(name="b")
+        await scene.clock.settle()
+        assert len(scene.events) == BURST + 1
+        assert scene.dropped.why.count("rate") == 100 - BURST
+
+
+async def test_recording_never_waits() -> None:
+    """A server that does not answer fills the queue, and the rest is dropped and counted."""
+    scene = Recording()
+    for number in range(QUEUE_LIMIT + 5):
+        scene.record(name=f"n{number}")
+    assert scene.dropped.why == ["queue"] * 5
+
+
+async def test_a_failed_event_is_dropped_and_the_next_one_waits() -> None:
+    """Under load events are the first to go."""
+    async with recording() as scene:
+        scene.client.fail("create", EVENTS, errors.TooManyRequests("busy"))
+        scene.record("one")
+        scene.record("two")
+        await scene.clock.settle()
+        assert scene.events == []
+        await scene.clock.advance(10)
+        assert [event["note"] for event in scene.events] == ["two"]
+        assert scene.dropped.why == ["error"]
+
+
+async def test_an_event_that_expired_does_not_stop_the_series() -> None:
+    """Servers keep events for an hour."""
+    async with recording() as scene:
+        scene.record()
+        await scene.clock.advance(60)
+        scene.client.remove(EVENTS, scene.events[0]["metadata"]["name"], "team")
+        scene.record()
+        await scene.clock.settle()
+        scene.record()
+        await scene.clock.settle()
+        assert len(scene.events) == 1
+
+
+async def test_a_long_note_is_cut_between_characters() -> None:
+    """1024 bytes is what the API takes."""
+    async with recording() as scene:
+        scene.record("ä" * 2000)
+        await scene.clock.settle()
+        note = scene.events[0]["note"]
+        assert len(note.encode()) <= 1024
+        assert note.endswith("ä…")
+
+
+async def test_closing_writes_what_is_left() -> None:
+    """The last events of a stopping process are the interesting ones."""
+    scene = Recording()
+    scene.record("bye")
+    await scene.clock.run(scene.recorder.close())
+    assert [event["note"] for event in scene.events] == ["bye"]
+
+
+async def test_closing_does_not_wait_for_a_dead_server() -> None:
+    """What is left is counted as dropped."""
+    scene = Recording()
+
+    async def hang(_call: object) -> None:
+        await scene.clock.sleep(10_000)
+
+    scene.client.gate = hang
+    for number in range(3):
+        scene.record(f"{number}")
+    await scene.clock.run(scene.recorder.close(seconds=2))
+    assert scene.clock.monotonic() <= 2.1
+    assert scene.dropped.why == ["stop", "stop"]

@@ -1,0 +1,84 @@
+"""A name that somebody else holds is watched until it is free."""
+
+from __future__ import annotations
+
+from aim_operator.api.meta import ObjectRef
+from aim_operator.runtime.foreign import POLL_SECONDS, ForeignWatches
+from tests.support.fake_client import FakeClient
+from tests.support.virtual_clock import VirtualClock
+from tests.unit.runtime.making import KEY, WIDGETS, make_widget
+
+
+class Watching:
+    def __init__(self, limit: int = 10) -> None:
+        self.client, self.clock = FakeClient(), VirtualClock()
+        self.client.put(WIDGETS, make_widget())
+        self.foreign = ForeignWatches(self.client, clock=self.clock, limit=limit)
+        self.woken = 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    async def ensure(self, name: str = "a", key: ObjectRef = KEY) -> None:
+        self.foreign.ensure(key, WIDGETS, "team", name, self.wake)
+        await self.clock.settle()
+
+
+async def test_it_wakes_once_in_the_beginning_then_on_changes() -> None:
+    """The object may have changed since it was looked at; other objects do not matter."""
+    scene = Watching()
+    await scene.ensure()
+    assert scene.woken == 1
+    scene.client.put(WIDGETS, make_widget("other"))
+    await scene.clock.settle()
+    assert scene.woken == 1
+    scene.client.put(WIDGETS, make_widget(spec={"x": 1}))
+    await scene.clock.settle()
+    assert scene.woken == 2
+    scene.client.remove(WIDGETS, "a", "team")
+    await scene.clock.settle()
+    assert scene.woken == 3
+    await scene.foreign.close()
+
+
+async def test_ensuring_again_changes_nothing() -> None:
+    """Every reconcile of a conflict says it; one watch serves all."""
+    scene = Watching()
+    for _ in range(5):
+        await scene.ensure()
+    assert (scene.woken, scene.client.open_watches(WIDGETS)) == (1, 1)
+    await scene.foreign.close()
+
+
+async def test_dropping_stops() -> None:
+    """Also for whole keys; dropping what is not there is fine."""
+    scene = Watching()
+    await scene.ensure()
+    await scene.ensure("b")
+    scene.foreign.drop(KEY, WIDGETS, "team", "a")
+    scene.foreign.drop(KEY, WIDGETS, "team", "a")
+    await scene.clock.settle()
+    assert scene.client.open_watches(WIDGETS) == 1
+    scene.foreign.drop_all(KEY)
+    await scene.clock.settle()
+    assert scene.client.open_watches(WIDGETS) == 0
+    assert len(scene.foreign) == 0
+
+
+async def test_too_many_conflicts_are_polled() -> None:
+    """Watches are bounded, and nobody is forgotten."""
+    scene = Watching(limit=1)
+    await scene.ensure()
+    await scene.ensure("b")
+    assert (scene.woken, scene.client.open_watches(WIDGETS)) == (1, 1)
+    await scene.clock.advance(POLL_SECONDS)
+    assert scene.woken == 2
+    await scene.foreign.close()
+
+
+async def test_closing_stops_all() -> None:
+    """No task is left."""
+    scene = Watching()
+    await scene.ensure()
+    await scene.foreign.close()
+    assert scene.client.open_watches(WIDGETS) == 0

@@ -1,0 +1,264 @@
+"""Never two leaders, whatever their clocks and the API server do; and somebody leads in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from aim_operator import errors
+from aim_operator.runtime.clock import Timer
+from aim_operator.runtime.leader import LEASES, LeaderElector
+from tests.support.fake_client import FakeClient
+from tests.support.virtual_clock import VirtualClock
+
+
+class Skewed:
+    """The same time as everybody's, read from a clock that is wrong."""
+
+    def __init__(self, clock: VirtualClock, seconds: float) -> None:
+        self._clock = clock
+        self._skew = timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._skew
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic() + self._skew.total_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        return self._clock.call_later(seconds, callback)
+
+
+class Cut:
+    """A client whose line to the server can be cut."""
+
+    def __init__(self, client: FakeClient, clock: VirtualClock) -> None:
+        self._client = client
+        self._clock = clock
+        self.cut = False
+        self.hangs = False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        async def call(*args: Any, **options: Any) -> Any:
+            if self.hangs:
+                await self._clock.sleep(10_000)
+            if self.cut:
+                raise errors.Unavailable("cut off")
+            return await method(*args, **options)
+
+        return call
+
+
+class Candidate:
+    def __init__(self, name: str, client: FakeClient, clock: VirtualClock, skew: float = 0) -> None:
+        self.clock = clock
+        self.name = name
+        self.line = Cut(client, clock)
+        self.elector = LeaderElector(
+            self.line, clock=Skewed(clock, skew), namespace="ns", name="op", identity=name
+        )
+        self.working = False
+        self.terms = 0
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.elector.run(self._work))
+
+    async def stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        self.terms += 1
+        self.working = True
+        try:
+            await self.clock.sleep(1e9)
+        finally:
+            self.working = False
+
+    @property
+    def may_write(self) -> bool:
+        try:
+            self.elector.fence()
+        except errors.NotLeader:
+            return False
+        return True
+
+
+def make(*skews: float) -> tuple[VirtualClock, FakeClient, list[Candidate]]:
+    clock, client = VirtualClock(), FakeClient()
+    names = ("one", "two", "three")
+    return clock, client, [Candidate(n, client, clock, s) for n, s in zip(names, skews, strict=False)]
+
+
+def spec(client: FakeClient) -> Any:
+    lease = client.manifest(LEASES, "op", "ns")
+    assert lease is not None
+    return lease["spec"]
+
+
+async def stop(*candidates: Candidate) -> None:
+    for candidate in candidates:
+        await candidate.stop()
+
+
+async def test_the_first_one_leads_and_renews() -> None:
+    """Every two seconds, and the record says who and since when."""
+    clock, client, (one, two) = make(0, 0)
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(60)
+    assert (one.working, two.working) == (True, False)
+    assert spec(client)["holderIdentity"] == "one"
+    assert spec(client)["leaseTransitions"] == 0
+    renewals = sum(call.verb == "replace" for call in client.calls)
+    assert 25 <= renewals <= 35
+    await stop(one, two)
+
+
+async def test_a_stopped_leader_lets_the_next_one_lead_at_once() -> None:
+    """The Lease is released, so nobody waits for it to run out."""
+    clock, client, (one, two) = make(0, 0)
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(10)
+    await one.stop()
+    assert spec(client)["holderIdentity"] == ""
+    await clock.advance(3)
+    assert two.working
+    assert spec(client)["leaseTransitions"] == 1
+    await stop(two)
+
+
+async def test_a_crashed_leader_is_replaced_when_its_lease_runs_out() -> None:
+    """15 s after it was last seen to change; the rest is how often one looks."""
+    clock, _, (one, two) = make(0, 0)
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(10)
+    one.line.cut = True  # and never says so
+    lost_at = clock.monotonic()
+    await clock.run_until(lambda: two.working)
+    assert 12 <= clock.monotonic() - lost_at <= 20
+    assert not one.working
+    await stop(one, two)
+
+
+async def test_a_leader_that_is_cut_off_stops_before_another_begins() -> None:
+    """Its fence closes first, its work is cancelled, and it leads again when it can."""
+    clock, _, (one, two) = make(0, 0)
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(10)
+    one.line.cut = True
+    await clock.run_until(lambda: not one.may_write)
+    assert not two.working
+    await clock.run_until(lambda: two.working)
+    one.line.cut = False
+    await two.stop()
+    await clock.run_until(lambda: one.working)
+    assert one.terms == 2
+    await stop(one)
+
+
+async def test_a_renewal_that_hangs_counts_from_when_it_began() -> None:
+    """A call without an answer does not lengthen the term."""
+    clock, _, (one,) = make(0)
+    one.start()
+    await clock.advance(10)
+    one.line.hangs = True
+    began = clock.monotonic()
+    await clock.run_until(lambda: not one.may_write)
+    assert clock.monotonic() - began <= 10
+    await clock.settle()
+    assert not one.working
+    await stop(one)
+
+
+async def test_wrong_clocks_change_nothing() -> None:
+    """A standby an hour ahead does not find the Lease expired: it watches the record, not the time in it."""
+    clock, _, (one, two) = make(0, 3600)
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(120)
+    assert (one.working, two.working) == (True, False)
+    await stop(one, two)
+
+
+async def test_work_that_ends_ends_the_run() -> None:
+    """And releases the Lease."""
+    clock, client, (one,) = make(0)
+    ran: list[str] = []
+
+    async def work() -> None:
+        ran.append("once")
+
+    await clock.run(one.elector.run(work))
+    assert ran == ["once"]
+    assert spec(client)["holderIdentity"] == ""
+
+
+async def test_work_that_fails_ends_the_run_with_its_error() -> None:
+    """The process must not linger as a leader that does nothing."""
+    clock, client, (one,) = make(0)
+
+    async def work() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await clock.run(one.elector.run(work))
+    assert spec(client)["holderIdentity"] == ""
+
+
+async def test_what_others_wrote_into_the_lease_stays() -> None:
+    """A PUT replaces everything, so it carries their labels."""
+    clock, client, (one,) = make(0)
+    client.put(
+        LEASES,
+        {"metadata": {"name": "op", "namespace": "ns", "labels": {"team": "x"}}, "spec": {}},
+    )
+    one.start()
+    await clock.advance(10)
+    lease = client.manifest(LEASES, "op", "ns")
+    assert lease is not None
+    assert lease["metadata"]["labels"] == {"team": "x"}
+    assert one.working
+    await stop(one)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_never_two_leaders(seed: int) -> None:
+    """Three candidates with wrong clocks, lines cut and hanging at random, for an hour."""
+    rng = random.Random(seed)
+    random.seed(seed)
+    clock, _, candidates = make(*(rng.uniform(-3600, 3600) for _ in range(3)))
+    for candidate in candidates:
+        candidate.start()
+    for _ in range(400):
+        await clock.advance(rng.uniform(0.1, 9))
+        assert sum(candidate.may_write for candidate in candidates) <= 1
+        assert sum(candidate.working for candidate in candidates) <= 1
+        unlucky = rng.choice(candidates)
+        unlucky.line.cut = rng.random() < 0.4
+        unlucky.line.hangs = rng.random() < 0.2
+    for candidate in candidates:
+        candidate.line.cut = candidate.line.hangs = False
+    await clock.advance(30)
+    await clock.run_until(lambda: any(candidate.working for candidate in candidates))
+    await stop(*candidates)

@@ -1,0 +1,69 @@
+"""What is measured is exposed under stable names."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from aim_operator.runtime.metrics import Metrics, MetricSink
+
+
+def make_metrics() -> Metrics:
+    metrics = Metrics()
+    metrics.called("list", "jobs.batch", 200, 0.01)
+    metrics.called("watch", "jobs.batch", 0, 300)
+    with capture_logs():
+        metrics.undecodable("jobs.batch", "team/a: bad")
+    metrics.reconciled("services", "ok", 0.002)
+    metrics.waited("services", 0.1)
+    metrics.event_dropped("rate")
+    metrics.queue("services", lambda: 3.0, lambda: 1.5)
+    metrics.queue("images", lambda: 0.0, lambda: 0.0)
+    metrics.watch_age("jobs.batch", lambda: 12.0)
+    metrics.leading(lambda: True)
+    metrics.gauge("aim_objects", "Objects by kind", ("kind",), lambda: [(("Job",), 4.0), (("Pod",), 5.0)])
+    return metrics
+
+
+@pytest.mark.parametrize(
+    "want",
+    [
+        'aim_api_calls_total{code="200",resource="jobs.batch",verb="list"} 1.0',
+        'aim_api_calls_total{code="0",resource="jobs.batch",verb="watch"} 1.0',
+        'aim_api_call_seconds_count{verb="list"} 1.0',
+        'aim_undecodable_objects_total{resource="jobs.batch"} 1.0',
+        'aim_reconciles_total{controller="services",result="ok"} 1.0',
+        'aim_reconcile_seconds_bucket{controller="services",le="0.0025"} 1.0',
+        'aim_queue_seconds_count{controller="services"} 1.0',
+        'aim_events_dropped_total{why="rate"} 1.0',
+        'aim_queue_depth{controller="services"} 3.0',
+        'aim_queue_depth{controller="images"} 0.0',
+        'aim_queue_age_seconds{controller="services"} 1.5',
+        'aim_watch_age_seconds{resource="jobs.batch"} 12.0',
+        "aim_leader 1.0",
+        'aim_objects{kind="Pod"} 5.0',
+    ],
+)
+def test_exposition(want: str) -> None:
+    """One line each, in Prometheus' text format."""
+    assert want in make_metrics().exposition().decode().splitlines()
+
+
+def test_watches_are_no_slow_calls() -> None:
+    """They last for minutes by design."""
+    assert 'aim_api_call_seconds_count{verb="watch"}' not in make_metrics().exposition().decode()
+
+
+def test_what_is_wrong_with_an_object_is_logged_once() -> None:
+    """Counted every time."""
+    metrics = Metrics()
+    with capture_logs() as logs:
+        for _ in range(3):
+            metrics.undecodable("jobs.batch", "team/a: bad")
+            metrics.warned("jobs.batch", "deprecated")
+    assert len(logs) == 2
+
+
+def test_the_sink_forgets() -> None:
+    """The default everywhere."""
+    assert MetricSink().exposition() == b""
