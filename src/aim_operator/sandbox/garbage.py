@@ -6,10 +6,11 @@ namespaces. Works on uids and owner references alone. Built by sandbox.py.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from aim_operator.api.meta import Manifest
-from aim_operator.errors import ApiError
+from aim_operator.errors import Conflict, NotFound
 from aim_operator.sandbox.agenda import Agenda, Work
 from aim_operator.sandbox.server import FOREGROUND, NAMESPACE, ORPHAN, SandboxServer
 from aim_operator.sandbox.storage import Change, Key, Stored
@@ -105,10 +106,9 @@ class GarbageCollector:
 
     def _delete(self, stored: Stored) -> None:
         kind = self._server.kinds.of(stored.key.id)
-        try:
+        # Others may have been quicker; the change that they made brings us back.
+        with suppress(NotFound, Conflict):
             self._server.delete(kind, stored.key.name, namespace=stored.key.namespace, uid=stored.uid)
-        except ApiError:
-            return  # gone, or replaced by another: the change that did it brings us back
 
     def _patch(self, stored: Stored, patch: Manifest) -> None:
         kind = self._server.kinds.of(stored.key.id)

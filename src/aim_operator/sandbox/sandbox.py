@@ -57,6 +57,7 @@ class Sandbox:
         self.kserve = KServe(self.server, self.agenda)
         self.gateway = GatewayController(self.server, self.agenda)
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         if kserve:
             self.install_kserve()
         if gateway:
@@ -88,11 +89,14 @@ class Sandbox:
 
     async def run(self) -> None:
         """Lets the stand-ins act until cancelled, or until `close`."""
+        if self._closed:
+            return
         self._task = asyncio.ensure_future(self.agenda.run())
         with suppress(asyncio.CancelledError):
             await self._task
 
     async def close(self) -> None:
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

@@ -1,0 +1,90 @@
+"""InferenceServices in the sandbox: ready once their runtime is there, and not before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, INFERENCE_SERVICES, SERVING_RUNTIMES
+from aim_operator.api.meta import Manifest
+from aim_operator.api.resource import Resource
+from tests.unit.sandbox.cluster import running
+
+READY = {"IngressReady", "PredictorReady", "Ready"}
+
+
+def make_inference_service(**predictor: int) -> Manifest:
+    model = {"modelFormat": {"name": "aim"}, "runtime": "llama"}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "chat", "namespace": "default"},
+        "spec": {"predictor": {"model": model} | predictor},
+    }
+
+
+def make_runtime(resource: Resource[Any]) -> Manifest:
+    where = {"namespace": "default"} if resource.namespaced else {}
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": "llama"} | where,
+        "spec": {"containers": [{"name": "kserve-container"}]},
+    }
+
+
+async def test_a_service_becomes_ready_after_a_while() -> None:
+    async with running() as cluster:
+        cluster.sandbox.kserve.ready_seconds = 30
+        cluster.sandbox.load([make_runtime(CLUSTER_SERVING_RUNTIMES), make_inference_service()])
+        await cluster.advance(29)
+        got = cluster.conditions(INFERENCE_SERVICES, "chat")
+        assert got == dict.fromkeys(READY, ("False", "Deployment is progressing"))
+        await cluster.advance(1)
+        got = cluster.conditions(INFERENCE_SERVICES, "chat")
+        assert got == dict.fromkeys(READY, ("True", ""))
+        status = cluster.stored(INFERENCE_SERVICES, "chat")["status"]
+        assert status["url"] == "http://chat-default.example.com"
+        assert status["modelStatus"]["transitionStatus"] == "UpToDate"
+        assert status["observedGeneration"] == 1
+
+
+async def test_a_service_waits_for_its_runtime_and_says_so() -> None:
+    async with running() as cluster:
+        cluster.sandbox.load([make_inference_service()])
+        await cluster.advance(60)
+        assert cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"] == (
+            "False",
+            "Waiting for runtime to become available",
+        )
+        model = cluster.stored(INFERENCE_SERVICES, "chat")["status"]["modelStatus"]
+        assert model["transitionStatus"] == "InvalidSpec"
+        cluster.sandbox.load([make_runtime(SERVING_RUNTIMES)])
+        await cluster.advance()
+        assert cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"] == ("True", "")
+
+
+async def test_a_broken_service_is_never_ready_until_it_is_mended() -> None:
+    async with running() as cluster:
+        cluster.sandbox.kserve.broken["default", "chat"] = "container exited with code 1"
+        cluster.sandbox.load([make_runtime(CLUSTER_SERVING_RUNTIMES), make_inference_service()])
+        await cluster.advance(600)
+        assert cluster.conditions(INFERENCE_SERVICES, "chat")["PredictorReady"] == (
+            "False",
+            "container exited with code 1",
+        )
+        cluster.sandbox.kserve.broken.clear()
+        cluster.sandbox.kserve.reconcile_all()
+        await cluster.advance()
+        assert cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"] == ("True", "")
+
+
+async def test_a_changed_service_stays_ready_and_is_looked_at_again() -> None:
+    async with running() as cluster:
+        cluster.sandbox.load([make_runtime(CLUSTER_SERVING_RUNTIMES), make_inference_service()])
+        await cluster.advance(1)
+        before = cluster.stored(INFERENCE_SERVICES, "chat")["status"]["conditions"]
+        cluster.sandbox.load([make_inference_service(minReplicas=2)])
+        await cluster.advance(1)
+        status = cluster.stored(INFERENCE_SERVICES, "chat")["status"]
+        assert status["observedGeneration"] == 2
+        assert status["conditions"] == before

@@ -1,0 +1,103 @@
+"""The facade: loading, installing, profiles, and that a seed decides everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aim_operator.api import external
+from aim_operator.api.v1alpha1 import CLUSTER_IMAGES, IMAGES, SERVICES
+from aim_operator.errors import Invalid, NotInstalled, UserError
+from aim_operator.sandbox.profiles import read_profiles
+from aim_operator.sandbox.quantity import canonical
+from tests.unit.sandbox.cluster import make_service, running
+
+QUICKSTART = Path(__file__).parents[3] / "examples" / "quickstart"
+
+
+async def test_loading_makes_the_namespaces_that_objects_need() -> None:
+    async with running() as cluster:
+        manifest = make_service() | {"metadata": {"name": "a", "namespace": "team"}}
+        [stored] = cluster.sandbox.load([manifest])
+        assert stored.key.namespace == "team"
+        assert cluster.sandbox.load([manifest]) == [stored]
+
+
+async def test_loading_refuses_what_no_server_knows() -> None:
+    async with running(kserve=False) as cluster:
+        runtime = {
+            "apiVersion": "serving.kserve.io/v1alpha1",
+            "kind": "ServingRuntime",
+            "metadata": {"name": "a"},
+        }
+        with pytest.raises(UserError, match="no kind 'ServingRuntime'"):
+            cluster.sandbox.load([runtime])
+        with pytest.raises(Invalid, match=r"spec\.replicas"):
+            cluster.sandbox.load([make_service(replicas=0)])
+        cluster.sandbox.install_kserve()
+        cluster.sandbox.load([runtime])
+        cluster.sandbox.uninstall_kserve()
+        with pytest.raises(NotInstalled):
+            await cluster.client.list(external.SERVING_RUNTIMES)
+
+
+async def test_a_seed_decides_every_uid() -> None:
+    async def uid(seed: int) -> str:
+        async with running(seed=seed) as cluster:
+            return (await cluster.client.apply(SERVICES, make_service())).metadata.uid
+
+    assert await uid(1) == await uid(1)
+    assert await uid(1) != await uid(2)
+
+
+async def test_a_webhook_can_rewrite_what_is_written() -> None:
+    async with running() as cluster:
+        kind = cluster.server.kinds.served(SERVICES)
+        cluster.server.mutating[kind.id] = lambda obj: obj | {"spec": obj["spec"] | {"replicas": 5}}
+        made = await cluster.client.apply(SERVICES, make_service(replicas=2))
+        assert made.spec.replicas == 5
+        again = await cluster.client.apply(SERVICES, make_service(replicas=2))
+        assert again.metadata.resource_version == made.metadata.resource_version
+
+
+def test_every_image_of_the_quickstart_has_a_profile() -> None:
+    profiles = read_profiles(QUICKSTART / "profiles")
+    manifests = [
+        each for path in sorted(QUICKSTART.glob("*.yaml")) for each in yaml.safe_load_all(path.read_text())
+    ]
+    kinds = {IMAGES.kind, CLUSTER_IMAGES.kind}
+    images = {each["spec"]["image"] for each in manifests if each and each["kind"] in kinds}
+    assert images
+    assert images <= profiles.keys()
+
+
+def test_a_bad_profile_is_named(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text('{"images": ["a"], "output": []}')
+    (tmp_path / "two.json").write_text('{"images": ["a"], "output": []}')
+    with pytest.raises(UserError, match=r"two\.json: a is in another file already"):
+        read_profiles(tmp_path)
+    (tmp_path / "two.json").write_text('{"image": "a"}')
+    with pytest.raises(UserError, match=r"profile .*two\.json"):
+        read_profiles(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "want"),
+    [
+        ("1000m", "1"),
+        ("1500m", "1500m"),
+        ("0.1", "100m"),
+        ("0.5Gi", "512Mi"),
+        ("1024Mi", "1Gi"),
+        ("1536Mi", "1536Mi"),
+        ("512", "512"),
+        (2000, "2k"),
+        ("0", "0"),
+        ("1e3", "1e3"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_quantity_is_stored_in_its_shortest_form(written: object, want: object) -> None:
+    assert canonical(written) == want
