@@ -7,7 +7,10 @@ hooks for what built-in kinds do in code. Called by server.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+import msgspec
 
 from aim_operator.api.meta import Manifest
 from aim_operator.api.resource import Resource
@@ -80,11 +83,17 @@ class ServedKind:
         return {stored.get(name, name): value for name, value in manifest.items()}
 
 
-def kind_of_crd(manifest: Manifest) -> list[ServedKind]:
+def kinds_of_crd(manifest: Manifest) -> tuple[ServedKind, ...]:
     """The kinds that a CustomResourceDefinition serves, one a version."""
-    spec = manifest["spec"]
+    return _compiled(msgspec.json.encode(manifest["spec"]))
+
+
+@lru_cache(maxsize=64)
+def _compiled(raw_spec: bytes) -> tuple[ServedKind, ...]:
+    """Cached across servers: a test run starts hundreds with the same kinds."""
+    spec = msgspec.json.decode(raw_spec)
     names = spec["names"]
-    return [
+    return tuple(
         ServedKind(
             group=spec["group"],
             version=version["name"],
@@ -101,7 +110,7 @@ def kind_of_crd(manifest: Manifest) -> list[ServedKind]:
         )
         for version in spec["versions"]
         if version["served"]
-    ]
+    )
 
 
 METADATA_SCHEMA: Manifest = {

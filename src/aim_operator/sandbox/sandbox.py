@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ from aim_operator.sandbox.network import Network
 from aim_operator.sandbox.profiles import read_profiles
 from aim_operator.sandbox.server import NAMESPACE, SandboxServer
 from aim_operator.sandbox.storage import Key, Stored
+
+
+@cache
+def _our_crds() -> tuple[Manifest, ...]:
+    # Generating them takes a quarter of a second, and tests make hundreds of sandboxes.
+    return tuple(all_crds())
 
 
 class Sandbox:
@@ -48,7 +55,7 @@ class Sandbox:
     ) -> None:
         self.clock = clock
         self.server = SandboxServer(
-            clock, crds=all_crds() if crds is None else crds, seed=seed, evaluate_rules=evaluate_rules
+            clock, crds=_our_crds() if crds is None else crds, seed=seed, evaluate_rules=evaluate_rules
         )
         self.agenda = Agenda(clock)
         outputs: dict[str, list[dict[str, Any]]] = read_profiles(profiles) if profiles else {}

@@ -17,7 +17,7 @@ from aim_operator.sandbox.apply import applied, refuse_untyped
 from aim_operator.sandbox.audit import AuditEntry
 from aim_operator.sandbox.builtin import builtin_kinds
 from aim_operator.sandbox.clock import Clock, timestamp
-from aim_operator.sandbox.kinds import KindId, Registry, ServedKind, kind_of_crd
+from aim_operator.sandbox.kinds import KindId, Registry, ServedKind, kinds_of_crd
 from aim_operator.sandbox.metadata import metadata_violations
 from aim_operator.sandbox.ownership import Fields, Manager, after_update
 from aim_operator.sandbox.refusals import (
@@ -352,14 +352,14 @@ class SandboxServer:
         """Starts and stops serving kinds as their CustomResourceDefinitions come and go."""
         if change.new.key.id != CRD:
             return
-        for old in kind_of_crd(change.old.obj) if change.old else ():
+        for old in kinds_of_crd(change.old.obj) if change.old else ():
             self.kinds.remove(old)
             if change.type == "DELETED":
                 for stored in list(self.storage.collection(old.id).objects.values()):
                     self.storage.drop(stored)
                 self.storage.end_streams(old.id)
         if change.type != "DELETED":
-            for kind in kind_of_crd(change.new.obj):
+            for kind in kinds_of_crd(change.new.obj):
                 self.kinds.add(kind)
 
     def _uid(self) -> str:

@@ -81,7 +81,7 @@ def watched(cluster: Cluster, resource: Any, into: list[str], **options: Any) ->
     async def follow(stream: AsyncIterator[Any]) -> None:
         async for event in stream:
             name = event.object.metadata.name if event.object else ""
-            into.append(f"{event.type} {name}".strip())  # noqa: PERF401 - seen while it is filled
+            into.append(f"{event.type} {name}".strip())
 
     return asyncio.ensure_future(follow(cluster.client.watch(resource, resource_version="0", **options)))
 
