@@ -12,7 +12,8 @@ from functools import partial
 from aim_operator.api.meta import Manifest
 from aim_operator.errors import Conflict, NotFound
 from aim_operator.sandbox.agenda import Agenda, Work
-from aim_operator.sandbox.server import FOREGROUND, NAMESPACE, ORPHAN, SandboxServer
+from aim_operator.sandbox.kinds import NAMESPACE
+from aim_operator.sandbox.server import FOREGROUND, ORPHAN, SandboxServer
 from aim_operator.sandbox.storage import Change, Key, Stored
 
 

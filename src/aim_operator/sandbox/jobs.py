@@ -66,7 +66,7 @@ class JobController(StandIn):
     def _changed(self, change: Change) -> None:
         stored = change.new
         if stored.key.id == JOB and change.type != "DELETED":
-            self._job_changed(stored, added=change.type == "ADDED")
+            self._job_changed(stored, change.old)
         elif stored.key.id == POD and change.type == "DELETED":
             for owner in stored.obj["metadata"].get("ownerReferences") or ():
                 job = self.server.storage.by_uid(owner["uid"])
@@ -75,9 +75,9 @@ class JobController(StandIn):
             for each in [key for key in self.server.logs if key[:2] == stored.key[1:]]:
                 del self.server.logs[each]
 
-    def _job_changed(self, job: Stored, *, added: bool) -> None:
+    def _job_changed(self, job: Stored, old: Stored | None) -> None:
         spec = job.obj["spec"]
-        if added:
+        if old is None or old.obj["spec"].get("suspend") != spec.get("suspend"):
             self._later(job, "start", partial(self._start, job.key, job.uid), self.start_seconds)
             if "activeDeadlineSeconds" in spec:
                 deadline = partial(self._deadline, job.key, job.uid)
@@ -96,6 +96,10 @@ class JobController(StandIn):
     def _start(self, key: Key, uid: str) -> None:
         job = self.live(key, uid)
         if job is None or finished(job) or job.obj["metadata"].get("deletionTimestamp"):
+            return
+        if job.obj["spec"].get("suspend"):
+            suspended = self.condition(job, "Suspended", "True", "JobSuspended", "Job suspended")
+            self.set_status(job, {"conditions": [suspended]})
             return
         behaviour = self._behaviour(job)
         if behaviour.outcome == "quota":

@@ -29,6 +29,10 @@ class KindId(NamedTuple):
     kind: str
 
 
+CRD = KindId("apiextensions.k8s.io", "CustomResourceDefinition")
+NAMESPACE = KindId("", "Namespace")
+
+
 class ServedKind:
     """One kind in one version. `id` names where its objects are stored: two served kinds may share that.
 

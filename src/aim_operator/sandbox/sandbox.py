@@ -22,10 +22,11 @@ from aim_operator.sandbox.external_crds import gateway_crds, kserve_crds
 from aim_operator.sandbox.garbage import GarbageCollector
 from aim_operator.sandbox.gateway import GatewayController
 from aim_operator.sandbox.jobs import JobController
+from aim_operator.sandbox.kinds import NAMESPACE
 from aim_operator.sandbox.kserve import KServe
 from aim_operator.sandbox.network import Network
 from aim_operator.sandbox.profiles import read_profiles
-from aim_operator.sandbox.server import NAMESPACE, SandboxServer
+from aim_operator.sandbox.server import SandboxServer
 from aim_operator.sandbox.storage import Key, Stored
 
 

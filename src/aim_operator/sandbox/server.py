@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from aim_operator.api.meta import Manifest
 from aim_operator.sandbox import rules
@@ -17,7 +17,7 @@ from aim_operator.sandbox.apply import applied, refuse_untyped
 from aim_operator.sandbox.audit import AuditEntry
 from aim_operator.sandbox.builtin import builtin_kinds
 from aim_operator.sandbox.clock import Clock, timestamp
-from aim_operator.sandbox.kinds import KindId, Registry, ServedKind, kinds_of_crd
+from aim_operator.sandbox.kinds import CRD, NAMESPACE, KindId, Registry, ServedKind, kinds_of_crd
 from aim_operator.sandbox.metadata import metadata_violations
 from aim_operator.sandbox.ownership import Fields, Manager, after_update
 from aim_operator.sandbox.refusals import (
@@ -33,17 +33,19 @@ from aim_operator.sandbox.refusals import (
 )
 from aim_operator.sandbox.schema import admitted, copied, without_nulls
 from aim_operator.sandbox.storage import Change, Key, Storage, Stored
+from aim_operator.sandbox.updates import (
+    SERVERS_OWN,
+    confined,
+    counted,
+    holds_content,
+    merge_patched,
+    not_owned,
+)
 from aim_operator.sandbox.validation import violations
 
-CRD = KindId("apiextensions.k8s.io", "CustomResourceDefinition")
-NAMESPACE = KindId("", "Namespace")
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-# What an update can't change, whatever it says.
-_FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
-_SERVERS_OWN = (*_FIXED, "resourceVersion", "generation", "managedFields", "selfLink")
-
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
@@ -111,7 +113,7 @@ class SandboxServer:
             raise already_exists(kind.qualified, key.name)
         owner = Manager(manager, "Update", kind.api_version)
         empty: Manifest = {"metadata": {}}
-        managers = after_update({}, kind.schema, empty, obj, owner, without=_not_owned(kind))
+        managers = after_update({}, kind.schema, empty, obj, owner, without=not_owned(kind))
         self._check(kind, obj, None)
         return self.storage.put(key, obj, managers)
 
@@ -180,7 +182,7 @@ class SandboxServer:
         told = patch.get("metadata", {}).get("name", name)
         if told != name:
             raise bad_request(f"the name of the object ({told}) does not match the name on the URL ({name})")
-        obj = _merge_patched(old.obj, kind.to_stored(patch))
+        obj = merge_patched(old.obj, kind.to_stored(patch))
         return self._update(kind, old, obj, manager=manager, subresource=subresource)
 
     def delete(
@@ -201,7 +203,7 @@ class SandboxServer:
         added = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(propagation)
         if added and added not in finalizers and (added == FOREGROUND or self.storage.dependents(stored.uid)):
             finalizers.append(added)
-        if not finalizers and not _holds_content(kind, stored.obj):
+        if not finalizers and not holds_content(kind, stored.obj):
             self.storage.drop(stored)
             return
         if metadata.get("deletionTimestamp") and finalizers == list(metadata.get("finalizers") or ()):
@@ -239,7 +241,7 @@ class SandboxServer:
         key = self._key(kind, name, namespace)
         if kind.namespaced:
             self._check_namespace(kind, key)
-        metadata = {field: value for field, value in given.items() if field not in _SERVERS_OWN}
+        metadata = {field: value for field, value in given.items() if field not in SERVERS_OWN}
         metadata |= {"name": name, "uid": self._uid(), "creationTimestamp": timestamp(self.clock)}
         if kind.namespaced:
             metadata["namespace"] = namespace
@@ -283,15 +285,15 @@ class SandboxServer:
     ) -> Stored:
         """Stores `obj` for `old`, as far as this endpoint may change it; nothing if nothing changes."""
         self._check_preconditions(kind, old, obj["metadata"], subresource)
-        obj = self._admitted(kind, _confined(kind, old.obj, obj, subresource), old.obj)
+        obj = self._admitted(kind, confined(kind, old.obj, obj, subresource), old.obj)
         metadata, before = obj["metadata"], old.obj["metadata"]
         if managers is None:
             owner = Manager(manager, "Update", kind.api_version, subresource)
-            skipped = () if subresource else _not_owned(kind)
+            skipped = () if subresource else not_owned(kind)
             managers = after_update(old.managers, kind.schema, old.obj, obj, owner, without=skipped)
         metadata["resourceVersion"] = before["resourceVersion"]
         if "generation" in before:
-            changed = _spec(kind, obj) != _spec(kind, old.obj)
+            changed = counted(kind, obj) != counted(kind, old.obj)
             metadata["generation"] = before["generation"] + changed
         if obj == old.obj and managers == old.managers:
             return old
@@ -300,7 +302,7 @@ class SandboxServer:
         if (
             metadata.get("deletionTimestamp")
             and not metadata.get("finalizers")
-            and not _holds_content(kind, obj)
+            and not holds_content(kind, obj)
         ):
             last = Stored(old.key, obj, managers, old.revision)
             self.storage.drop(last)
@@ -369,47 +371,3 @@ class SandboxServer:
         if not prefix:
             return ""
         return prefix + "".join(self._random.choice(_SUFFIX_LETTERS) for _ in range(5))
-
-
-def _not_owned(kind: ServedKind) -> tuple[str, ...]:
-    return ("status",) if kind.has_status else ()
-
-
-def _holds_content(kind: ServedKind, obj: Manifest) -> bool:
-    return kind.id == NAMESPACE and bool(obj.get("spec", {}).get("finalizers"))
-
-
-def _spec(kind: ServedKind, obj: Manifest) -> Manifest:
-    """What a generation counts: all but metadata, and status where that is a subresource."""
-    if kind.builtin:
-        return {"spec": obj.get("spec")}
-    ignored = {"metadata", *_not_owned(kind)}
-    return {name: member for name, member in obj.items() if name not in ignored}
-
-
-def _confined(kind: ServedKind, old: Manifest, new: Manifest, subresource: str) -> Manifest:
-    """`new`, with everything that this endpoint does not write as it was."""
-    if subresource:
-        kept = dict(old)
-        kept.pop("status", None)
-        return kept | ({"status": new["status"]} if new.get("status") is not None else {})
-    fixed = {name: old["metadata"][name] for name in _SERVERS_OWN if name in old["metadata"]}
-    said = {name: value for name, value in new["metadata"].items() if name not in _SERVERS_OWN}
-    out = new | {"metadata": said | fixed}
-    if kind.has_status:
-        out.pop("status", None)
-        if "status" in old:
-            out["status"] = old["status"]
-    return out
-
-
-def _merge_patched(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return copied(patch)
-    out = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            out.pop(name, None)
-        else:
-            out[name] = _merge_patched(out.get(name), value)
-    return out

@@ -169,3 +169,14 @@ async def test_a_job_in_a_namespace_that_ends_meanwhile_harms_nobody() -> None:
         await cluster.advance(10)
         assert cluster.conditions(JOBS, "job")["Complete"][0] == "True"
         assert [job.metadata.namespace for job in (await cluster.client.list(JOBS)).items] == ["default"]
+
+
+async def test_a_suspended_job_starts_once_it_is_resumed() -> None:
+    async with running() as cluster:
+        await cluster.client.apply(JOBS, make_job(suspend=True))
+        await cluster.advance(60)
+        assert cluster.conditions(JOBS, "job") == {"Suspended": ("True", "Job suspended")}
+        assert await cluster.pods() == ()
+        await cluster.client.apply(JOBS, make_job(suspend=False))
+        await cluster.advance()
+        assert cluster.conditions(JOBS, "job")["Complete"][0] == "True"
