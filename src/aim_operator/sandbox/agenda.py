@@ -73,6 +73,5 @@ class Agenda:
             try:
                 await asyncio.wait((self._earlier, timer), return_when=asyncio.FIRST_COMPLETED)
             finally:
+                # Not awaited: that would swallow a cancellation of ours that comes at this very moment.
                 timer.cancel()
-                with suppress(asyncio.CancelledError):
-                    await timer

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,19 +95,22 @@ class Sandbox:
         return [self._loaded(manifest) for manifest in manifests]
 
     async def run(self) -> None:
-        """Lets the stand-ins act until cancelled, or until `close`."""
+        """Lets the stand-ins act until cancelled, or until `close`. Raises what a stand-in did wrong."""
         if self._closed:
             return
-        self._task = asyncio.ensure_future(self.agenda.run())
-        with suppress(asyncio.CancelledError):
-            await self._task
+        self._task = task = asyncio.ensure_future(self.agenda.run())
+        try:
+            await asyncio.wait((task,))
+        finally:
+            task.cancel()
+        if not task.cancelled():
+            task.result()
 
     async def close(self) -> None:
         self._closed = True
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait((self._task,))
 
     def _loaded(self, manifest: Manifest) -> Stored:
         api_version, name = manifest.get("apiVersion", ""), manifest.get("kind", "")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from aim_operator.errors import ApiError
@@ -110,9 +109,8 @@ class Watch:
             await asyncio.wait((self._changed, timer), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._changed = None
+            # Not awaited: that would swallow a cancellation of ours that comes at this very moment.
             timer.cancel()
-            with suppress(asyncio.CancelledError):
-                await timer
 
     def _wake(self) -> None:
         if self._changed is not None and not self._changed.done():

@@ -218,3 +218,18 @@ async def test_every_request_is_audited_with_its_outcome() -> None:
             ("alice", "apply", service, "default", "service", 200, False),
             ("alice", "get", service, "default", "other", 404, False),
         ]
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_reader_can_be_cancelled_at_any_moment(steps: int) -> None:
+    async with running() as cluster:
+        seen: list[str] = []
+        watch = watched(cluster, SERVICES, seen)
+        await cluster.advance()
+        cluster.sandbox.load([make_service()])
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        watch.cancel()
+        await cluster.advance()
+        assert watch.cancelled()
+        assert cluster.server.storage.collection(cluster.server.kinds.served(SERVICES).id).streams == []
