@@ -79,9 +79,9 @@ def cgroup_pids(name: str) -> set[int]:
     """Every process in an instance's groups: the containers of its Pods."""
     pids: set[int] = set()
     for root in cgroup_roots():
-        for members in (root / name).rglob("cgroup.procs"):
+        for group in _groups_under(root / name):
             try:
-                pids |= {int(pid) for pid in members.read_text().split()}
+                pids |= {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
             except OSError:
                 continue  # the group went away meanwhile
     return pids
@@ -100,9 +100,13 @@ def remove_cgroup(name: str) -> None:
             )
         time.sleep(POLL_SECONDS)
     for group in (root / name for root in cgroup_roots()):
-        children = [path for path in group.rglob("*") if path.is_dir()]
-        for path in sorted([*children, group], key=lambda path: len(path.parts), reverse=True):
+        for path in _groups_under(group):
             _remove_directory(path, deadline)
+
+
+def _groups_under(group: Path) -> list[Path]:
+    """A control group and all below it, children first. Unlike rglob, os.walk bears that they vanish."""
+    return [Path(path) for path, _, _ in os.walk(group, topdown=False)]
 
 
 def _remove_directory(path: Path, deadline: float) -> None:

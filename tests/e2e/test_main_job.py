@@ -133,7 +133,7 @@ def test_killed_after_any_write_it_ends_in_the_same_state_without_a_needless_wri
         assert created["jobs"] == 1, f"killed after write {result.killed_after}: {created}"
         applied = Counter((r, n) for v, r, n, _ in result.writes if not r.endswith("/status"))
         want = Counter((r, n) for v, r, n, _ in reference.writes if not r.endswith("/status"))
-        assert applied == want, f"killed after write {result.killed_after}"
+        assert applied == want, f"killed after write {result.killed_after}: {result.writes}"
 
 
 def test_at_rest_the_api_server_hears_nothing_but_watches_and_the_lease(cluster: Cluster) -> None:

@@ -53,6 +53,9 @@ spec:
 """
 
 
+OPERATOR_NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaiwo-system"}}
+
+
 class Crash(BaseException):
     """Raised at a write boundary: the process is gone, nothing after it happens."""
 
@@ -66,8 +69,9 @@ class World:
         self.seed = seed
         self.sandbox = Sandbox(self.clock, seed=seed, **sandbox_options)
         self.admin = self.sandbox.client("admin", field_manager="admin")
-        self.apply(GATEWAY)
-        self.apply([gpu_node("node-1")])
+        if sandbox_options.get("gateway", True):
+            self.apply(GATEWAY)
+        self.apply([gpu_node("node-1"), OPERATOR_NAMESPACE])
         self.created: list[str] = []
         self.sandbox.server.storage.listen(self._note_creation)
         self._running: list[asyncio.Task[None]] = []
@@ -87,6 +91,14 @@ class World:
         """Create or change objects, as `kubectl apply` would."""
         objects = [o for o in yaml.safe_load_all(text) if o] if isinstance(text, str) else list(text)
         self.sandbox.load(objects)
+
+    def delete(self, resource: Resource[Any], name: str, namespace: str = "") -> None:
+        kind = self.sandbox.server.kinds.served(resource)
+        self.sandbox.server.delete(kind, name, namespace=namespace)
+
+    def install_gateway(self) -> None:
+        self.sandbox.install_gateway()
+        self.apply(GATEWAY)
 
     def start(
         self,

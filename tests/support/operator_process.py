@@ -10,9 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from hack.cluster.cluster import Cluster
 
@@ -24,11 +25,14 @@ class OperatorProcess:
 
     def __init__(self, cluster: Cluster, *flags: str) -> None:
         self.log = cluster.directory / f"operator-{time.monotonic_ns()}.log"
-        self._process = subprocess.Popen(
+        with self.log.open("wb") as log:
+            self._process = self._start(cluster, flags, log)
+
+    @staticmethod
+    def _start(cluster: Cluster, flags: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [
-                sys.executable,
-                "-m",
-                "aim_operator.cli",
+                str(Path(sys.executable).with_name("aimctl")),
                 "run",
                 f"--kubeconfig={cluster.operator_kubeconfig}",
                 "--log-format=json",
@@ -36,7 +40,7 @@ class OperatorProcess:
             ],
             cwd=REPOSITORY,
             stdout=subprocess.DEVNULL,
-            stderr=self.log.open("wb"),
+            stderr=log,
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
@@ -56,6 +60,10 @@ class OperatorProcess:
     @property
     def exit_code(self) -> int | None:
         return self._process.poll()
+
+    def synced(self) -> bool:
+        """Whether it has read what there is; from then on it also stops in an orderly way."""
+        return "caches synced" in self.log.read_text()
 
     def stop(self, timeout_seconds: float = 20) -> int:
         """SIGTERM, as a kubelet does; the exit code. Raises if it does not end in time."""
@@ -127,6 +135,8 @@ def writes(cluster: Cluster, *, namespace: str = "") -> Iterator[tuple[str, str,
             continue
         sub = f"/{reference['subresource']}" if reference.get("subresource") else ""
         response: Any = event.get("responseStatus") or {}
+        if response.get("code") == HTTPStatus.GATEWAY_TIMEOUT:
+            continue  # the request of a process that was killed meanwhile: nothing was written
         yield verb, f"{reference['resource']}{sub}", reference.get("name", ""), response.get("code", 0)
 
 

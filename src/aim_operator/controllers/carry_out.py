@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.resource import Resource
 from aim_operator.core import labels
 from aim_operator.core.plan import Child, EventNote, Plan
-from aim_operator.errors import ApiError, Forbidden, Invalid
+from aim_operator.errors import ApiError, Forbidden, Invalid, NotFound, NotInstalled
 from aim_operator.runtime.apply import Applier, ApplyOutcome
 from aim_operator.runtime.controller import Result
 from aim_operator.runtime.events import EventRecorder
@@ -84,7 +84,7 @@ class CarryOut:
         applied: list[ApplyOutcome[Any]] = []
         refused: list[Refusal] = []
         for child, outcome in zip(children, outcomes, strict=True):
-            if isinstance(outcome, (Invalid, Forbidden)):
+            if _is_refusal(outcome):
                 refused.append(Refusal(child=child, error=outcome))
             elif isinstance(outcome, BaseException):
                 raise outcome
@@ -122,6 +122,15 @@ class CarryOut:
 
     async def _apply(self, key: ObjectRef, child: Child) -> ApplyOutcome[Any]:
         return await self._applier.apply(key, child.resource, child.manifest, live=self.live(child))
+
+
+def _is_refusal(outcome: object) -> TypeGuard[ApiError]:
+    """Whether the server will not take a child, and will not soon: a person has to do something.
+
+    NotFound is what creating an object in a namespace that does not exist gives.
+    """
+    refusals = (Invalid, Forbidden, NotFound)
+    return isinstance(outcome, refusals) and not isinstance(outcome, NotInstalled)
 
 
 def _ours(live: KubeObject, child: Child) -> bool:
