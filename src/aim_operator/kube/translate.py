@@ -30,7 +30,6 @@ class StatusCause(Struct):
 
 class StatusDetails(Struct):
     name: str = ""
-    kind: str = ""
     causes: tuple[StatusCause, ...] | None = None
     retry_after_seconds: int = msgspec.field(name="retryAfterSeconds", default=0)
 

@@ -65,7 +65,6 @@ class _Series(Struct):
     seen_at: float
     written_at: float
     count: int = 1
-    written_count: int = 0
     event_name: str = ""
     queued: bool = True
 
@@ -188,7 +187,6 @@ class EventRecorder:
             return True
         series.queued = False
         series.written_at = self._clock.monotonic()
-        count = series.count
         namespace = note.namespace or CLUSTER_NAMESPACE
         try:
             if series.event_name:
@@ -207,7 +205,6 @@ class EventRecorder:
             self._metrics.event_dropped("error")
             log.debug("event not written", error=str(error), reason=note.reason)
             return False
-        series.written_count = count
         return True
 
     def _state(self, series: _Series) -> Manifest:

@@ -15,6 +15,7 @@ import structlog
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.resource import Resource
 from aim_operator.kube.protocol import KubeClient
+from aim_operator.kube.wire import metadata_view
 from aim_operator.runtime.clock import Clock
 from aim_operator.runtime.informer import Informer
 
@@ -86,7 +87,7 @@ class ForeignWatches:
     ) -> None:
         informer: Informer[KubeObject] = Informer(
             self._client,
-            _metadata_of(resource),
+            metadata_view(resource),
             clock=self._clock,
             namespaces=(namespace,) if namespace else (),
             field_selector=f"metadata.name={name}",
@@ -119,15 +120,3 @@ def _after_first(
         wake()
 
     return handle
-
-
-def _metadata_of(resource: Resource[Any]) -> Resource[KubeObject]:
-    return Resource(
-        group=resource.group,
-        version=resource.version,
-        plural=resource.plural,
-        kind=resource.kind,
-        namespaced=resource.namespaced,
-        type=KubeObject,
-        metadata_only=True,
-    )

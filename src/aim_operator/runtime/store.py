@@ -5,7 +5,7 @@ One writer (its informer), many readers. Readers get the stored objects themselv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic
 
 from aim_operator.api.resource import K
@@ -85,9 +85,6 @@ class Store(Generic[K]):
             self.upsert(obj)
             changes.append((old, obj))
         return changes
-
-    def __iter__(self) -> Iterator[K]:
-        return iter(self.all())
 
     def _file(self, name: _Name, obj: K, keys: dict[str, tuple[Hashable, ...]]) -> None:
         for index, filed in keys.items():

@@ -45,6 +45,9 @@ class Cut:
         self._clock = clock
         self.cut = False
         self.hangs = False
+        self.late_seconds = 0.0
+        """How long an answer takes to arrive after the call was carried out."""
+        self.began: Callable[[float], None] = lambda _when: None
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
@@ -54,7 +57,11 @@ class Cut:
                 await self._clock.sleep(10_000)
             if self.cut:
                 raise errors.Unavailable("cut off")
-            return await method(*args, **options)
+            self.began(self._clock.monotonic())
+            answer = await method(*args, **options)
+            if self.late_seconds:
+                await self._clock.sleep(self.late_seconds)
+            return answer
 
         return call
 
@@ -187,6 +194,22 @@ async def test_a_renewal_that_hangs_counts_from_when_it_began() -> None:
     assert clock.monotonic() - began <= 10
     await clock.settle()
     assert not one.working
+    await stop(one)
+
+
+async def test_a_late_answer_does_not_lengthen_the_term() -> None:
+    """Others may have seen the record as soon as it was written, long before we heard of it."""
+    clock, _, (one,) = make(0)
+    one.start()
+    await clock.advance(10)
+    one.line.late_seconds = 7
+    calls: list[float] = []
+    one.line.began = calls.append
+    await clock.run_until(lambda: len(calls) > 1)
+    last = calls[-1]
+    one.line.hangs = True
+    await clock.run_until(lambda: not one.may_write)
+    assert clock.monotonic() - last <= 10
     await stop(one)
 
 

@@ -291,6 +291,32 @@ async def test_a_doubted_stream_is_listed_again() -> None:
         assert seen.client.open_watches(WIDGETS) == 1
 
 
+async def test_a_streamed_list_that_ends_early_is_not_believed() -> None:
+    """Without its last bookmark nobody knows what was missing; so it is asked for again."""
+
+    class Breaking(FakeClient):
+        breaks = True
+
+        async def watch(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+            async for event in super().watch(*args, **options):
+                yield event
+                if self.breaks and options["send_initial_events"]:
+                    return
+
+    client = Breaking()
+    for name in ("a", "b"):
+        client.put(WIDGETS, make_widget(name))
+    async with following(client) as seen:
+        assert not seen.informer.synced
+        assert seen.told == []
+        await seen.clock.advance(3)
+        assert not seen.informer.synced
+        assert isinstance(seen.informer.last_error, errors.Unavailable)
+        client.breaks = False
+        await seen.clock.advance(60)
+        assert seen.names == ["a", "b"]
+
+
 @pytest.mark.parametrize("streams_lists", [True, False], ids=["streamed", "paged"])
 async def test_a_list_that_breaks_off_is_not_believed(streams_lists: bool) -> None:  # noqa: FBT001
     """Half a list must not look like deletions."""
