@@ -1,8 +1,9 @@
-"""The main job on a real cluster: catalog, discovery by a real Job, KServe's Pod, HTTP 200 through a gateway."""
+"""The main job on a real cluster: catalog, a real discovery Job, KServe's Pod, HTTP 200 through a gateway."""
 
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections import Counter
 
@@ -151,8 +152,6 @@ def test_at_rest_the_api_server_hears_nothing_but_watches_and_the_lease(cluster:
 
 def at_rest(cluster: Cluster, *, settle_seconds: int, rest_seconds: int) -> None:
     """Watch the audit log for that long; only watches and the Lease may be in it."""
-    import time
-
     time.sleep(settle_seconds)
     before = sum(1 for _ in cluster.audit_events())
     time.sleep(rest_seconds)

@@ -1,4 +1,4 @@
-"""The real operator on a sandbox under virtual time: a cluster's whole life in milliseconds, and repeatable."""
+"""The real operator on a sandbox under virtual time: a cluster's life in milliseconds, repeatable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import yaml
@@ -23,9 +23,9 @@ from aim_operator.api.external import (
 )
 from aim_operator.api.resource import Resource
 from aim_operator.app import Operator
-from aim_operator.sandbox.sandbox import Sandbox
 from aim_operator.sandbox.network import Network, Rates
 from aim_operator.sandbox.nodes import gpu_node
+from aim_operator.sandbox.sandbox import Sandbox
 from aim_operator.sandbox.storage import Change
 from aim_operator.settings import Settings
 from tests.support.virtual_clock import VirtualClock
@@ -77,7 +77,7 @@ class World:
         self._running: list[asyncio.Task[None]] = []
         self._sandbox_task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         self._sandbox_task = asyncio.create_task(self.sandbox.run(), name="sandbox")
         return self
 

@@ -6,7 +6,7 @@ IMAGE = "ghcr.io/example/llama-3.1-8b-instruct:v1.2.0"
 
 
 def catalog(namespace: str, *, image: str = IMAGE, gpus: int = 1) -> str:
-    """An AIMImage, a default AIMRuntimeConfig that routes, and an AIMServiceTemplate, named `model` and `fast`."""
+    """Image `model`, configuration `default` that routes, and template `fast`."""
     return f"""
 apiVersion: aim.silogen.ai/v1alpha1
 kind: AIMImage

@@ -58,7 +58,7 @@ def _run(cluster: Cluster, number: int) -> CrashResult | None:
                 f"the service runs, killed after write {number}",
             )
             eventually(lambda: _ttl_is_set(cluster, namespace), "the Job may go")
-        names = [w[:2] + (_without_hash(w[2]), w[3]) for w in writes(cluster, namespace=namespace)]
+        names = [(*w[:2], _without_hash(w[2]), w[3]) for w in writes(cluster, namespace=namespace)]
         return CrashResult(number, _state(cluster, namespace), names)
 
 
