@@ -16,6 +16,7 @@ from aim_operator.api.external import JOBS, NODES
 from aim_operator.kube.authorization import Anonymous
 from aim_operator.kube.client import Client
 from aim_operator.kube.credentials import Connection
+from aim_operator.kube.protocol import KubeClient
 from aim_operator.kube.transport import ATTEMPTS, SilentObserver
 
 JOB: dict[str, Any] = {
@@ -315,7 +316,7 @@ async def test_no_answer_in_time() -> None:
 async def test_nobody_listens() -> None:
     """The message says where it was tried."""
     connection = Connection(server="http://127.0.0.1:9", authorization=Anonymous())
-    client = Client(connection, timeout_seconds=0.1)
+    client: KubeClient = Client(connection, timeout_seconds=0.1)  # which it is, says the type checker
     with pytest.raises(errors.Unavailable, match=r"cannot connect to 127\.0\.0\.1:9"):
         await client.get(JOBS, "j", namespace="team")
     await client.close()
