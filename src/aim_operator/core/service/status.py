@@ -62,7 +62,7 @@ def build_status(
         template_matching=resolution.candidates or UNSET,
         conditions=conditions.merge(
             given(old.conditions, ()),
-            _conditions(resolved, cache, runtime, route, worst.state, speaker),
+            _conditions(resolved, cache, runtime, route, state=worst.state, speaker=speaker),
             now=conditions.timestamp(now),
             generation=generation,
         ),
@@ -92,6 +92,7 @@ def _conditions(
     cache: Judgement,
     runtime: Judgement,
     route: Judgement | None,
+    *,
     state: str,
     speaker: Judgement,
 ) -> list[Condition]:

@@ -9,13 +9,10 @@ from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.catalog import Template
 from aim_operator.core.plan import EventNote
 
 
-def transitions(
-    template: Template, old: AIMServiceTemplateStatus, new: AIMServiceTemplateStatus
-) -> tuple[EventNote, ...]:
+def transitions(old: AIMServiceTemplateStatus, new: AIMServiceTemplateStatus) -> tuple[EventNote, ...]:
     """Return what is worth telling: discovery started, succeeded or failed; a prerequisite went missing."""
     notes: list[EventNote] = []
     ready = conditions.find(given(new.conditions, ()), c.READY)

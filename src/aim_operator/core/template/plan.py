@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import Struct, UnsetType, structs
 
 from aim_operator.api.external import JOBS, Job
-from aim_operator.api.meta import Condition, KubeObject, Manifest, given
+from aim_operator.api.meta import Manifest, given
 from aim_operator.api.v1alpha1 import (
     CLUSTER_TEMPLATES,
     TEMPLATES,
@@ -19,13 +19,12 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions, hardware
+from aim_operator.core import conditions
 from aim_operator.core.catalog import (
     Image,
     MissingRuntimeConfig,
     RuntimeConfig,
     is_derived,
-    reference_to,
     scope_of,
 )
 from aim_operator.core.discovery_output import DiscoveryResult
@@ -33,6 +32,7 @@ from aim_operator.core.naming import discovery_job_name
 from aim_operator.core.plan import Child, Plan, Removal
 from aim_operator.core.template import desired, discovery, events, pods
 from aim_operator.core.template.observed import OutputUnreadable, TemplateObserved
+from aim_operator.core.template.status import Case, build_status, with_result
 
 
 class DiscoveryOptions(Struct, frozen=True, kw_only=True):
@@ -42,17 +42,16 @@ class DiscoveryOptions(Struct, frozen=True, kw_only=True):
     ttl_seconds: int = 600
 
 
-class _Case(Struct, frozen=True, kw_only=True):
-    """Where the template stands, before it is written down as a status."""
+class _Inputs(Struct, frozen=True, kw_only=True):
+    """What the cases read once image and configuration are found. `job` is that of the current inputs."""
 
-    state: str
-    reason: str
-    message: str
-    discovery: Discovery | UnsetType = UNSET
-    result: DiscoveryResult | None = None
-    children: tuple[Child, ...] = ()
-    removals: tuple[Removal, ...] = ()
-    requeue_after_seconds: float | None = None
+    observed: TemplateObserved
+    image: Image
+    config: RuntimeConfig
+    job: Job | None
+    old: AIMServiceTemplateStatus
+    now: datetime
+    options: DiscoveryOptions
 
 
 def decide(
@@ -68,19 +67,19 @@ def decide(
         return Plan(removals=(Removal(resource=resource, live=template, unchanged=True),))
     old = given(template.status, AIMServiceTemplateStatus())
     case = _with_runtime(observed, _case(observed, old, now, options), old)
-    status = _status(observed, old, case, now)
+    status = build_status(observed, old, case, now)
     return Plan(
         status=status,
         children=case.children,
         removals=case.removals,
-        events=events.transitions(template, old, status),
+        events=events.transitions(old, status),
         requeue_after_seconds=case.requeue_after_seconds,
     )
 
 
 def _case(
     observed: TemplateObserved, old: AIMServiceTemplateStatus, now: datetime, options: DiscoveryOptions
-) -> _Case:
+) -> Case:
     template, image, config = observed.template, observed.image, observed.runtime_config
     if image is None:
         kinds = "AIMImage or AIMClusterImage" if template.metadata.namespace else "AIMClusterImage"
@@ -95,23 +94,24 @@ def _case(
         )
     current = discovery_job_name(template.metadata.name, observed.digest)
     job = next((j for j in observed.jobs if j.metadata.name == current), None)
+    known = _Inputs(observed=observed, image=image, config=config, job=job, old=old, now=now, options=options)
     # Jobs of earlier inputs only waste a slot; finished ones go by their TTL or here.
     stale = tuple(
         _removal(j) for j in observed.jobs if j is not job and j.metadata.deletion_timestamp is None
     )
     if discovery.succeeded(old.discovery, observed.digest):
-        case = _kept(observed, image, config, job, options, old)
+        case = _kept(known)
     elif job is None:
-        case = _without_job(observed, image, config, old, now, options)
+        case = _without_job(known)
     elif job.metadata.deletion_timestamp is not None:
-        case = _Case(
+        case = Case(
             state=State.PENDING,
             reason=Reason.JOB_PENDING,
             message="waiting for the previous discovery Job to be gone",
             discovery=old.discovery,
         )
     elif pods.finished(job):
-        case = _with_finished_job(observed, image, config, job, old, now, options)
+        case = _with_finished_job(known, job)
     else:
         case = _with_running_job(observed, old)
     return structs.replace(case, removals=(*case.removals, *stale))
@@ -125,40 +125,32 @@ def missing_config_message(config: MissingRuntimeConfig, namespace: str) -> str:
     )
 
 
-def _degraded(old: AIMServiceTemplateStatus, reason: str, message: str) -> _Case:
-    return _Case(state=State.DEGRADED, reason=reason, message=message, discovery=old.discovery)
+def _degraded(old: AIMServiceTemplateStatus, reason: str, message: str) -> Case:
+    return Case(state=State.DEGRADED, reason=reason, message=message, discovery=old.discovery)
 
 
 def _removal(job: Job) -> Removal:
     return Removal(resource=JOBS, live=job)
 
 
-def _kept(
-    observed: TemplateObserved,
-    image: Image,
-    config: RuntimeConfig,
-    job: Job | None,
-    options: DiscoveryOptions,
-    old: AIMServiceTemplateStatus,
-) -> _Case:
+def _kept(known: _Inputs) -> Case:
     """Its result is in status. The Job may now go, after a while for whoever wants its log."""
+    job = known.job
     lingering = job is not None and pods.finished(job) and job.metadata.deletion_timestamp is None
-    children = (
-        (
-            desired.job(
-                observed.template,
-                image,
-                config,
-                namespace=observed.discovery_namespace,
-                digest=observed.digest,
-                requests=options.requests,
-                ttl_seconds=options.ttl_seconds,
-            ),
-        )
-        if lingering
-        else ()
+    children = (_job(known, ttl_seconds=known.options.ttl_seconds),) if lingering else ()
+    return _available(known.observed, known.old.discovery, children=children)
+
+
+def _job(known: _Inputs, *, ttl_seconds: int | None = None) -> Child:
+    return desired.job(
+        known.observed.template,
+        known.image,
+        known.config,
+        namespace=known.observed.discovery_namespace,
+        digest=known.observed.digest,
+        requests=known.options.requests,
+        ttl_seconds=ttl_seconds,
     )
-    return _available(observed, old.discovery, children=children)
 
 
 def _available(
@@ -167,8 +159,8 @@ def _available(
     *,
     children: tuple[Child, ...] = (),
     result: DiscoveryResult | None = None,
-) -> _Case:
-    return _Case(
+) -> Case:
+    return Case(
         state=State.AVAILABLE,
         reason=Reason.AVAILABLE,
         message=f"discovered with image {observed.image.spec.image}" if observed.image else "",
@@ -178,50 +170,38 @@ def _available(
     )
 
 
-def _without_job(
-    observed: TemplateObserved,
-    image: Image,
-    config: RuntimeConfig,
-    old: AIMServiceTemplateStatus,
-    now: datetime,
-    options: DiscoveryOptions,
-) -> _Case:
+def _without_job(known: _Inputs) -> Case:
+    observed, old = known.observed, known.old
     due = discovery.retry_at(old.discovery, observed.digest)
-    if due is not None and due > now:
-        return _still_failed(old, requeue_after_seconds=(due - now).total_seconds())
+    if due is not None and due > known.now:
+        return _still_failed(old, requeue_after_seconds=(due - known.now).total_seconds())
     if not observed.slot.granted:
         ahead = f", {observed.slot.ahead} ahead of this one" if observed.slot.ahead else ""
-        return _Case(
+        return Case(
             state=State.PENDING,
             reason=Reason.AWAITING_SLOT,
             message=f"waiting for one of {observed.slot.limit} discovery slots{ahead}",
             discovery=old.discovery,
         )
     if observed.job_refused:
-        return _Case(
+        return Case(
             state=State.FAILED,
             reason=Reason.JOB_REFUSED,
             message=f"the discovery Job was refused: {pods.one_line(observed.job_refused)}",
             discovery=old.discovery,
         )
-    job = desired.job(
-        observed.template,
-        image,
-        config,
-        namespace=observed.discovery_namespace,
-        digest=observed.digest,
-        requests=options.requests,
-    )
-    return _Case(
+    job = _job(known)
+    name = job.manifest["metadata"]["name"]
+    return Case(
         state=State.PROGRESSING,
         reason=Reason.JOB_PENDING,
-        message=f"discovery Job {observed.discovery_namespace}/{job.manifest['metadata']['name']} is starting",
+        message=f"discovery Job {observed.discovery_namespace}/{name} is starting",
         discovery=old.discovery,
         children=(job,),
     )
 
 
-def _with_running_job(observed: TemplateObserved, old: AIMServiceTemplateStatus) -> _Case:
+def _with_running_job(observed: TemplateObserved, old: AIMServiceTemplateStatus) -> Case:
     trouble = pods.waiting(observed.pods)
     if trouble is not None:
         reason, message = trouble
@@ -234,18 +214,11 @@ def _with_running_job(observed: TemplateObserved, old: AIMServiceTemplateStatus)
         reason, message = Reason.DISCOVERY_RUNNING, "the image's dry run is running"
     else:
         reason, message = Reason.JOB_PENDING, "the discovery Pod is starting"
-    return _Case(state=State.PROGRESSING, reason=reason, message=message, discovery=old.discovery)
+    return Case(state=State.PROGRESSING, reason=reason, message=message, discovery=old.discovery)
 
 
-def _with_finished_job(
-    observed: TemplateObserved,
-    image: Image,
-    config: RuntimeConfig,
-    job: Job,
-    old: AIMServiceTemplateStatus,
-    now: datetime,
-    options: DiscoveryOptions,
-) -> _Case:
+def _with_finished_job(known: _Inputs, job: Job) -> Case:
+    observed, old, now = known.observed, known.old, known.now
     ended_at = pods.ended_at(job)
     if discovery.recorded(old.discovery, observed.digest, ended_at):
         # A failure that is written down. The failed Job stays, for its log, until its retry is due.
@@ -262,7 +235,7 @@ def _with_finished_job(
         spec_hash=observed.digest, attempts=attempts, last_attempt_time=ended_at, message=verdict.message
     )
     due = discovery.retry_at(failed, observed.digest)
-    return _Case(
+    return Case(
         state=State.FAILED,
         reason=verdict.reason,
         message=verdict.message,
@@ -288,11 +261,11 @@ def _failure(observed: TemplateObserved, job: Job, old: AIMServiceTemplateStatus
     return verdict
 
 
-def _still_failed(old: AIMServiceTemplateStatus, *, requeue_after_seconds: float | None = None) -> _Case:
+def _still_failed(old: AIMServiceTemplateStatus, *, requeue_after_seconds: float | None = None) -> Case:
     before = conditions.find(given(old.conditions, ()), c.FAILURE)
     bookkeeping = given(old.discovery, Discovery())
     known = before is not None and before.status == "True"
-    return _Case(
+    return Case(
         state=State.FAILED,
         reason=before.reason if before is not None and known else Reason.DISCOVERY_FAILED,
         message=given(bookkeeping.message, "") or "discovery failed",
@@ -301,7 +274,7 @@ def _still_failed(old: AIMServiceTemplateStatus, *, requeue_after_seconds: float
     )
 
 
-def _with_runtime(observed: TemplateObserved, case: _Case, old: AIMServiceTemplateStatus) -> _Case:
+def _with_runtime(observed: TemplateObserved, case: Case, old: AIMServiceTemplateStatus) -> Case:
     """Publish the runtime of an available template; without KServe or under a foreign name it can't be."""
     config = observed.runtime_config
     if case.state != State.AVAILABLE or observed.image is None or isinstance(config, MissingRuntimeConfig):
@@ -313,7 +286,7 @@ def _with_runtime(observed: TemplateObserved, case: _Case, old: AIMServiceTempla
             reason=Reason.KSERVE_NOT_INSTALLED,
             message="KServe's CRDs are not installed; install KServe, the operator goes on by itself then",
         )
-    child = desired.runtime(observed.template, observed.image, config, _with_result(old, case.result))
+    child = desired.runtime(observed.template, observed.image, config, with_result(old, case.result))
     if observed.runtime_foreign:
         return structs.replace(
             case,
@@ -332,87 +305,3 @@ def _with_runtime(observed: TemplateObserved, case: _Case, old: AIMServiceTempla
             message=f"the {child.manifest['kind']} was refused: {pods.one_line(observed.runtime_refused)}",
         )
     return structs.replace(case, children=(*case.children, child))
-
-
-def _with_result(old: AIMServiceTemplateStatus, result: DiscoveryResult | None) -> AIMServiceTemplateStatus:
-    if result is None:
-        return old
-    return structs.replace(old, model_sources=result.model_sources, profile=result.profile)
-
-
-def _status(
-    observed: TemplateObserved, old: AIMServiceTemplateStatus, case: _Case, now: datetime
-) -> AIMServiceTemplateStatus:
-    config = observed.runtime_config
-    reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
-    status = _with_result(old, case.result)
-    generation = observed.template.metadata.generation
-    return structs.replace(
-        status,
-        observed_generation=generation,
-        status=case.state,
-        discovery=case.discovery,
-        resolved_image=reference_to(observed.image) if observed.image else UNSET,
-        resolved_runtime_config=reference or UNSET,
-        conditions=conditions.merge(
-            given(old.conditions, ()),
-            _conditions(observed, old, case, status),
-            now=conditions.timestamp(now),
-            generation=generation,
-        ),
-    )
-
-
-def _conditions(
-    observed: TemplateObserved, old: AIMServiceTemplateStatus, case: _Case, status: AIMServiceTemplateStatus
-) -> list[Condition]:
-    def condition(type_: str, holds: bool) -> Condition:  # noqa: FBT001 - reads as a sentence below
-        return Condition(
-            type=type_, status="True" if holds else "False", reason=case.reason, message=case.message
-        )
-
-    found = discovery.succeeded(case.discovery, observed.digest) and bool(observed.digest)
-    discovered = condition(c.DISCOVERED, False)
-    if found:
-        number = len(given(status.model_sources, ()))
-        discovered = Condition(
-            type=c.DISCOVERED,
-            status="True",
-            reason=Reason.DISCOVERED,
-            message=f"{number} model source{'' if number == 1 else 's'} found",
-        )
-    elif case.state == State.DEGRADED:
-        # What was discovered before the prerequisite went missing is still true.
-        before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
-        discovered = before or discovered
-    return [
-        discovered,
-        condition(c.READY, case.state == State.AVAILABLE),
-        condition(c.PROGRESSING, case.state == State.PROGRESSING),
-        condition(c.FAILURE, case.state in (State.FAILED, State.DEGRADED)),
-        _hardware(observed, status),
-    ]
-
-
-def _hardware(observed: TemplateObserved, status: AIMServiceTemplateStatus) -> Condition:
-    selector = given(observed.template.spec.gpu_selector, None)
-    wanted = given(selector.model, None) if selector else None
-    model = wanted or desired.discovered(status).get("gpu")
-    if not isinstance(model, str) or not model:
-        return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "the template names no GPU model")
-    if not observed.nodes_known or not observed.gpu_models:
-        return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "no node has GPU labels")
-    if hardware.available(model, observed.gpu_models):
-        return _hardware_condition("True", Reason.HARDWARE_FOUND, f"nodes with GPU model {model} exist")
-    return _hardware_condition(
-        "False", Reason.HARDWARE_NOT_FOUND, f"no node is labelled with GPU model {model}"
-    )
-
-
-def _hardware_condition(status: str, reason: str, message: str) -> Condition:
-    return Condition(type=c.HARDWARE_AVAILABLE, status=status, reason=reason, message=message)
-
-
-def wanted_object(observed: TemplateObserved) -> KubeObject:
-    """Return the reconciled object itself."""
-    return observed.template
