@@ -1,1 +1,77 @@
-# Run `make help` for what there is.
+# `make help` tells what there is. Everything runs from .venv, which `setup` makes when it is missing or old.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+# Of this checkout, so that a cluster of another one is left alone; short, for the Unix sockets in it.
+DEMO_CLUSTER := $(HOME)/.cache/aim-operator/cluster/demo-$(shell pwd | cksum | cut -d' ' -f1)
+
+.venv/.setup: pyproject.toml uv.lock hack/setup.sh
+	@hack/setup.sh
+
+##@ Try it
+
+.PHONY: setup
+setup: .venv/.setup  ## make .venv from uv.lock; needs Python 3.11 and pip, nothing else
+
+.PHONY: demo
+demo: .venv/.setup  ## a model catalog becomes a running service, in memory, in seconds
+	@$(BIN)/aimctl demo
+
+.PHONY: demo-cluster
+demo-cluster: .venv/.setup  ## the same on a real Kubernetes with KServe and a gateway, started for it
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.demo_cluster --dir $(DEMO_CLUSTER)
+
+##@ Work on it
+
+.PHONY: test
+test: .venv/.setup  ## every test that this machine can run; names those that it can't
+	@$(PYTEST) tests
+
+.PHONY: test-unit
+test-unit: .venv/.setup  ## only the tests that need no cluster
+	@$(PYTEST) tests/unit
+
+.PHONY: check
+check: .venv/.setup  ## ruff, formatter, mypy, import contract, generated files, links in docs
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m hack.generate --check
+	@$(BIN)/python -m hack.check_links
+
+.PHONY: format
+format: .venv/.setup  ## format the code, and mend what ruff can mend
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+.PHONY: generate
+generate: .venv/.setup  ## write deploy/crds/ from the API types
+	@$(BIN)/python -m hack.generate
+
+.PHONY: clean
+clean:  ## remove .venv and all caches of this directory
+	@rm -rf .venv .venv-uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist site
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ A cluster of your own
+
+.PHONY: cluster-up
+cluster-up: .venv/.setup  ## start Kubernetes with a node, KServe and a gateway on this machine
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.cluster up --parts node,kserve,gateway
+
+.PHONY: cluster-down
+cluster-down: .venv/.setup  ## stop it, and leave nothing behind
+	@$(BIN)/python -m hack.cluster down
+
+.PHONY: help
+help:
+	@bold=; blue=; plain=; if [ -t 1 ]; then bold=$$'\e[1m'; blue=$$'\e[36m'; plain=$$'\e[0m'; fi; \
+	awk -F '  ## ' -v bold="$$bold" -v blue="$$blue" -v plain="$$plain" ' \
+	  /^##@/ { printf "\n%s%s%s\n", bold, substr($$0, 5), plain } \
+	  /^[a-z-]+:.*  ## / { sub(/:.*/, "", $$1); printf "  %smake %-13s%s %s\n", blue, $$1, plain, $$2 }' \
+	  $(MAKEFILE_LIST); echo

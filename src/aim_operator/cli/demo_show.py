@@ -1,0 +1,155 @@
+"""Runs an operator and shows what becomes of a quickstart: a live view on a terminal, else plain lines.
+
+Owns when a demo is over: all done, nothing more to come, or out of time. Called by demo_sandbox.py and
+demo_cluster.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Protocol
+
+from msgspec import Struct
+from rich.console import Console
+from rich.live import Live
+
+from aim_operator.app import Operator
+from aim_operator.cli.demo_follow import Follower
+from aim_operator.cli.demo_snapshot import ServiceRow, Snapshot, qualified, transitions
+from aim_operator.cli.demo_view import draw
+from aim_operator.cli.quickstart import Example
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime import logs
+from aim_operator.runtime.clock import Clock, within
+
+FRAME_SECONDS = 0.1
+LOGGED_LINES = 10
+
+
+class Patience(Struct, frozen=True):
+    """How long a demo may take, and how long nothing may happen once everything is done or has failed."""
+
+    timeout_seconds: float
+    settle_seconds: float
+
+
+class Display(Protocol):
+    def show(self, snapshot: Snapshot) -> None: ...
+
+
+async def show(
+    operator: Operator,
+    client: KubeClient,
+    clock: Clock,
+    examples: tuple[Example, ...],
+    *,
+    title: str,
+    patience: Patience,
+    console: Console,
+) -> Snapshot:
+    """Run `operator` until the demo is over, and show it. Returns how it ended."""
+    follower = Follower(operator, client, clock, [example.ref for example in examples if example.is_ours])
+    told = io.StringIO()
+    # On the screen, log lines would tear the view apart.
+    logs.configure("console", "warning", stream=told)
+    running = asyncio.create_task(operator.run(), name="operator")
+    events = asyncio.create_task(follower.events.run(), name="demo events")
+    try:
+        with _display(console, title) as display:
+            last = await _until_over(follower, clock, running, patience, display)
+    finally:
+        operator.stop()
+        events.cancel()
+        with suppress(asyncio.CancelledError):
+            await events
+        await running
+    if not last.done:
+        for line in told.getvalue().splitlines()[-LOGGED_LINES:]:
+            console.print(line, style="dim", highlight=False, markup=False)
+    return last
+
+
+def explain(snapshot: Snapshot) -> Iterator[str]:
+    """Tell what is not done and why, a line each."""
+    for row in snapshot.unfinished:
+        what = "service" if isinstance(row, ServiceRow) else "template"
+        because = f": {row.message}" if row.message else ""
+        yield f"{what} {qualified(row)} is {row.state or 'Pending'}{because}"
+
+
+async def _until_over(
+    follower: Follower,
+    clock: Clock,
+    running: asyncio.Task[None],
+    patience: Patience,
+    display: Display,
+) -> Snapshot:
+    shown, changed_at = follower.snapshot(), 0.0
+    display.show(shown)
+    while True:
+        with suppress(TimeoutError):
+            await within(clock, FRAME_SECONDS, follower.changed.wait())
+            follower.changed.clear()
+            changed_at = shown.seconds
+        shown = follower.snapshot()
+        display.show(shown)
+        idle = shown.seconds - changed_at
+        if (
+            shown.done
+            or running.done()
+            or shown.seconds > patience.timeout_seconds
+            or (shown.settled and idle > patience.settle_seconds)
+        ):
+            return shown
+
+
+def _display(console: Console, title: str) -> AbstractContextManager[Display]:
+    return _live(console, title) if console.is_terminal else _plain(console, title)
+
+
+class _Lines:
+    """One line per transition."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = Snapshot(seconds=0.0)
+
+    def show(self, snapshot: Snapshot) -> None:
+        for line in transitions(self._last, snapshot):
+            self._console.out(line, highlight=False)
+        self._last = snapshot
+
+
+@contextmanager
+def _plain(console: Console, title: str) -> Iterator[Display]:
+    console.out(title, highlight=False)
+    yield _Lines(console)
+
+
+class _Screen:
+    """The live view."""
+
+    def __init__(self, live: Live, title: str) -> None:
+        self._live = live
+        self._title = title
+        self.last: Snapshot | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        size = self._live.console.size
+        self._live.update(
+            draw(snapshot, title=self._title, width=size.width, height=size.height), refresh=True
+        )
+        self.last = snapshot
+
+
+@contextmanager
+def _live(console: Console, title: str) -> Iterator[Display]:
+    with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
+        screen = _Screen(live, title)
+        yield screen
+    if screen.last is not None:
+        # Whole, where the live view had to leave panels out.
+        console.print(draw(screen.last, title=title, width=console.width))

@@ -1,0 +1,147 @@
+"""What a demo shows at one moment: frozen rows, and the lines that tell what changed between two moments.
+
+Pure. Filled by demo_follow.py from the operator's caches, drawn by demo_view.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from msgspec import Struct
+
+from aim_operator.api.v1alpha1.conditions import State
+
+COMPLETE = "Complete"
+RUNNING_JOB = "Running"
+
+
+class ImageRow(Struct, frozen=True, kw_only=True):
+    """`namespace` is "" for a cluster image; `state` "" until the operator has judged it."""
+
+    name: str
+    namespace: str
+    image: str = ""
+    state: str = ""
+    message: str = ""
+
+
+class Source(Struct, frozen=True):
+    uri: str
+    size_bytes: int
+
+
+class TemplateRow(Struct, frozen=True, kw_only=True):
+    """The profile's fields are "" until discovery has answered; then they are what it answered."""
+
+    name: str
+    namespace: str
+    state: str = ""
+    message: str = ""
+    engine: str = ""
+    metric: str = ""
+    precision: str = ""
+    gpus: str = ""
+    sources: tuple[Source, ...] = ()
+
+
+class JobRow(Struct, frozen=True, kw_only=True):
+    name: str
+    namespace: str
+    template: str
+    state: str
+
+
+class ServiceRow(Struct, frozen=True, kw_only=True):
+    name: str
+    namespace: str
+    state: str = ""
+    message: str = ""
+    template: str = ""
+    path: str = ""
+
+
+class EventRow(Struct, frozen=True, kw_only=True):
+    uid: str
+    seconds: float
+    warning: bool
+    reason: str
+    about: str
+    message: str
+
+
+Row = ImageRow | TemplateRow | JobRow | ServiceRow
+R = TypeVar("R", ImageRow, TemplateRow, JobRow, ServiceRow)
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """`seconds` since the demo began."""
+
+    seconds: float
+    images: tuple[ImageRow, ...] = ()
+    templates: tuple[TemplateRow, ...] = ()
+    jobs: tuple[JobRow, ...] = ()
+    services: tuple[ServiceRow, ...] = ()
+    events: tuple[EventRow, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether every template is Available and every service Running."""
+        return not self.unfinished
+
+    @property
+    def unfinished(self) -> tuple[TemplateRow | ServiceRow, ...]:
+        templates = tuple(row for row in self.templates if row.state != State.AVAILABLE)
+        services = tuple(row for row in self.services if row.state != State.RUNNING)
+        return templates + services
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to be expected without somebody changing something."""
+        final = (State.AVAILABLE, State.RUNNING, State.FAILED, State.DEGRADED)
+        states = [row.state for row in self.templates] + [row.state for row in self.services]
+        return all(state in final for state in states)
+
+
+def qualified(row: Row) -> str:
+    """`namespace/name`, or the name alone for a cluster object."""
+    return f"{row.namespace}/{row.name}" if row.namespace else row.name
+
+
+def profile(row: TemplateRow) -> str:
+    """Engine, metric, precision and GPUs in a few words; "" before they are known."""
+    return " ".join(part for part in (row.engine, row.metric, row.precision, row.gpus) if part)
+
+
+def transitions(old: Snapshot, new: Snapshot) -> Iterator[str]:
+    """Tell what changed, a line each: for logs and terminals that show no live view."""
+    for image in _changed(old.images, new.images):
+        yield _line(new, "image", image, image.message or image.image)
+    for job in _changed(old.jobs, new.jobs):
+        yield _line(new, "job", job, f"discovery of {job.template}")
+    for template in _changed(old.templates, new.templates):
+        found = ", ".join(f"{each.uri} ({gibibytes(each.size_bytes)})" for each in template.sources)
+        answer = f"{profile(template)}: {found}"
+        yield _line(new, "template", template, template.message or answer)
+    for service in _changed(old.services, new.services):
+        answer = f"on {service.template}, path {service.path or 'none'}"
+        yield _line(new, "service", service, service.message or answer)
+
+
+def gibibytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1024**3:.2f} GiB"
+
+
+def _changed(old: tuple[R, ...], new: tuple[R, ...]) -> Iterator[R]:
+    """The rows that got a state, another one, or another reason for it."""
+    known = {qualified(row): _told(row) for row in old}
+    return (row for row in new if row.state and _told(row) != known.get(qualified(row)))
+
+
+def _told(row: Row) -> tuple[str, str]:
+    reason = "" if isinstance(row, JobRow) else row.message.partition(":")[0]
+    return row.state, reason
+
+
+def _line(snapshot: Snapshot, what: str, row: Row, detail: str) -> str:
+    return f"{snapshot.seconds:6.2f} s  {what:<8}  {qualified(row):<48}  {row.state:<11}  {detail}".rstrip()

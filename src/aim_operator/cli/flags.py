@@ -1,0 +1,130 @@
+"""What may be written after a flag or in its environment variable: from text to Settings.
+
+Each function refuses with the flag, the value and what to write instead. Pure but for the Pod's own
+namespace file. Called by the commands that run the operator.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aim_operator.errors import UserError
+from aim_operator.settings import Settings
+
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+LOG_FORMATS = ("json", "console")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+MOST_WORKERS = 512
+MOST_DISCOVERY_JOBS = 1000
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DNS_NAME = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]{0,251}[a-zA-Z0-9])?")
+
+Kubeconfig = Annotated[
+    str | None,
+    typer.Option(
+        envvar="AIM_KUBECONFIG",
+        show_envvar=False,
+        metavar="FILE",
+        help="Else $KUBECONFIG, the Pod's service account, or ~/.kube/config.",
+    ),
+]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        envvar="AIM_CONTEXT",
+        show_envvar=False,
+        metavar="NAME",
+        help="Context of the kubeconfig; its current one if left out.",
+    ),
+]
+OperatorNamespace = Annotated[
+    str | None,
+    typer.Option(
+        envvar="AIM_OPERATOR_NAMESPACE",
+        show_envvar=False,
+        metavar="NAMESPACE",
+        help="Where the Lease and the discovery Jobs of cluster templates are; "
+        "the Pod's own namespace, else kaiwo-system.",
+    ),
+]
+LogLevel = Annotated[
+    str,
+    typer.Option(
+        envvar="AIM_LOG_LEVEL", show_envvar=False, metavar="|".join(LOG_LEVELS), help="What to log."
+    ),
+]
+
+
+def namespaces(text: str | None) -> tuple[str, ...]:
+    """Return the names in a comma-separated list, each once; () for none."""
+    if text is None or not text.strip():
+        return ()
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        _check_namespace("--namespaces", name, "separate several by commas, as in --namespaces team-a,team-b")
+    return names
+
+
+def operator_namespace(text: str | None, pod_namespace: Path = POD_NAMESPACE) -> str:
+    """Return the operator's namespace: as given, else the Pod's own, else kaiwo-system."""
+    if text:
+        _check_namespace("--operator-namespace", text)
+        return text
+    try:
+        return pod_namespace.read_text().strip() or Settings().operator_namespace
+    except OSError:
+        return Settings().operator_namespace
+
+
+def count(flag: str, text: str, most: int) -> int:
+    """Return a whole number from 1 to `most`."""
+    number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+    if not 1 <= number <= most:
+        raise _refused(flag, text, f"write a whole number from 1 to {most}")
+    return number
+
+
+def address(flag: str, text: str | None) -> str:
+    """Return an address to listen on, as host:port; "" for none."""
+    if not text:
+        return ""
+    host, colon, port = text.rpartition(":")
+    fits = bool(colon) and re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= 65535
+    if not fits or not _is_host(host):
+        raise _refused(flag, text, "write HOST:PORT or :PORT, such as :8080, 127.0.0.1:8080 or [::1]:8080")
+    return text
+
+
+def choice(flag: str, text: str, allowed: Iterable[str]) -> str:
+    """Return `text` if it is one of `allowed`."""
+    if text not in allowed:
+        *others, last = allowed
+        raise _refused(flag, text, f"write {', '.join(others)} or {last}")
+    return text
+
+
+def _check_namespace(flag: str, name: str, more: str = "") -> None:
+    if not _DNS_LABEL.fullmatch(name):
+        remedy = "write the name of a namespace: lower-case letters, digits and '-', at most 63"
+        raise _refused(flag, name, f"{remedy}; {more}" if more else remedy)
+
+
+def _is_host(host: str) -> bool:
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            return ip_address(host[1:-1]).version == 6
+        except ValueError:
+            return False
+    return not host or _DNS_NAME.fullmatch(host) is not None
+
+
+def _refused(flag: str, value: str, remedy: str) -> UserError:
+    variable = f"AIM_{flag.removeprefix('--').replace('-', '_').upper()}"
+    return UserError(f"{flag} (or {variable}) is {value!r}: {remedy}")

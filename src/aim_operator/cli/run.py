@@ -1,0 +1,103 @@
+"""`aimctl run`: the operator on a cluster, from a terminal or as a Pod. Parses; serving.py does the rest."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from aim_operator.cli import flags
+from aim_operator.settings import Settings
+
+DEFAULT = Settings()
+INTERRUPTED = 130
+
+
+def run(
+    *,
+    namespaces: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_NAMESPACES",
+            show_envvar=False,
+            metavar="A,B",
+            help="Watch only these; such an instance reads cluster kinds and never writes them.",
+        ),
+    ] = None,
+    operator_namespace: flags.OperatorNamespace = None,
+    leader_elect: Annotated[
+        bool,
+        typer.Option(
+            envvar="AIM_LEADER_ELECT", show_envvar=False, help="Let one of several replicas work, by a Lease."
+        ),
+    ] = DEFAULT.leader_elect,
+    workers: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_WORKERS", show_envvar=False, metavar="N", help="Reconciles that may run at once."
+        ),
+    ] = str(DEFAULT.workers),
+    max_discovery_jobs: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_MAX_DISCOVERY_JOBS",
+            show_envvar=False,
+            metavar="N",
+            help="Discovery Jobs that may run at once.",
+        ),
+    ] = str(DEFAULT.max_discovery_jobs),
+    metrics_address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_METRICS_ADDRESS", show_envvar=False, metavar="HOST:PORT", help="Serve /metrics here."
+        ),
+    ] = None,
+    probe_address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_PROBE_ADDRESS",
+            show_envvar=False,
+            metavar="HOST:PORT",
+            help="Serve /healthz and /readyz here.",
+        ),
+    ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_LOG_FORMAT",
+            show_envvar=False,
+            metavar="|".join(flags.LOG_FORMATS),
+            help="console on a terminal, json elsewhere, if left out.",
+        ),
+    ] = None,
+    log_level: flags.LogLevel = "info",
+    kubeconfig: flags.Kubeconfig = None,
+    context: flags.Context = None,
+) -> None:
+    """Run the operator on a cluster.
+
+    Every option can also be set in the environment: --workers as AIM_WORKERS, and so on.
+    """
+    settings = Settings(
+        operator_namespace=flags.operator_namespace(operator_namespace),
+        namespaces=flags.namespaces(namespaces),
+        leader_elect=leader_elect,
+        workers=flags.count("--workers", workers, flags.MOST_WORKERS),
+        max_discovery_jobs=flags.count("--max-discovery-jobs", max_discovery_jobs, flags.MOST_DISCOVERY_JOBS),
+        metrics_address=flags.address("--metrics-address", metrics_address),
+        probe_address=flags.address("--probe-address", probe_address),
+    )
+    default_format = "console" if sys.stderr.isatty() else "json"
+    chosen_format = flags.choice("--log-format", log_format or default_format, flags.LOG_FORMATS)
+    level = flags.choice("--log-level", log_level.lower(), flags.LOG_LEVELS)
+
+    # What can be refused without them comes before the imports that take time.
+    from aim_operator.cli.serving import serve  # noqa: PLC0415
+    from aim_operator.kube import credentials  # noqa: PLC0415
+    from aim_operator.runtime import logs  # noqa: PLC0415
+
+    connection = credentials.load(kubeconfig, context)
+    logs.configure(chosen_format, level)
+    if serve(connection, settings).interrupted:
+        raise typer.Exit(INTERRUPTED)
