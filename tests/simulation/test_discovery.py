@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from aim_operator.api import v1alpha1 as aim
@@ -226,3 +228,58 @@ async def test_the_job_goes_after_its_time_and_is_not_missed() -> None:
         assert not world.all(JOBS)
         assert world.state_of(aim.TEMPLATES, "fast", NAMESPACE) == "Available"
         assert sum(name.startswith("Job ") for name in world.created) == 1
+
+
+def output(**model: object) -> bytes:
+    """A dry run's output with one model, changed by `model`."""
+    source = {"name": "org/model", "source": "hf://org/model", "size_gb": 8.47, **model}
+    profile = {
+        "model": "org/model",
+        "quantized_model": "org/model",
+        "metadata": {"engine": "vllm", "gpu_count": 1},
+    }
+    return json.dumps([{"filename": "p.yaml", "profile": profile, "models": [source]}]).encode()
+
+
+BROKEN_OUTPUTS = [
+    pytest.param(b"Traceback: no model today\n", id="garbage"),
+    pytest.param(output()[:-20], id="truncated"),
+    pytest.param(b"x" * 50 * 1024 * 1024, id="50 MB of noise"),
+    pytest.param(output() + b"x" * 50 * 1024 * 1024, id="50 MB of noise after the result"),
+    pytest.param(output(size_gb="large"), id="a size that is no number"),
+    pytest.param(output(size_gb=-1), id="a negative size"),
+    pytest.param(output(source="file:///etc/passwd"), id="a file:// source"),
+    pytest.param(output(name="../../etc"), id="a name that leaves its directory"),
+    pytest.param(output(name="{{ .Secrets }}"), id="a Go template in a name"),
+    pytest.param(b"\xff\xfe[{]\x00" * 1000, id="bytes that are no text"),
+    pytest.param(b"[" * 100_000, id="nothing but brackets"),
+]
+
+
+@pytest.mark.parametrize("log", BROKEN_OUTPUTS)
+async def test_broken_output_fails_the_template_with_one_line_of_reason(log: bytes) -> None:
+    async with World() as world:
+        world.sandbox.jobs.behaviours[IMAGE] = ImageBehaviour(log=log)
+        world.apply([image(), template()])
+        world.start()
+        await world.until(lambda: world.state_of(aim.TEMPLATES, "fast", NAMESPACE) == "Failed")
+        assert world.reason(aim.TEMPLATES, "fast", NAMESPACE, "Failure") == "True/DiscoveryParseFailed"
+        message = world.status(aim.TEMPLATES, "fast", NAMESPACE)["discovery"]["message"]
+        assert 0 < len(message) <= 1024
+        assert "\n" not in message
+
+
+async def test_of_two_arrays_the_last_counts_and_log_lines_do_not_matter() -> None:
+    log = (
+        output(name="org/first")
+        + b"\nINFO: [1/2] almost there\n"
+        + output(name="org/second")
+        + b"\nbye [x]\n"
+    )
+    async with World() as world:
+        world.sandbox.jobs.behaviours[IMAGE] = ImageBehaviour(log=log)
+        world.apply([image(), template()])
+        world.start()
+        await world.until(lambda: world.state_of(aim.TEMPLATES, "fast", NAMESPACE) == "Available")
+        sources = world.status(aim.TEMPLATES, "fast", NAMESPACE)["modelSources"]
+        assert [source["name"] for source in sources] == ["org/second"]
