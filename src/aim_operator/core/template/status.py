@@ -1,0 +1,110 @@
+"""Writes down where a template stands: its status and conditions, from the case that was decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from aim_operator.api.meta import Condition, given
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions, hardware
+from aim_operator.core.catalog import MissingRuntimeConfig, reference_to
+from aim_operator.core.discovery_output import DiscoveryResult
+from aim_operator.core.plan import Child, Removal
+from aim_operator.core.template import desired, discovery
+from aim_operator.core.template.observed import TemplateObserved
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """Where the template stands, before it is written down as a status."""
+
+    state: str
+    reason: str
+    message: str
+    discovery: Discovery | UnsetType = UNSET
+    result: DiscoveryResult | None = None
+    children: tuple[Child, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    requeue_after_seconds: float | None = None
+
+
+def build_status(
+    observed: TemplateObserved, old: AIMServiceTemplateStatus, case: Case, now: datetime
+) -> AIMServiceTemplateStatus:
+    config = observed.runtime_config
+    reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
+    status = with_result(old, case.result)
+    generation = observed.template.metadata.generation
+    return structs.replace(
+        status,
+        observed_generation=generation,
+        status=case.state,
+        discovery=case.discovery,
+        resolved_image=reference_to(observed.image) if observed.image else UNSET,
+        resolved_runtime_config=reference or UNSET,
+        conditions=conditions.merge(
+            given(old.conditions, ()),
+            _conditions(observed, old, case, status),
+            now=conditions.timestamp(now),
+            generation=generation,
+        ),
+    )
+
+
+def _conditions(
+    observed: TemplateObserved, old: AIMServiceTemplateStatus, case: Case, status: AIMServiceTemplateStatus
+) -> list[Condition]:
+    def condition(type_: str, holds: bool) -> Condition:  # noqa: FBT001 - reads as a sentence below
+        return Condition(
+            type=type_, status="True" if holds else "False", reason=case.reason, message=case.message
+        )
+
+    found = discovery.succeeded(case.discovery, observed.digest) and bool(observed.digest)
+    discovered = condition(c.DISCOVERED, False)
+    if found:
+        number = len(given(status.model_sources, ()))
+        discovered = Condition(
+            type=c.DISCOVERED,
+            status="True",
+            reason=Reason.DISCOVERED,
+            message=f"{number} model source{'' if number == 1 else 's'} found",
+        )
+    elif case.state == State.DEGRADED:
+        # What was discovered before the prerequisite went missing is still true.
+        before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+        discovered = before or discovered
+    return [
+        discovered,
+        condition(c.READY, case.state == State.AVAILABLE),
+        condition(c.PROGRESSING, case.state == State.PROGRESSING),
+        condition(c.FAILURE, case.state in (State.FAILED, State.DEGRADED)),
+        _hardware(observed, status),
+    ]
+
+
+def _hardware(observed: TemplateObserved, status: AIMServiceTemplateStatus) -> Condition:
+    selector = given(observed.template.spec.gpu_selector, None)
+    wanted = given(selector.model, None) if selector else None
+    model = wanted or desired.discovered(status).get("gpu")
+    if not isinstance(model, str) or not model:
+        return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "the template names no GPU model")
+    if not observed.nodes_known or not observed.gpu_models:
+        return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "no node has GPU labels")
+    if hardware.available(model, observed.gpu_models):
+        return _hardware_condition("True", Reason.HARDWARE_FOUND, f"nodes with GPU model {model} exist")
+    return _hardware_condition(
+        "False", Reason.HARDWARE_NOT_FOUND, f"no node is labelled with GPU model {model}"
+    )
+
+
+def _hardware_condition(status: str, reason: str, message: str) -> Condition:
+    return Condition(type=c.HARDWARE_AVAILABLE, status=status, reason=reason, message=message)
+
+
+def with_result(old: AIMServiceTemplateStatus, result: DiscoveryResult | None) -> AIMServiceTemplateStatus:
+    if result is None:
+        return old
+    return structs.replace(old, model_sources=result.model_sources, profile=result.profile)
