@@ -277,13 +277,15 @@ class Operator:
             if informer is not None:
                 informer.recheck()
 
-        def gpus_changed(_old: KubeObject | None, _new: KubeObject | None) -> None:
+        def node_changed(old: KubeObject | None, new: KubeObject | None) -> None:
+            if old is not None and new is not None and old.metadata.labels == new.metadata.labels:
+                return
             if self._catalog.refresh_gpu_models():
                 self._wake_all(depend.all_templates())
                 self._wake_all(depend.services_by_choice())
 
         watched.crds.add_handler(crd_changed)
-        watched.nodes.add_handler(gpus_changed)
+        watched.nodes.add_handler(node_changed)
         for runtimes in (watched.serving_runtimes, watched.cluster_serving_runtimes):
             runtimes.on_installed(lambda _installed: self._wake_all(depend.all_templates()))
         for children in (watched.inference_services, watched.http_routes):
