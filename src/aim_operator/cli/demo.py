@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from aim_operator.cli import flags
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from aim_operator.cli.demo_snapshot import Snapshot
 
 SANDBOX_SECONDS = 60.0
 CLUSTER_SECONDS = 300.0
@@ -51,7 +46,8 @@ def demo(
 ) -> None:
     """Show a model catalog turn into a running, routed service. Needs no cluster.
 
-    Ends with exit code 0 only when every template is Available and every service Running.
+    Ends with exit code 0 only when every template is Available and every service Running; with --cluster,
+    when each model server has answered HTTP 200 besides.
     """
     from rich.console import Console  # noqa: PLC0415 - 0.1 s that `aimctl --help` need not pay
 
@@ -60,11 +56,12 @@ def demo(
     source = quickstart.find(directory)
     examples = quickstart.load(source)
     console = Console()
+    problems: list[str] = []
     if cluster:
         from aim_operator.cli.demo_cluster import run_on_cluster  # noqa: PLC0415
         from aim_operator.kube import credentials  # noqa: PLC0415
 
-        last = run_on_cluster(
+        last, problems = run_on_cluster(
             credentials.load(kubeconfig, context),
             examples,
             operator_namespace=flags.operator_namespace(operator_namespace),
@@ -76,15 +73,11 @@ def demo(
         from aim_operator.cli.demo_sandbox import run_in_sandbox  # noqa: PLC0415
 
         last = run_in_sandbox(source, examples, timeout or SANDBOX_SECONDS, console)
-    _finish(last, source, console, cluster=cluster)
-
-
-def _finish(last: Snapshot, source: Path, console: Console, *, cluster: bool) -> None:
     from aim_operator.cli.demo_next import next_steps  # noqa: PLC0415
     from aim_operator.cli.demo_show import explain  # noqa: PLC0415
 
-    if not last.done:
-        for line in explain(last):
-            print(f"error: {line}", file=sys.stderr)  # noqa: T201
+    for line in (*explain(last), *problems):
+        print(f"error: {line}", file=sys.stderr)  # noqa: T201
+    if problems or not last.done:
         raise typer.Exit(1)
-    console.print(next_steps(last, source, cluster=cluster))
+    console.print(next_steps(last, source, cluster=cluster, gateway_url=gateway_url), soft_wrap=True)

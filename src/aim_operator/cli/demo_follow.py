@@ -179,7 +179,7 @@ def _template(ref: ObjectRef, template: Template | None) -> TemplateRow:
 
 def _job(job: Job) -> JobRow:
     conditions = {entry.type: entry for entry in given(job.status.conditions, ())}
-    state = RUNNING_JOB if given(job.status.active, 0) else State.PENDING
+    state = State.PENDING if job.status.start_time is None else RUNNING_JOB
     if "Complete" in conditions:
         state = COMPLETE
     elif "Failed" in conditions:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from aim_operator.api.meta import Manifest
 from aim_operator.app import Operator
-from aim_operator.cli.demo_show import Patience, show
+from aim_operator.cli.demo_show import Patience, keep_logs, show
 from aim_operator.cli.demo_snapshot import Snapshot
 from aim_operator.cli.quickstart import Example
 from aim_operator.errors import ApiError, UserError
@@ -49,6 +49,7 @@ async def _run(
             raise UserError(f"{example.ref} is refused: {error}") from error
     acting = asyncio.create_task(sandbox.run(), name="sandbox")
     client = sandbox.client()
+    told = keep_logs()
     try:
         return await show(
             Operator(client, Settings(), clock=clock),
@@ -57,6 +58,7 @@ async def _run(
             examples,
             title=TITLE,
             patience=Patience(timeout_seconds, SETTLE_SECONDS),
+            logs_so_far=told,
             console=console,
         )
     finally:

@@ -48,13 +48,11 @@ async def show(
     *,
     title: str,
     patience: Patience,
+    logs_so_far: io.StringIO,
     console: Console,
 ) -> Snapshot:
     """Run `operator` until the demo is over, and show it. Returns how it ended."""
     follower = Follower(operator, client, clock, [example.ref for example in examples if example.is_ours])
-    told = io.StringIO()
-    # On the screen, log lines would tear the view apart.
-    logs.configure("console", "warning", stream=told)
     running = asyncio.create_task(operator.run(), name="operator")
     events = asyncio.create_task(follower.events.run(), name="demo events")
     try:
@@ -67,9 +65,19 @@ async def show(
             await events
         await running
     if not last.done:
-        for line in told.getvalue().splitlines()[-LOGGED_LINES:]:
+        for line in logs_so_far.getvalue().splitlines()[-LOGGED_LINES:]:
             console.print(line, style="dim", highlight=False, markup=False)
     return last
+
+
+def keep_logs() -> io.StringIO:
+    """Keep what is logged from now on: on the screen it would tear the view apart.
+
+    To be called before the operator is made; some of its parts bind their loggers then.
+    """
+    kept = io.StringIO()
+    logs.configure("console", "warning", stream=kept)
+    return kept
 
 
 def explain(snapshot: Snapshot) -> Iterator[str]:

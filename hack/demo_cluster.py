@@ -1,0 +1,58 @@
+"""`make demo-cluster`: starts a whole cluster, runs `aimctl demo --cluster` on it, stops it.
+
+python -m hack.demo_cluster [--dir DIR]    exit code: the demo's; 2 if this machine can't do a part
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from hack.cluster.cluster import PARTS, Cluster
+from hack.cluster.errors import ClusterError
+from hack.cluster.progress import Progress
+from hack.cluster.requirements import missing_parts
+from hack.cluster.stop import stop_instance
+
+MISSING = 2
+INTERRUPTED = 130
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--dir", type=Path, help="of the cluster; one of its own in /tmp if left out")
+    directory = parser.parse_args().dir
+    # Killed by `kill` or a CI runner, the cluster must go as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    progress = Progress(sys.stdout)
+    try:
+        return _demo(directory, progress)
+    except ClusterError as error:
+        print(f"\nerror: {error.reason}\n{error.remedy}".rstrip(), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _demo(directory: Path | None, progress: Progress) -> int:
+    missing = missing_parts(PARTS, install=True, progress=progress)
+    for entry in missing:
+        print(f"\n{entry.part} can't run on this machine: {entry.reason}\n  {entry.remedy}", file=sys.stderr)
+    if missing:
+        return MISSING
+    if directory is not None:
+        # A cluster that an earlier run could not stop would not be fresh.
+        stop_instance(directory, progress)
+    with Cluster.start(PARTS[1:], directory, progress=progress) as cluster:
+        aimctl = str(Path(sys.executable).with_name("aimctl"))
+        options = ["--cluster", f"--kubeconfig={cluster.kubeconfig}", f"--gateway-url={cluster.gateway_url}"]
+        code = subprocess.run([aimctl, "demo", *options], check=False).returncode
+    print("The cluster of this demo is stopped. For one that stays: make cluster-up")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
