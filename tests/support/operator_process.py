@@ -92,7 +92,9 @@ def eventually(check: Callable[[], bool], what: str, timeout_seconds: float = 60
 
 
 def allow_everything(cluster: Cluster) -> None:
-    """Bind the operator's user to cluster-admin; the roles of the chart come with the chart."""
+    """Bind the operator's user to cluster-admin, and make its namespace; both come with the chart later."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaiwo-system"}}
+    cluster.api.apply(namespace)
     cluster.api.apply(
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",

@@ -1,0 +1,53 @@
+"""What every status must obey, whatever it says."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from msgspec import UNSET, UnsetType
+
+from aim_operator.api.meta import Condition, given
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import State
+
+_PASCAL_CASE = re.compile(r"[A-Z][A-Za-z0-9]*")
+_WELL = frozenset({State.AVAILABLE, State.RUNNING, State.READY})
+_ILL = frozenset({State.FAILED, State.DEGRADED})
+
+
+class _Status(Protocol):
+    @property
+    def status(self) -> str | UnsetType: ...
+    @property
+    def observed_generation(self) -> int | UnsetType: ...
+    @property
+    def conditions(self) -> tuple[Condition, ...] | UnsetType: ...
+
+
+def assert_status_well_formed(status: _Status) -> None:
+    """Every condition is complete; Ready, Progressing and Failure agree with `status.status`.
+
+    A Ready condition must be there; Progressing and Failure are checked where the kind has them.
+    Services are also Progressing while they start.
+    """
+    assert status.status is not UNSET
+    assert status.observed_generation is not UNSET
+    found = given(status.conditions, ())
+    types = [condition.type for condition in found]
+    assert len(types) == len(set(types)), f"a condition type twice: {types}"
+    for condition in found:
+        assert _PASCAL_CASE.fullmatch(condition.type), condition
+        assert condition.status in ("True", "False", "Unknown"), condition
+        assert _PASCAL_CASE.fullmatch(condition.reason), condition
+        assert condition.message, f"{condition.type} says nothing"
+        assert condition.message.isprintable(), f"more than a line: {condition.message!r}"
+        assert condition.last_transition_time, condition
+        assert condition.observed_generation == status.observed_generation, condition
+    state = {condition.type: condition.status for condition in found}
+    assert (state[c.READY] == "True") == (status.status in _WELL), found
+    if c.FAILURE in state:
+        assert (state[c.FAILURE] == "True") == (status.status in _ILL), found
+    if c.PROGRESSING in state:
+        moving = {State.PROGRESSING, State.STARTING}
+        assert (state[c.PROGRESSING] == "True") == (status.status in moving), found
