@@ -67,7 +67,8 @@ def waiting(pods: Iterable[Pod]) -> Verdict | None:
 
 
 def running(pods: Iterable[Pod]) -> bool:
-    return any(pod.status.phase == "Running" for pod in pods)
+    """Whether a Pod has started; one that ended counts until its Job has noticed."""
+    return any(pod.status.phase in ("Running", "Succeeded", "Failed") for pod in pods)
 
 
 def failure(job: Job, pods: Iterable[Pod]) -> Verdict:
