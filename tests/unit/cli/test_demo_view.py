@@ -1,0 +1,137 @@
+"""The demo's picture and lines: what is in them, and that they fit the terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from aim_operator.cli.demo_snapshot import (
+    EventRow,
+    ImageRow,
+    JobRow,
+    ServiceRow,
+    Snapshot,
+    Source,
+    TemplateRow,
+    transitions,
+)
+from aim_operator.cli.demo_view import draw
+
+SOURCE = Source("hf://meta-llama/Llama-3.1-8B-Instruct", 9094593249)
+
+
+def make_template(**fields: object) -> TemplateRow:
+    defaults: dict[str, object] = {
+        "name": "llama-3-8b-throughput",
+        "namespace": "ml-research",
+        "state": "Available",
+        "engine": "vllm",
+        "metric": "throughput",
+        "precision": "fp8",
+        "gpus": "2 MI300X",
+        "sources": (SOURCE,),
+    }
+    return TemplateRow(**(defaults | fields))  # type: ignore[arg-type]
+
+
+def make_service(**fields: object) -> ServiceRow:
+    defaults: dict[str, object] = {
+        "name": "llama-chat",
+        "namespace": "ml-team",
+        "state": "Running",
+        "template": "llama-3-8b-latency",
+        "path": "/ml-team/chat",
+    }
+    return ServiceRow(**(defaults | fields))  # type: ignore[arg-type]
+
+
+def make_snapshot(**fields: object) -> Snapshot:
+    event = EventRow(
+        uid="1", seconds=0.2, warning=False, reason="DiscoveryStarted", about="x", message="y" * 200
+    )
+    defaults: dict[str, object] = {
+        "seconds": 1.0,
+        "images": (ImageRow(name="llama", namespace="", image="ghcr.io/" + "x" * 150, state="Ready"),) * 3,
+        "templates": (make_template(),) * 3,
+        "jobs": (JobRow(name="discover-x", namespace="ml-team", template="x", state="Running"),) * 3,
+        "services": (make_service(),),
+        "events": (event,) * 9,
+    }
+    return Snapshot(**(defaults | fields))  # type: ignore[arg-type]
+
+
+def drawn(snapshot: Snapshot, width: int, height: int | None = None) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), legacy_windows=False)
+    with console.capture() as captured:
+        console.print(draw(snapshot, title="demo: of something", width=width, height=height))
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_it_fits_the_width(width: int) -> None:
+    assert max(map(len, drawn(make_snapshot(), width))) <= width
+
+
+@pytest.mark.parametrize("height", [24, 30, 40])
+def test_it_fits_the_height_and_keeps_what_matters(height: int) -> None:
+    lines = drawn(make_snapshot(), 80, height)
+    assert len(lines) <= height
+    text = "\n".join(lines)
+    assert "Services" in text
+    assert "Templates" in text
+    assert "/ml-team/chat" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_it_shows_what_discovery_found(width: int) -> None:
+    text = "\n".join(drawn(make_snapshot(), width))
+    for word in ("vllm", "throughput", "fp8", "2 MI300X", SOURCE.uri, "8.47 GiB"):
+        assert word in text
+
+
+def test_a_failed_service_says_why() -> None:
+    failed = make_service(state="Degraded", message="ImageNotFound: no image 'x'")
+    assert any("ImageNotFound: no image 'x'" in line for line in drawn(make_snapshot(services=(failed,)), 80))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "want"),
+    [
+        pytest.param((), (make_service(state=""),), 0, id="an object that nobody judged yet is not told"),
+        pytest.param((make_service(),), (make_service(),), 0, id="no change, no line"),
+        pytest.param((make_service(state="Starting"),), (make_service(),), 1, id="another state is told"),
+        pytest.param(
+            (make_service(state="Pending", message="A: x"),),
+            (make_service(state="Pending", message="A: y"),),
+            0,
+            id="another wording of the same reason is not told",
+        ),
+        pytest.param(
+            (make_service(state="Pending", message="A: x"),),
+            (make_service(state="Pending", message="B: x"),),
+            1,
+            id="another reason is told",
+        ),
+    ],
+)
+def test_lines_tell_transitions(old: tuple[ServiceRow, ...], new: tuple[ServiceRow, ...], want: int) -> None:
+    got = list(transitions(Snapshot(seconds=0, services=old), Snapshot(seconds=1, services=new)))
+    assert len(got) == want
+
+
+@pytest.mark.parametrize(
+    ("templates", "services", "done", "settled"),
+    [
+        pytest.param((make_template(),), (make_service(),), True, True, id="all well"),
+        pytest.param((make_template(),), (make_service(state="Starting"),), False, False, id="under way"),
+        pytest.param(
+            (make_template(state="Failed"),), (make_service(),), False, True, id="nothing more to come"
+        ),
+        pytest.param((make_template(state=""),), (make_service(),), False, False, id="not seen yet"),
+    ],
+)
+def test_when_a_demo_is_over(
+    templates: tuple[TemplateRow, ...], services: tuple[ServiceRow, ...], *, done: bool, settled: bool
+) -> None:
+    snapshot = make_snapshot(templates=templates, services=services)
+    assert (snapshot.done, snapshot.settled) == (done, settled)

@@ -1,0 +1,79 @@
+"""Texts of flags and environment variables: what is taken, and how the rest is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from aim_operator.cli import flags
+from aim_operator.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        pytest.param(None, (), id="no flag means all namespaces"),
+        pytest.param("", (), id="an empty variable means all namespaces"),
+        pytest.param("team-a", ("team-a",), id="one namespace"),
+        pytest.param("b, a,b", ("b", "a"), id="several keep their order, each once"),
+    ],
+)
+def test_namespaces(text: str | None, want: tuple[str, ...]) -> None:
+    assert flags.namespaces(text) == want
+
+
+@pytest.mark.parametrize("text", ["Team", "a,,b", "-a", "a_b", "a" * 64, "ä"])
+def test_what_is_no_namespace_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"^--namespaces \(or AIM_NAMESPACES\) is '.*': write the name"):
+        flags.namespaces(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "want"),
+    [
+        pytest.param("mine", "pod", "mine", id="as given"),
+        pytest.param(None, "pod\n", "pod", id="else the Pod's own"),
+        pytest.param("", None, "kaiwo-system", id="else kaiwo-system"),
+        pytest.param(None, "", "kaiwo-system", id="an empty file says nothing"),
+    ],
+)
+def test_the_operators_namespace(tmp_path: Path, text: str | None, file: str | None, want: str) -> None:
+    path = tmp_path / "namespace"
+    if file is not None:
+        path.write_text(file)
+    assert flags.operator_namespace(text, path) == want
+
+
+@pytest.mark.parametrize(("text", "want"), [("1", 1), ("512", 512), ("007", 7)])
+def test_counts(text: str, want: int) -> None:
+    assert flags.count("--workers", text, 512) == want
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "513", "1.5", "many", "", "\uff11", "9" * 5000])
+def test_what_is_no_count_is_refused(text: str) -> None:
+    with pytest.raises(
+        UserError, match=r"^--workers \(or AIM_WORKERS\) is '.*': write a whole number from 1"
+    ):
+        flags.count("--workers", text, 512)
+
+
+@pytest.mark.parametrize(
+    "text", [":8080", "127.0.0.1:8080", "localhost:0", "[::1]:9", "a.example:65535", "[::]:80"]
+)
+def test_addresses(text: str) -> None:
+    assert flags.address("--probe-address", text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["8080", "localhost", ":", ":http", ":65536", "::1:8080", "[::g]:1", "http://a:80", "a b:80", ":-1"],
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"^--probe-address \(or AIM_PROBE_ADDRESS\) is .*: write HOST:PORT"):
+        flags.address("--probe-address", text)
+
+
+def test_a_choice_names_what_may_be_chosen() -> None:
+    assert flags.choice("--log-format", "json", flags.LOG_FORMATS) == "json"
+    with pytest.raises(UserError) as refused:
+        flags.choice("--log-format", "xml", flags.LOG_FORMATS)
+    assert str(refused.value) == "--log-format (or AIM_LOG_FORMAT) is 'xml': write json or console"

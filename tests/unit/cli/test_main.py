@@ -1,0 +1,125 @@
+"""Command lines: exit codes, one-line errors, and what `--help` costs."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aim_operator.cli import main
+
+AIMCTL = str(Path(sys.executable).with_name("aimctl"))
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: here
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: u, user: {}}]
+contexts: [{name: here, context: {cluster: c, user: u}}]
+"""
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Path:
+    """Of a server at the discard port, where nobody answers."""
+    path = tmp_path / "kubeconfig"
+    path.write_text(KUBECONFIG)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("argv", "want"),
+    [
+        pytest.param(["run", "--workers", "-3"], "--workers", id="negative workers"),
+        pytest.param(["run", "--max-discovery-jobs=x"], "--max-discovery-jobs", id="a count that is none"),
+        pytest.param(
+            ["run", "--metrics-address", "8080"], "--metrics-address", id="an address with no colon"
+        ),
+        pytest.param(["run", "--probe-address", ":x"], "--probe-address", id="a port that is none"),
+        pytest.param(["run", "--namespaces", "A"], "--namespaces", id="an invalid namespace"),
+        pytest.param(
+            ["run", "--operator-namespace", "a/b"], "--operator-namespace", id="an invalid own namespace"
+        ),
+        pytest.param(["run", "--log-format", "xml"], "--log-format", id="an unknown log format"),
+        pytest.param(["run", "--log-level", "loud"], "--log-level", id="an unknown log level"),
+        pytest.param(["run", "--kubeconfig", "/no/such"], "/no/such", id="a kubeconfig that is not there"),
+        pytest.param(["run", "--kubeconfig", __file__], "not YAML", id="a kubeconfig that is none"),
+        pytest.param(["demo", "--dir", "/no/such"], "--dir /no/such", id="a directory that is not there"),
+        pytest.param(["crds", "--output-dir", "/dev/null"], "/dev/null", id="a directory that is a file"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_exit_code_2(
+    argv: list[str], want: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert want in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_wrong_context_names_the_right_ones(kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--kubeconfig", str(kubeconfig), "--context", "there"]) == 2
+    assert "here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["run"], ["demo", "--cluster"]], ids=" ".join)
+def test_a_server_that_does_not_answer_is_one_line(command: list[str], kubeconfig: Path) -> None:
+    done = subprocess.run(
+        [AIMCTL, *command, f"--kubeconfig={kubeconfig}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: the API server http://127.0.0.1:9 can't be used: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_unknown_flag_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--wrokers", "3"]) == 2
+    assert "Usage: aimctl run" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("aimctl ")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import json, sys\nfrom aim_operator.cli import main\nmain(['--help'])\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "demo" in done.stdout
+    heavy = {"aiohttp", "rich", "asyncio", "structlog", "lightkube", "yaml", "aim_operator.sandbox"}
+    got = heavy & set(json.loads(done.stderr))
+    assert got == set()
+
+
+def test_ctrl_c_ends_the_demo_quietly(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as out:
+        demo = subprocess.Popen([AIMCTL, "demo"], stdout=subprocess.PIPE, stderr=out, text=True)
+        assert demo.stdout is not None
+        # Its first line says that it began.
+        assert "demo" in demo.stdout.readline()
+        demo.send_signal(signal.SIGINT)
+        demo.communicate()
+    assert (demo.returncode, (tmp_path / "out").read_text()) == (130, "")
+
+
+def test_crds_are_those_of_the_repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crds", "--output-dir", str(tmp_path / "new")]) == 0
+    generated = {path.name: path.read_text() for path in Path("deploy/crds").glob("*.yaml")}
+    assert {path.name: path.read_text() for path in (tmp_path / "new").iterdir()} == generated
+    capsys.readouterr()
+    assert main(["crds"]) == 0
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in generated.values())
+    assert printed.count("---\n") == len(generated)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    done = subprocess.run(f"{AIMCTL} crds | head -1", shell=True, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("---\n", "")
