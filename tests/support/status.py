@@ -29,7 +29,6 @@ def assert_status_well_formed(status: _Status) -> None:
     """Every condition is complete; Ready, Progressing and Failure agree with `status.status`.
 
     A Ready condition must be there; Progressing and Failure are checked where the kind has them.
-    Services are also Progressing while they start.
     """
     assert status.status is not UNSET
     assert status.observed_generation is not UNSET
@@ -49,5 +48,4 @@ def assert_status_well_formed(status: _Status) -> None:
     if c.FAILURE in state:
         assert (state[c.FAILURE] == "True") == (status.status in _ILL), found
     if c.PROGRESSING in state:
-        moving = {State.PROGRESSING, State.STARTING}
-        assert (state[c.PROGRESSING] == "True") == (status.status in moving), found
+        assert (state[c.PROGRESSING] == "True") == (status.status == State.PROGRESSING), found

@@ -103,17 +103,13 @@ def make_runtime_config(
     metadata: dict[str, Any] | None = None,
     **spec: Any,
 ) -> AIMRuntimeConfig:
-    return convert(
-        {"metadata": _metadata(name, namespace, metadata or {}), "spec": spec}, AIMRuntimeConfig
-    )
+    return convert({"metadata": _metadata(name, namespace, metadata or {}), "spec": spec}, AIMRuntimeConfig)
 
 
 def make_cluster_runtime_config(
     name: str = "default", *, metadata: dict[str, Any] | None = None, **spec: Any
 ) -> AIMClusterRuntimeConfig:
-    return convert(
-        {"metadata": _metadata(name, "", metadata or {}), "spec": spec}, AIMClusterRuntimeConfig
-    )
+    return convert({"metadata": _metadata(name, "", metadata or {}), "spec": spec}, AIMClusterRuntimeConfig)
 
 
 def make_resolved_config(

@@ -1,0 +1,282 @@
+"""The discovery Job and the serving runtime, to the letter: both are read by others than us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
+from aim_operator.api.meta import Manifest
+from aim_operator.core.catalog import Image, RuntimeConfig, Template
+from aim_operator.core.template import desired
+from tests.support.template_builders import (
+    NAMESPACE,
+    OPERATOR_NAMESPACE,
+    make_cluster_image,
+    make_cluster_template,
+    make_discovered_status,
+    make_image,
+    make_resolved_config,
+    make_result,
+    make_template,
+)
+
+REQUESTS = {"cpu": "50m", "memory": "64Mi"}
+SECRET_ENV = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}
+
+
+def render_job(
+    template: Template,
+    *,
+    image: Image | None = None,
+    config: RuntimeConfig | None = None,
+    ttl_seconds: int | None = None,
+) -> Manifest:
+    return desired.job(
+        template,
+        image or make_image(),
+        config or RuntimeConfig(),
+        namespace=template.metadata.namespace or OPERATOR_NAMESPACE,
+        digest="0123abcd",
+        requests=REQUESTS,
+        ttl_seconds=ttl_seconds,
+    ).manifest
+
+
+def pod_spec(job: Manifest) -> Manifest:
+    spec: Manifest = job["spec"]["template"]["spec"]
+    return spec
+
+
+def names(env: list[Manifest]) -> list[str]:
+    return [variable["name"] for variable in env]
+
+
+def test_the_job_of_a_full_template_to_the_letter() -> None:
+    template = make_template(
+        metric="latency",
+        precision="fp8",
+        gpuSelector={"count": 2, "model": "MI300X"},
+        env=[SECRET_ENV],
+        imagePullSecrets=[{"name": "own"}],
+    )
+    config = make_resolved_config(service_account="puller", pull_secrets=("shared",))
+    labels = {
+        "app.kubernetes.io/name": "aim-discovery",
+        "app.kubernetes.io/component": "discovery-job",
+        "app.kubernetes.io/managed-by": "aim-controller",
+        "aim.silogen.ai/template": "fast",
+    }
+    want = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": "discover-fast-0123abcd",
+            "namespace": NAMESPACE,
+            "labels": labels,
+            "ownerReferences": [
+                {
+                    "apiVersion": "aim.silogen.ai/v1alpha1",
+                    "kind": "AIMServiceTemplate",
+                    "name": "fast",
+                    "uid": "uid-of-fast",
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": 600,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "serviceAccountName": "puller",
+                    "automountServiceAccountToken": True,
+                    "imagePullSecrets": [{"name": "shared"}, {"name": "own"}],
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 65532,
+                        "runAsGroup": 65532,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [
+                        {
+                            "name": "discovery",
+                            "image": "ghcr.io/example/llama:v1",
+                            "args": ["dry-run", "--format=json"],
+                            "env": [
+                                SECRET_ENV,
+                                {"name": "AIM_LOG_LEVEL_ROOT", "value": "CRITICAL"},
+                                {"name": "AIM_LOG_LEVEL", "value": "CRITICAL"},
+                                {"name": "AIM_METRIC", "value": "latency"},
+                                {"name": "AIM_PRECISION", "value": "fp8"},
+                                {"name": "AIM_GPU_MODEL", "value": "MI300X"},
+                                {"name": "AIM_GPU_COUNT", "value": "2"},
+                            ],
+                            "resources": {"requests": REQUESTS},
+                            "terminationMessagePolicy": "FallbackToLogsOnError",
+                            "securityContext": {
+                                "allowPrivilegeEscalation": False,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                        }
+                    ],
+                },
+            },
+        },
+    }
+    assert render_job(template, config=config) == want
+
+
+def test_the_job_of_a_bare_template_sets_nothing_that_was_not_asked_for() -> None:
+    job = render_job(make_template())
+    spec = pod_spec(job)
+    assert names(spec["containers"][0]["env"]) == ["AIM_LOG_LEVEL_ROOT", "AIM_LOG_LEVEL"]
+    assert "imagePullSecrets" not in spec
+    assert "serviceAccountName" not in spec
+    assert spec["automountServiceAccountToken"] is False
+    assert "ttlSecondsAfterFinished" not in job["spec"]
+
+
+def test_what_the_template_asks_for_wins_over_the_same_name_in_its_env() -> None:
+    template = make_template(metric="latency", env=[{"name": "AIM_METRIC", "value": "throughput"}])
+    env = pod_spec(render_job(template))["containers"][0]["env"]
+    assert [variable for variable in env if variable["name"] == "AIM_METRIC"] == [
+        {"name": "AIM_METRIC", "value": "latency"}
+    ]
+
+
+def test_the_job_of_a_cluster_template_lives_in_the_operators_namespace() -> None:
+    job = render_job(make_cluster_template(), image=make_cluster_image())
+    assert job["metadata"]["namespace"] == OPERATOR_NAMESPACE
+    assert job["metadata"]["ownerReferences"][0]["kind"] == "AIMClusterServiceTemplate"
+
+
+def test_a_ttl_is_set_when_it_is_asked_for() -> None:
+    assert render_job(make_template(), ttl_seconds=600)["spec"]["ttlSecondsAfterFinished"] == 600
+
+
+def test_names_and_labels_of_a_template_with_the_longest_name_stay_valid() -> None:
+    job = render_job(make_template("a" * 120 + ".b-" + "c" * 120))
+    assert len(job["metadata"]["name"]) <= 63
+    assert job["metadata"]["name"].endswith("-0123abcd")
+    assert "." not in job["metadata"]["name"]
+    assert len(job["metadata"]["labels"]["aim.silogen.ai/template"]) <= 63
+
+
+def render_runtime(
+    template: Template, *, config: RuntimeConfig | None = None, **result: Any
+) -> desired.Child:
+    return desired.runtime(
+        template,
+        make_image(),
+        config or RuntimeConfig(),
+        make_discovered_status("any", make_result(**result)),
+    )
+
+
+def container(child: desired.Child) -> Manifest:
+    first: Manifest = child.manifest["spec"]["containers"][0]
+    return first
+
+
+def test_the_runtime_of_a_namespaced_template_to_the_letter() -> None:
+    template = make_template(env=[SECRET_ENV], imagePullSecrets=[{"name": "own"}])
+    child = render_runtime(
+        template,
+        config=make_resolved_config(service_account="puller", pull_secrets=("shared",)),
+        gpu_count=2,
+    )
+    want = {
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "ServingRuntime",
+        "metadata": {
+            "name": "fast",
+            "namespace": NAMESPACE,
+            "labels": {
+                "app.kubernetes.io/name": "aim-runtime",
+                "app.kubernetes.io/component": "serving-runtime",
+                "app.kubernetes.io/managed-by": "aim-controller",
+                "aim.silogen.ai/template": "fast",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": "aim.silogen.ai/v1alpha1",
+                    "kind": "AIMServiceTemplate",
+                    "name": "fast",
+                    "uid": "uid-of-fast",
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "supportedModelFormats": [{"name": "aim", "version": "1"}],
+            "containers": [
+                {
+                    "name": "kserve-container",
+                    "image": "ghcr.io/example/llama:v1",
+                    "env": [
+                        {"name": "AIM_MODEL_ID", "value": "org/model"},
+                        {"name": "VLLM_ENABLE_METRICS", "value": "true"},
+                        {"name": "AIM_METRIC", "value": "latency"},
+                        {"name": "AIM_PRECISION", "value": "fp8"},
+                        {"name": "AIM_GPU_COUNT", "value": "2"},
+                        {"name": "AIM_GPU_MODEL", "value": "MI300X"},
+                        SECRET_ENV,
+                    ],
+                    "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
+                    "resources": {"requests": {"amd.com/gpu": "2"}, "limits": {"amd.com/gpu": "2"}},
+                    "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}],
+                }
+            ],
+            "volumes": [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}],
+            "imagePullSecrets": [{"name": "shared"}, {"name": "own"}],
+        },
+    }
+    assert child.manifest == want
+    assert child.resource == SERVING_RUNTIMES
+
+
+def test_the_runtime_of_a_cluster_template_is_cluster_wide() -> None:
+    child = render_runtime(make_cluster_template())
+    assert child.resource == CLUSTER_SERVING_RUNTIMES
+    assert child.manifest["kind"] == "ClusterServingRuntime"
+    assert "namespace" not in child.manifest["metadata"]
+    assert child.manifest["metadata"]["ownerReferences"][0]["kind"] == "AIMClusterServiceTemplate"
+    assert "imagePullSecrets" not in child.manifest["spec"]
+
+
+def test_the_templates_env_wins_over_what_was_discovered() -> None:
+    template = make_template(env=[{"name": "AIM_METRIC", "value": "throughput"}])
+    env = {variable["name"]: variable["value"] for variable in container(render_runtime(template))["env"]}
+    assert env["AIM_METRIC"] == "throughput"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "missing"),
+    [
+        pytest.param({"metric": None}, "AIM_METRIC", id="no metric"),
+        pytest.param({"precision": None}, "AIM_PRECISION", id="no precision"),
+        pytest.param({"gpu": None}, "AIM_GPU_MODEL", id="no GPU model"),
+        pytest.param({"gpu_count": None}, "AIM_GPU_COUNT", id="no GPU count"),
+    ],
+)
+def test_what_was_not_discovered_is_not_set(metadata: dict[str, Any], missing: str) -> None:
+    assert missing not in names(container(render_runtime(make_template(), **metadata))["env"])
+
+
+@pytest.mark.parametrize("count", [pytest.param(0, id="none discovered"), pytest.param(None, id="unknown")])
+def test_a_model_without_gpus_asks_for_none(count: int | None) -> None:
+    result: dict[str, Any] = {"gpu_count": count}
+    assert "resources" not in container(render_runtime(make_template(), **result))
+
+
+def test_the_job_is_a_job() -> None:
+    child = desired.job(
+        make_template(), make_image(), RuntimeConfig(), namespace="x", digest="0123abcd", requests={}
+    )
+    assert child.resource == JOBS
