@@ -44,8 +44,14 @@ def _config(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ..
 
 
 def _config_known(status: AIMServiceStatus) -> bool:
-    """Whether resolution came as far as the runtime configuration."""
+    """Whether resolution came as far as the runtime configuration.
+
+    It did not while all templates are still being discovered: weighed, and none chosen.
+    """
     resolved = conditions.find(given(status.conditions, ()), c.RESOLVED)
+    weighed = given(status.template_matching, ())
+    if weighed and not any(candidate.chosen for candidate in weighed):
+        return False
     return resolved is not None and resolved.reason not in _BEFORE_CONFIG
 
 

@@ -11,11 +11,15 @@ from msgspec import UNSET, Struct
 
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
 from aim_operator.api.meta import given
-from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus, AIMServiceTemplateStatus
+from aim_operator.api.v1alpha1 import (
+    AIMService,
+    AIMServiceStatus,
+    AIMServiceTemplateStatus,
+    ServiceRouting,
+)
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.catalog import Template
 from aim_operator.core.plan import Child, Plan, Removal
 from aim_operator.core.service import desired, events
 from aim_operator.core.service.observed import ServiceObserved
@@ -29,8 +33,11 @@ from aim_operator.errors import SpecError
 
 
 class _Runtime(Struct, frozen=True, kw_only=True):
+    """`problem` keeps a runtime that goes on from becoming what the service wants now."""
+
     judgement: Judgement
     children: tuple[Child, ...] = ()
+    problem: Judgement | None = None
 
 
 class _Route(Struct, frozen=True, kw_only=True):
@@ -58,6 +65,7 @@ def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus
         resolved=resolved,
         cache=cache,
         runtime=runtime.judgement,
+        problem=runtime.problem,
         route=route.judgement,
         path=route.path,
         now=now,
@@ -160,26 +168,27 @@ def _runtime(
     if image is None or template is None or config is None:
         raise AssertionError("a resolved service has an image, a template and a configuration")
     if observed.runtime_shadowed:
-        blocker = _blocked(
-            Reason.NAME_CONFLICT,
-            f"a ServingRuntime {template.metadata.name!r} in namespace "
-            f"{observed.service.metadata.namespace!r} would be used instead of the cluster template's "
-            "runtime; rename or delete it",
+        return _hindered(
+            observed,
+            old,
+            reason=Reason.NAME_CONFLICT,
+            message=(
+                f"a ServingRuntime {template.metadata.name!r} in namespace "
+                f"{observed.service.metadata.namespace!r} would be used instead of the cluster template's "
+                "runtime; rename or delete it"
+            ),
         )
-        return blocker if observed.inference_service is None else _following(observed, old, blocker.judgement)
     try:
         child = desired.inference_service(observed.service, image, template, config)
     except SpecError as error:
-        problem = Judgement(ok=False, reason=error.reason, message=error.message, state=State.DEGRADED)
-        return _following(observed, old, blocker=problem)
+        return _hindered(observed, old, reason=error.reason, message=error.message)
     if observed.inference_service_refused:
-        return _Runtime(
-            judgement=Judgement(
-                ok=False,
-                reason=Reason.RUNTIME_FAILED,
-                message=f"the InferenceService was refused: {one_line(observed.inference_service_refused)}",
-                state=State.FAILED,
-            )
+        return _hindered(
+            observed,
+            old,
+            reason=Reason.RUNTIME_FAILED,
+            message=f"the InferenceService was refused: {one_line(observed.inference_service_refused)}",
+            state=State.FAILED,
         )
     return _Runtime(judgement=_follow(observed, old), children=(child,))
 
@@ -209,8 +218,23 @@ def _following(observed: ServiceObserved, old: AIMServiceStatus, blocker: Judgem
         return _Runtime(
             judgement=Judgement(ok=False, reason=blocker.reason, message=blocker.message, state=blocker.state)
         )
+    return _Runtime(judgement=_follow(observed, old))
+
+
+def _hindered(
+    observed: ServiceObserved,
+    old: AIMServiceStatus,
+    *,
+    reason: str,
+    message: str,
+    state: str = State.DEGRADED,
+) -> _Runtime:
+    """Tell why the InferenceService can't be as wanted; one that is there goes on in a degraded service."""
+    if observed.inference_service is None:
+        return _Runtime(judgement=Judgement(ok=False, reason=reason, message=message, state=state))
     return _Runtime(
         judgement=_follow(observed, old),
+        problem=Judgement(ok=False, reason=reason, message=message, state=State.DEGRADED),
     )
 
 
@@ -218,7 +242,8 @@ def _route(observed: ServiceObserved, runtime: _Runtime, old: AIMServiceStatus) 
     wanted, live = observed.route, observed.http_route
     if wanted is None:
         # Off, or not known while the configuration is missing; only a clear "off" takes a route away.
-        if live is None or observed.resolution.config is None or observed.resolution.problem is not None:
+        own = given(observed.service.spec.routing, ServiceRouting()).enabled
+        if live is None or (own is not False and observed.resolution.config is None):
             return _Route(path=_path_of(live, old))
         return _Route(removals=(Removal(resource=HTTP_ROUTES, live=live),))
     if isinstance(wanted, RouteProblem):
@@ -243,7 +268,7 @@ def _route(observed: ServiceObserved, runtime: _Runtime, old: AIMServiceStatus) 
         )
         gone = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ()
         return _Route(judgement=refused.judgement, removals=gone)
-    return _routed(observed, runtime, wanted)
+    return _routed(observed, runtime, wanted, old)
 
 
 def _path_of(live: HTTPRoute | None, old: AIMServiceStatus) -> str | None:
@@ -257,7 +282,7 @@ def _refused(reason: str, message: str, *, path: str | None = None) -> _Route:
     )
 
 
-def _routed(observed: ServiceObserved, runtime: _Runtime, wanted: Route) -> _Route:
+def _routed(observed: ServiceObserved, runtime: _Runtime, wanted: Route, old: AIMServiceStatus) -> _Route:
     if observed.inference_service is None and not runtime.children:
         # Nothing to route to yet. The path is promised already.
         return _Route(
@@ -271,7 +296,11 @@ def _routed(observed: ServiceObserved, runtime: _Runtime, wanted: Route) -> _Rou
         )
     if observed.http_route_refused:
         said = one_line(observed.http_route_refused)
-        return _refused(Reason.ROUTE_FAILED, f"the HTTPRoute was refused: {said}")
+        return _refused(
+            Reason.ROUTE_FAILED,
+            f"the HTTPRoute was refused: {said}",
+            path=_path_of(observed.http_route, old),
+        )
     state = route_state(observed.http_route, wanted, backend_ready=runtime.judgement.ok)
     status = State.RUNNING if state.ready else State.STARTING
     if state.reason == Reason.ROUTE_FAILED:
@@ -280,14 +309,4 @@ def _routed(observed: ServiceObserved, runtime: _Runtime, wanted: Route) -> _Rou
         judgement=Judgement(ok=state.ready, reason=state.reason, message=state.message, state=status),
         children=(desired.http_route(observed.service, wanted),),
         path=wanted.path,
-    )
-
-
-def template_in_use(old: AIMServiceStatus, template: Template) -> bool:
-    """Whether a service's status says that it runs on this template."""
-    reference = old.resolved_template
-    return (
-        reference is not UNSET
-        and reference.name == template.metadata.name
-        and given(reference.namespace, "") == template.metadata.namespace
     )

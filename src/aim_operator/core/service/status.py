@@ -38,13 +38,17 @@ def build_status(
     route: Judgement | None,
     path: str | None,
     now: datetime,
+    problem: Judgement | None = None,
 ) -> AIMServiceStatus:
-    """Return the whole status; equal inputs give an equal one."""
+    """Return the whole status; equal inputs give an equal one.
+
+    `problem` is one beside a runtime that goes on: it speaks in the summary only.
+    """
     serving = observed.inference_service is not None
     if serving and resolved.state == State.PENDING:
         # A running service is not Pending because the template it moves to is still being discovered.
         resolved = Judgement(ok=False, reason=resolved.reason, message=resolved.message, state=runtime.state)
-    parts = [resolved, cache, runtime, *((route,) if route is not None else ())]
+    parts = [part for part in (resolved, cache, problem, runtime, route) if part is not None]
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
     # Among equals the one that is not in order tells why.
     speaker = next((p for p in parts if p.state == worst.state and not p.ok), worst)
@@ -59,7 +63,10 @@ def build_status(
         resolved_template=_template_reference(observed, old, resolved),
         resolved_runtime_config=_config_reference(observed, old),
         routing=RoutingStatus(path=path) if path is not None else UNSET,
-        template_matching=resolution.candidates or UNSET,
+        # Without the image nothing is weighed; the choice made before waits for the image to come back.
+        template_matching=old.template_matching
+        if resolution.image is None
+        else resolution.candidates or UNSET,
         conditions=conditions.merge(
             given(old.conditions, ()),
             _conditions(resolved, cache, runtime, route, state=worst.state, speaker=speaker),

@@ -1,0 +1,223 @@
+"""Derived templates: when they are needed, what they say, and when an equal one is used instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from aim_operator.api.meta import KubeObject
+from aim_operator.api.v1alpha1 import AIMServiceTemplate
+from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core.catalog import Image, Template
+from aim_operator.core.plan import plain
+from aim_operator.core.service.derivation import Derivation, derive, derived_spec, needed
+from aim_operator.core.service.resolution import resolve
+from tests.support.service_builders import (
+    FakeCatalog,
+    make_cluster_image,
+    make_cluster_template,
+    make_image,
+    make_service,
+    make_template,
+)
+
+DERIVED: dict[str, Any] = {"labels": {"aim.silogen.ai/derived-template": "true"}}
+FP8: dict[str, Any] = {"precision": "fp8"}
+
+
+def derived(
+    *others: KubeObject, base: Template | None = None, image: Image | None = None, **spec: Any
+) -> Derivation:
+    base, image = base or make_template(), image or make_image()
+    service = make_service(**{"overrides": FP8, **spec})
+    return derive(service, base, image, FakeCatalog(base, image, *others))
+
+
+@pytest.mark.parametrize(
+    ("spec", "base", "image", "want"),
+    [
+        pytest.param({}, make_template(), make_image(), False, id="not without overrides"),
+        pytest.param({"overrides": {}}, make_template(), make_image(), False, id="not with empty overrides"),
+        pytest.param(
+            {"env": [{"name": "A", "value": "1"}]}, make_template(), make_image(), False, id="not for env"
+        ),
+        pytest.param({"overrides": FP8}, make_template(), make_image(), True, id="with an override"),
+        pytest.param(
+            {}, make_cluster_template(), make_image(), True, id="for an image that cluster templates miss"
+        ),
+        pytest.param(
+            {}, make_cluster_template(), make_cluster_image(), False, id="not for the cluster's own image"
+        ),
+        pytest.param(
+            {}, make_template(), make_cluster_image(), False, id="not for a template of the namespace"
+        ),
+    ],
+)
+def test_a_derived_template_is_needed(spec: dict[str, Any], base: Template, image: Image, want: bool) -> None:  # noqa: FBT001 - a table
+    assert needed(make_service(**spec), base, image) is want
+
+
+FULL = make_template(
+    runtimeConfigName="of-template",
+    metric="latency",
+    precision="fp16",
+    gpuSelector={"count": 2, "model": "MI300X"},
+    resources={"requests": {"cpu": "4"}},
+    caching={"enabled": True},
+    env=[{"name": "A", "value": "template"}, {"name": "B", "value": "template"}],
+    imagePullSecrets=[{"name": "shared"}, {"name": "of-template"}],
+)
+FULL_SPEC = plain(FULL.spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "changed"),
+    [
+        pytest.param({}, {}, id="nothing: the base as it is"),
+        pytest.param({"overrides": {"metric": "throughput"}}, {"metric": "throughput"}, id="metric"),
+        pytest.param({"overrides": {"precision": "fp8"}}, {"precision": "fp8"}, id="precision"),
+        pytest.param(
+            {"overrides": {"gpuSelector": {"count": 8}}},
+            {"gpuSelector": {"count": 8, "model": "MI300X"}},
+            id="the number of GPUs, and not their model",
+        ),
+        pytest.param(
+            {"overrides": {"gpuSelector": {"model": "MI355X"}}},
+            {"gpuSelector": {"count": 2, "model": "MI355X"}},
+            id="the model of GPUs, and not their number",
+        ),
+        pytest.param({"runtimeConfigName": "mine"}, {"runtimeConfigName": "mine"}, id="runtime config"),
+        pytest.param(
+            {"env": [{"name": "B", "value": "service"}, {"name": "C", "value": "service"}]},
+            {
+                "env": [
+                    {"name": "A", "value": "template"},
+                    {"name": "B", "value": "service"},
+                    {"name": "C", "value": "service"},
+                ]
+            },
+            id="env by name",
+        ),
+        pytest.param(
+            {"imagePullSecrets": [{"name": "shared"}, {"name": "mine"}]},
+            {"imagePullSecrets": [{"name": "shared"}, {"name": "of-template"}, {"name": "mine"}]},
+            id="pull secrets, each once",
+        ),
+        pytest.param(
+            {"resources": {"requests": {"cpu": "9"}}, "replicas": 3}, {}, id="resources stay the base's"
+        ),
+    ],
+)
+def test_a_service_changes(spec: dict[str, Any], changed: dict[str, Any]) -> None:
+    assert plain(derived_spec(make_service(**spec), FULL)) == {**FULL_SPEC, **changed}
+
+
+def test_a_selector_appears_where_the_base_has_none() -> None:
+    service = make_service(overrides={"gpuSelector": {"count": 4}})
+    assert plain(derived_spec(service, make_template())) == {
+        "aimImageName": "model",
+        "gpuSelector": {"count": 4},
+    }
+
+
+def test_a_new_one_is_named_labelled_and_owned_by_nobody() -> None:
+    got = derived()
+    assert (got.template, got.conflict) == (None, False)
+    assert got.child is not None
+    metadata = got.child.manifest["metadata"]
+    assert metadata == {
+        "name": got.name,
+        "namespace": "team",
+        "labels": {
+            "app.kubernetes.io/managed-by": "aim",
+            "aim.silogen.ai/derived-template": "true",
+        },
+    }
+    assert got.name.startswith("fast-ovr-")
+    assert len(derived(base=make_template("t" * 200)).name) == 63
+
+
+def test_equal_services_share_it_and_others_do_not() -> None:
+    assert derived().child == derived(replicas=7).child
+    assert derived().name != derived(env=[{"name": "A", "value": "1"}]).name
+
+
+@pytest.mark.parametrize(
+    ("others", "image", "want"),
+    [
+        pytest.param([make_template("equal", **FP8)], make_image(), "equal", id="the namespace's"),
+        pytest.param(
+            [make_template("b", **FP8), make_template("a", **FP8)], make_image(), "a", id="the smallest name"
+        ),
+        pytest.param(
+            [make_template("z", **FP8), make_cluster_template("a", **FP8)],
+            make_cluster_image(),
+            "z",
+            id="namespaced before cluster",
+        ),
+        pytest.param(
+            [make_cluster_template("a", **FP8)], make_cluster_image(), "a", id="the cluster's, for its image"
+        ),
+    ],
+)
+def test_an_equal_template_is_used(others: list[KubeObject], image: Image, want: str) -> None:
+    got = derived(*others, image=image)
+    assert got.template is not None
+    assert (got.name, got.template.metadata.name, got.child) == (want, want, None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(make_template("equal", metadata=DERIVED, **FP8), id="it is derived itself"),
+        pytest.param(make_template("equal", aimImageName="other", **FP8), id="it is for another image"),
+        pytest.param(make_template("equal", namespace="other", **FP8), id="it is in another namespace"),
+        pytest.param(make_cluster_template("equal", **FP8), id="it can't see the namespace's image"),
+        pytest.param(make_template("equal", env=[{"name": "A"}], **FP8), id="it says more"),
+        pytest.param(
+            make_template("equal", metadata={"deletionTimestamp": "2026-01-31T12:00:00Z"}, **FP8),
+            id="it is being deleted",
+        ),
+    ],
+)
+def test_a_template_is_not_used_where(other: KubeObject) -> None:
+    assert derived(other).name.startswith("fast-ovr-")
+
+
+def test_one_that_exists_is_used_and_kept_as_it_should_be() -> None:
+    first = derived()
+    existing = make_template(first.name, metadata=DERIVED, metric="throughput")
+    got = derived(existing)
+    assert (got.template, got.child) == (existing, first.child)
+
+
+def test_a_template_of_that_name_that_somebody_else_made_is_a_conflict() -> None:
+    foreign = make_template(derived().name)
+    got = derived(foreign)
+    assert (got.child, got.conflict) == (None, True)
+    service = make_service(overrides=FP8, templateRef="fast")
+    problem = resolve(service, FakeCatalog(make_image(), make_template(), foreign)).problem
+    assert problem is not None
+    assert problem.reason == Reason.NAME_CONFLICT
+    assert repr(foreign.metadata.name) in problem.message
+
+
+def test_a_cluster_template_becomes_one_of_the_namespace_whose_image_it_runs() -> None:
+    base = make_cluster_template(metric="latency", gpuSelector={"count": 2})
+    catalog = FakeCatalog(make_image(), make_cluster_image(), base)
+    got = resolve(make_service(), catalog)
+    assert got.problem is None
+    assert got.derived is not None
+    assert got.derived.manifest["kind"] == "AIMServiceTemplate"
+    assert got.derived.manifest["spec"] == plain(base.spec)
+    assert (got.base, got.template) == (base, None)
+    made = make_template(
+        got.template_name,
+        metadata=DERIVED,
+        **{k: v for k, v in plain(base.spec).items() if k != "aimImageName"},
+    )
+    again = resolve(make_service(), FakeCatalog(make_image(), make_cluster_image(), base, made))
+    assert isinstance(again.template, AIMServiceTemplate)
+    assert structs.replace(again, template=None) == got

@@ -1,0 +1,591 @@
+"""Plans of services: every reason, what is rendered, what is left alone, and rest at their own result."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.core.plan import Plan
+from aim_operator.core.service.observed import ServiceObserved
+from aim_operator.core.service.plan import decide
+from tests.support.service_builders import (
+    GATEWAY,
+    NOW,
+    ROUTED,
+    FakeCatalog,
+    make_cluster_image,
+    make_cluster_template,
+    make_http_route,
+    make_image,
+    make_inference_service,
+    make_pod,
+    make_route_conditions,
+    make_runtime_config,
+    make_service,
+    make_service_observed,
+    make_template,
+    make_template_status,
+    with_status,
+)
+from tests.support.service_status import assert_service_status_well_formed, condition_of, told
+
+RIVAL = ObjectRef("AIMService", "other", "elder")
+READY_RUNTIME = make_inference_service(ready=True)
+READY_ROUTE = make_http_route(conditions=make_route_conditions())
+NO_IMAGE = FakeCatalog(make_template(), make_runtime_config())
+NO_CONFIG = FakeCatalog(make_image(), make_template(runtimeConfigName="gone"))
+TOO_MUCH = {"requests": {"cpu": "8"}, "limits": {"cpu": "4"}}
+
+
+def with_template(state: str, reason: str = "", message: str = "", **fields: Any) -> FakeCatalog:
+    status = make_template_status(state, reason=reason, message=message, **fields)
+    return FakeCatalog(
+        make_image(defaultServiceTemplate="fast"), make_template(status=status), make_runtime_config()
+    )
+
+
+def status_of(observed: ServiceObserved) -> AIMServiceStatus:
+    status = decide(observed, now=NOW).status
+    assert status is not None
+    return status
+
+
+def kinds(plan: Plan[AIMServiceStatus]) -> list[str]:
+    return [child.resource.kind for child in plan.children]
+
+
+def running(observed: ServiceObserved) -> ServiceObserved:
+    """Return a snapshot of the same service where it ran with everything in order before."""
+    before = make_service_observed(
+        observed.service, inference_service=READY_RUNTIME, http_route=observed.http_route
+    )
+    return with_status(observed, status_of(before))
+
+
+SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
+    # name: snapshot, status, reason of the summary, condition that tells it, a word of the message
+    "an image that is nowhere": (
+        make_service_observed(catalog=NO_IMAGE),
+        "Degraded",
+        "ImageNotFound",
+        c.RESOLVED,
+        "AIMClusterImage 'model'",
+    ),
+    "a template that is nowhere": (
+        make_service_observed(make_service(templateRef="gone")),
+        "Degraded",
+        "TemplateNotFound",
+        c.RESOLVED,
+        "'gone'",
+    ),
+    "an image without templates": (
+        make_service_observed(catalog=FakeCatalog(make_image())),
+        "Degraded",
+        "TemplateNotFound",
+        c.RESOLVED,
+        "no available template",
+    ),
+    "two templates that fit equally well": (
+        make_service_observed(catalog=FakeCatalog(make_image(), make_template("a"), make_template("b"))),
+        "Degraded",
+        "TemplateSelectionAmbiguous",
+        c.RESOLVED,
+        "a, b",
+    ),
+    "a template of another image": (
+        make_service_observed(
+            make_service(templateRef="fast"),
+            FakeCatalog(make_image(), make_template(aimImageName="other")),
+        ),
+        "Degraded",
+        "TemplateImageMismatch",
+        c.RESOLVED,
+        "'other'",
+    ),
+    "a named configuration that is nowhere": (
+        make_service_observed(catalog=NO_CONFIG),
+        "Degraded",
+        "RuntimeConfigMissing",
+        c.RESOLVED,
+        "'gone'",
+    ),
+    "a template that was not looked at yet": (
+        make_service_observed(catalog=with_template("Pending", message="queued")),
+        "Pending",
+        "TemplateNotAvailable",
+        c.RESOLVED,
+        "is Pending: queued",
+    ),
+    "a template that is being discovered": (
+        make_service_observed(catalog=with_template("Progressing")),
+        "Pending",
+        "TemplateNotAvailable",
+        c.RESOLVED,
+        "is Progressing",
+    ),
+    "no choice yet, because all templates are being discovered": (
+        make_service_observed(
+            catalog=FakeCatalog(make_image(), make_template(status=make_template_status("Progressing")))
+        ),
+        "Pending",
+        "TemplateNotAvailable",
+        c.RESOLVED,
+        "fast",
+    ),
+    "a template that failed tells its own reason": (
+        make_service_observed(catalog=with_template("Failed", "DiscoveryFailed", "exit code 3")),
+        "Degraded",
+        "DiscoveryFailed",
+        c.RESOLVED,
+        "exit code 3",
+    ),
+    "a template that is degraded tells its own reason": (
+        make_service_observed(catalog=with_template("Degraded", "ImagePullAuthFailed", "401")),
+        "Degraded",
+        "ImagePullAuthFailed",
+        c.RESOLVED,
+        "401",
+    ),
+    "a template without model sources": (
+        make_service_observed(catalog=with_template("Available", sources=())),
+        "Degraded",
+        "NoModelSources",
+        c.RESOLVED,
+        "rediscover",
+    ),
+    "a derived template that is about to be made": (
+        make_service_observed(make_service(overrides={"metric": "throughput"})),
+        "Pending",
+        "TemplateNotAvailable",
+        c.RESOLVED,
+        "fast-ovr-",
+    ),
+    "a request above its limit": (
+        make_service_observed(make_service(resources=TOO_MUCH)),
+        "Degraded",
+        "ResourcesInvalid",
+        c.RUNTIME_READY,
+        "cpu",
+    ),
+    "no KServe": (
+        make_service_observed(kserve_installed=False),
+        "Degraded",
+        "KServeNotInstalled",
+        c.RUNTIME_READY,
+        "install KServe",
+    ),
+    "an InferenceService of somebody else": (
+        make_service_observed(inference_service_foreign=True),
+        "Degraded",
+        "NameConflict",
+        c.RUNTIME_READY,
+        "belongs to somebody else",
+    ),
+    "a ServingRuntime that shadows the cluster template's": (
+        make_service_observed(
+            catalog=FakeCatalog(make_cluster_image(), make_cluster_template()), runtime_shadowed=True
+        ),
+        "Degraded",
+        "NameConflict",
+        c.RUNTIME_READY,
+        "ServingRuntime 'fast'",
+    ),
+    "an InferenceService that the API server refuses": (
+        make_service_observed(inference_service_refused="denied by\npolicy"),
+        "Failed",
+        "RuntimeFailed",
+        c.RUNTIME_READY,
+        "denied by policy",
+    ),
+    "an InferenceService that is about to be made": (
+        make_service_observed(),
+        "Starting",
+        "CreatingRuntime",
+        c.RUNTIME_READY,
+        "KServe",
+    ),
+    "a model server that crashes": (
+        make_service_observed(
+            inference_service=make_inference_service(ready=False),
+            pods=(make_pod(waiting={"reason": "CrashLoopBackOff"}, ended={"exitCode": 1, "message": "OOM"}),),
+        ),
+        "Failed",
+        "RuntimeFailed",
+        c.RUNTIME_READY,
+        "exited with code 1: OOM",
+    ),
+    "a model server that is ready": (
+        make_service_observed(inference_service=READY_RUNTIME),
+        "Running",
+        "RuntimeReady",
+        c.RUNTIME_READY,
+        "ready",
+    ),
+    "a cache that is asked for": (
+        make_service_observed(make_service(cacheModel=True)),
+        "Pending",
+        "WaitingForCache",
+        c.CACHE_READY,
+        "cacheModel",
+    ),
+    "a route that is about to be made": (
+        make_service_observed(make_service(routing=ROUTED), inference_service=READY_RUNTIME),
+        "Starting",
+        "ConfiguringRoute",
+        c.ROUTING_READY,
+        "gateways/inference-gateway",
+    ),
+    "a route that nobody can hold": (
+        make_service_observed(make_service(routing={"enabled": True}), inference_service=READY_RUNTIME),
+        "Degraded",
+        "RouteFailed",
+        c.ROUTING_READY,
+        "gatewayRef",
+    ),
+    "a route template that selects nothing": (
+        make_service_observed(
+            make_service(routing={**ROUTED, "routeTemplate": "/{.metadata.labels.team}"}),
+            inference_service=READY_RUNTIME,
+        ),
+        "Degraded",
+        "RouteTemplateInvalid",
+        c.ROUTING_READY,
+        "team",
+    ),
+    "no Gateway API": (
+        make_service_observed(
+            make_service(routing=ROUTED), inference_service=READY_RUNTIME, gateway_api_installed=False
+        ),
+        "Degraded",
+        "GatewayAPINotInstalled",
+        c.ROUTING_READY,
+        "install them",
+    ),
+    "an HTTPRoute of somebody else": (
+        make_service_observed(
+            make_service(routing=ROUTED), inference_service=READY_RUNTIME, http_route_foreign=True
+        ),
+        "Degraded",
+        "NameConflict",
+        c.ROUTING_READY,
+        "HTTPRoute 'chat'",
+    ),
+    "a path that an older service has": (
+        make_service_observed(make_service(routing=ROUTED), inference_service=READY_RUNTIME, rival=RIVAL),
+        "Degraded",
+        "RouteConflict",
+        c.ROUTING_READY,
+        "other/elder",
+    ),
+    "an HTTPRoute that the API server refuses": (
+        make_service_observed(
+            make_service(routing=ROUTED), inference_service=READY_RUNTIME, http_route_refused="no\nway"
+        ),
+        "Degraded",
+        "RouteFailed",
+        c.ROUTING_READY,
+        "no way",
+    ),
+    "a route that the gateway refuses": (
+        make_service_observed(
+            make_service(routing=ROUTED),
+            inference_service=READY_RUNTIME,
+            http_route=make_http_route(
+                conditions=make_route_conditions(accepted="False", message="no listener allows it")
+            ),
+        ),
+        "Degraded",
+        "RouteFailed",
+        c.ROUTING_READY,
+        "no listener allows it",
+    ),
+    "a route that works": (
+        make_service_observed(
+            make_service(routing=ROUTED), inference_service=READY_RUNTIME, http_route=READY_ROUTE
+        ),
+        "Running",
+        "RuntimeReady",
+        c.RUNTIME_READY,
+        "ready",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SNAPSHOTS)
+def test_the_summary_tells_why(name: str) -> None:
+    observed, want_state, want_reason, where, words = SNAPSHOTS[name]
+    got = status_of(observed)
+    assert_service_status_well_formed(got)
+    assert (got.status, condition_of(got, c.READY).reason) == (want_state, want_reason)
+    assert condition_of(got, where).reason == want_reason
+    assert words in condition_of(got, where).message
+
+
+@pytest.mark.parametrize("name", SNAPSHOTS)
+def test_a_plan_is_at_rest_at_its_own_result(name: str) -> None:
+    observed = SNAPSHOTS[name][0]
+    first = decide(observed, now=NOW)
+    again = decide(with_status(observed, first.status), now=NOW + timedelta(hours=1))
+    assert again.status == first.status
+    assert again.events == ()
+    assert again.children == first.children
+    assert again.removals == first.removals
+
+
+@pytest.mark.parametrize("name", SNAPSHOTS)
+def test_a_running_service_keeps_its_children_whatever_happens(name: str) -> None:
+    """Only a path that belongs to somebody else takes a route away."""
+    observed = running(
+        structs.replace(SNAPSHOTS[name][0], inference_service=READY_RUNTIME, http_route=READY_ROUTE)
+    )
+    got = decide(observed, now=NOW)
+    unrouted = observed.route is None and observed.resolution.config is not None
+    gone = [removal.resource.kind for removal in got.removals]
+    assert gone == (["HTTPRoute"] if unrouted or observed.rival is not None else [])
+
+
+def test_what_is_found_stays_told_as_missing_until_the_runtime_is_there() -> None:
+    got = status_of(make_service_observed(catalog=NO_IMAGE))
+    assert told(got, c.RUNTIME_READY) == ("False", "ImageNotFound")
+    got = status_of(make_service_observed(catalog=NO_CONFIG))
+    assert told(got, c.RUNTIME_READY) == ("False", "RuntimeConfigMissing")
+
+
+@pytest.mark.parametrize(
+    ("observed", "reason"),
+    [
+        pytest.param(make_service_observed(catalog=NO_IMAGE), "ImageNotFound", id="its image is deleted"),
+        pytest.param(
+            make_service_observed(catalog=FakeCatalog(make_image())),
+            "TemplateNotFound",
+            id="its template is deleted",
+        ),
+        pytest.param(
+            make_service_observed(catalog=NO_CONFIG),
+            "RuntimeConfigMissing",
+            id="its configuration is deleted",
+        ),
+        pytest.param(
+            make_service_observed(catalog=with_template("Failed", "DiscoveryFailed", "exit code 3")),
+            "DiscoveryFailed",
+            id="its template fails to be discovered again",
+        ),
+        pytest.param(
+            make_service_observed(make_service(resources=TOO_MUCH)),
+            "ResourcesInvalid",
+            id="it asks for more than its limit",
+        ),
+        pytest.param(
+            make_service_observed(
+                catalog=FakeCatalog(make_cluster_image(), make_cluster_template()), runtime_shadowed=True
+            ),
+            "NameConflict",
+            id="its cluster template's runtime is shadowed",
+        ),
+        pytest.param(
+            make_service_observed(inference_service_refused="quota exceeded"),
+            "RuntimeFailed",
+            id="a change of it is refused",
+        ),
+    ],
+)
+def test_a_running_service_is_degraded_and_goes_on_when(observed: ServiceObserved, reason: str) -> None:
+    observed = running(structs.replace(observed, inference_service=READY_RUNTIME))
+    plan = decide(observed, now=NOW)
+    assert plan.status is not None
+    assert_service_status_well_formed(plan.status)
+    assert plan.status.status == "Degraded"
+    assert told(plan.status, c.FAILURE) == ("True", reason)
+    assert told(plan.status, c.RUNTIME_READY) == ("True", "RuntimeReady")
+    assert kinds(plan) == []
+    assert plan.removals == ()
+    again = decide(with_status(observed, plan.status), now=NOW)
+    assert (again.status, again.events) == (plan.status, ())
+
+
+def test_a_service_moves_only_when_the_new_template_is_available() -> None:
+    service = make_service(templateRef="new")
+    before = running(make_service_observed(inference_service=READY_RUNTIME))
+    old = before.service.status
+    assert isinstance(old, AIMServiceStatus)
+
+    def moving(state: str) -> ServiceObserved:
+        new = make_template("new", status=make_template_status(state))
+        catalog = FakeCatalog(make_image(), make_template(), new, make_runtime_config())
+        seen = make_service_observed(service, catalog, inference_service=READY_RUNTIME)
+        return with_status(seen, old)
+
+    plan = decide(moving("Progressing"), now=NOW)
+    assert plan.status is not None
+    assert (plan.status.status, kinds(plan)) == ("Running", [])
+    assert plan.status.resolved_template == old.resolved_template
+    assert told(plan.status, c.RESOLVED) == ("False", "TemplateNotAvailable")
+
+    plan = decide(moving("Available"), now=NOW)
+    assert plan.status is not None
+    assert plan.children[0].manifest["spec"]["predictor"]["model"]["runtime"] == "new"
+    assert given(plan.status.resolved_template, old.resolved_template) != old.resolved_template
+
+
+def test_rediscovery_leaves_a_service_running() -> None:
+    observed = running(
+        make_service_observed(catalog=with_template("Progressing"), inference_service=READY_RUNTIME)
+    )
+    got = status_of(observed)
+    assert got.status == "Running"
+    assert told(got, c.READY) == ("True", "RuntimeReady")
+
+
+@pytest.mark.parametrize(
+    ("observed", "want"),
+    [
+        pytest.param(make_service_observed(), ["InferenceService"], id="without routing"),
+        pytest.param(
+            make_service_observed(make_service(routing=ROUTED)),
+            ["InferenceService", "HTTPRoute"],
+            id="with routing",
+        ),
+        pytest.param(
+            make_service_observed(make_service(overrides={"precision": "fp8"}, routing=ROUTED)),
+            ["AIMServiceTemplate"],
+            id="only the derived template, before it is available",
+        ),
+        pytest.param(
+            make_service_observed(make_service(routing={"enabled": True})),
+            ["InferenceService"],
+            id="the InferenceService, where the route is impossible",
+        ),
+        pytest.param(
+            make_service_observed(make_service(routing=ROUTED), kserve_installed=False),
+            [],
+            id="no route to nothing",
+        ),
+    ],
+)
+def test_children(observed: ServiceObserved, want: list[str]) -> None:
+    assert kinds(decide(observed, now=NOW)) == want
+
+
+def test_a_service_that_goes_away_is_left_to_the_garbage_collector() -> None:
+    going = make_service(metadata={"deletionTimestamp": "2026-01-31T12:00:00Z"})
+    assert decide(make_service_observed(going), now=NOW) == Plan()
+
+
+@pytest.mark.parametrize(
+    ("service", "catalog"),
+    [
+        pytest.param(make_service(), None, id="nobody turns it on"),
+        pytest.param(
+            make_service(routing={"enabled": False}),
+            FakeCatalog(
+                make_image(),
+                make_template(),
+                make_runtime_config(routing={"enabled": True, "gatewayRef": GATEWAY}),
+            ),
+            id="the service turns off what its configuration turns on",
+        ),
+        pytest.param(
+            make_service(routing={"enabled": False}),
+            NO_IMAGE,
+            id="the service does, while its image is missing",
+        ),
+        pytest.param(
+            make_service(routing={"enabled": False}, overrides={"metric": "throughput"}),
+            None,
+            id="the service does, while its derived template is pending",
+        ),
+    ],
+)
+def test_a_route_is_removed_when(service: AIMService, catalog: FakeCatalog | None) -> None:
+    observed = make_service_observed(
+        service,
+        catalog,
+        inference_service=READY_RUNTIME,
+        http_route=READY_ROUTE,
+    )
+    plan = decide(observed, now=NOW)
+    assert [(removal.resource, removal.live) for removal in plan.removals] == [(HTTP_ROUTES, READY_ROUTE)]
+    assert plan.status is not None
+    assert not plan.status.routing
+    assert c.ROUTING_READY not in {condition.type for condition in plan.status.conditions or ()}
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        pytest.param({"routing": {**ROUTED, "routeTemplate": "/{.spec.nothing}"}}, id="no valid path"),
+        pytest.param({"routing": {"enabled": True}}, id="no gateway"),
+    ],
+)
+def test_a_route_stays_as_it_was_where_the_new_one_has(problem: dict[str, Any]) -> None:
+    observed = make_service_observed(
+        make_service(routing=ROUTED), inference_service=READY_RUNTIME, http_route=READY_ROUTE
+    )
+    old = status_of(observed)
+    changed = make_service_observed(
+        make_service(**problem), inference_service=READY_RUNTIME, http_route=READY_ROUTE
+    )
+    plan = decide(with_status(changed, old), now=NOW)
+    assert plan.status is not None
+    assert kinds(plan) == [INFERENCE_SERVICES.kind]
+    assert plan.removals == ()
+    assert plan.status.routing == old.routing
+    assert plan.status.status == "Degraded"
+
+
+def test_a_route_that_may_not_change_keeps_its_path() -> None:
+    seen: dict[str, Any] = {"inference_service": READY_RUNTIME, "http_route": READY_ROUTE}
+    old = status_of(make_service_observed(make_service(routing=ROUTED), **seen))
+    moved = make_service(routing={**ROUTED, "routeTemplate": "/elsewhere"})
+    got = status_of(with_status(make_service_observed(moved, **seen, http_route_refused="denied"), old))
+    assert got.routing == old.routing
+
+
+def test_a_route_outlives_missing_inputs() -> None:
+    seen: dict[str, Any] = {"inference_service": READY_RUNTIME, "http_route": READY_ROUTE}
+    old = status_of(make_service_observed(make_service(routing=ROUTED), **seen))
+    plan = decide(
+        with_status(make_service_observed(make_service(routing=ROUTED), NO_IMAGE, **seen), old), now=NOW
+    )
+    assert plan.status is not None
+    assert (kinds(plan), plan.removals, plan.status.routing) == ([], (), old.routing)
+
+
+@pytest.mark.parametrize(
+    ("live", "want"),
+    [
+        pytest.param(None, ("False", "RouteTemplateInvalid"), id="the InferenceService is not there"),
+        pytest.param(
+            make_inference_service(ready=False), ("False", "RouteTemplateInvalid"), id="it is not ready"
+        ),
+        pytest.param(READY_RUNTIME, ("True", "RuntimeReady"), id="it is ready"),
+    ],
+)
+def test_an_invalid_route_template_shows_on_runtime_ready_while(live: object, want: tuple[str, str]) -> None:
+    service = make_service(routing={**ROUTED, "routeTemplate": "/{.spec.nothing}"})
+    plan = decide(make_service_observed(service, inference_service=live), now=NOW)
+    assert plan.status is not None
+    assert told(plan.status, c.RUNTIME_READY) == want
+    assert told(plan.status, c.ROUTING_READY) == ("False", "RouteTemplateInvalid")
+    assert told(plan.status, c.FAILURE) == ("True", "RouteTemplateInvalid")
+    assert plan.status.status == "Degraded"
+    assert kinds(plan) == [INFERENCE_SERVICES.kind]
+
+
+def test_a_backend_that_is_still_starting_is_no_failure() -> None:
+    missing = make_http_route(conditions=make_route_conditions(resolved="False", reason="BackendNotFound"))
+    service = make_service(routing=ROUTED)
+    starting = make_service_observed(service, inference_service=make_inference_service(), http_route=missing)
+    assert status_of(starting).status == "Starting"
+    ready = make_service_observed(service, inference_service=READY_RUNTIME, http_route=missing)
+    assert (status_of(ready).status, told(status_of(ready), c.ROUTING_READY)) == (
+        "Degraded",
+        ("False", "RouteFailed"),
+    )

@@ -1,0 +1,186 @@
+"""Resolution of services: who wins where several objects have the name, and what is inherited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aim_operator.api.meta import KubeObject
+from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core.catalog import kind_of
+from aim_operator.core.service.resolution import Resolution, resolve
+from tests.support.service_builders import (
+    FakeCatalog,
+    make_cluster_image,
+    make_cluster_runtime_config,
+    make_cluster_template,
+    make_image,
+    make_runtime_config,
+    make_service,
+    make_template,
+)
+
+NAMESPACED, CLUSTER = (
+    (make_image(), make_template(), make_runtime_config()),
+    (make_cluster_image(), make_cluster_template(), make_cluster_runtime_config()),
+)
+
+
+def resolved(*objects: KubeObject, **spec: Any) -> Resolution:
+    return resolve(make_service(**spec), FakeCatalog(*objects))
+
+
+def found_kinds(resolution: Resolution) -> list[str]:
+    config = resolution.config
+    assert resolution.image is not None
+    assert resolution.template is not None
+    assert config is not None
+    assert config.reference is not None
+    return [kind_of(resolution.image), kind_of(resolution.template), config.reference.kind]
+
+
+@pytest.mark.parametrize(
+    ("objects", "want"),
+    [
+        pytest.param(
+            NAMESPACED, ["AIMImage", "AIMServiceTemplate", "AIMRuntimeConfig"], id="the namespaced ones alone"
+        ),
+        pytest.param(
+            CLUSTER,
+            ["AIMClusterImage", "AIMClusterServiceTemplate", "AIMClusterRuntimeConfig"],
+            id="the cluster's alone",
+        ),
+        pytest.param(
+            (*CLUSTER, *NAMESPACED),
+            ["AIMImage", "AIMServiceTemplate", "AIMRuntimeConfig"],
+            id="namespaced over cluster",
+        ),
+        pytest.param(
+            (*CLUSTER, make_image(namespace="other"), make_template(namespace="other")),
+            ["AIMClusterImage", "AIMClusterServiceTemplate", "AIMClusterRuntimeConfig"],
+            id="other namespaces don't count",
+        ),
+        pytest.param(
+            (make_cluster_image(), make_template(), make_cluster_runtime_config()),
+            ["AIMClusterImage", "AIMServiceTemplate", "AIMClusterRuntimeConfig"],
+            id="each kind on its own",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "template_ref", [pytest.param({}, id="chosen"), pytest.param({"templateRef": "fast"}, id="named")]
+)
+def test_what_is_found(
+    objects: tuple[KubeObject, ...], want: list[str], template_ref: dict[str, Any]
+) -> None:
+    assert found_kinds(resolved(*objects, **template_ref)) == want
+
+
+def test_the_alias_of_the_model_counts_too() -> None:
+    service = resolve(make_service(model="", aimImageName="model"), FakeCatalog(*NAMESPACED))
+    assert service.problem is None
+
+
+@pytest.mark.parametrize(
+    ("image", "spec", "want"),
+    [
+        pytest.param({}, {}, "best", id="the best one where nobody names any"),
+        pytest.param(
+            {"defaultServiceTemplate": "usual"}, {}, "usual", id="the image's default over the best"
+        ),
+        pytest.param(
+            {"defaultServiceTemplate": "usual"},
+            {"templateRef": "named"},
+            "named",
+            id="the service's over both",
+        ),
+    ],
+)
+def test_the_template_is(image: dict[str, Any], spec: dict[str, Any], want: str) -> None:
+    throughput: dict[str, Any] = {"metric": "throughput"}
+    templates = [
+        make_template("best", gpuSelector={"model": "MI355X"}),
+        make_cluster_template("usual", **throughput),
+        make_cluster_template("named", **throughput),
+    ]
+    # Without an image in the namespace, so that cluster templates are used as they are.
+    got = resolved(make_cluster_image(**image), *templates, **spec)
+    assert got.problem is None
+    assert (got.template_name, got.derived) == (want, None)
+    assert bool(got.candidates) == (want == "best")
+
+
+@pytest.mark.parametrize("image", [make_image(defaultServiceTemplate="fast"), make_image()])
+@pytest.mark.parametrize("spec", [{}, {"templateRef": "fast"}])
+def test_a_template_of_another_image_is_never_used(image: KubeObject, spec: dict[str, Any]) -> None:
+    got = resolved(image, make_template(aimImageName="other"), **spec)
+    assert got.template is None
+    assert got.problem is not None
+    named = bool(spec) or image == make_image(defaultServiceTemplate="fast")
+    assert got.problem.reason == (Reason.TEMPLATE_IMAGE_MISMATCH if named else Reason.TEMPLATE_NOT_FOUND)
+    if named:
+        assert (
+            "spec.templateRef" if spec else "defaultServiceTemplate of image 'model'"
+        ) in got.problem.message
+
+
+CONFIGS = [make_cluster_runtime_config(name) for name in ("of-service", "of-template", "of-image", "default")]
+
+
+@pytest.mark.parametrize(
+    ("service", "template", "image", "want"),
+    [
+        pytest.param("of-service", "of-template", "of-image", "of-service", id="the service's"),
+        pytest.param(None, "of-template", "of-image", "of-template", id="else the template's"),
+        pytest.param(None, None, "of-image", "of-image", id="else the image's"),
+        pytest.param(None, None, None, "default", id="else default"),
+    ],
+)
+def test_the_runtime_config_is(
+    service: str | None, template: str | None, image: str | None, want: str
+) -> None:
+    def named(name: str | None) -> dict[str, Any]:
+        return {} if name is None else {"runtimeConfigName": name}
+
+    objects = [make_image(**named(image)), make_template(**named(template))]
+    got = resolved(*objects, *CONFIGS, **named(service))
+    assert got.config is not None
+    assert got.config.reference is not None
+    assert got.config.reference.name == want
+    if want != "default":
+        # What is named must be there; the next name in line does not step in.
+        lost = resolved(*objects, *(c for c in CONFIGS if c.metadata.name != want), **named(service))
+        assert lost.problem is not None
+        assert lost.problem.reason == Reason.RUNTIME_CONFIG_MISSING
+        assert repr(want) in lost.problem.message
+
+
+def test_a_namespaced_config_replaces_the_cluster_one_whole() -> None:
+    cluster = make_cluster_runtime_config(routing={"enabled": True}, securityContext={"runAsUser": 7})
+    got = resolved(make_image(), make_template(), cluster, make_runtime_config(serviceAccountName="puller"))
+    assert got.config is not None
+    assert got.config.service_account_name == "puller"
+    assert not got.config.routing.enabled
+    assert not got.config.security_context
+
+
+def test_a_missing_default_is_fine_and_an_explicit_default_is_not() -> None:
+    got = resolved(make_image(), make_template())
+    assert got.problem is None
+    assert got.config is not None
+    assert got.config.reference is None
+    got = resolved(make_image(), make_template(), runtimeConfigName="default")
+    assert got.problem is not None
+    assert got.problem.reason == Reason.RUNTIME_CONFIG_MISSING
+
+
+def test_the_hash_of_a_config_is_that_of_its_spec() -> None:
+    def hash_of(**spec: Any) -> object:
+        config = resolved(make_image(), make_template(), make_runtime_config(**spec)).config
+        assert config is not None
+        assert config.reference is not None
+        return config.reference.hash
+
+    assert hash_of(serviceAccountName="a") == hash_of(serviceAccountName="a")
+    assert hash_of(serviceAccountName="a") != hash_of(serviceAccountName="b")
