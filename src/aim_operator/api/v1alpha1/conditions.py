@@ -75,7 +75,6 @@ class Reason:
     # Caching
     CACHING_NOT_REQUESTED = "CachingNotRequested"
     WAITING_FOR_CACHE = "WaitingForCache"
-    CACHE_WARM = "CacheWarm"
 
 
 class EventReason:

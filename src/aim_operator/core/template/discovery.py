@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import Discovery, LocalObjectReference
+from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import labels
 from aim_operator.core.catalog import (
     Image,
@@ -24,6 +25,19 @@ from aim_operator.core.plan import plain
 
 FIRST_RETRY_SECONDS = 10
 LONGEST_RETRY_SECONDS = 3600
+
+FAILURES = frozenset(
+    {
+        Reason.JOB_FAILED,
+        Reason.JOB_REFUSED,
+        Reason.DISCOVERY_FAILED,
+        Reason.DISCOVERY_PARSE_FAILED,
+        Reason.IMAGE_PULL_AUTH_FAILED,
+        Reason.IMAGE_PULL_FAILED,
+        Reason.UNSCHEDULABLE,
+    }
+)
+"""Reasons of a Discovered condition that say why an attempt failed, or is about to."""
 
 
 def pull_secrets(template: Template, config: RuntimeConfig) -> tuple[LocalObjectReference, ...]:

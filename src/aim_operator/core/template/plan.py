@@ -136,9 +136,14 @@ def _removal(job: Job) -> Removal:
 def _kept(known: _Inputs) -> Case:
     """Its result is in status. The Job may now go, after a while for whoever wants its log."""
     job = known.job
-    lingering = job is not None and pods.finished(job) and job.metadata.deletion_timestamp is None
-    children = (_job(known, ttl_seconds=known.options.ttl_seconds),) if lingering else ()
-    return _available(known.observed, known.old.discovery, children=children)
+    case = _available(known.observed, known.old.discovery)
+    if job is None or not pods.finished(job) or job.metadata.deletion_timestamp is not None:
+        return case
+    if known.observed.job_refused:
+        # A Pod template is immutable: a Job that was rendered otherwise (by another version, with other
+        # flags) takes no TTL, and would stay for good.
+        return structs.replace(case, removals=(_removal(job),))
+    return structs.replace(case, children=(_job(known, ttl_seconds=known.options.ttl_seconds),))
 
 
 def _job(known: _Inputs, *, ttl_seconds: int | None = None) -> Child:
@@ -157,7 +162,6 @@ def _available(
     observed: TemplateObserved,
     bookkeeping: Discovery | UnsetType,
     *,
-    children: tuple[Child, ...] = (),
     result: DiscoveryResult | None = None,
 ) -> Case:
     return Case(
@@ -165,7 +169,6 @@ def _available(
         reason=Reason.AVAILABLE,
         message=f"discovered with image {observed.image.spec.image}" if observed.image else "",
         discovery=bookkeeping,
-        children=children,
         result=result,
     )
 
@@ -262,9 +265,10 @@ def _failure(observed: TemplateObserved, job: Job, old: AIMServiceTemplateStatus
 
 
 def _still_failed(old: AIMServiceTemplateStatus, *, requeue_after_seconds: float | None = None) -> Case:
-    before = conditions.find(given(old.conditions, ()), c.FAILURE)
+    # Failure may have spoken of a missing prerequisite since; Discovered still knows about the attempt.
+    before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
     bookkeeping = given(old.discovery, Discovery())
-    known = before is not None and before.status == "True"
+    known = before is not None and before.reason in discovery.FAILURES
     return Case(
         state=State.FAILED,
         reason=before.reason if before is not None and known else Reason.DISCOVERY_FAILED,

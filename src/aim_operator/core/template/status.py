@@ -7,11 +7,16 @@ from datetime import datetime
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from aim_operator.api.meta import Condition, given
-from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
+from aim_operator.api.v1alpha1 import (
+    AIMServiceTemplateSpec,
+    AIMServiceTemplateStatus,
+    Caching,
+    Discovery,
+)
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, hardware
-from aim_operator.core.catalog import MissingRuntimeConfig, reference_to
+from aim_operator.core.catalog import MissingRuntimeConfig, Template, reference_to
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.plan import Child, Removal
 from aim_operator.core.template import desired, discovery
@@ -73,16 +78,34 @@ def _conditions(
             message=f"{number} model source{'' if number == 1 else 's'} found",
         )
     elif case.state == State.DEGRADED:
-        # What was discovered before the prerequisite went missing is still true.
+        # What came of it before the prerequisite went missing is still true; what was under way is not.
         before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
-        discovered = before or discovered
-    return [
+        if before is not None and (before.status == "True" or before.reason in discovery.FAILURES):
+            discovered = before
+    result = [
         discovered,
         condition(c.READY, case.state == State.AVAILABLE),
         condition(c.PROGRESSING, case.state == State.PROGRESSING),
         condition(c.FAILURE, case.state in (State.FAILED, State.DEGRADED)),
         _hardware(observed, status),
     ]
+    if _caches(observed.template):
+        result.append(
+            Condition(
+                type=c.CACHE_WARM,
+                status="False",
+                reason=Reason.WAITING_FOR_CACHE,
+                message=(
+                    "this version does not warm caches yet; services load the model straight from its source"
+                ),
+            )
+        )
+    return result
+
+
+def _caches(template: Template) -> bool:
+    spec = template.spec
+    return isinstance(spec, AIMServiceTemplateSpec) and given(given(spec.caching, Caching()).enabled, False)
 
 
 def _hardware(observed: TemplateObserved, status: AIMServiceTemplateStatus) -> Condition:
@@ -91,7 +114,9 @@ def _hardware(observed: TemplateObserved, status: AIMServiceTemplateStatus) -> C
     model = wanted or desired.discovered(status).get("gpu")
     if not isinstance(model, str) or not model:
         return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "the template names no GPU model")
-    if not observed.nodes_known or not observed.gpu_models:
+    if not observed.nodes_known:
+        return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "the operator can't read nodes")
+    if not observed.gpu_models:
         return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "no node has GPU labels")
     if hardware.available(model, observed.gpu_models):
         return _hardware_condition("True", Reason.HARDWARE_FOUND, f"nodes with GPU model {model} exist")

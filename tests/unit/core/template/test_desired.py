@@ -9,6 +9,7 @@ import pytest
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest
 from aim_operator.core.catalog import Image, RuntimeConfig, Template
+from aim_operator.core.plan import Child
 from aim_operator.core.template import desired
 from tests.support.template_builders import (
     NAMESPACE,
@@ -167,9 +168,7 @@ def test_names_and_labels_of_a_template_with_the_longest_name_stay_valid() -> No
     assert len(job["metadata"]["labels"]["aim.silogen.ai/template"]) <= 63
 
 
-def render_runtime(
-    template: Template, *, config: RuntimeConfig | None = None, **result: Any
-) -> desired.Child:
+def render_runtime(template: Template, *, config: RuntimeConfig | None = None, **result: Any) -> Child:
     return desired.runtime(
         template,
         make_image(),
@@ -178,7 +177,7 @@ def render_runtime(
     )
 
 
-def container(child: desired.Child) -> Manifest:
+def container(child: Child) -> Manifest:
     first: Manifest = child.manifest["spec"]["containers"][0]
     return first
 

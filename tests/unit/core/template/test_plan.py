@@ -1,0 +1,520 @@
+"""What is planned for a template in every situation it can be in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given as with_examples
+from hypothesis import strategies as st
+from msgspec import UNSET, structs
+
+from aim_operator.api.external import JOBS, Pod
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES, AIMServiceTemplateStatus, Discovery
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions, labels
+from aim_operator.core.catalog import MissingRuntimeConfig, Template
+from aim_operator.core.plan import Plan, Removal
+from aim_operator.core.template.observed import OutputUnreadable, Slot, TemplateObserved
+from aim_operator.core.template.plan import decide
+from tests.support.status import assert_status_well_formed
+from tests.support.template_builders import (
+    NOW,
+    OPTIONS,
+    digest_of,
+    make_cluster_template,
+    make_discovered_status,
+    make_discovery,
+    make_image,
+    make_job,
+    make_pod,
+    make_result,
+    make_template,
+    make_template_observed,
+    with_status,
+)
+
+ENDED = "2026-01-31T11:59:55Z"
+DERIVED = {"labels": {labels.DERIVED_TEMPLATE: "true"}}
+
+
+def planned(observed: TemplateObserved) -> Plan[AIMServiceTemplateStatus]:
+    plan = decide(observed, now=NOW, options=OPTIONS)
+    if plan.status is not None:
+        assert_status_well_formed(plan.status)
+    return plan
+
+
+def status_of(observed: TemplateObserved) -> AIMServiceTemplateStatus:
+    status = planned(observed).status
+    assert status is not None
+    return status
+
+
+def after(observed: TemplateObserved) -> TemplateObserved:
+    """The same world, once the status that it leads to was written."""
+    return with_status(observed, status_of(observed))
+
+
+def said(status: AIMServiceTemplateStatus, type_: str) -> str:
+    """A condition as `status/reason`."""
+    condition = conditions.find(given(status.conditions, ()), type_)
+    assert condition is not None, f"no condition {type_}"
+    return f"{condition.status}/{condition.reason}"
+
+
+def message(status: AIMServiceTemplateStatus) -> str:
+    condition = conditions.find(given(status.conditions, ()), c.READY)
+    assert condition is not None
+    return condition.message
+
+
+def children(plan: Plan[AIMServiceTemplateStatus]) -> list[str]:
+    return [child.resource.kind for child in plan.children]
+
+
+def discovered(template: Template | None = None, **fields: Any) -> TemplateObserved:
+    """A template whose current inputs were discovered before."""
+    template = template or make_template()
+    observed = make_template_observed(template, **fields)
+    status = make_discovered_status(observed.digest or digest_of(template))
+    return with_status(observed, status)
+
+
+def failing(attempts: int = 1, last: str = ENDED, **fields: Any) -> TemplateObserved:
+    """A template whose current inputs failed `attempts` times, the last time at `last`."""
+    first = make_template_observed(
+        job=make_job(failed=last), pods=(make_pod(phase="Failed", exit_code=3, message="boom"),)
+    )
+    written = status_of(first)
+    bookkeeping = structs.replace(given(written.discovery, Discovery()), attempts=attempts)
+    status = structs.replace(written, discovery=bookkeeping)
+    return with_status(make_template_observed(**fields), status)
+
+
+WAITING = make_job()
+SITUATIONS = {
+    "nothing has happened yet": (
+        make_template_observed(),
+        (State.PROGRESSING, "False/JobPending", ["Job"]),
+    ),
+    "the image is missing": (
+        make_template_observed(image_missing=True),
+        (State.DEGRADED, "False/ImageNotFound", []),
+    ),
+    "a cluster template's image is missing": (
+        make_template_observed(make_cluster_template(), image_missing=True),
+        (State.DEGRADED, "False/ImageNotFound", []),
+    ),
+    "the configuration is missing": (
+        make_template_observed(runtime_config=MissingRuntimeConfig("gone")),
+        (State.DEGRADED, "False/RuntimeConfigMissing", []),
+    ),
+    "all slots are taken": (
+        make_template_observed(slot=Slot(granted=False, ahead=2, limit=10)),
+        (State.PENDING, "False/AwaitingDiscoverySlot", []),
+    ),
+    "the API server refuses the Job": (
+        make_template_observed(job_refused="jobs.batch is forbidden: exceeded\nquota"),
+        (State.FAILED, "False/JobRefused", []),
+    ),
+    "the Job's Pod is not there yet": (
+        make_template_observed(job=WAITING),
+        (State.PROGRESSING, "False/JobPending", []),
+    ),
+    "the Job's Pod is refused": (
+        make_template_observed(job=WAITING, refusal='pods "x" is forbidden: violates PodSecurity'),
+        (State.PROGRESSING, "False/JobRefused", []),
+    ),
+    "the image can't be pulled": (
+        make_template_observed(job=WAITING, pods=(make_pod(waiting=("ErrImagePull", "manifest unknown")),)),
+        (State.PROGRESSING, "False/ImagePullFailed", []),
+    ),
+    "the registry wants credentials": (
+        make_template_observed(
+            job=WAITING, pods=(make_pod(waiting=("ImagePullBackOff", "401 Unauthorized")),)
+        ),
+        (State.PROGRESSING, "False/ImagePullAuthFailed", []),
+    ),
+    "no node takes the Pod": (
+        make_template_observed(job=WAITING, pods=(make_pod(unschedulable="0/1 nodes are available"),)),
+        (State.PROGRESSING, "False/Unschedulable", []),
+    ),
+    "the dry run is running": (
+        make_template_observed(job=WAITING, pods=(make_pod(phase="Running"),)),
+        (State.PROGRESSING, "False/DiscoveryRunning", []),
+    ),
+    "the Job of these inputs is being deleted": (
+        make_template_observed(job=make_job(failed=ENDED, deleted=True)),
+        (State.PENDING, "False/JobPending", []),
+    ),
+    "the dry run failed": (
+        make_template_observed(
+            job=make_job(failed=ENDED), pods=(make_pod(phase="Failed", exit_code=3, message="boom"),)
+        ),
+        (State.FAILED, "False/DiscoveryFailed", []),
+    ),
+    "the Job failed without a word of its Pod": (
+        make_template_observed(job=make_job(failed=ENDED)),
+        (State.FAILED, "False/JobFailed", []),
+    ),
+    "the output is garbage": (
+        make_template_observed(
+            job=make_job(complete=ENDED),
+            output=OutputUnreadable(Reason.DISCOVERY_PARSE_FAILED, "has no JSON array"),
+        ),
+        (State.FAILED, "False/DiscoveryParseFailed", []),
+    ),
+    "the dry run succeeded": (
+        make_template_observed(job=make_job(complete=ENDED), output=make_result()),
+        (State.AVAILABLE, "True/Discovered", ["ServingRuntime"]),
+    ),
+    "a cluster template's dry run succeeded": (
+        make_template_observed(make_cluster_template(), job=make_job(complete=ENDED), output=make_result()),
+        (State.AVAILABLE, "True/Discovered", ["ClusterServingRuntime"]),
+    ),
+    "its result is in status and its Job still there": (
+        discovered(job=make_job(complete=ENDED)),
+        (State.AVAILABLE, "True/Discovered", ["Job", "ServingRuntime"]),
+    ),
+    "its result is in status and its Job gone": (
+        discovered(),
+        (State.AVAILABLE, "True/Discovered", ["ServingRuntime"]),
+    ),
+    "KServe is not installed": (
+        discovered(kserve_installed=False),
+        (State.DEGRADED, "True/Discovered", []),
+    ),
+    "the runtime's name is taken": (
+        discovered(runtime_foreign=True),
+        (State.DEGRADED, "True/Discovered", []),
+    ),
+    "the runtime is refused": (
+        discovered(runtime_refused="admission webhook denied\nthe request"),
+        (State.DEGRADED, "True/Discovered", []),
+    ),
+    "a failure is known and its retry not due": (
+        failing(job=make_job(failed=ENDED)),
+        (State.FAILED, "False/DiscoveryFailed", []),
+    ),
+    "a failure's Job was deleted by hand before the retry is due": (
+        failing(),
+        (State.FAILED, "False/DiscoveryFailed", []),
+    ),
+    "a template caches": (
+        discovered(make_template(caching={"enabled": True})),
+        (State.AVAILABLE, "True/Discovered", ["ServingRuntime"]),
+    ),
+}
+CASES = [pytest.param(observed, want, id=name) for name, (observed, want) in SITUATIONS.items()]
+
+
+@pytest.mark.parametrize(("observed", "want"), CASES)
+def test_where_a_template_stands(observed: TemplateObserved, want: tuple[str, str, list[str]]) -> None:
+    plan = planned(observed)
+    assert plan.status is not None
+    assert (plan.status.status, said(plan.status, c.DISCOVERED), children(plan)) == want
+    assert not plan.removals
+
+
+@pytest.mark.parametrize(("observed", "want"), CASES)
+def test_at_its_own_result_nothing_is_planned(
+    observed: TemplateObserved, want: tuple[str, str, list[str]]
+) -> None:
+    first = planned(observed)
+    assert first.status is not None
+    again = planned(with_status(observed, first.status))
+    assert again.status == first.status
+    assert again.events == ()
+
+
+@with_examples(
+    before=st.sampled_from(list(SITUATIONS)),
+    now=st.sampled_from(list(SITUATIONS)),
+    generation=st.integers(1, 3),
+)
+def test_whatever_came_before_the_second_decision_changes_nothing(
+    before: str, now: str, generation: int
+) -> None:
+    came, there = SITUATIONS[before][0], SITUATIONS[now][0]
+    metadata = structs.replace(there.template.metadata, generation=generation)
+    there = structs.replace(there, template=structs.replace(there.template, metadata=metadata))
+    first = planned(with_status(there, status_of(came)))
+    assert first.status is not None
+    again = planned(with_status(there, first.status))
+    # A success that was just written down gets its Job a TTL; statuses and events are at rest.
+    assert again.status == first.status
+    assert again.events == ()
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        pytest.param(
+            make_template_observed(make_template(metadata={"deletionTimestamp": "2026-01-31T11:00:00Z"})),
+            id="one that is being deleted",
+        ),
+        pytest.param(
+            make_template_observed(make_cluster_template(), writable=False),
+            id="a cluster template seen by a limited instance",
+        ),
+        pytest.param(
+            make_template_observed(make_template(metadata=DERIVED), writable=False, in_use=False),
+            id="an unused derived one that can't be written",
+        ),
+        pytest.param(
+            make_template_observed(
+                make_template(metadata={**DERIVED, "deletionTimestamp": "2026-01-31T11:00:00Z"}),
+                in_use=False,
+            ),
+            id="an unused derived one that is going already",
+        ),
+    ],
+)
+def test_left_alone(observed: TemplateObserved) -> None:
+    assert planned(observed) == Plan()
+
+
+@pytest.mark.parametrize(
+    ("template", "resource"),
+    [
+        pytest.param(make_template(metadata=DERIVED), TEMPLATES, id="in a namespace"),
+        pytest.param(make_cluster_template(metadata=DERIVED), CLUSTER_TEMPLATES, id="cluster-wide"),
+    ],
+)
+def test_a_derived_template_without_services_goes_unless_it_changes_meanwhile(
+    template: Template, resource: Any
+) -> None:
+    got = planned(make_template_observed(template, in_use=False))
+    assert got == Plan(removals=(Removal(resource=resource, live=template, unchanged=True),))
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        pytest.param(make_template_observed(make_template(metadata=DERIVED)), id="a derived one in use"),
+        pytest.param(make_template_observed(in_use=False), id="one that a user made"),
+    ],
+)
+def test_a_template_that_stays(observed: TemplateObserved) -> None:
+    assert children(planned(observed)) == ["Job"]
+
+
+@pytest.mark.parametrize(
+    ("observed", "want"),
+    [
+        pytest.param(
+            make_template_observed(image_missing=True),
+            "spec.aimImageName: no AIMImage or AIMClusterImage is named 'llama'; create it",
+            id="which image is missing",
+        ),
+        pytest.param(
+            make_template_observed(make_cluster_template(), image_missing=True),
+            "spec.aimImageName: no AIMClusterImage is named 'llama'; create it",
+            id="that a cluster template sees cluster images only",
+        ),
+        pytest.param(
+            make_template_observed(runtime_config=MissingRuntimeConfig("gone")),
+            "spec.runtimeConfigName: no AIMRuntimeConfig 'gone' in namespace 'ml' and no "
+            "AIMClusterRuntimeConfig 'gone'; create one",
+            id="which configuration is missing, and where it was looked for",
+        ),
+        pytest.param(
+            make_template_observed(slot=Slot(granted=False, ahead=2, limit=10)),
+            "waiting for one of 10 discovery slots, 2 ahead of this one",
+            id="how long the queue is",
+        ),
+        pytest.param(
+            make_template_observed(slot=Slot(granted=False, limit=1)),
+            "waiting for one of 1 discovery slots",
+            id="that it is next",
+        ),
+        pytest.param(
+            make_template_observed(job_refused="jobs.batch is forbidden: exceeded\nquota"),
+            "the discovery Job was refused: jobs.batch is forbidden: exceeded quota",
+            id="why the Job was refused",
+        ),
+        pytest.param(
+            make_template_observed(job=WAITING, refusal="exceeded quota: pods=0"),
+            "the discovery Pod was refused: exceeded quota: pods=0",
+            id="why the Pod was refused",
+        ),
+        pytest.param(
+            discovered(runtime_foreign=True),
+            "ServingRuntime 'fast' exists and belongs to somebody else; rename this template or delete "
+            "that object",
+            id="whose name the runtime would take",
+        ),
+        pytest.param(
+            discovered(runtime_refused="denied\nby webhook"),
+            "the ServingRuntime was refused: denied by webhook",
+            id="why the runtime was refused",
+        ),
+        pytest.param(discovered(), "discovered with image ghcr.io/example/llama:v1", id="what was run"),
+    ],
+)
+def test_the_message_says(observed: TemplateObserved, want: str) -> None:
+    assert message(status_of(observed)) == want
+
+
+@pytest.mark.parametrize(
+    ("observed", "want"),
+    [
+        pytest.param(discovered(kserve_installed=False), "KServeNotInstalled", id="without KServe"),
+        pytest.param(discovered(runtime_foreign=True), "NameConflict", id="under a foreign name"),
+        pytest.param(discovered(runtime_refused="no"), "RuntimeFailed", id="with a refused runtime"),
+    ],
+)
+def test_a_discovered_template_without_a_runtime_is_degraded(observed: TemplateObserved, want: str) -> None:
+    status = status_of(observed)
+    assert (said(status, c.READY), said(status, c.FAILURE)) == (f"False/{want}", f"True/{want}")
+
+
+def test_a_job_gets_its_ttl_only_once_its_result_is_in_status() -> None:
+    observed = make_template_observed(job=make_job(complete=ENDED), output=make_result())
+    assert children(planned(observed)) == ["ServingRuntime"]
+    (job, _) = planned(after(observed)).children
+    assert job.manifest["spec"]["ttlSecondsAfterFinished"] == OPTIONS.ttl_seconds
+
+
+def test_a_finished_job_that_will_not_take_its_ttl_is_deleted() -> None:
+    """The Pod template is immutable: after an upgrade that renders it otherwise, no apply succeeds."""
+    observed = discovered(job=make_job(complete=ENDED), job_refused="field is immutable")
+    plan = planned(observed)
+    assert plan.removals == (Removal(resource=JOBS, live=observed.jobs[0]),)
+    assert children(plan) == ["ServingRuntime"]
+    assert plan.status is not None
+    assert plan.status.status == State.AVAILABLE
+
+
+def test_the_result_is_what_was_printed() -> None:
+    result = make_result("a/one", "b/two")
+    status = status_of(make_template_observed(job=make_job(complete=ENDED), output=result))
+    assert status.model_sources == result.model_sources
+    assert status.profile == result.profile
+    assert status.resolved_image is not UNSET
+    assert (status.resolved_image.kind, status.resolved_image.scope) == ("AIMImage", "Namespace")
+
+
+def test_a_first_failure_is_written_down_and_retried_ten_seconds_after_its_end() -> None:
+    observed, _ = SITUATIONS["the dry run failed"]
+    plan = planned(observed)
+    assert plan.status is not None
+    want = make_discovery(
+        observed.digest,
+        attempts=1,
+        last=ENDED,
+        message="the image's dry run exited with code 3: boom",
+    )
+    assert plan.status.discovery == want
+    assert plan.requeue_after_seconds == 5
+
+
+def test_a_failure_that_is_written_down_is_not_counted_again() -> None:
+    observed, _ = SITUATIONS["the dry run failed"]
+    again = status_of(after(observed))
+    assert given(again.discovery, Discovery()).attempts == 1
+
+
+def test_a_second_failure_counts_two() -> None:
+    observed = failing(
+        last="2026-01-31T11:59:00Z",
+        job=make_job(failed=ENDED),
+        pods=(make_pod(phase="Failed", exit_code=3),),
+    )
+    assert given(status_of(observed).discovery, Discovery()).attempts == 2
+
+
+def test_a_failed_job_is_deleted_when_its_retry_is_due() -> None:
+    observed = failing(last="2026-01-31T11:59:50Z", job=make_job(failed="2026-01-31T11:59:50Z"))
+    plan = planned(observed)
+    assert plan.removals == (Removal(resource=JOBS, live=observed.jobs[0]),)
+    assert plan.requeue_after_seconds is None
+
+
+def test_a_retry_that_is_due_gets_a_new_job() -> None:
+    assert children(planned(failing(last="2026-01-31T11:59:50Z"))) == ["Job"]
+
+
+def test_changed_inputs_are_tried_at_once() -> None:
+    observed = failing()
+    changed = structs.replace(observed, image=make_image(image="ghcr.io/example/llama:v2"), digest="changed1")
+    assert children(planned(changed)) == ["Job"]
+
+
+PULL = make_pod(waiting=("ErrImagePull", "manifest unknown"))
+
+
+@pytest.mark.parametrize(
+    ("pods", "refusal", "want"),
+    [
+        pytest.param((PULL,), "", (Reason.IMAGE_PULL_FAILED, "manifest unknown"), id="a pull error"),
+        pytest.param(
+            (make_pod(unschedulable="0/1 nodes"),), "", (Reason.UNSCHEDULABLE, "0/1 nodes"), id="no node"
+        ),
+        pytest.param(
+            (),
+            "exceeded quota",
+            (Reason.JOB_REFUSED, "the discovery Pod was refused: exceeded quota"),
+            id="a quota",
+        ),
+    ],
+)
+def test_the_deadline_takes_the_pod_along_but_not_the_cause(
+    pods: tuple[Pod, ...], refusal: str, want: tuple[str, str]
+) -> None:
+    waited = status_of(make_template_observed(job=WAITING, pods=pods, refusal=refusal))
+    ended = make_template_observed(job=make_job(failed=ENDED, message="active longer than deadline"))
+    status = status_of(with_status(ended, waited))
+    assert (said(status, c.FAILURE), message(status)) == (f"True/{want[0]}", want[1])
+
+
+def test_jobs_of_earlier_inputs_are_deleted_once() -> None:
+    stale = make_job("discover-fast-11111111")
+    going = make_job("discover-fast-22222222", deleted=True)
+    plan = planned(make_template_observed(job=WAITING, jobs=(stale, going)))
+    assert plan.removals == (Removal(resource=JOBS, live=stale),)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({}, id="it starts"),
+        pytest.param({"job": WAITING}, id="it runs"),
+        pytest.param({"job": make_job(failed=ENDED)}, id="it fails"),
+        pytest.param({"image_missing": True}, id="the image goes"),
+        pytest.param({"runtime_config": MissingRuntimeConfig("gone")}, id="the configuration goes"),
+    ],
+)
+def test_the_last_result_stays_while_a_new_discovery(fields: dict[str, Any]) -> None:
+    old = make_discovered_status("earlier0")
+    status = status_of(with_status(make_template_observed(**fields), old))
+    assert (status.model_sources, status.profile) == (old.model_sources, old.profile)
+
+
+def test_a_known_failure_keeps_its_reason_when_a_prerequisite_was_gone_for_a_while() -> None:
+    failed = failing(job=make_job(failed=ENDED))
+    gone = structs.replace(failed, image=None, digest="")
+    back = with_status(failed, status_of(with_status(gone, status_of(failed))))
+    got = status_of(back)
+    assert said(got, c.FAILURE) == "True/DiscoveryFailed"
+    assert message(got) == "the image's dry run exited with code 3: boom"
+
+
+@pytest.mark.parametrize(
+    ("before", "want"),
+    [
+        pytest.param(discovered(), "True/Discovered", id="what was discovered is still discovered"),
+        pytest.param(
+            make_template_observed(slot=Slot(granted=False, limit=10)),
+            "False/ImageNotFound",
+            id="nobody waits for a slot any more",
+        ),
+        pytest.param(make_template_observed(), "False/ImageNotFound", id="no Job is starting any more"),
+    ],
+)
+def test_when_the_image_goes(before: TemplateObserved, want: str) -> None:
+    gone = structs.replace(after(before), image=None, digest="")
+    assert said(status_of(gone), c.DISCOVERED) == want

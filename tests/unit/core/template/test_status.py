@@ -1,0 +1,153 @@
+"""The conditions that do not depend on how a discovery goes: hardware and caches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from aim_operator.api.meta import Condition, given
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.core import conditions
+from aim_operator.core.catalog import MissingRuntimeConfig, Template
+from aim_operator.core.template.status import Case, build_status, with_result
+from tests.support.status import assert_status_well_formed
+from tests.support.template_builders import (
+    NOW,
+    make_cluster_template,
+    make_discovered_status,
+    make_result,
+    make_template,
+    make_template_observed,
+    with_status,
+)
+
+PENDING = Case(state="Pending", reason="JobPending", message="waiting")
+MI300X = {"gpuSelector": {"model": "MI300X"}}
+
+
+def find(status: AIMServiceTemplateStatus, type_: str) -> Condition | None:
+    assert_status_well_formed(status)
+    return conditions.find(given(status.conditions, ()), type_)
+
+
+@pytest.mark.parametrize(
+    ("spec", "gpu", "fields", "want"),
+    [
+        pytest.param(
+            MI300X,
+            None,
+            {"gpu_models": frozenset({"AMD", "MI300X"})},
+            "True/HardwareFound: nodes with GPU model MI300X exist",
+            id="a node has the model that the template asks for",
+        ),
+        pytest.param(
+            MI300X,
+            None,
+            {"gpu_models": frozenset({"AMD", "MI210"})},
+            "False/HardwareNotFound: no node is labelled with GPU model MI300X",
+            id="no node has it",
+        ),
+        pytest.param(
+            MI300X,
+            None,
+            {},
+            "Unknown/HardwareUnknown: no node has GPU labels",
+            id="no node tells its GPUs",
+        ),
+        pytest.param(
+            MI300X,
+            None,
+            {"nodes_known": False, "gpu_models": frozenset({"MI300X"})},
+            "Unknown/HardwareUnknown: the operator can't read nodes",
+            id="the operator can't see nodes",
+        ),
+        pytest.param(
+            {},
+            None,
+            {"gpu_models": frozenset({"MI300X"})},
+            "Unknown/HardwareUnknown: the template names no GPU model",
+            id="no model is asked for",
+        ),
+        pytest.param(
+            {},
+            "MI300X",
+            {"gpu_models": frozenset({"MI300X"})},
+            "True/HardwareFound: nodes with GPU model MI300X exist",
+            id="the discovered model counts where none is asked for",
+        ),
+        pytest.param(
+            {"gpuSelector": {"model": "MI210"}},
+            "MI300X",
+            {"gpu_models": frozenset({"MI300X"})},
+            "False/HardwareNotFound: no node is labelled with GPU model MI210",
+            id="the one that is asked for counts first",
+        ),
+    ],
+)
+def test_hardware_available(spec: dict[str, Any], gpu: str | None, fields: dict[str, Any], want: str) -> None:
+    observed = make_template_observed(make_template(**spec), **fields)
+    old = make_discovered_status("x", make_result(gpu=gpu))
+    got = find(build_status(observed, old, PENDING, NOW), c.HARDWARE_AVAILABLE)
+    assert got is not None
+    assert f"{got.status}/{got.reason}: {got.message}" == want
+
+
+@pytest.mark.parametrize(
+    ("template", "want"),
+    [
+        pytest.param(make_template(caching={"enabled": True}), True, id="one that caches"),
+        pytest.param(make_template(caching={"enabled": False}), False, id="one that says it does not"),
+        pytest.param(make_template(caching={}), False, id="one that does not say"),
+        pytest.param(make_template(), False, id="one without a word on caching"),
+        pytest.param(make_cluster_template(), False, id="a cluster template, which can't"),
+    ],
+)
+def test_cache_warm_is_there_for(template: Template, want: bool) -> None:  # noqa: FBT001
+    status = build_status(make_template_observed(template), AIMServiceTemplateStatus(), PENDING, NOW)
+    assert (find(status, c.CACHE_WARM) is not None) is want
+
+
+def test_cache_warm_does_not_promise_what_this_version_does_not_do() -> None:
+    observed = make_template_observed(make_template(caching={"enabled": True}))
+    got = find(build_status(observed, AIMServiceTemplateStatus(), PENDING, NOW), c.CACHE_WARM)
+    assert got is not None
+    assert (got.status, got.reason) == ("False", "WaitingForCache")
+    assert got.message.startswith("this version does not warm caches yet")
+
+
+def test_cache_warm_goes_when_caching_is_turned_off() -> None:
+    caching = make_template_observed(make_template(caching={"enabled": True}))
+    old = build_status(caching, AIMServiceTemplateStatus(), PENDING, NOW)
+    assert (
+        find(build_status(with_status(make_template_observed(), old), old, PENDING, NOW), c.CACHE_WARM)
+        is None
+    )
+
+
+def test_the_generation_is_that_of_the_template() -> None:
+    observed = make_template_observed(make_template(metadata={"generation": 7}))
+    status = build_status(observed, AIMServiceTemplateStatus(), PENDING, NOW)
+    assert_status_well_formed(status)
+    assert status.observed_generation == 7
+
+
+def test_no_reference_is_kept_to_what_is_gone() -> None:
+    there = make_template_observed()
+    old = build_status(there, AIMServiceTemplateStatus(), PENDING, NOW)
+    gone = make_template_observed(image_missing=True, runtime_config=MissingRuntimeConfig("gone"))
+    status = build_status(gone, old, PENDING, NOW)
+    want = AIMServiceTemplateStatus()
+    assert (status.resolved_image, status.resolved_runtime_config) == (
+        want.resolved_image,
+        want.resolved_runtime_config,
+    )
+
+
+def test_a_result_replaces_the_last_one_whole() -> None:
+    old, new = make_discovered_status("x", make_result("a/old")), make_result("b/new", gpu_count=8)
+    got = with_result(old, new)
+    assert got == structs.replace(old, model_sources=new.model_sources, profile=new.profile)
+    assert with_result(old, None) == old
