@@ -1,0 +1,148 @@
+"""Resolution: namespaced before cluster, inherited names, and `default`, which may be missing."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import UNSET, UnsetType
+
+from aim_operator.api.meta import KubeObject
+from aim_operator.api.v1alpha1 import LocalObjectReference
+from aim_operator.core import catalog, labels
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
+from tests.support.service_builders import FakeCatalog
+from tests.support.template_builders import (
+    MODEL,
+    NAMESPACE,
+    make_cluster_image,
+    make_cluster_runtime_config,
+    make_cluster_template,
+    make_image,
+    make_runtime_config,
+    make_template,
+)
+
+
+def where(found: KubeObject | None) -> str:
+    """Kind and namespace, which is all that these tests ask of an object."""
+    return f"{type(found).__name__} {found.metadata.namespace}".strip() if found is not None else ""
+
+
+BOTH_IMAGES = (make_image(), make_cluster_image())
+
+
+@pytest.mark.parametrize(
+    ("objects", "namespace", "want"),
+    [
+        pytest.param((), NAMESPACE, "", id="nowhere"),
+        pytest.param(BOTH_IMAGES, NAMESPACE, "AIMImage ml", id="the namespaced one wins"),
+        pytest.param(BOTH_IMAGES, "other", "AIMClusterImage", id="another namespace's is not seen"),
+        pytest.param(BOTH_IMAGES, "", "AIMClusterImage", id="a cluster template sees cluster images only"),
+        pytest.param((make_image(),), "", "", id="and no namespaced one instead"),
+    ],
+)
+def test_resolve_image(objects: tuple[KubeObject, ...], namespace: str, want: str) -> None:
+    assert where(catalog.resolve_image(FakeCatalog(*objects), namespace, MODEL)) == want
+
+
+BOTH_TEMPLATES = (make_template(), make_cluster_template())
+
+
+@pytest.mark.parametrize(
+    ("objects", "namespace", "want"),
+    [
+        pytest.param((), NAMESPACE, "", id="nowhere"),
+        pytest.param(BOTH_TEMPLATES, NAMESPACE, "AIMServiceTemplate ml", id="the namespaced one wins"),
+        pytest.param(BOTH_TEMPLATES, "other", "AIMClusterServiceTemplate", id="else the cluster's"),
+    ],
+)
+def test_find_template(objects: tuple[KubeObject, ...], namespace: str, want: str) -> None:
+    assert where(catalog.find_template(FakeCatalog(*objects), namespace, "fast")) == want
+
+
+CONFIGS = (
+    make_runtime_config("default", serviceAccountName="ns-default"),
+    make_runtime_config("team", serviceAccountName="ns-team"),
+    make_cluster_runtime_config("default"),
+    make_cluster_runtime_config("platform"),
+)
+
+
+@pytest.mark.parametrize(
+    ("objects", "names", "want"),
+    [
+        pytest.param(CONFIGS, ("team", "platform"), "AIMRuntimeConfig team", id="the first name that is set"),
+        pytest.param(
+            CONFIGS, (UNSET, "platform"), "AIMClusterRuntimeConfig platform", id="an inherited name"
+        ),
+        pytest.param(CONFIGS, (UNSET, UNSET), "AIMRuntimeConfig default", id="default where none is set"),
+        pytest.param(CONFIGS, (), "AIMRuntimeConfig default", id="default where nobody could set one"),
+        pytest.param(
+            (make_cluster_runtime_config(),),
+            (),
+            "AIMClusterRuntimeConfig default",
+            id="the cluster's default",
+        ),
+        pytest.param((), (UNSET,), "none", id="a missing default is fine"),
+        pytest.param((), ("default",), "missing default", id="unless it was asked for"),
+        pytest.param(
+            CONFIGS, ("gone", "platform"), "missing gone", id="a missing name is not replaced by another"
+        ),
+    ],
+)
+def test_resolve_runtime_config(
+    objects: tuple[KubeObject, ...], names: tuple[str | UnsetType, ...], want: str
+) -> None:
+    found = catalog.resolve_runtime_config(FakeCatalog(*objects), NAMESPACE, names)
+    if isinstance(found, MissingRuntimeConfig):
+        got = f"missing {found.name}"
+    else:
+        got = f"{found.reference.kind} {found.reference.name}" if found.reference else "none"
+    assert got == want
+
+
+def test_a_namespaced_configuration_replaces_the_cluster_one_whole() -> None:
+    objects = (make_runtime_config(), make_cluster_runtime_config(routing={"enabled": True}))
+    found = catalog.resolve_runtime_config(FakeCatalog(*objects), NAMESPACE, ())
+    assert isinstance(found, RuntimeConfig)
+    assert found.routing.enabled is UNSET
+
+
+def test_a_resolved_configuration_has_what_its_spec_says_and_a_hash_of_it() -> None:
+    def resolved(account: str) -> RuntimeConfig:
+        config = make_runtime_config(serviceAccountName=account, imagePullSecrets=[{"name": "registry"}])
+        found = catalog.resolve_runtime_config(FakeCatalog(config), NAMESPACE, ())
+        assert isinstance(found, RuntimeConfig)
+        assert found.reference is not None
+        return found
+
+    one, same, other = resolved("a"), resolved("a"), resolved("b")
+    assert (one.service_account_name, one.image_pull_secrets) == (
+        "a",
+        (LocalObjectReference(name="registry"),),
+    )
+    hashes = [found.reference.hash for found in (one, same, other) if found.reference]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_pull_secrets_are_merged_each_once_in_the_order_of_first_mention() -> None:
+    a, b, c = (LocalObjectReference(name=name) for name in "abc")
+    assert catalog.union_pull_secrets((b, a), (), (a, c)) == (b, a, c)
+
+
+@pytest.mark.parametrize(
+    ("value", "want"),
+    [
+        pytest.param({labels.DERIVED_TEMPLATE: "true"}, True, id="labelled so"),
+        pytest.param({labels.DERIVED_TEMPLATE: "false"}, False, id="labelled otherwise"),
+        pytest.param({}, False, id="not labelled"),
+    ],
+)
+def test_is_derived(value: dict[str, str], want: bool) -> None:  # noqa: FBT001 - the expected answer
+    assert catalog.is_derived(make_template(metadata={"labels": value})) is want
+
+
+def test_a_reference_says_where_an_object_was_found() -> None:
+    namespaced, cluster = (catalog.reference_to(image) for image in BOTH_IMAGES)
+    assert (namespaced.kind, namespaced.scope, namespaced.namespace) == ("AIMImage", "Namespace", NAMESPACE)
+    assert (cluster.kind, cluster.scope, cluster.namespace) == ("AIMClusterImage", "Cluster", UNSET)
+    assert namespaced.uid == "uid-of-llama"

@@ -1,0 +1,55 @@
+"""Runtime configurations: what they do to services."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMClusterRuntimeConfig, AIMRuntimeConfig
+from aim_operator.core import runtime_configs
+from aim_operator.core.plan import Plan
+from tests.support.status import assert_status_well_formed
+from tests.support.template_builders import NOW, make_cluster_runtime_config, make_runtime_config
+
+GATEWAY = {"name": "public"}
+
+
+@pytest.mark.parametrize(
+    ("config", "want"),
+    [
+        pytest.param(
+            make_runtime_config(), "services that do not ask for routing are not routed", id="no routing"
+        ),
+        pytest.param(
+            make_runtime_config(routing={"gatewayRef": GATEWAY}),
+            "services that do not ask for routing are not routed",
+            id="a gateway, but routing is not on",
+        ),
+        pytest.param(
+            make_runtime_config(routing={"enabled": True}),
+            "services are routed; each must name its gateway, since routing.gatewayRef is not set here",
+            id="routing without a gateway",
+        ),
+        pytest.param(
+            make_cluster_runtime_config(routing={"enabled": True, "gatewayRef": GATEWAY}),
+            "services are routed through gateway 'public'",
+            id="routing through a gateway",
+        ),
+    ],
+)
+def test_what_a_configuration_says(config: AIMRuntimeConfig | AIMClusterRuntimeConfig, want: str) -> None:
+    plan = runtime_configs.decide(config, now=NOW)
+    status = plan.status
+    assert status is not None
+    assert_status_well_formed(status)
+    (ready,) = given(status.conditions, ())
+    assert (status.status, ready.status, ready.message) == ("Ready", "True", want)
+    assert plan == Plan(status=status)
+    again = structs.replace(config, status=status)
+    assert runtime_configs.decide(again, now=NOW).status == status
+
+
+def test_a_configuration_that_is_being_deleted_is_left_alone() -> None:
+    config = make_runtime_config(metadata={"deletionTimestamp": "2026-01-31T11:00:00Z"})
+    assert runtime_configs.decide(config, now=NOW) == Plan()

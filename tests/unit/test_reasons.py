@@ -1,0 +1,34 @@
+"""docs/reference/reasons.md has a row for every reason there is, and for no other."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from aim_operator.api.v1alpha1.conditions import EventReason, Reason
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "reasons.md"
+ROW = re.compile(r"^\| `(\w+)` \|(.*)\|$", re.MULTILINE)
+
+
+def constants(owner: type) -> list[str]:
+    return [value for name, value in vars(owner).items() if name.isupper()]
+
+
+def test_every_reason_has_its_row_and_every_row_its_reason() -> None:
+    rows = Counter(name for name, _ in ROW.findall(PAGE.read_text()))
+    want = Counter(constants(Reason) + constants(EventReason))
+    assert rows == want
+
+
+def test_every_row_says_what_is_seen_why_and_what_to_do() -> None:
+    for name, cells in ROW.findall(PAGE.read_text()):
+        told = [cell.strip() for cell in cells.split("|")]
+        assert len(told) == 3, name
+        assert all(cell.endswith(".") for cell in told[1:]), f"{name}: no sentence in {told}"
+
+
+def test_a_reason_is_one_word_for_programs() -> None:
+    for value in constants(Reason) + constants(EventReason):
+        assert re.fullmatch(r"[A-Z][A-Za-z0-9]*", value), value
