@@ -1,0 +1,231 @@
+"""Every child object of twelve realistic services, as files to review: tests/unit/core/golden/<service>/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Struct, structs
+
+from aim_operator.api.meta import KubeObject, Manifest
+from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplate, AIMServiceTemplateStatus
+from aim_operator.core.catalog import Image, RuntimeConfig, Template, resolve_runtime_config, scope_of
+from aim_operator.core.service.plan import decide
+from aim_operator.core.service.resolution import Resolution, resolve
+from aim_operator.core.template import desired, discovery
+from tests.support.golden import assert_golden
+from tests.support.service_builders import (
+    GATEWAY,
+    NOW,
+    ROUTED,
+    FakeCatalog,
+    make_cluster_image,
+    make_cluster_runtime_config,
+    make_cluster_template,
+    make_image,
+    make_runtime_config,
+    make_service,
+    make_service_observed,
+    make_template,
+    make_template_status,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+JOB_REQUESTS = {"cpu": "100m", "memory": "256Mi"}
+HF_TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hugging-face", "key": "token"}}}
+
+
+class Example(Struct, frozen=True, kw_only=True):
+    service: AIMService
+    objects: tuple[KubeObject, ...]
+    discovered: AIMServiceTemplateStatus = make_template_status()
+    """What discovery finds for the derived template."""
+
+
+EXAMPLES = {
+    "plain": Example(
+        service=make_service(), objects=(make_image(), make_template(metric="latency", precision="fp16"))
+    ),
+    "env-from-secret": Example(
+        service=make_service(env=[HF_TOKEN, {"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]),
+        objects=(make_image(), make_template(env=[HF_TOKEN, {"name": "OMP_NUM_THREADS", "value": "8"}])),
+    ),
+    "credentials": Example(
+        service=make_service(imagePullSecrets=[{"name": "own-registry"}, {"name": "registry"}]),
+        objects=(
+            make_image(image="registry.example.com/llm/model@sha256:" + "0a" * 32),
+            make_template(imagePullSecrets=[{"name": "template-registry"}]),
+            make_runtime_config(
+                serviceAccountName="model-server",
+                imagePullSecrets=[{"name": "registry"}],
+            ),
+        ),
+    ),
+    "two-gpus-with-overrides": Example(
+        service=make_service(
+            templateRef="fast",
+            overrides={"metric": "throughput", "gpuSelector": {"count": 2}},
+            env=[HF_TOKEN],
+            imagePullSecrets=[{"name": "registry"}],
+        ),
+        objects=(make_image(), make_template(metric="latency", gpuSelector={"count": 1, "model": "MI300X"})),
+        discovered=make_template_status(gpu_count=2, metric="throughput"),
+    ),
+    "cluster-template": Example(
+        service=make_service(),
+        objects=(
+            make_cluster_image(),
+            make_cluster_template(metric="latency", precision="fp16", gpuSelector={"model": "MI300X"}),
+            make_cluster_runtime_config(),
+        ),
+    ),
+    "namespaced-override-of-image": Example(
+        service=make_service(),
+        objects=(
+            make_cluster_image(),
+            make_image(image="ghcr.io/example/model:v2-patched"),
+            make_cluster_template(metric="latency", gpuSelector={"count": 1, "model": "MI300X"}),
+        ),
+    ),
+    "routing-with-annotations-and-timeout": Example(
+        service=make_service(
+            metadata={"labels": {"team": "Ärzte"}},
+            routing={
+                **ROUTED,
+                "routeTemplate": "/{.metadata.labels['team']}/{.spec.model}",
+                "annotations": {"example.com/owner": "search"},
+                "requestTimeout": "5m",
+            },
+        ),
+        objects=(make_image(), make_template()),
+    ),
+    "gateway-section-and-port": Example(
+        service=make_service(routing={"enabled": True}, metadata={"uid": "0f1e2d3c-uid"}),
+        objects=(
+            make_image(),
+            make_template(),
+            make_cluster_runtime_config(
+                routing={
+                    "gatewayRef": {
+                        **GATEWAY,
+                        "group": "gateway.networking.k8s.io",
+                        "kind": "Gateway",
+                        "sectionName": "https",
+                        "port": 8443,
+                    },
+                }
+            ),
+        ),
+    ),
+    "resources-of-three-tiers": Example(
+        service=make_service(resources={"limits": {"memory": "64Gi"}}),
+        objects=(
+            make_image(
+                resources={
+                    "requests": {"cpu": "1", "memory": "16Gi"},
+                    "limits": {"memory": "32Gi", "cpu": "16"},
+                }
+            ),
+            make_template(resources={"requests": {"cpu": "4", "ephemeral-storage": "10Gi"}}),
+        ),
+    ),
+    "throughput-fp8": Example(
+        service=make_service(),
+        objects=(
+            make_image(),
+            make_template(
+                metric="throughput",
+                precision="fp8",
+                gpuSelector={"count": 8, "model": "MI325X"},
+                status=make_template_status(metric="throughput", precision="fp8", gpu="MI325X", gpu_count=8),
+            ),
+        ),
+    ),
+    "security-context": Example(
+        service=make_service(),
+        objects=(
+            make_image(),
+            make_template(),
+            make_runtime_config(
+                securityContext={
+                    "runAsNonRoot": True,
+                    "runAsUser": 1000,
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["ALL"]},
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                }
+            ),
+        ),
+    ),
+    "many-replicas": Example(
+        service=make_service("c" * 53, replicas=40, routing=ROUTED),
+        objects=(
+            make_image(),
+            make_template(
+                "a-template-with-a-name-that-is-longer-than-any-label-value-may-be.v1",
+                status=make_template_status(sources=("s3://models/llama-3.1/8b", "hf://example/draft")),
+            ),
+        ),
+    ),
+}
+
+
+def settled(example: Example) -> tuple[Resolution, FakeCatalog]:
+    """Resolve the service once its derived template, if it needs one, was made and is available."""
+    catalog = FakeCatalog(*example.objects)
+    found = resolve(example.service, catalog)
+    if found.derived is None:
+        return found, catalog
+    manifest = found.derived.manifest
+    metadata = {**manifest["metadata"], "uid": "uid-derived", "generation": 1}
+    made = structs.replace(
+        msgspec.convert({"metadata": metadata, "spec": manifest["spec"]}, AIMServiceTemplate),
+        status=example.discovered,
+    )
+    catalog = FakeCatalog(*example.objects, made)
+    return resolve(example.service, catalog), catalog
+
+
+def template_config(template: Template, image: Image, catalog: FakeCatalog) -> RuntimeConfig:
+    names = (template.spec.runtime_config_name, image.spec.runtime_config_name)
+    config = resolve_runtime_config(catalog, template.metadata.namespace or "kaiwo-system", names)
+    assert isinstance(config, RuntimeConfig)
+    return config
+
+
+def rendered(example: Example) -> dict[str, Manifest]:
+    """Render everything that comes to be for one service, by kind."""
+    found, catalog = settled(example)
+    image, template = found.image, found.template
+    assert image is not None
+    assert template is not None
+    assert isinstance(template.status, AIMServiceTemplateStatus)
+    config = template_config(template, image, catalog)
+    job = desired.job(
+        template,
+        image,
+        config,
+        namespace=template.metadata.namespace or "kaiwo-system",
+        digest=discovery.digest(template, image, config),
+        requests=JOB_REQUESTS,
+    )
+    runtime = desired.runtime(template, image, config, template.status)
+    plan = decide(make_service_observed(example.service, catalog), now=NOW)
+    children = [job, runtime, *plan.children]
+    manifests: dict[str, Any] = {child.resource.kind: child.manifest for child in children}
+    assert len(manifests) == len(children)
+    assert {child.manifest["kind"] for child in children} == set(manifests)
+    assert scope_of(template) == ("Cluster" if "ClusterServingRuntime" in manifests else "Namespace")
+    return manifests
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_children_are_as_reviewed(name: str, pytestconfig: pytest.Config) -> None:
+    update = bool(pytestconfig.getoption("update_snapshots"))
+    assert_golden(GOLDEN / name, rendered(EXAMPLES[name]), update=update)
+
+
+def test_every_golden_directory_has_its_example() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == set(EXAMPLES)
