@@ -19,6 +19,8 @@ class Verdict(NamedTuple):
 _PULL_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 )
+_CONTAINER_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+"""Often a Secret that the template's env refers to and that is missing: the kubelet goes on trying."""
 _AUTH = re.compile(
     r"\b(401|403|unauthorized|forbidden|denied|authentication|authorization failed)\b", re.IGNORECASE
 )
@@ -56,6 +58,9 @@ def waiting(pods: Iterable[Pod]) -> Verdict | None:
                 message = one_line(state.message) or str(state.reason)
                 auth = _AUTH.search(message) is not None
                 return Verdict(Reason.IMAGE_PULL_AUTH_FAILED if auth else Reason.IMAGE_PULL_FAILED, message)
+            if state is not None and state.reason in _CONTAINER_REASONS:
+                said = one_line(state.message)
+                return Verdict(Reason.JOB_PENDING, f"the discovery Pod waits: {said or state.reason}")
         for condition in given(pod.status.conditions, ()):
             if (
                 condition.type == "PodScheduled"

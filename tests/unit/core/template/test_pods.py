@@ -56,6 +56,16 @@ ENDED = "2026-01-31T11:58:00Z"
             id="an injected init container that can't be pulled counts too",
         ),
         pytest.param(
+            make_pod(waiting=("CreateContainerConfigError", 'secret "hf" not found')),
+            Verdict(Reason.JOB_PENDING, 'the discovery Pod waits: secret "hf" not found'),
+            id="a Secret that env refers to and that is missing is named",
+        ),
+        pytest.param(
+            make_pod(waiting=("RunContainerError", "")),
+            Verdict(Reason.JOB_PENDING, "the discovery Pod waits: RunContainerError"),
+            id="a container that can't be started is told by the kubelet's reason",
+        ),
+        pytest.param(
             make_pod(unschedulable="0/3 nodes are available"),
             Verdict(Reason.UNSCHEDULABLE, "0/3 nodes are available"),
             id="a Pod without a node tells the scheduler's message",
