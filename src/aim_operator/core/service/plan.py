@@ -243,8 +243,10 @@ def _route(observed: ServiceObserved, runtime: _Runtime, old: AIMServiceStatus) 
     if wanted is None:
         # Off, or not known while the configuration is missing; only a clear "off" takes a route away.
         own = given(observed.service.spec.routing, ServiceRouting()).enabled
-        if live is None or (own is not False and observed.resolution.config is None):
-            return _Route(path=_path_of(live, old))
+        if live is not None and own is not False and observed.resolution.config is None:
+            return _Route(judgement=_last_known(old), path=_path_of(live, old))
+        if live is None:
+            return _Route()
         return _Route(removals=(Removal(resource=HTTP_ROUTES, live=live),))
     if isinstance(wanted, RouteProblem):
         return _refused(wanted.reason, wanted.message, path=_path_of(live, old))
@@ -269,6 +271,16 @@ def _route(observed: ServiceObserved, runtime: _Runtime, old: AIMServiceStatus) 
         gone = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ()
         return _Route(judgement=refused.judgement, removals=gone)
     return _routed(observed, runtime, wanted, old)
+
+
+def _last_known(old: AIMServiceStatus) -> Judgement | None:
+    """Return what was said of the route when it was last known which one is wanted."""
+    said = conditions.find(given(old.conditions, ()), c.ROUTING_READY)
+    if said is None:
+        return None
+    ok = said.status == "True"
+    state = State.STARTING if said.reason == Reason.CONFIGURING_ROUTE else State.DEGRADED
+    return Judgement(ok=ok, reason=said.reason, message=said.message, state=State.RUNNING if ok else state)
 
 
 def _path_of(live: HTTPRoute | None, old: AIMServiceStatus) -> str | None:

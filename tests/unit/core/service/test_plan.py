@@ -556,6 +556,8 @@ def test_a_route_outlives_missing_inputs() -> None:
     )
     assert plan.status is not None
     assert (kinds(plan), plan.removals, plan.status.routing) == ([], (), old.routing)
+    # Routing is still on, and nothing is known to have changed about it.
+    assert told(plan.status, c.ROUTING_READY) == told(old, c.ROUTING_READY) == ("True", "RouteReady")
 
 
 @pytest.mark.parametrize(
