@@ -742,7 +742,7 @@ async def a_watch_can_begin_with_what_is_there(w: World) -> None:
 async def a_watch_ends_on_time_with_a_bookmark_before(w: World) -> None:
     await w.create(w.service("a"), SERVICES)
     since = await w.revision(SERVICES)
-    stream = w.client.watch(SERVICES, namespace=w.namespace, resource_version=since, timeout_seconds=4)
+    stream = w.client.watch(SERVICES, namespace=w.namespace, resource_version=since, timeout_seconds=8)
     got = [event async for event in stream]
     assert {event.type for event in got} == {"BOOKMARK"}
     assert int(got[-1].resource_version) >= int(since)

@@ -20,6 +20,9 @@ from tests.support.operator_process import (
     writes,
 )
 
+PATIENCE_SECONDS = 240
+"""Several of these share a machine of two cores with the rest of the suite."""
+
 Write = tuple[str, str, str, int]
 
 
@@ -32,7 +35,7 @@ class CrashResult:
     writes: list[Write]
 
 
-def crash_after_each_write(cluster: Cluster, *, at_once: int = 6) -> list[CrashResult]:
+def crash_after_each_write(cluster: Cluster, *, at_once: int = 4) -> list[CrashResult]:
     """One namespace a run: undisturbed first, then killed after each of as many writes as that took.
 
     A run may need fewer writes than the first, where two changes fall into one status; then it is not
@@ -56,6 +59,7 @@ def _run(cluster: Cluster, number: int) -> CrashResult | None:
             eventually(
                 lambda: status_of(cluster, "aimsvc", "chat", namespace).get("status") == "Running",
                 f"the service runs, killed after write {number}",
+                timeout_seconds=PATIENCE_SECONDS,
             )
             eventually(lambda: _ttl_is_set(cluster, namespace), "the Job may go")
         names = [(*w[:2], _without_hash(w[2]), w[3]) for w in writes(cluster, namespace=namespace)]
@@ -81,6 +85,7 @@ def _killed(cluster: Cluster, namespace: str, number: int) -> bool:
                 )
             ),
             f"write {number} is reached, or the service runs",
+            timeout_seconds=PATIENCE_SECONDS,
         )
         if process.poll() is None:
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES, Job
 from aim_operator.api.meta import ObjectRef, given
@@ -99,7 +99,8 @@ class TemplateReconciler:
         namespace = template.metadata.namespace
         home = namespace or self._operator_namespace
         image = resolve_image(self._catalog, namespace, template.spec.aim_image_name)
-        names = (template.spec.runtime_config_name, image.spec.runtime_config_name) if image else ()
+        inherited = image.spec.runtime_config_name if image is not None else UNSET
+        names = (template.spec.runtime_config_name, inherited)
         config = resolve_runtime_config(self._catalog, home, names)
         jobs = tuple(self._watched.jobs.store.by_index(BY_OWNER, template.metadata.uid))
         runtimes = self._watched.serving_runtimes if namespace else self._watched.cluster_serving_runtimes

@@ -23,6 +23,7 @@ from aim_operator.kube.translate import Call, failure, maybe_written, translated
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+TLS_GOODBYE_SECONDS = 0.1
 CONNECT_SECONDS = 10.0
 IDLE_CONNECTION_SECONDS = 60.0
 _KNOWN_WARNINGS = 256
@@ -113,6 +114,9 @@ class Transport:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            # Streams that were cancelled say goodbye over TLS outside of the session's care. A loop that
+            # ends before leaves their sockets to the garbage collector.
+            await asyncio.sleep(TLS_GOODBYE_SECONDS)
 
     async def _once(self, request: Request, seconds: float) -> bytes:
         limits = aiohttp.ClientTimeout(total=max(seconds, 0.001), sock_connect=CONNECT_SECONDS)
