@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -49,9 +51,19 @@ def test_a_service_answers_through_the_gateway_and_is_gone_without_a_trace(clust
         eventually(lambda: running(cluster, namespace, "chat"), "the service runs")
         status = status_of(cluster, "aimsvc", "chat", namespace)
         path = status["routing"]["path"]
-        with urllib.request.urlopen(f"{cluster.gateway_url}{path}/v1/models", timeout=10) as response:
-            assert response.status == 200
-            models = json.load(response)
+        models: dict[str, Any] = {}
+
+        def answered() -> bool:
+            """A gateway may take a moment to learn of the Pod's address; until then it says 503."""
+            try:
+                with urllib.request.urlopen(f"{cluster.gateway_url}{path}/v1/models", timeout=10) as response:
+                    models.update(json.load(response))
+            except urllib.error.HTTPError as error:
+                assert error.code in (404, 502, 503), error
+                return False
+            return True
+
+        eventually(answered, "the gateway answers with 200", timeout_seconds=30)
         assert models["data"][0]["id"] == "meta-llama/Llama-3.1-8B-Instruct"
         template = status_of(cluster, "aimst", "fast", namespace)
         assert template["status"] == "Available"
