@@ -103,7 +103,7 @@ class Operator:
         self._catalog = StoreCatalog(watched)
         self._dependents = Dependents(watched, self._catalog, operator_namespace=settings.operator_namespace)
         self._controllers = ControllerGroup(
-            self._build_controllers(client),
+            self._build_controllers(client, metrics),
             clock=clock,
             workers=settings.workers,
             applier=self._applier,
@@ -162,7 +162,7 @@ class Operator:
 
     # Who is woken by what
 
-    def _build_controllers(self, client: KubeClient) -> list[Controller]:
+    def _build_controllers(self, client: KubeClient, metrics: MetricSink) -> list[Controller]:
         watched, catalog, depend, clock = self.watched, self._catalog, self._dependents, self._clock
         settings, cluster = self._settings, not self._settings.namespaces
         carry_out = CarryOut(self._applier, self._recorder, self._foreign, watched.all)
@@ -170,6 +170,8 @@ class Operator:
         watched.jobs.add_handler(slots.job_changed)
         watched.templates.add_handler(slots.template_changed)
         watched.cluster_templates.add_handler(slots.template_changed)
+        metrics.gauge("aim_discoveries", "Discovery Jobs by state", ("state",), slots.samples)
+        metrics.gauge("aim_cached_objects", "Objects in watch caches", ("resource",), self._cached_objects)
         images = ImageReconciler(catalog=catalog, carry_out=carry_out, clock=clock, cluster=cluster)
         configs = RuntimeConfigReconciler(catalog=catalog, carry_out=carry_out, clock=clock, cluster=cluster)
         templates = TemplateReconciler(
@@ -292,6 +294,9 @@ class Operator:
             children.on_installed(lambda _installed: self._wake_all(depend.all_services()))
 
     # Health
+
+    def _cached_objects(self) -> list[tuple[tuple[str, ...], float]]:
+        return [((i.resource.qualified,), float(len(i.store))) for i in self.watched.all]
 
     def _dead_watches(self) -> list[str]:
         return [f"the watch of {i.resource.qualified} is dead" for i in self.watched.all if i.dead]

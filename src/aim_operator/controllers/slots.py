@@ -76,6 +76,11 @@ class DiscoverySlots:
             self._active.discard(key)
             self._wake_next()
 
+    def samples(self) -> list[tuple[tuple[str, ...], float]]:
+        """Return how many discoveries run and wait: for a gauge labelled `state`."""
+        running = len(self._active) + len(self._granted)
+        return [(("running",), float(running)), (("waiting",), float(len(self._waiting)))]
+
     def _free(self) -> int:
         return max(0, self._limit - len(self._active) - len(self._granted))
 
