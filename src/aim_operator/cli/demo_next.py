@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from aim_operator.cli.demo_snapshot import Snapshot
+from aim_operator.cli.quickstart import in_source_tree
 
 COMMAND_WIDTH = 46
 
@@ -38,7 +39,7 @@ def _steps(last: Snapshot, source: Path, *, cluster: bool, gateway: str) -> Iter
         if service.path:
             path = f"{gateway.rstrip('/')}{service.path}/v1/models"
             yield f"curl {path}", "a request through the gateway"
-    if not cluster:
+    if not cluster and in_source_tree():
         yield "make demo-cluster", "this demo, for real"
         yield "less README.md ARCHITECTURE.md", "how it works"
 

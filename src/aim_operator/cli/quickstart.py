@@ -60,7 +60,12 @@ def find(directory: Path | None) -> Path:
         if not directory.is_dir():
             raise UserError(f"--dir {directory} is not a directory")
         return directory
-    return _IN_SOURCE_TREE if _IN_SOURCE_TREE.is_dir() else _SHIPPED
+    return _IN_SOURCE_TREE if in_source_tree() else _SHIPPED
+
+
+def in_source_tree() -> bool:
+    """Whether this runs from a checkout, with its Makefile and documents, rather than from a wheel."""
+    return _IN_SOURCE_TREE.is_dir()
 
 
 def load(directory: Path) -> tuple[Example, ...]:
