@@ -27,6 +27,9 @@ from hack.cluster.cluster import Cluster
 
 KEY = ObjectRef("Owner", "ns", "owner")
 APPLIED = "example.com/applied"
+CONFIG_MAPS = Resource(
+    group="", version="v1", plural="configmaps", kind="ConfigMap", namespaced=True, type=KubeObject
+)
 
 
 @pytest.fixture
@@ -216,12 +219,14 @@ async def test_a_foreign_name_is_watched_until_it_is_free(control_plane: Cluster
     """By field selector, metadata only."""
     woken: list[str] = []
     async with connected(control_plane) as client:
-        await client.apply(JOBS, make_job(namespace))
+        # A kind that no controller changes by itself: every wake is one of ours.
+        metadata = {"name": "j", "namespace": namespace}
+        await client.apply(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
         foreign = ForeignWatches(client, clock=SystemClock())
-        foreign.ensure(KEY, JOBS, namespace, "j", lambda: woken.append("woken"))
+        foreign.ensure(KEY, CONFIG_MAPS, namespace, "j", lambda: woken.append("woken"))
         await until(lambda: len(woken) == 1)
-        await client.delete(JOBS, "j", namespace=namespace)
-        await until(lambda: len(woken) > 1)
+        await client.delete(CONFIG_MAPS, "j", namespace=namespace)
+        await until(lambda: len(woken) == 2)
         await foreign.close()
 
 
