@@ -134,5 +134,13 @@ def union_pull_secrets(*layers: Iterable[LocalObjectReference]) -> tuple[LocalOb
 
 
 def is_derived(template: Template) -> bool:
-    """Whether the operator made this template from a service's overrides."""
-    return template.metadata.label(labels.DERIVED_TEMPLATE) == "true"
+    """Whether the operator made this template from a service's overrides.
+
+    It makes them in namespaces only, and with both labels: what lacks one was made by a user.
+    """
+    metadata = template.metadata
+    return (
+        bool(metadata.namespace)
+        and metadata.label(labels.DERIVED_TEMPLATE) == "true"
+        and metadata.label(labels.MANAGED_BY) == labels.DERIVED_MANAGER
+    )

@@ -28,6 +28,7 @@ def where(found: KubeObject | None) -> str:
 
 
 BOTH_IMAGES = (make_image(), make_cluster_image())
+DERIVED = {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"}
 
 
 @pytest.mark.parametrize(
@@ -132,13 +133,18 @@ def test_pull_secrets_are_merged_each_once_in_the_order_of_first_mention() -> No
 @pytest.mark.parametrize(
     ("value", "want"),
     [
-        pytest.param({labels.DERIVED_TEMPLATE: "true"}, True, id="labelled so"),
-        pytest.param({labels.DERIVED_TEMPLATE: "false"}, False, id="labelled otherwise"),
+        pytest.param(DERIVED, True, id="labelled so"),
+        pytest.param({**DERIVED, labels.DERIVED_TEMPLATE: "false"}, False, id="labelled otherwise"),
+        pytest.param({labels.DERIVED_TEMPLATE: "true"}, False, id="labelled so by a user"),
         pytest.param({}, False, id="not labelled"),
     ],
 )
 def test_is_derived(value: dict[str, str], want: bool) -> None:  # noqa: FBT001 - the expected answer
     assert catalog.is_derived(make_template(metadata={"labels": value})) is want
+
+
+def test_no_cluster_template_is_derived_whatever_its_labels() -> None:
+    assert not catalog.is_derived(make_cluster_template(metadata={"labels": DERIVED}))
 
 
 def test_a_reference_says_where_an_object_was_found() -> None:

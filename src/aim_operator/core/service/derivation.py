@@ -36,7 +36,7 @@ class Derivation(Struct, frozen=True, kw_only=True):
     template: Template | None
     child: Child | None
     conflict: bool = False
-    """The derived name is taken by a template that somebody else made, with another spec."""
+    """The derived name is taken by a template that somebody else made; there is none to use then."""
 
 
 def needed(service: AIMService, base: Template, image: Image) -> bool:
@@ -88,7 +88,7 @@ def derive(service: AIMService, base: Template, image: Image, catalog: Catalog) 
     name = derived_template_name(base.metadata.name, short_hash(wanted))
     existing = catalog.template(namespace, name)
     if existing is not None and not is_derived(existing):
-        return Derivation(name=name, template=existing, child=None, conflict=True)
+        return Derivation(name=name, template=None, child=None, conflict=True)
     # Always rendered, also when it exists: apply skips what is there, and repairs what was edited.
     return Derivation(name=name, template=existing, child=_child(name, namespace, wanted))
 

@@ -12,7 +12,6 @@ from msgspec import Struct, UnsetType, structs
 from aim_operator.api.external import JOBS, Job
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.v1alpha1 import (
-    CLUSTER_TEMPLATES,
     TEMPLATES,
     AIMServiceTemplateStatus,
     Discovery,
@@ -25,7 +24,6 @@ from aim_operator.core.catalog import (
     MissingRuntimeConfig,
     RuntimeConfig,
     is_derived,
-    scope_of,
 )
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.naming import discovery_job_name
@@ -62,9 +60,8 @@ def decide(
     if template.metadata.deletion_timestamp is not None or not observed.writable:
         return Plan()
     if is_derived(template) and not observed.in_use:
-        resource = TEMPLATES if scope_of(template) == "Namespace" else CLUSTER_TEMPLATES
         # A service may adopt it this very moment; then its resourceVersion has moved on or will.
-        return Plan(removals=(Removal(resource=resource, live=template, unchanged=True),))
+        return Plan(removals=(Removal(resource=TEMPLATES, live=template, unchanged=True),))
     old = given(template.status, AIMServiceTemplateStatus())
     case = _with_runtime(observed, _case(observed, old, now, options), old)
     status = build_status(observed, old, case, now)

@@ -23,7 +23,9 @@ from tests.support.service_builders import (
     make_template,
 )
 
-DERIVED: dict[str, Any] = {"labels": {"aim.silogen.ai/derived-template": "true"}}
+DERIVED: dict[str, Any] = {
+    "labels": {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"}
+}
 FP8: dict[str, Any] = {"precision": "fp8"}
 
 
@@ -196,10 +198,12 @@ def test_one_that_exists_is_used_and_kept_as_it_should_be() -> None:
 def test_a_template_of_that_name_that_somebody_else_made_is_a_conflict() -> None:
     foreign = make_template(derived().name)
     got = derived(foreign)
-    assert (got.child, got.conflict) == (None, True)
+    assert (got.template, got.child, got.conflict) == (None, None, True)
     service = make_service(overrides=FP8, templateRef="fast")
-    problem = resolve(service, FakeCatalog(make_image(), make_template(), foreign)).problem
+    resolution = resolve(service, FakeCatalog(make_image(), make_template(), foreign))
+    problem = resolution.problem
     assert problem is not None
+    assert resolution.template is None
     assert problem.reason == Reason.NAME_CONFLICT
     assert repr(foreign.metadata.name) in problem.message
 

@@ -18,7 +18,7 @@ from tests.support.service_builders import (
     make_template_status,
 )
 
-DERIVED = {"labels": {"aim.silogen.ai/derived-template": "true"}}
+DERIVED = {"labels": {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"}}
 
 
 def profile(name: str, **metadata: Any) -> Template:

@@ -11,7 +11,7 @@ from msgspec import UNSET, structs
 
 from aim_operator.api.external import JOBS, Pod
 from aim_operator.api.meta import given
-from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES, AIMServiceTemplateStatus, Discovery
+from aim_operator.api.v1alpha1 import TEMPLATES, AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, labels
@@ -37,7 +37,7 @@ from tests.support.template_builders import (
 )
 
 ENDED = "2026-01-31T11:59:55Z"
-DERIVED = {"labels": {labels.DERIVED_TEMPLATE: "true"}}
+DERIVED = {"labels": {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"}}
 
 
 def planned(observed: TemplateObserved) -> Plan[AIMServiceTemplateStatus]:
@@ -277,18 +277,10 @@ def test_left_alone(observed: TemplateObserved) -> None:
     assert planned(observed) == Plan()
 
 
-@pytest.mark.parametrize(
-    ("template", "resource"),
-    [
-        pytest.param(make_template(metadata=DERIVED), TEMPLATES, id="in a namespace"),
-        pytest.param(make_cluster_template(metadata=DERIVED), CLUSTER_TEMPLATES, id="cluster-wide"),
-    ],
-)
-def test_a_derived_template_without_services_goes_unless_it_changes_meanwhile(
-    template: Template, resource: Any
-) -> None:
+def test_a_derived_template_without_services_goes_unless_it_changes_meanwhile() -> None:
+    template = make_template(metadata=DERIVED)
     got = planned(make_template_observed(template, in_use=False))
-    assert got == Plan(removals=(Removal(resource=resource, live=template, unchanged=True),))
+    assert got == Plan(removals=(Removal(resource=TEMPLATES, live=template, unchanged=True),))
 
 
 @pytest.mark.parametrize(
@@ -296,6 +288,10 @@ def test_a_derived_template_without_services_goes_unless_it_changes_meanwhile(
     [
         pytest.param(make_template_observed(make_template(metadata=DERIVED)), id="a derived one in use"),
         pytest.param(make_template_observed(in_use=False), id="one that a user made"),
+        pytest.param(
+            make_template_observed(make_cluster_template(metadata=DERIVED), in_use=False),
+            id="a cluster template, whatever its labels",
+        ),
     ],
 )
 def test_a_template_that_stays(observed: TemplateObserved) -> None:
