@@ -29,6 +29,8 @@ demo-cluster: .venv/.setup  ## the same on a real Kubernetes with KServe and a g
 
 .PHONY: test
 test: .venv/.setup  ## every test that this machine can run; names those that it can't
+	@# Building takes minutes the first time, and shows so here; 2 means that this machine can't.
+	@[ -n "$${AIM_TEST_KUBECONFIG:-}" ] || $(BIN)/python -m hack.cluster build || [ $$? -eq 2 ]
 	@$(PYTEST) tests
 
 .PHONY: test-unit
