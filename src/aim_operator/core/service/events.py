@@ -11,16 +11,6 @@ from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.plan import EventNote
 
-_BEFORE_CONFIG = frozenset(
-    {
-        Reason.IMAGE_NOT_FOUND,
-        Reason.TEMPLATE_NOT_FOUND,
-        Reason.TEMPLATE_SELECTION_AMBIGUOUS,
-        Reason.TEMPLATE_IMAGE_MISMATCH,
-        Reason.RUNTIME_CONFIG_MISSING,
-    }
-)
-
 
 def transitions(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
     """Return what is worth telling of the way from `old` to `new`."""
@@ -44,15 +34,8 @@ def _config(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ..
 
 
 def _config_known(status: AIMServiceStatus) -> bool:
-    """Whether resolution came as far as the runtime configuration.
-
-    It did not while all templates are still being discovered: weighed, and none chosen.
-    """
-    resolved = conditions.find(given(status.conditions, ()), c.RESOLVED)
-    weighed = given(status.template_matching, ())
-    if weighed and not any(candidate.chosen for candidate in weighed):
-        return False
-    return resolved is not None and resolved.reason not in _BEFORE_CONFIG
+    """Whether resolution came as far as the runtime configuration: a template comes after it."""
+    return status.resolved_template is not UNSET
 
 
 def _template(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
@@ -63,14 +46,25 @@ def _template(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, 
 
 
 def _trouble(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
-    if new.status not in (State.FAILED, State.DEGRADED):
-        return ()
-    reason = _reason(new, c.FAILURE)
-    if old.status == new.status and _reason(old, c.FAILURE) == reason:
-        return ()
-    failure = conditions.find(given(new.conditions, ()), c.FAILURE)
-    message = failure.message if failure is not None else ""
-    return (EventNote(type="Warning", reason=reason or "Failed", message=message),)
+    """Tell of what degrades the service, and of two faults of its spec that a worse one may outshout."""
+    told: dict[str, EventNote] = {}
+    failing = new.status in (State.FAILED, State.DEGRADED)
+    if failing and old.status == new.status and _reason(old, c.FAILURE) == _reason(new, c.FAILURE):
+        failing = False
+    for type_, reasons in (
+        (c.FAILURE, None),
+        (c.RESOLVED, (Reason.RUNTIME_CONFIG_MISSING,)),
+        (c.ROUTING_READY, (Reason.ROUTE_TEMPLATE_INVALID,)),
+    ):
+        found = conditions.find(given(new.conditions, ()), type_)
+        if found is None:
+            continue
+        newly = (
+            failing if reasons is None else found.reason in reasons and _reason(old, type_) != found.reason
+        )
+        if newly:
+            told[found.reason] = EventNote(type="Warning", reason=found.reason, message=found.message)
+    return tuple(told.values())
 
 
 def _recovery(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:

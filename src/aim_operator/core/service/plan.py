@@ -1,31 +1,30 @@
 """Decides about one service: what to render, and a status that says what is going on and why not.
 
 `decide` judges four things on their own (resolution, cache, runtime, route) and then sums them up.
+The route's part is in route_plan, the sum in status.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
-from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import (
     AIMService,
     AIMServiceStatus,
     AIMServiceTemplateStatus,
-    ServiceRouting,
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.plan import Child, Plan, Removal
+from aim_operator.core.catalog import Template
+from aim_operator.core.plan import Child, Plan
 from aim_operator.core.service import desired, events
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Problem
-from aim_operator.core.service.route import Route, RouteProblem
-from aim_operator.core.service.route_state import route_state
+from aim_operator.core.service.route_plan import plan_route
 from aim_operator.core.service.runtime_state import STARTING, runtime_state
 from aim_operator.core.service.status import Judgement, build_status
 from aim_operator.core.template.pods import one_line
@@ -40,15 +39,6 @@ class _Runtime(Struct, frozen=True, kw_only=True):
     problem: Judgement | None = None
 
 
-class _Route(Struct, frozen=True, kw_only=True):
-    """`judgement` None: routing is off."""
-
-    judgement: Judgement | None = None
-    children: tuple[Child, ...] = ()
-    removals: tuple[Removal, ...] = ()
-    path: str | None = None
-
-
 def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus]:
     """Return the plan for one service. Idempotent: at its own result it plans nothing new."""
     service = observed.service
@@ -58,13 +48,15 @@ def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus
     resolved = _resolved(observed)
     cache = _cache(service)
     runtime = _runtime(observed, old, resolved, cache)
-    route = _route(observed, runtime, old)
+    rendered = bool(runtime.children)
+    route = plan_route(observed, runtime.judgement, old, backend=rendered)
     status = build_status(
         observed,
         old,
         resolved=resolved,
         cache=cache,
         runtime=runtime.judgement,
+        rendered=rendered,
         problem=runtime.problem,
         route=route.judgement,
         path=route.path,
@@ -87,6 +79,8 @@ def _resolved(observed: ServiceObserved) -> Judgement:
     template = resolution.template
     status = given(template.status, AIMServiceTemplateStatus()) if template is not None else None
     state = given(status.status, State.PENDING) if status is not None else State.PENDING
+    if observed.inference_service is None and template is not None and _outdated(template):
+        state = State.PENDING
     if status is None or state in (State.PENDING, State.PROGRESSING):
         said = _ready_message(status)
         return Judgement(
@@ -121,6 +115,13 @@ def _resolved(observed: ServiceObserved) -> Judgement:
     )
 
 
+def _outdated(template: Template) -> bool:
+    """Whether a template's status is about an earlier spec: nothing should start on that."""
+    generation = template.metadata.generation
+    status = given(template.status, AIMServiceTemplateStatus())
+    return given(status.observed_generation, generation) < generation
+
+
 def _judge_problem(problem: Problem) -> Judgement:
     return Judgement(ok=False, reason=problem.reason, message=problem.message, state=problem.state)
 
@@ -151,6 +152,8 @@ def _runtime(
 ) -> _Runtime:
     """Render the InferenceService if everything it needs is there; else leave it as it is."""
     resolution = observed.resolution
+    if resolved.state == State.DEGRADED:
+        return _following(observed, old, blocker=resolved)
     if not observed.kserve_installed:
         return _blocked(
             Reason.KSERVE_NOT_INSTALLED,
@@ -235,90 +238,4 @@ def _hindered(
     return _Runtime(
         judgement=_follow(observed, old),
         problem=Judgement(ok=False, reason=reason, message=message, state=State.DEGRADED),
-    )
-
-
-def _route(observed: ServiceObserved, runtime: _Runtime, old: AIMServiceStatus) -> _Route:
-    wanted, live = observed.route, observed.http_route
-    if wanted is None:
-        # Off, or not known while the configuration is missing; only a clear "off" takes a route away.
-        own = given(observed.service.spec.routing, ServiceRouting()).enabled
-        if live is not None and own is not False and observed.resolution.config is None:
-            return _Route(judgement=_last_known(old), path=_path_of(live, old))
-        if live is None:
-            return _Route()
-        return _Route(removals=(Removal(resource=HTTP_ROUTES, live=live),))
-    if isinstance(wanted, RouteProblem):
-        return _refused(wanted.reason, wanted.message, path=_path_of(live, old))
-    if not observed.gateway_api_installed:
-        return _refused(
-            Reason.GATEWAY_API_NOT_INSTALLED,
-            "Gateway API's CRDs are not installed; install them, the operator goes on by itself then",
-        )
-    if observed.http_route_foreign:
-        return _refused(
-            Reason.NAME_CONFLICT,
-            f"HTTPRoute {observed.service.metadata.name!r} exists and belongs to somebody else; "
-            "rename this service or delete that object",
-        )
-    if observed.rival is not None:
-        gateway = wanted.claim.gateway
-        refused = _refused(
-            Reason.ROUTE_CONFLICT,
-            f"path {wanted.path} on gateway {gateway.namespace}/{gateway.name} belongs to the older "
-            f"service {observed.rival.namespace}/{observed.rival.name}; choose another routeTemplate",
-        )
-        gone = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ()
-        return _Route(judgement=refused.judgement, removals=gone)
-    return _routed(observed, runtime, wanted, old)
-
-
-def _last_known(old: AIMServiceStatus) -> Judgement | None:
-    """Return what was said of the route when it was last known which one is wanted."""
-    said = conditions.find(given(old.conditions, ()), c.ROUTING_READY)
-    if said is None:
-        return None
-    ok = said.status == "True"
-    state = State.STARTING if said.reason == Reason.CONFIGURING_ROUTE else State.DEGRADED
-    return Judgement(ok=ok, reason=said.reason, message=said.message, state=State.RUNNING if ok else state)
-
-
-def _path_of(live: HTTPRoute | None, old: AIMServiceStatus) -> str | None:
-    """Return the path of the route that stays as it was."""
-    return given(old.routing.path, None) if live is not None and old.routing is not UNSET else None
-
-
-def _refused(reason: str, message: str, *, path: str | None = None) -> _Route:
-    return _Route(
-        judgement=Judgement(ok=False, reason=reason, message=message, state=State.DEGRADED), path=path
-    )
-
-
-def _routed(observed: ServiceObserved, runtime: _Runtime, wanted: Route, old: AIMServiceStatus) -> _Route:
-    if observed.inference_service is None and not runtime.children:
-        # Nothing to route to yet. The path is promised already.
-        return _Route(
-            judgement=Judgement(
-                ok=False,
-                reason=Reason.CONFIGURING_ROUTE,
-                message="the HTTPRoute follows once the InferenceService is created",
-                state=State.PENDING,
-            ),
-            path=wanted.path,
-        )
-    if observed.http_route_refused:
-        said = one_line(observed.http_route_refused)
-        return _refused(
-            Reason.ROUTE_FAILED,
-            f"the HTTPRoute was refused: {said}",
-            path=_path_of(observed.http_route, old),
-        )
-    state = route_state(observed.http_route, wanted, backend_ready=runtime.judgement.ok)
-    status = State.RUNNING if state.ready else State.STARTING
-    if state.reason == Reason.ROUTE_FAILED:
-        status = State.DEGRADED
-    return _Route(
-        judgement=Judgement(ok=state.ready, reason=state.reason, message=state.message, state=status),
-        children=(desired.http_route(observed.service, wanted),),
-        path=wanted.path,
     )

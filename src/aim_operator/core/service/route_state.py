@@ -35,8 +35,14 @@ def route_state(live: HTTPRoute | None, route: Route, *, backend_ready: bool) ->
     parents = given(given(live.status, HTTPRouteStatus()).parents, ())
     verdicts = [_verdict(parent, live) for parent in parents if _ours(parent, live, route)]
     refused = next((v for v in verdicts if v is not None and not v.ready), None)
+    if refused is not None and refused.backend_missing and not backend_ready:
+        return RouteState(
+            ready=False,
+            reason=Reason.CONFIGURING_ROUTE,
+            message="waiting for the Service of the model server, which KServe makes",
+        )
     if refused is not None:
-        return refused if backend_ready or not refused.backend_missing else waiting
+        return refused
     if not verdicts or None in verdicts:
         return waiting
     return RouteState(

@@ -13,6 +13,7 @@ from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.catalog import reference_to
 from aim_operator.core.service.observed import ServiceObserved
+from aim_operator.core.service.resolution import Resolution
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -38,35 +39,41 @@ def build_status(
     route: Judgement | None,
     path: str | None,
     now: datetime,
+    rendered: bool = True,
     problem: Judgement | None = None,
 ) -> AIMServiceStatus:
     """Return the whole status; equal inputs give an equal one.
 
+    `rendered` tells that the InferenceService is, or is about to be, as the references want it.
     `problem` is one beside a runtime that goes on: it speaks in the summary only.
     """
     serving = observed.inference_service is not None
-    if serving and resolved.state == State.PENDING:
-        # A running service is not Pending because the template it moves to is still being discovered.
-        resolved = Judgement(ok=False, reason=resolved.reason, message=resolved.message, state=runtime.state)
+    if serving:
+        resolved, cache = _meanwhile(resolved, runtime), _meanwhile(cache, runtime)
     parts = [part for part in (resolved, cache, problem, runtime, route) if part is not None]
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
     # Among equals the one that is not in order tells why.
     speaker = next((p for p in parts if p.state == worst.state and not p.ok), worst)
     if worst.state == State.RUNNING:
         speaker = runtime
-    resolution = observed.resolution
+    image, template, config = _references(observed.resolution)
+    if serving and not rendered:
+        # What runs was made of what was found then; a derived template that it runs on must stay in use.
+        image = given(old.resolved_image, image)
+        template = given(old.resolved_template, template)
+        config = given(old.resolved_runtime_config, config)
     generation = observed.service.metadata.generation
     return AIMServiceStatus(
         observed_generation=generation,
         status=worst.state,
-        resolved_image=reference_to(resolution.image) if resolution.image is not None else UNSET,
-        resolved_template=_template_reference(observed, old, resolved),
-        resolved_runtime_config=_config_reference(observed, old),
+        resolved_image=image,
+        resolved_template=template,
+        resolved_runtime_config=config,
         routing=RoutingStatus(path=path) if path is not None else UNSET,
         # Without the image nothing is weighed; the choice made before waits for the image to come back.
         template_matching=old.template_matching
-        if resolution.image is None
-        else resolution.candidates or UNSET,
+        if observed.resolution.image is None
+        else observed.resolution.candidates or UNSET,
         conditions=conditions.merge(
             given(old.conditions, ()),
             _conditions(resolved, cache, runtime, route, state=worst.state, speaker=speaker),
@@ -76,22 +83,27 @@ def build_status(
     )
 
 
-def _template_reference(
-    observed: ServiceObserved, old: AIMServiceStatus, resolved: Judgement
-) -> ResolvedReference | UnsetType:
-    """Return what is used: a service that moves names its old template until the new one is available."""
-    template = observed.resolution.template
-    if observed.inference_service is not None and not resolved.ok and old.resolved_template is not UNSET:
-        return old.resolved_template
-    return reference_to(template) if template is not None else UNSET
+def _meanwhile(part: Judgement, runtime: Judgement) -> Judgement:
+    """Return the share of a part that is waited for while a runtime is there: that one is not Pending.
+
+    It may be serving all the time that a new template is being discovered.
+    """
+    if part.state != State.PENDING:
+        return part
+    state = State.STARTING if runtime.state == State.STARTING else State.RUNNING
+    return Judgement(ok=False, reason=part.reason, message=part.message, state=state)
 
 
-def _config_reference(observed: ServiceObserved, old: AIMServiceStatus) -> ResolvedReference | UnsetType:
-    resolution = observed.resolution
-    if resolution.config is not None:
-        return resolution.config.reference or UNSET
-    missing = resolution.problem is not None and resolution.problem.reason == Reason.RUNTIME_CONFIG_MISSING
-    return UNSET if missing else old.resolved_runtime_config
+_Reference = ResolvedReference | UnsetType
+
+
+def _references(resolution: Resolution) -> tuple[_Reference, _Reference, _Reference]:
+    image, template, config = resolution.image, resolution.template, resolution.config
+    return (
+        reference_to(image) if image is not None else UNSET,
+        reference_to(template) if template is not None else UNSET,
+        (config.reference or UNSET) if config is not None else UNSET,
+    )
 
 
 def _conditions(

@@ -12,6 +12,7 @@ from aim_operator.core.plan import EventNote
 from aim_operator.core.service.events import transitions
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
+from aim_operator.core.service.resolution import resolve
 from tests.support.service_builders import (
     NOW,
     ROUTED,
@@ -33,6 +34,19 @@ from tests.support.service_builders import (
 READY = make_inference_service(ready=True)
 PENDING = make_template(status=make_template_status("Progressing"))
 BARE = FakeCatalog(make_image(), make_template())
+THROUGHPUT = make_service(overrides={"metric": "throughput"})
+WITH_DERIVED = FakeCatalog(
+    make_image(),
+    make_template(),
+    make_template(
+        resolve(THROUGHPUT, BARE).template_name,
+        metric="throughput",
+        metadata={
+            "labels": {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"}
+        },
+    ),
+)
+BROKEN_PATH = make_service(routing={**ROUTED, "routeTemplate": "/{.spec.nothing}"})
 CRASHED = (make_pod(waiting={"reason": "CrashLoopBackOff"}),)
 
 
@@ -86,11 +100,41 @@ def seen(catalog: FakeCatalog | None = None, **fields: Any) -> ServiceObserved:
         ),
         pytest.param(
             [
-                make_service_observed(make_service(overrides={"metric": "throughput"}), BARE),
-                make_service_observed(make_service(overrides={"metric": "throughput"}), BARE),
+                make_service_observed(THROUGHPUT, BARE),
+                make_service_observed(THROUGHPUT, WITH_DERIVED),
+                make_service_observed(THROUGHPUT, WITH_DERIVED),
             ],
-            [["DefaultRuntimeConfigNotFound"], []],
-            id="while the derived template is pending the configuration is known",
+            [[], ["DefaultRuntimeConfigNotFound", "TemplateResolved"], []],
+            id="nor before the derived template is seen",
+        ),
+        pytest.param(
+            [
+                make_service_observed(BROKEN_PATH, inference_service=READY),
+                make_service_observed(
+                    make_service(), inference_service=make_inference_service(ready=False), pods=CRASHED
+                ),
+                make_service_observed(
+                    BROKEN_PATH, inference_service=make_inference_service(ready=False), pods=CRASHED
+                ),
+            ],
+            [
+                ["RuntimeConfigResolved", "TemplateResolved", "RouteTemplateInvalid"],
+                ["RuntimeFailed"],
+                ["RouteTemplateInvalid"],
+            ],
+            id="an invalid route template beside a crash, which is worse",
+        ),
+        pytest.param(
+            [
+                seen(inference_service=make_inference_service(ready=False), pods=CRASHED),
+                seen(
+                    FakeCatalog(make_image(), make_template(runtimeConfigName="gone")),
+                    inference_service=make_inference_service(ready=False),
+                    pods=CRASHED,
+                ),
+            ],
+            [["RuntimeConfigResolved", "TemplateResolved", "RuntimeFailed"], ["RuntimeConfigMissing"]],
+            id="a missing configuration beside a crash",
         ),
         pytest.param(
             [seen(BARE), seen(FakeCatalog(make_image(), make_template(), make_cluster_runtime_config()))],

@@ -434,6 +434,68 @@ def test_a_service_moves_only_when_the_new_template_is_available() -> None:
     assert given(plan.status.resolved_template, old.resolved_template) != old.resolved_template
 
 
+@pytest.mark.parametrize(
+    ("spec", "seen"),
+    [
+        pytest.param({"resources": TOO_MUCH}, {}, id="its resources are invalid"),
+        pytest.param({"cacheModel": True}, {}, id="it waits for a cache"),
+        pytest.param({}, {"inference_service_refused": "denied"}, id="the change is refused"),
+    ],
+)
+def test_a_service_that_can_not_move_still_uses_its_old_template_when(
+    spec: dict[str, Any], seen: dict[str, Any]
+) -> None:
+    """A derived template goes with the last service that uses it, and its runtime with it."""
+    old = status_of(make_service_observed(inference_service=READY_RUNTIME))
+    catalog = FakeCatalog(make_image(), make_template(), make_template("new"), make_runtime_config())
+    wanted = make_service(templateRef="new", **spec)
+    observed = make_service_observed(wanted, catalog, inference_service=READY_RUNTIME, **seen)
+    plan = decide(with_status(observed, old), now=NOW)
+    assert plan.status is not None
+    assert kinds(plan) == []
+    assert plan.status.resolved_template == old.resolved_template
+
+
+def test_a_cache_that_is_asked_for_later_leaves_a_service_running() -> None:
+    got = status_of(make_service_observed(make_service(cacheModel=True), inference_service=READY_RUNTIME))
+    assert got.status == "Running"
+    assert told(got, c.CACHE_READY) == ("False", "WaitingForCache")
+
+
+def test_nothing_starts_on_what_was_discovered_for_an_earlier_spec() -> None:
+    status = structs.replace(make_template_status(), observed_generation=1)
+    template = make_template(status=status, metadata={"generation": 2})
+    catalog = FakeCatalog(
+        make_image(defaultServiceTemplate="fast"), make_template(status=status), make_runtime_config()
+    )
+    changed = FakeCatalog(make_image(defaultServiceTemplate="fast"), template, make_runtime_config())
+    assert kinds(decide(make_service_observed(catalog=catalog), now=NOW)) == ["InferenceService"]
+    plan = decide(make_service_observed(catalog=changed), now=NOW)
+    assert plan.status is not None
+    assert (plan.status.status, kinds(plan)) == ("Pending", [])
+    running_on = decide(make_service_observed(catalog=changed, inference_service=READY_RUNTIME), now=NOW)
+    assert running_on.status is not None
+    assert running_on.status.status == "Running"
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param({"kserve_installed": False}, id="KServe is not installed"),
+        pytest.param({"inference_service_foreign": True}, id="the InferenceService is somebody else's"),
+    ],
+)
+def test_a_missing_image_comes_first_even_where(seen: dict[str, Any]) -> None:
+    got = status_of(make_service_observed(catalog=NO_IMAGE, **seen))
+    assert told(got, c.RUNTIME_READY) == told(got, c.RESOLVED) == ("False", "ImageNotFound")
+
+
+def test_a_service_that_asks_for_a_route_is_told_what_that_waits_for() -> None:
+    got = status_of(make_service_observed(make_service(routing=ROUTED), NO_IMAGE))
+    assert told(got, c.ROUTING_READY) == ("False", "ConfiguringRoute")
+    assert told(got, c.FAILURE) == ("True", "ImageNotFound")
+
+
 def test_rediscovery_leaves_a_service_running() -> None:
     observed = running(
         make_service_observed(catalog=with_template("Progressing"), inference_service=READY_RUNTIME)

@@ -113,3 +113,9 @@ def test_a_gateway_without_words_is_told_by_its_reason() -> None:
 def test_a_missing_backend_is(reason: str, backend_ready: bool, want: str) -> None:  # noqa: FBT001 - a table
     live = make_http_route(conditions=make_route_conditions(resolved="False", reason=reason))
     assert route_state(live, make_route(), backend_ready=backend_ready).reason == want
+
+
+def test_while_the_server_starts_the_gateway_is_not_blamed() -> None:
+    live = make_http_route(conditions=make_route_conditions(resolved="False", reason="BackendNotFound"))
+    got = route_state(live, make_route(), backend_ready=False)
+    assert got.message == "waiting for the Service of the model server, which KServe makes"

@@ -83,6 +83,18 @@ def summed(serving: bool = False, **parts: Any) -> AIMServiceStatus:  # noqa: FB
             id="what it waits for is told while it starts",
         ),
         pytest.param(
+            {"serving": True, "resolved": part("Pending", "Moving"), "runtime": part("Failed")},
+            "Failed",
+            "FailedPart",
+            id="what it waits for is not why it failed",
+        ),
+        pytest.param(
+            {"serving": True, "cache": part("Pending")},
+            "Running",
+            "runtime",
+            id="what serves is not pending for its cache either",
+        ),
+        pytest.param(
             {"serving": True, "problem": part("Degraded", "Hindered")},
             "Degraded",
             "Hindered",
@@ -146,11 +158,21 @@ def test_a_choice_outlives_its_image() -> None:
     assert second.template_matching == first.template_matching
     assert second.resolved_template == first.resolved_template
     assert second.resolved_runtime_config == first.resolved_runtime_config
-    assert second.resolved_image is UNSET
+    assert second.resolved_image == first.resolved_image
     back = make_service_observed(
         make_service(status=second), FakeCatalog(make_image(), make_template(), better, make_runtime_config())
     )
     assert back.resolution.template_name == "fast"
+
+
+def test_without_a_runtime_only_what_is_found_is_told() -> None:
+    """A service that runs on nothing uses nothing."""
+    first = decide(make_service_observed(), now=NOW).status
+    gone = make_service_observed(catalog=FakeCatalog(make_runtime_config()))
+    second = decide(with_status(gone, first), now=NOW).status
+    assert second is not None
+    found = (second.resolved_image, second.resolved_template, second.resolved_runtime_config)
+    assert found == (UNSET, UNSET, UNSET)
 
 
 def test_times_move_with_the_status_of_a_condition_only() -> None:

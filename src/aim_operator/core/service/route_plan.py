@@ -1,0 +1,121 @@
+"""Plans a service's HTTPRoute: what to render, keep or take away, and how the route is going."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct
+
+from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMServiceStatus, ServiceRouting
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions
+from aim_operator.core.plan import Child, Removal
+from aim_operator.core.service import desired
+from aim_operator.core.service.observed import ServiceObserved
+from aim_operator.core.service.route import Route, RouteProblem
+from aim_operator.core.service.route_state import route_state
+from aim_operator.core.service.status import Judgement
+from aim_operator.core.template.pods import one_line
+
+
+class RoutePlan(Struct, frozen=True, kw_only=True):
+    """`judgement` None: routing is off."""
+
+    judgement: Judgement | None = None
+    children: tuple[Child, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    path: str | None = None
+
+
+def plan_route(
+    observed: ServiceObserved, runtime: Judgement, old: AIMServiceStatus, *, backend: bool
+) -> RoutePlan:
+    """Return the part of the route. `backend`: the InferenceService that it points to is rendered now."""
+    wanted, live = observed.route, observed.http_route
+    own = given(observed.service.spec.routing, ServiceRouting()).enabled
+    if wanted is None and observed.resolution.config is None and own is not False:
+        return _unknown(live, old, asked_for=own is True)
+    if wanted is None:
+        return RoutePlan(removals=(Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ())
+    if isinstance(wanted, RouteProblem):
+        return _refused(wanted.reason, wanted.message, path=_path_of(live, old))
+    if not observed.gateway_api_installed:
+        return _refused(
+            Reason.GATEWAY_API_NOT_INSTALLED,
+            "Gateway API's CRDs are not installed; install them, the operator goes on by itself then",
+        )
+    if observed.http_route_foreign:
+        return _refused(
+            Reason.NAME_CONFLICT,
+            f"HTTPRoute {observed.service.metadata.name!r} exists and belongs to somebody else; "
+            "rename this service or delete that object",
+        )
+    if observed.rival is not None:
+        gateway = wanted.claim.gateway
+        refused = _refused(
+            Reason.ROUTE_CONFLICT,
+            f"path {wanted.path} on gateway {gateway.namespace}/{gateway.name} belongs to the older "
+            f"service {observed.rival.namespace}/{observed.rival.name}; choose another routeTemplate",
+        )
+        gone = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ()
+        return RoutePlan(judgement=refused.judgement, removals=gone)
+    if live is None and observed.inference_service is None and not backend:
+        # The path is promised already.
+        return RoutePlan(
+            judgement=_later("the HTTPRoute follows once the InferenceService is created"), path=wanted.path
+        )
+    return _routed(observed, runtime, wanted, old)
+
+
+def _unknown(live: HTTPRoute | None, old: AIMServiceStatus, *, asked_for: bool) -> RoutePlan:
+    """Plan nothing while the configuration, which decides too, is not found: only a clear "off" removes."""
+    if live is not None:
+        return RoutePlan(judgement=_last_known(old), path=_path_of(live, old))
+    if asked_for:
+        return RoutePlan(judgement=_later("the HTTPRoute follows once the service is resolved"))
+    return RoutePlan()
+
+
+def _later(message: str) -> Judgement:
+    return Judgement(ok=False, reason=Reason.CONFIGURING_ROUTE, message=message, state=State.PENDING)
+
+
+def _last_known(old: AIMServiceStatus) -> Judgement | None:
+    """Return what was said of the route when it was last known which one is wanted."""
+    said = conditions.find(given(old.conditions, ()), c.ROUTING_READY)
+    if said is None:
+        return None
+    ok = said.status == "True"
+    state = State.STARTING if said.reason == Reason.CONFIGURING_ROUTE else State.DEGRADED
+    return Judgement(ok=ok, reason=said.reason, message=said.message, state=State.RUNNING if ok else state)
+
+
+def _path_of(live: HTTPRoute | None, old: AIMServiceStatus) -> str | None:
+    """Return the path of the route that stays as it was."""
+    return given(old.routing.path, None) if live is not None and old.routing is not UNSET else None
+
+
+def _refused(reason: str, message: str, *, path: str | None = None) -> RoutePlan:
+    return RoutePlan(
+        judgement=Judgement(ok=False, reason=reason, message=message, state=State.DEGRADED), path=path
+    )
+
+
+def _routed(observed: ServiceObserved, runtime: Judgement, wanted: Route, old: AIMServiceStatus) -> RoutePlan:
+    if observed.http_route_refused:
+        said = one_line(observed.http_route_refused)
+        return _refused(
+            Reason.ROUTE_FAILED,
+            f"the HTTPRoute was refused: {said}",
+            path=_path_of(observed.http_route, old),
+        )
+    state = route_state(observed.http_route, wanted, backend_ready=runtime.ok)
+    status = State.RUNNING if state.ready else State.STARTING
+    if state.reason == Reason.ROUTE_FAILED:
+        status = State.DEGRADED
+    return RoutePlan(
+        judgement=Judgement(ok=state.ready, reason=state.reason, message=state.message, state=status),
+        children=(desired.http_route(observed.service, wanted),),
+        path=wanted.path,
+    )
