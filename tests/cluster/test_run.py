@@ -89,13 +89,11 @@ spec: {{model: not-there}}
         )
         eventually(
             lambda: (
-                reasons(status_of(cluster, "aimsvc", "chat", namespace)).get("Ready")
-                == "False/KServeNotInstalled"
-                or reasons(status_of(cluster, "aimsvc", "chat", namespace)).get("Resolved")
+                reasons(status_of(cluster, "aimsvc", "chat", namespace)).get("Resolved")
                 == "False/ImageNotFound"
             ),
             "the service says what it lacks",
         )
         got = reasons(status_of(cluster, "aimsvc", "chat", namespace))
         assert got["Resolved"] == "False/ImageNotFound"
-        assert got["RuntimeReady"] == "False/KServeNotInstalled"
+        assert got["RuntimeReady"] == "False/ImageNotFound"
