@@ -149,12 +149,13 @@ def make_job(
     complete: str = "",
     failed: str = "",
     message: str = "",
+    reason: str = "",
     deleted: bool = False,
     ttl_seconds: int | None = None,
 ) -> Job:
     """`complete` and `failed` are when it ended; with neither it is still active."""
     conditions = [
-        {"type": type_, "status": "True", "message": message, "lastTransitionTime": at}
+        {"type": type_, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
         for type_, at in (("Complete", complete), ("Failed", failed))
         if at
     ]

@@ -7,6 +7,7 @@ runtime, a free discovery slot, the services of a derived one, KServe's arrival,
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from msgspec import UNSET, structs
 
@@ -66,36 +67,38 @@ class TemplateReconciler:
         if template is None or paused(template):
             self._slots.withdraw(ref)
             return Result()
-        observed = await self._gather(ref, template)
-        plan = self._decide(observed)
+        # One moment for all: a retry must not be early for its slot and due for the decision.
+        now = self._clock.now()
+        observed = await self._gather(ref, template, now)
+        plan = self._decide(observed, now)
         taken = await self._carry_out.foreign_names(ref, plan.children, wake=lambda: self._wake(ref))
         if taken:
-            job_taken = "its name is taken by a Job of somebody else" if JOBS.kind in taken else ""
+            self._slots.withdraw(ref)
             observed = structs.replace(
                 observed,
                 runtime_foreign=bool(taken & {SERVING_RUNTIMES.kind, CLUSTER_SERVING_RUNTIMES.kind}),
-                job_refused=job_taken,
+                job_foreign=JOBS.kind in taken,
             )
-            plan = self._decide(observed)
+            plan = self._decide(observed, now)
         applied, refused = await self._carry_out.children(ref, plan.children)
         if refused:
             self._slots.withdraw(ref)
-            plan = self._decide(_with_refusals(observed, refused))
+            plan = self._decide(_with_refusals(observed, refused), now)
         resource = TEMPLATES if ref.namespace else CLUSTER_TEMPLATES
         result = await self._carry_out.finish(ref, resource, template, plan, applied)
         if refused:
             raise refused[0].error
         return result
 
-    def _decide(self, observed: TemplateObserved) -> Plan[AIMServiceTemplateStatus]:
-        return decide(observed, now=self._clock.now(), options=self._options)
+    def _decide(self, observed: TemplateObserved, now: datetime) -> Plan[AIMServiceTemplateStatus]:
+        return decide(observed, now=now, options=self._options)
 
     def _template(self, ref: ObjectRef) -> Template | None:
         if ref.namespace:
             return self._catalog.template(ref.namespace, ref.name)
         return self._catalog.cluster_template(ref.name)
 
-    async def _gather(self, ref: ObjectRef, template: Template) -> TemplateObserved:
+    async def _gather(self, ref: ObjectRef, template: Template, now: datetime) -> TemplateObserved:
         namespace = template.metadata.namespace
         home = namespace or self._operator_namespace
         image = resolve_image(self._catalog, namespace, template.spec.aim_image_name)
@@ -111,7 +114,6 @@ class TemplateReconciler:
             discovery_namespace=home,
             digest="",
             jobs=jobs,
-            runtime=runtimes.store.get(namespace, ref.name),
             kserve_installed=runtimes.installed,
             writable=bool(namespace) or self._cluster,
             in_use=not is_derived(template) or self._in_use(template),
@@ -125,20 +127,20 @@ class TemplateReconciler:
         name = discovery_job_name(template.metadata.name, digest)
         job = next((j for j in jobs if j.metadata.name == name), None)
         if job is None:
-            slot = self._slot(ref, observed, digest, name, home)
+            slot = self._slot(ref, structs.replace(observed, digest=digest), name, now)
             return structs.replace(observed, digest=digest, slot=slot)
         self._slots.withdraw(ref)
         return await self._with_job(structs.replace(observed, digest=digest), job)
 
-    def _slot(self, ref: ObjectRef, observed: TemplateObserved, digest: str, name: str, home: str) -> Slot:
+    def _slot(self, ref: ObjectRef, observed: TemplateObserved, name: str, now: datetime) -> Slot:
         """Ask for a slot only where the very next step is to create the Job."""
         bookkeeping = given(observed.template.status, AIMServiceTemplateStatus()).discovery
-        due = discovery.retry_at(bookkeeping, digest)
-        needless = discovery.succeeded(bookkeeping, digest) or (due is not None and due > self._clock.now())
+        due = discovery.retry_at(bookkeeping, observed.digest)
+        needless = discovery.succeeded(bookkeeping, observed.digest) or (due is not None and due > now)
         if needless or not observed.writable or not observed.in_use:
             self._slots.withdraw(ref)
             return Slot(granted=False)
-        return self._slots.request(ref, observed.template, name, home)
+        return self._slots.request(ref, observed.template, name, observed.discovery_namespace)
 
     async def _with_job(self, observed: TemplateObserved, job: Job) -> TemplateObserved:
         key = (job.metadata.namespace, job.metadata.name)

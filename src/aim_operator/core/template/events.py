@@ -21,11 +21,12 @@ def transitions(old: AIMServiceTemplateStatus, new: AIMServiceTemplateStatus) ->
         notes.append(_normal(EventReason.DISCOVERY_STARTED, message, "Discover"))
     before, after = given(old.discovery, Discovery()), given(new.discovery, Discovery())
     attempt = (after.spec_hash, after.attempts, after.last_attempt_time)
-    if after.spec_hash is not UNSET and attempt != (
+    ended = after.spec_hash is not UNSET and attempt != (
         before.spec_hash,
         before.attempts,
         before.last_attempt_time,
-    ):
+    )
+    if ended:
         if given(after.attempts, 0) == 0:
             number = len(given(new.model_sources, ()))
             notes.append(
@@ -47,7 +48,8 @@ def transitions(old: AIMServiceTemplateStatus, new: AIMServiceTemplateStatus) ->
             )
     was_ready = conditions.find(given(old.conditions, ()), c.READY)
     newly = ready is not None and (was_ready is None or was_ready.reason != ready.reason)
-    if newly and ready is not None and new.status == State.DEGRADED:
+    untold = new.status == State.DEGRADED or (new.status == State.FAILED and not ended)
+    if newly and ready is not None and untold:
         notes.append(EventNote(type="Warning", reason=ready.reason, message=ready.message, action="Resolve"))
     return tuple(notes)
 

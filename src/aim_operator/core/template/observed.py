@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from aim_operator.api.external import ClusterServingRuntime, Job, Pod, ServingRuntime
+from aim_operator.api.external import Job, Pod
 from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, Template
 from aim_operator.core.discovery_output import DiscoveryResult
 
@@ -37,13 +37,14 @@ class TemplateObserved(Struct, frozen=True, kw_only=True):
     pods: tuple[Pod, ...] = ()
     refusal: str = ""
     """Why the Job controller may not create the Job's Pod: the last FailedCreate event's message."""
+    job_foreign: bool = False
+    """The current Job's name is taken by a Job of somebody else."""
     job_refused: str = ""
     """Why the API server would not take the Job itself, in its own words."""
     runtime_refused: str = ""
     slot: Slot = Slot(granted=True)
     output: DiscoveryResult | OutputUnreadable | None = None
     """What the finished current Job printed; None where it was not needed."""
-    runtime: ServingRuntime | ClusterServingRuntime | None = None
     runtime_foreign: bool = False
     kserve_installed: bool = True
     writable: bool = True

@@ -21,6 +21,7 @@ _PULL_REASONS = frozenset(
 )
 _CONTAINER_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 """Often a Secret that the template's env refers to and that is missing: the kubelet goes on trying."""
+_PAUSE = re.compile(r'Back-off pulling image "[^"]*"|ImagePullBackOff')
 _AUTH = re.compile(
     r"\b(401|403|unauthorized|forbidden|denied|authentication|authorization failed)\b", re.IGNORECASE
 )
@@ -69,6 +70,17 @@ def waiting(pods: Iterable[Pod]) -> Verdict | None:
             ):
                 return Verdict(Reason.UNSCHEDULABLE, one_line(condition.message))
     return None
+
+
+def backs_off(verdict: Verdict) -> bool:
+    """Whether a kubelet says only that it pauses between two pulls, not why they fail."""
+    return verdict.reason == Reason.IMAGE_PULL_FAILED and bool(_PAUSE.fullmatch(verdict.message))
+
+
+def timed_out(job: Job) -> bool:
+    """Whether a Job was ended by its activeDeadlineSeconds; its Pods are deleted then."""
+    condition = job_condition(job, "Failed")
+    return condition is not None and condition.reason == "DeadlineExceeded"
 
 
 def running(pods: Iterable[Pod]) -> bool:

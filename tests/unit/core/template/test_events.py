@@ -53,6 +53,18 @@ FOUND = make_discovery("a", last="2026-01-31T12:01:00Z")
             id="it goes on",
         ),
         pytest.param(
+            NEW,
+            status("Failed", "JobRefused"),
+            ["Warning JobRefused: because of JobRefused"],
+            id="its Job is refused",
+        ),
+        pytest.param(
+            status("Failed", "JobRefused"),
+            status("Failed", "JobRefused"),
+            [],
+            id="and refused again",
+        ),
+        pytest.param(
             status("Progressing", "DiscoveryRunning"),
             status("Available", "Available", discovery=FOUND, sources=(ONE,)),
             ["Normal DiscoverySucceeded: found 1 model source"],

@@ -9,7 +9,7 @@ from hypothesis import given as with_examples
 from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
-from aim_operator.api.external import JOBS, Pod
+from aim_operator.api.external import JOBS, Job, Pod
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import TEMPLATES, AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
@@ -119,6 +119,10 @@ SITUATIONS = {
     "the API server refuses the Job": (
         make_template_observed(job_refused="jobs.batch is forbidden: exceeded\nquota"),
         (State.FAILED, "False/JobRefused", []),
+    ),
+    "the Job's name is taken": (
+        make_template_observed(job_foreign=True),
+        (State.DEGRADED, "False/NameConflict", []),
     ),
     "the Job's Pod is not there yet": (
         make_template_observed(job=WAITING),
@@ -441,6 +445,7 @@ def test_changed_inputs_are_tried_at_once() -> None:
 
 
 PULL = make_pod(waiting=("ErrImagePull", "manifest unknown"))
+TIMED_OUT = make_job(failed=ENDED, reason="DeadlineExceeded", message="active longer than deadline")
 
 
 @pytest.mark.parametrize(
@@ -462,9 +467,53 @@ def test_the_deadline_takes_the_pod_along_but_not_the_cause(
     pods: tuple[Pod, ...], refusal: str, want: tuple[str, str]
 ) -> None:
     waited = status_of(make_template_observed(job=WAITING, pods=pods, refusal=refusal))
-    ended = make_template_observed(job=make_job(failed=ENDED, message="active longer than deadline"))
-    status = status_of(with_status(ended, waited))
+    status = status_of(with_status(make_template_observed(job=TIMED_OUT), waited))
     assert (said(status, c.FAILURE), message(status)) == (f"True/{want[0]}", want[1])
+
+
+@pytest.mark.parametrize(
+    ("job", "before"),
+    [
+        pytest.param(
+            make_job(failed=ENDED, reason="BackoffLimitExceeded", message="no Pod"),
+            make_template_observed(job=WAITING, pods=(PULL,)),
+            id="the Job did not time out",
+        ),
+        pytest.param(
+            TIMED_OUT, make_template_observed(job=WAITING, pods=(make_pod(phase="Running"),)), id="it ran"
+        ),
+        pytest.param(
+            make_job(failed="2026-01-31T11:59:59Z", reason="DeadlineExceeded"),
+            with_status(
+                make_template_observed(job=TIMED_OUT),
+                status_of(make_template_observed(job=WAITING, pods=(PULL,))),
+            ),
+            id="it is that of the attempt before",
+        ),
+    ],
+)
+def test_what_a_pod_waited_for_is_not_the_cause_where(job: Job, before: TemplateObserved) -> None:
+    status = status_of(with_status(make_template_observed(job=job), status_of(before)))
+    assert said(status, c.FAILURE) == "True/JobFailed"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "want"),
+    [
+        pytest.param("ErrImagePull", "ImagePullBackOff", "False/ImagePullAuthFailed", id="after a pull"),
+        pytest.param("", "ImagePullBackOff", "False/ImagePullFailed", id="where nothing else was seen"),
+    ],
+)
+def test_a_pause_between_two_pulls_is_no_news(first: str, second: str, want: str) -> None:
+    pause = make_template_observed(
+        job=WAITING, pods=(make_pod(waiting=(second, 'Back-off pulling image "ghcr.io/example/llama:v1"')),)
+    )
+    if first:
+        pulled = make_template_observed(job=WAITING, pods=(make_pod(waiting=(first, "401 Unauthorized")),))
+        pause = with_status(pause, status_of(pulled))
+    status = status_of(pause)
+    assert said(status, c.DISCOVERED) == want
+    assert ("401" in message(status)) == bool(first)
 
 
 def test_jobs_of_earlier_inputs_are_deleted_once() -> None:
