@@ -74,6 +74,10 @@ class CarryOut:
                 self._foreign.ensure(key, child.resource, namespace, name, wake)
         return frozenset(taken)
 
+    def forget(self, key: ObjectRef) -> None:
+        """Stop watching names for an object that is gone: nobody waits for them any more."""
+        self._foreign.drop_all(key)
+
     async def children(
         self, key: ObjectRef, children: Sequence[Child]
     ) -> tuple[list[ApplyOutcome[Any]], list[Refusal]]:

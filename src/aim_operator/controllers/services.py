@@ -56,6 +56,7 @@ class ServiceReconciler:
         service = self._watched.services.store.get(ref.namespace, ref.name)
         if service is None or service.metadata.deletion_timestamp is not None:
             self._claims.drop(ref)
+            self._carry_out.forget(ref)
             return Result()
         if paused(service):
             return Result()

@@ -66,6 +66,7 @@ class TemplateReconciler:
         template = self._template(ref)
         if template is None or paused(template):
             self._slots.withdraw(ref)
+            self._carry_out.forget(ref)
             return Result()
         # One moment for all: a retry must not be early for its slot and due for the decision.
         now = self._clock.now()
