@@ -9,9 +9,9 @@ from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.controllers.watched import JOB_LABEL
 from aim_operator.core.discovery_output import DiscoveryResult, LogTail, parse
+from aim_operator.core.messages import one_line
 from aim_operator.core.plan import controlled_by
 from aim_operator.core.template.observed import OutputUnreadable
-from aim_operator.core.template.pods import one_line
 from aim_operator.errors import NotFound, SpecError
 from aim_operator.kube.protocol import KubeClient
 

@@ -14,8 +14,8 @@ from aim_operator.api.external import Job
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES
 from aim_operator.core.catalog import Template
+from aim_operator.core.pods import finished
 from aim_operator.core.template.observed import Slot
-from aim_operator.core.template.pods import finished
 from aim_operator.runtime.store import Store
 
 Rank = tuple[str, str, str]

@@ -20,6 +20,7 @@ from aim_operator.controllers.paused import paused
 from aim_operator.controllers.slots import DiscoverySlots
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import BY_IMAGE_IN, BY_JOB, BY_OWNER, BY_TEMPLATE_IN, Watched
+from aim_operator.core import attempts
 from aim_operator.core.catalog import (
     MissingRuntimeConfig,
     Template,
@@ -29,11 +30,11 @@ from aim_operator.core.catalog import (
 )
 from aim_operator.core.naming import discovery_job_name
 from aim_operator.core.plan import Plan, controlled_by
+from aim_operator.core.pods import ended_at, finished, job_condition
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.template import discovery
 from aim_operator.core.template.observed import Slot, TemplateObserved
 from aim_operator.core.template.plan import DiscoveryOptions, decide
-from aim_operator.core.template.pods import ended_at, finished, job_condition
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.clock import Clock
 from aim_operator.runtime.controller import Result
@@ -136,8 +137,8 @@ class TemplateReconciler:
     def _slot(self, ref: ObjectRef, observed: TemplateObserved, name: str, now: datetime) -> Slot:
         """Ask for a slot only where the very next step is to create the Job."""
         bookkeeping = given(observed.template.status, AIMServiceTemplateStatus()).discovery
-        due = discovery.retry_at(bookkeeping, observed.digest)
-        needless = discovery.succeeded(bookkeeping, observed.digest) or (due is not None and due > now)
+        due = attempts.retry_at(bookkeeping, observed.digest)
+        needless = attempts.succeeded(bookkeeping, observed.digest) or (due is not None and due > now)
         if needless or not observed.writable or not observed.in_use:
             self._slots.withdraw(ref)
             return Slot(granted=False)
@@ -149,7 +150,7 @@ class TemplateReconciler:
         news = (
             finished(job)
             and job.metadata.deletion_timestamp is None
-            and not discovery.recorded(bookkeeping, observed.digest, ended_at(job))
+            and not attempts.recorded(bookkeeping, observed.digest, ended_at(job))
         )
         known = self._watched.pods.store.by_index(BY_JOB, key)
         pods = tuple(pod for pod in known if controlled_by(pod, job.metadata))

@@ -5,6 +5,8 @@ Called wherever untrusted text goes into a condition or event.
 
 from __future__ import annotations
 
+LINE_LIMIT = 1024
+
 
 def quote(text: str, limit: int = 80) -> str:
     """`text` between double quotes, cut to `limit` characters, with unprintable ones escaped.
@@ -16,3 +18,9 @@ def quote(text: str, limit: int = 80) -> str:
         for char in text[: limit + 1]
     )
     return f'"{printable}"' if len(printable) <= limit else f'"{printable[: limit - 1]}…"'
+
+
+def one_line(text: str | None, limit: int = LINE_LIMIT) -> str:
+    """Fold untrusted text into one bounded, printable line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in (text or "")[: limit * 4]).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

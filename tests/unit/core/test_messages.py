@@ -1,4 +1,4 @@
-"""Quoted text is one printable line, whatever it was."""
+"""Quoted and folded text is one printable line, whatever it was."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aim_operator.core.messages import quote
+from aim_operator.core.messages import one_line, quote
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,17 @@ def test_every_quote_is_one_printable_line_within_its_limit(text: str, limit: in
     got = quote(text, limit)
     assert got.isprintable()
     assert len(got) <= limit + 2
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "want"),
+    [
+        pytest.param(None, 80, "", id="nothing is an empty line"),
+        pytest.param("a\r\n b\t\tc ", 80, "a b c", id="white space of any kind is one space"),
+        pytest.param("x" * 12, 10, "x" * 9 + "…", id="a long text is cut and says so"),
+        pytest.param("x" * 10, 10, "x" * 10, id="a text of just that length is whole"),
+        pytest.param("a\u202eb", 80, "a b", id="bidirectional overrides are folded away"),
+    ],
+)
+def test_one_line(text: str | None, limit: int, want: str) -> None:
+    assert one_line(text, limit) == want

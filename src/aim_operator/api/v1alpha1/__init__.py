@@ -12,6 +12,7 @@ from aim_operator.api.v1alpha1.caches import (
 from aim_operator.api.v1alpha1.common import (
     GROUP,
     VERSION,
+    Attempts,
     GpuSelector,
     Metric,
     Precision,
@@ -100,6 +101,7 @@ __all__ = [
     "AIMTemplateCache",
     "AIMTemplateCacheSpec",
     "AIMTemplateCacheStatus",
+    "Attempts",
     "CacheProgress",
     "Caching",
     "ConfigRouting",

@@ -84,3 +84,18 @@ ObservedGeneration = Annotated[
     int,
     Field(doc="Generation of the spec that this status was computed from.", minimum=0, format="int64"),
 ]
+
+
+class Attempts(Wire):
+    """Bookkeeping of a Job that is tried until it succeeds."""
+
+    spec_hash: Annotated[
+        str | UnsetType, Field(doc="Hash of the inputs of the last attempt.", max_length=64)
+    ] = UNSET
+    attempts: Annotated[int | UnsetType, Field(doc="Failed attempts with these inputs.", minimum=0)] = UNSET
+    last_attempt_time: Annotated[
+        str | UnsetType, Field(doc="When the last attempt ended.", format="date-time")
+    ] = UNSET
+    message: Annotated[
+        str | UnsetType, Field(doc="Why the last attempt failed, or what it waits for.", max_length=32768)
+    ] = UNSET

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
+    Attempts,
     Conditions,
     GpuSelector,
     Metric,
@@ -84,19 +85,8 @@ class ModelSource(Wire):
     ] = UNSET
 
 
-class Discovery(Wire):
+class Discovery(Attempts):
     """Bookkeeping of discovery attempts."""
-
-    spec_hash: Annotated[
-        str | UnsetType, Field(doc="Hash of the inputs of the last attempt.", max_length=64)
-    ] = UNSET
-    attempts: Annotated[int | UnsetType, Field(doc="Failed attempts with these inputs.", minimum=0)] = UNSET
-    last_attempt_time: Annotated[
-        str | UnsetType, Field(doc="When the last attempt ended.", format="date-time")
-    ] = UNSET
-    message: Annotated[
-        str | UnsetType, Field(doc="Why the last attempt failed, or what it waits for.", max_length=32768)
-    ] = UNSET
 
 
 class AIMServiceTemplateStatus(Wire):

@@ -20,6 +20,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.catalog import Template
+from aim_operator.core.messages import one_line
 from aim_operator.core.plan import Child, Plan
 from aim_operator.core.service import desired, events
 from aim_operator.core.service.observed import ServiceObserved
@@ -27,7 +28,6 @@ from aim_operator.core.service.resolution import Problem
 from aim_operator.core.service.route_plan import plan_route
 from aim_operator.core.service.runtime_state import STARTING, runtime_state
 from aim_operator.core.service.status import Judgement, build_status
-from aim_operator.core.template.pods import one_line
 from aim_operator.errors import SpecError
 
 

@@ -10,13 +10,13 @@ from aim_operator.api.v1alpha1 import AIMServiceStatus, ServiceRouting
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
+from aim_operator.core.messages import one_line
 from aim_operator.core.plan import Child, Removal
 from aim_operator.core.service import desired
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.route import Route, RouteProblem
 from aim_operator.core.service.route_state import route_state
 from aim_operator.core.service.status import Judgement
-from aim_operator.core.template.pods import one_line
 
 
 class RoutePlan(Struct, frozen=True, kw_only=True):

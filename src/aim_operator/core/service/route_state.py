@@ -8,8 +8,8 @@ from aim_operator.api.external import HTTPRoute, HTTPRouteStatus, RouteParentSta
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions
+from aim_operator.core.messages import one_line
 from aim_operator.core.service.route import Route
-from aim_operator.core.template.pods import one_line
 
 
 class RouteState(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from aim_operator.api.external import InferenceService, InferenceServiceStatus, 
 from aim_operator.api.meta import Condition, given
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions
-from aim_operator.core.template.pods import one_line, waiting
+from aim_operator.core.messages import one_line
+from aim_operator.core.pods import waiting
 
 STARTING = "waiting for KServe to start the model server"
 
@@ -47,7 +48,7 @@ def runtime_state(live: InferenceService, pods: Iterable[Pod], *, was_ready: boo
     blocked = _model_failure(status)
     if blocked is not None and current:
         return RuntimeState(ready=False, failed=True, reason=Reason.RUNTIME_FAILED, message=blocked)
-    stuck = waiting(pods)
+    stuck = waiting(pods, "the model server's Pod")
     said = stuck.message if stuck is not None else _waiting_for(known)
     return RuntimeState(
         ready=False,
@@ -83,7 +84,7 @@ def _pod_failure(pods: Iterable[Pod]) -> str | None:
                 said = f": {words}" if words else ""
                 return f"container {status.name} exited with code {ended.exit_code}{said}"
             return f"container {status.name}: {state.reason} {one_line(state.message)}".strip()
-    stuck = waiting(pods)
+    stuck = waiting(pods, "the model server's Pod")
     if stuck is not None and stuck.reason in (Reason.IMAGE_PULL_AUTH_FAILED, Reason.IMAGE_PULL_FAILED):
         return f"{stuck.reason}: {stuck.message}"
     return None

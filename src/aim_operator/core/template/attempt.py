@@ -15,12 +15,14 @@ from aim_operator.api.meta import Manifest, given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions
+from aim_operator.core import attempts, conditions, pods
 from aim_operator.core.catalog import Image, RuntimeConfig
 from aim_operator.core.discovery_output import DiscoveryResult
+from aim_operator.core.messages import one_line
 from aim_operator.core.naming import discovery_job_name
 from aim_operator.core.plan import Child, Removal
-from aim_operator.core.template import desired, discovery, pods
+from aim_operator.core.template import desired, discovery
+from aim_operator.core.template.failure import failure
 from aim_operator.core.template.observed import OutputUnreadable, TemplateObserved
 from aim_operator.core.template.status import Case
 
@@ -62,7 +64,7 @@ def case(inputs: Inputs) -> Case:
 
 def _case(inputs: Inputs, job: Job | None) -> Case:
     old = inputs.old
-    if discovery.succeeded(old.discovery, inputs.observed.digest):
+    if attempts.succeeded(old.discovery, inputs.observed.digest):
         return _kept(inputs, job)
     if job is None:
         return _without_job(inputs)
@@ -123,7 +125,7 @@ def _available(
 
 def _without_job(inputs: Inputs) -> Case:
     observed, old = inputs.observed, inputs.old
-    due = discovery.retry_at(old.discovery, observed.digest)
+    due = attempts.retry_at(old.discovery, observed.digest)
     if due is not None and due > inputs.now:
         return _still_failed(old, requeue_after_seconds=(due - inputs.now).total_seconds())
     if not observed.slot.granted:
@@ -149,7 +151,7 @@ def _without_job(inputs: Inputs) -> Case:
         return Case(
             state=State.FAILED,
             reason=Reason.JOB_REFUSED,
-            message=f"the discovery Job was refused: {pods.one_line(observed.job_refused)}",
+            message=f"the discovery Job was refused: {one_line(observed.job_refused)}",
             discovery=old.discovery,
         )
     job = _job(inputs)
@@ -164,7 +166,7 @@ def _without_job(inputs: Inputs) -> Case:
 
 
 def _with_running_job(observed: TemplateObserved, old: AIMServiceTemplateStatus) -> Case:
-    trouble = pods.waiting(observed.pods)
+    trouble = pods.waiting(observed.pods, "the discovery Pod")
     before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
     if trouble is not None and pods.backs_off(trouble) and before is not None and before.reason in _PULLS:
         # Older kubelets say why a pull failed only between their pauses; the pause is no news.
@@ -174,7 +176,7 @@ def _with_running_job(observed: TemplateObserved, old: AIMServiceTemplateStatus)
     elif observed.refusal:
         reason, message = (
             Reason.JOB_REFUSED,
-            f"the discovery Pod was refused: {pods.one_line(observed.refusal)}",
+            f"the discovery Pod was refused: {one_line(observed.refusal)}",
         )
     elif pods.running(observed.pods):
         reason, message = Reason.DISCOVERY_RUNNING, "the image's dry run is running"
@@ -186,9 +188,9 @@ def _with_running_job(observed: TemplateObserved, old: AIMServiceTemplateStatus)
 def _with_finished_job(inputs: Inputs, job: Job) -> Case:
     observed, old, now = inputs.observed, inputs.old, inputs.now
     ended_at = pods.ended_at(job)
-    if discovery.recorded(old.discovery, observed.digest, ended_at):
+    if attempts.recorded(old.discovery, observed.digest, ended_at):
         # A failure that is written down. The failed Job stays, for its log, until its retry is due.
-        due = discovery.retry_at(old.discovery, observed.digest)
+        due = attempts.retry_at(old.discovery, observed.digest)
         if due is not None and due > now:
             return _still_failed(old, requeue_after_seconds=(due - now).total_seconds())
         return structs.replace(_still_failed(old), removals=(_removal(job),))
@@ -196,11 +198,13 @@ def _with_finished_job(inputs: Inputs, job: Job) -> Case:
         finished = Discovery(spec_hash=observed.digest, attempts=0, last_attempt_time=ended_at)
         return _available(observed, finished, result=observed.output)
     verdict = _failure(observed, job, old)
-    attempts = discovery.failed_attempts(old.discovery, observed.digest) + 1
     failed = Discovery(
-        spec_hash=observed.digest, attempts=attempts, last_attempt_time=ended_at, message=verdict.message
+        spec_hash=observed.digest,
+        attempts=attempts.failed_attempts(old.discovery, observed.digest) + 1,
+        last_attempt_time=ended_at,
+        message=verdict.message,
     )
-    due = discovery.retry_at(failed, observed.digest)
+    due = attempts.retry_at(failed, observed.digest)
     return Case(
         state=State.FAILED,
         reason=verdict.reason,
@@ -218,7 +222,7 @@ def _failure(observed: TemplateObserved, job: Job, old: AIMServiceTemplateStatus
     if before is not None and waited and pods.timed_out(job):
         # The deadline took the Pod along, and with it the cause: what was last known about it stays.
         return pods.Verdict(before.reason, before.message)
-    return pods.failure(job, observed.pods)
+    return failure(job, observed.pods)
 
 
 def _still_failed(old: AIMServiceTemplateStatus, *, requeue_after_seconds: float | None = None) -> Case:

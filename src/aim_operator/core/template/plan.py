@@ -14,8 +14,9 @@ from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import TEMPLATES, AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core.catalog import MissingRuntimeConfig, is_derived
+from aim_operator.core.messages import one_line
 from aim_operator.core.plan import Plan, Removal
-from aim_operator.core.template import attempt, desired, events, pods
+from aim_operator.core.template import attempt, desired, events
 from aim_operator.core.template.attempt import DiscoveryOptions
 from aim_operator.core.template.observed import TemplateObserved
 from aim_operator.core.template.status import Case, build_status, with_result
@@ -93,7 +94,7 @@ def _with_runtime(observed: TemplateObserved, case: Case, old: AIMServiceTemplat
         )
     if observed.runtime_refused:
         return _unpublished(
-            case, Reason.RUNTIME_FAILED, f"the {kind} was refused: {pods.one_line(observed.runtime_refused)}"
+            case, Reason.RUNTIME_FAILED, f"the {kind} was refused: {one_line(observed.runtime_refused)}"
         )
     return structs.replace(case, children=(*case.children, child))
 

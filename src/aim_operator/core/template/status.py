@@ -15,7 +15,7 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions, hardware
+from aim_operator.core import attempts, conditions, hardware
 from aim_operator.core.catalog import MissingRuntimeConfig, Template, reference_to
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.plan import Child, Removal
@@ -67,7 +67,7 @@ def _conditions(
             type=type_, status="True" if holds else "False", reason=case.reason, message=case.message
         )
 
-    found = discovery.succeeded(case.discovery, observed.digest) and bool(observed.digest)
+    found = attempts.succeeded(case.discovery, observed.digest) and bool(observed.digest)
     discovered = condition(c.DISCOVERED, False)
     if found:
         number = len(given(status.model_sources, ()))

@@ -1,4 +1,4 @@
-"""What a discovery Job and its Pods say about how it is going, as (reason, message)."""
+"""What a Job of ours and its Pods say about how it is going, as (reason, message)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 from aim_operator.api.external import ContainerStatus, Job, JobCondition, Pod
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core.messages import one_line
 
 
 class Verdict(NamedTuple):
@@ -25,7 +26,6 @@ _PAUSE = re.compile(r'Back-off pulling image "[^"]*"|ImagePullBackOff')
 _AUTH = re.compile(
     r"\b(401|403|unauthorized|forbidden|denied|authentication|authorization failed)\b", re.IGNORECASE
 )
-_MESSAGE_LIMIT = 1024
 
 
 def job_condition(job: Job, type_: str) -> JobCondition | None:
@@ -44,16 +44,10 @@ def ended_at(job: Job) -> str:
     return at or job.status.completion_time or job.metadata.creation_timestamp or "1970-01-01T00:00:00Z"
 
 
-def one_line(text: str | None, limit: int = _MESSAGE_LIMIT) -> str:
-    """Fold untrusted text into one bounded, printable line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in (text or "")[: limit * 4]).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def waiting(pods: Iterable[Pod]) -> Verdict | None:
-    """Say why a Pod does not start, or None where nothing is wrong."""
+def waiting(pods: Iterable[Pod], what: str) -> Verdict | None:
+    """Say why a Pod (`what` it is to its readers) does not start, or None where nothing is wrong."""
     for pod in pods:
-        for status in _container_statuses(pod):
+        for status in container_statuses(pod):
             state = given(status.state.waiting, None)
             if state is not None and state.reason in _PULL_REASONS:
                 message = one_line(state.message) or str(state.reason)
@@ -61,7 +55,7 @@ def waiting(pods: Iterable[Pod]) -> Verdict | None:
                 return Verdict(Reason.IMAGE_PULL_AUTH_FAILED if auth else Reason.IMAGE_PULL_FAILED, message)
             if state is not None and state.reason in _CONTAINER_REASONS:
                 said = one_line(state.message)
-                return Verdict(Reason.JOB_PENDING, f"the discovery Pod waits: {said or state.reason}")
+                return Verdict(Reason.JOB_PENDING, f"{what} waits: {said or state.reason}")
         for condition in given(pod.status.conditions, ()):
             if (
                 condition.type == "PodScheduled"
@@ -88,24 +82,6 @@ def running(pods: Iterable[Pod]) -> bool:
     return any(pod.status.phase in ("Running", "Succeeded", "Failed") for pod in pods)
 
 
-def failure(job: Job, pods: Iterable[Pod]) -> Verdict:
-    """Say why a failed Job failed: the container's own last words where there are any."""
-    for pod in pods:
-        for status in _container_statuses(pod):
-            ended = given(status.state.terminated, None)
-            if ended is not None and ended.exit_code != 0:
-                words = one_line(ended.message)
-                said = f": {words}" if words else "; its log was empty"
-                return Verdict(
-                    Reason.DISCOVERY_FAILED, f"the image's dry run exited with code {ended.exit_code}{said}"
-                )
-    condition = job_condition(job, "Failed")
-    said = one_line(condition.message or condition.reason) if condition else ""
-    return Verdict(
-        Reason.JOB_FAILED, f"discovery Job {job.metadata.name} failed: {said or 'no message was given'}"
-    )
-
-
-def _container_statuses(pod: Pod) -> Iterator[ContainerStatus]:
+def container_statuses(pod: Pod) -> Iterator[ContainerStatus]:
     yield from given(pod.status.init_container_statuses, ())
     yield from given(pod.status.container_statuses, ())

@@ -6,8 +6,8 @@ import pytest
 
 from aim_operator.api.external import Job, Pod
 from aim_operator.api.v1alpha1.conditions import Reason
-from aim_operator.core.template import pods
-from aim_operator.core.template.pods import Verdict
+from aim_operator.core import pods
+from aim_operator.core.pods import Verdict
 from tests.support.template_builders import make_job, make_pod
 
 ENDED = "2026-01-31T11:58:00Z"
@@ -78,49 +78,13 @@ ENDED = "2026-01-31T11:58:00Z"
     ],
 )
 def test_why_a_pod_does_not_start(pod: Pod, want: Verdict | None) -> None:
-    assert pods.waiting([pod]) == want
+    assert pods.waiting([pod], "the discovery Pod") == want
 
 
 def test_a_running_pod_is_running() -> None:
     assert pods.running([make_pod(), make_pod(phase="Running")])
     assert not pods.running([make_pod()])
     assert not pods.running([])
-
-
-@pytest.mark.parametrize(
-    ("job", "pod", "want"),
-    [
-        pytest.param(
-            make_job(failed=ENDED),
-            make_pod(phase="Failed", exit_code=3, message="no such\nmodel\n"),
-            Verdict(Reason.DISCOVERY_FAILED, "the image's dry run exited with code 3: no such model"),
-            id="an exit code is told with the container's last words",
-        ),
-        pytest.param(
-            make_job(failed=ENDED),
-            make_pod(phase="Failed", exit_code=137),
-            Verdict(Reason.DISCOVERY_FAILED, "the image's dry run exited with code 137; its log was empty"),
-            id="a silent container is told as silent",
-        ),
-        pytest.param(
-            make_job("discover-x", failed=ENDED, message="Job was active longer than specified deadline"),
-            None,
-            Verdict(
-                Reason.JOB_FAILED,
-                "discovery Job discover-x failed: Job was active longer than specified deadline",
-            ),
-            id="a Job whose Pod is gone is told by the Job's own condition",
-        ),
-        pytest.param(
-            make_job("discover-x", failed=ENDED),
-            make_pod(phase="Succeeded", exit_code=0),
-            Verdict(Reason.JOB_FAILED, "discovery Job discover-x failed: no message was given"),
-            id="a container that ended well is not the cause",
-        ),
-    ],
-)
-def test_why_a_job_failed(job: Job, pod: Pod | None, want: Verdict) -> None:
-    assert pods.failure(job, [pod] if pod else []) == want
 
 
 @pytest.mark.parametrize(
@@ -145,17 +109,3 @@ def test_finished(job: Job, want: bool) -> None:  # noqa: FBT001 - the expected 
 )
 def test_when_a_job_ended(job: Job, want: str) -> None:
     assert pods.ended_at(job) == want
-
-
-@pytest.mark.parametrize(
-    ("text", "limit", "want"),
-    [
-        pytest.param(None, 80, "", id="nothing is an empty line"),
-        pytest.param("a\r\n b\t\tc ", 80, "a b c", id="white space of any kind is one space"),
-        pytest.param("x" * 12, 10, "x" * 9 + "…", id="a long text is cut and says so"),
-        pytest.param("x" * 10, 10, "x" * 10, id="a text of just that length is whole"),
-        pytest.param("a\u202eb", 80, "a b", id="bidirectional overrides are folded away"),
-    ],
-)
-def test_one_line(text: str | None, limit: int, want: str) -> None:
-    assert pods.one_line(text, limit) == want
