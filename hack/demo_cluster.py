@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hack.cluster.cluster import PARTS, Cluster
+from hack.cluster import control_plane
+from hack.cluster.cluster import SERVING_PARTS, Cluster
 from hack.cluster.errors import ClusterError
 from hack.cluster.progress import Progress
 from hack.cluster.requirements import missing_parts
@@ -38,7 +39,7 @@ def main() -> int:
 
 
 def _demo(directory: Path | None, progress: Progress) -> int:
-    missing = missing_parts(PARTS, install=True, progress=progress)
+    missing = missing_parts((control_plane.PART, *SERVING_PARTS), install=True, progress=progress)
     for entry in missing:
         print(f"\n{entry.part} can't run on this machine: {entry.reason}\n  {entry.remedy}", file=sys.stderr)
     if missing:
@@ -46,7 +47,7 @@ def _demo(directory: Path | None, progress: Progress) -> int:
     if directory is not None:
         # A cluster that an earlier run could not stop would not be fresh.
         stop_instance(directory, progress)
-    with Cluster.start(PARTS[1:], directory, progress=progress) as cluster:
+    with Cluster.start(SERVING_PARTS, directory, progress=progress) as cluster:
         aimctl = str(Path(sys.executable).with_name("aimctl"))
         options = ["--cluster", f"--kubeconfig={cluster.kubeconfig}", f"--gateway-url={cluster.gateway_url}"]
         code = subprocess.run([aimctl, "demo", *options], check=False).returncode

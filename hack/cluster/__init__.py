@@ -2,8 +2,8 @@
 
     errors, cache, progress, ports, processes, kernel      what everything else stands on
     components → toolchain → build                         Go modules to cached binaries
-    control_plane, node, kserve, gateway                   one module per part: starts it
-    images, manifests, provisioner                         what parts need besides processes
+    control_plane, node, kserve, gateway, operator_image   one module per part: starts it
+    images, manifests, provisioner, service_address        what parts need besides processes
     instance → stop → reaper                               state on disk, and undoing all of it
     cluster → external, testing, __main__                  what others call
 

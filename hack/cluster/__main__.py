@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from hack.cluster import processes
+from hack.cluster import operator_image, processes
 from hack.cluster.build import ensure, program
 from hack.cluster.cache import default_instance_dir
 from hack.cluster.cluster import PARTS, Cluster, check_parts
@@ -133,13 +133,19 @@ def _build(arguments: argparse.Namespace) -> int:
     for part in (CONTROL_PLANE_PART, *arguments.parts):
         for component in BY_PART[part]:
             progress.line(component.name, str(ensure(component, progress)))
-    return 0
+    if operator_image.PART not in arguments.parts:
+        return 0
+    missing = missing_parts([operator_image.PART], install=True, progress=progress)
+    _print_missing(missing, "BUILT")
+    if not missing:
+        progress.line(operator_image.PART, str(operator_image.ensure_archive(progress)))
+    return 2 if missing else 0
 
 
-def _print_missing(missing: list[Missing]) -> None:
+def _print_missing(missing: list[Missing], what: str = "STARTED") -> None:
     for entry in missing:
         print(
-            f"\nNOT STARTED: {entry.part}\n  because {entry.reason}\n  remedy: {entry.remedy}",
+            f"\nNOT {what}: {entry.part}\n  because {entry.reason}\n  remedy: {entry.remedy}",
             file=sys.stderr,
         )
 

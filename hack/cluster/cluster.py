@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hack.cluster import control_plane, gateway, kserve, node, processes
+from hack.cluster import control_plane, gateway, kserve, node, operator_image, processes
 from hack.cluster.api import Api, Manifest
 from hack.cluster.build import ensure, program
 from hack.cluster.cache import locked
@@ -36,8 +36,15 @@ from hack.cluster.stop import (
 )
 
 # In the order in which they are started, whatever the order they are asked for.
-OPTIONAL_PARTS = {"node": node.start_node, "kserve": kserve.start_kserve, "gateway": gateway.start_gateway}
+OPTIONAL_PARTS = {
+    "node": node.start_node,
+    "kserve": kserve.start_kserve,
+    "gateway": gateway.start_gateway,
+    operator_image.PART: operator_image.start_operator_image,
+}
 PARTS = (control_plane.PART, *OPTIONAL_PARTS)
+# What it takes to serve models with an operator outside of the cluster.
+SERVING_PARTS = ("node", "kserve", "gateway")
 SILENT = Progress(None)
 THIS_PROCESS = -1
 # Unix sockets below the directory must stay under the kernel's 108 bytes.
@@ -140,7 +147,10 @@ class Cluster:
 
     def _add(self, parts: Sequence[str], progress: Progress) -> None:
         for part, start in OPTIONAL_PARTS.items():
-            if part not in parts or part in self._instance.parts:
+            if part not in parts:
+                continue
+            # The image follows the checkout, which may have changed since.
+            if part in self._instance.parts and part != operator_image.PART:
                 continue
             before = processes.recorded(self.directory)
             try:
@@ -148,8 +158,9 @@ class Cluster:
             except BaseException:  # Ctrl-C too
                 undo_part(self._instance, before)
                 raise
-            self._instance.parts.append(part)
-            self._instance.save()
+            if part not in self._instance.parts:
+                self._instance.parts.append(part)
+                self._instance.save()
 
     def stop(self, *, keep_logs: bool = False) -> None:
         """Ends everything and removes the directory. Stopping twice is fine."""
@@ -204,6 +215,11 @@ class Cluster:
     def gateway_url(self) -> str:
         """Where routes of the Gateway gateways/inference-gateway are served."""
         return self._instance.gateway_url
+
+    @property
+    def operator_image(self) -> str:
+        """The image of this checkout, for Pods of a cluster with the part `operator-image`."""
+        return operator_image.REFERENCE
 
     @property
     def audit_log(self) -> Path:

@@ -105,6 +105,7 @@ BY_PART: dict[str, tuple[Component, ...]] = {
     "node": (),
     "kserve": (KSERVE_MANIFESTS, KSERVE),
     "gateway": (GATEWAY_MANIFESTS, TRAEFIK),
+    "operator-image": (),  # not of Go modules: operator_image.py
 }
 
 

@@ -23,6 +23,10 @@ from hack.cluster.progress import Progress
 
 PART = "control-plane"
 START_SECONDS = 90.0
+# Not the usual 10.96.0.0/16, which may be the network of a cluster that this machine belongs to. The first
+# address is the Service `kubernetes`, by which Pods know the API server: service_address.py makes it answer.
+SERVICE_RANGE = "10.215.0.0/16"
+SERVICE_ADDRESS = "10.215.0.1"
 
 # RequestReceived is left out: each request would be there twice.
 AUDIT_POLICY = {
@@ -31,6 +35,10 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata"}],
 }
+# The API server's names: on this machine, and in Pods.
+HOSTS = (
+    "127.0.0.1", "localhost", SERVICE_ADDRESS, "kubernetes", "kubernetes.default", "kubernetes.default.svc"
+)  # fmt: skip
 # What needs a cloud, or would give Pod networks to nodes that have their own.
 DISABLED_CONTROLLERS = (
     "-node-ipam-controller",
@@ -68,7 +76,7 @@ def _prepare(instance: Instance) -> None:
     instance.tokens = {user: secrets.token_hex(16) for user in (ADMIN, OPERATOR)}
     instance.save()
     instance.certificates.mkdir(exist_ok=True)
-    make_certificate(str(instance.certificates), "127.0.0.1", "localhost", "kubernetes.default.svc")
+    make_certificate(str(instance.certificates), *HOSTS)
     _run_tool("signing-key", str(instance.certificates / "sa.key"))
     # Token, name, uid, groups. The operator's user has no group: its rights are what a test binds to it.
     lines = [f"{token},{user},{user}" for user, token in instance.tokens.items() if user != ADMIN]
@@ -130,7 +138,7 @@ def _start_apiserver(instance: Instance) -> None:
         f"--service-account-key-file={certificates / 'sa.key'}",
         f"--service-account-signing-key-file={certificates / 'sa.key'}",
         "--service-account-issuer=https://kubernetes.default.svc",
-        "--service-cluster-ip-range=10.96.0.0/16",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--allow-privileged=true",
         # A node's name does not resolve here.
         "--kubelet-preferred-address-types=InternalIP",

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hack.cluster import operator_image
 from hack.cluster.api import Api, Manifest, condition
 from hack.cluster.build import ensure
 from hack.cluster.cluster import Cluster
@@ -27,6 +28,7 @@ from hack.cluster.progress import Progress
 VARIABLE = "AIM_TEST_KUBECONFIG"
 GATEWAY_VARIABLE = "AIM_TEST_GATEWAY_URL"
 AUDIT_VARIABLE = "AIM_TEST_AUDIT_LOG"
+IMAGE_VARIABLE = "AIM_TEST_OPERATOR_IMAGE"
 ACCOUNT, ACCOUNT_NAMESPACE = "aim-test-operator", "default"
 TOKEN_SECONDS = 24 * 3600
 SERVED_BY_PART = {
@@ -61,6 +63,10 @@ class ExternalCluster(Cluster):
         return {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": ACCOUNT_NAMESPACE}
 
     @property
+    def operator_image(self) -> str:
+        return os.environ.get(IMAGE_VARIABLE, "")
+
+    @property
     def audit_log(self) -> Path:
         return Path(os.environ.get(AUDIT_VARIABLE, ""))
 
@@ -70,6 +76,14 @@ class ExternalCluster(Cluster):
             if self.audit_log.is_file():
                 return None
             return Missing(part, "where its audit log is, is not known", f"Set {AUDIT_VARIABLE} to its path.")
+        if part == operator_image.PART:
+            if self.operator_image:
+                return None
+            return Missing(
+                part,
+                "its nodes have no image of this checkout",
+                f"Push one, set {IMAGE_VARIABLE} to its name.",
+            )
         if part not in self.parts:
             return Missing(
                 part, f"the cluster of {VARIABLE} has none", "Install it there, or unset the variable."
@@ -81,6 +95,8 @@ class ExternalCluster(Cluster):
         return None
 
     def add(self, *parts: str, progress: Progress | None = None) -> None:  # noqa: ARG002
+        if parts == (operator_image.PART,) and self.operator_image:
+            return
         raise ClusterError(f"nothing is added to the cluster of {VARIABLE}: {', '.join(parts)}")
 
     def stop(self, *, keep_logs: bool = False) -> None:

@@ -45,6 +45,14 @@ def unmount_under(directory: Path) -> None:
             raise ClusterError(f"cannot unmount {point}: {reason}", "Unmount it as root, then stop again.")
 
 
+def overlay_works(directory: Path) -> bool:
+    """An overlay cannot lie on an overlay: inside a container, layers are copied instead."""
+    answer = subprocess.run(
+        ["stat", "--file-system", "--format=%T", directory], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() != "overlayfs"
+
+
 def cgroup_roots() -> list[Path]:
     """The top of every control-group hierarchy (several in version 1, one in version 2)."""
     roots = []
@@ -138,6 +146,11 @@ def reserve_network(directory: Path) -> tuple[str, str]:
         "cannot make a network bridge",
         "That takes CAP_NET_ADMIN and the bridge module; `ip -brief link` shows those named aim1, aim2, ….",
     )
+
+
+def add_address(network: str, address: str) -> bool:
+    """Gives a bridge a further address; it goes with the bridge."""
+    return _ip("addr", "add", address, "dev", network)
 
 
 def remove_networks(directory: Path) -> None:

@@ -1,7 +1,8 @@
 """Starts a node of an instance: containerd and a kubelet that runs real Pods, with stand-in images and GPUs.
 
 Several nodes of several instances share one kernel, so each has a bridge, a Pod network and a parent
-control group of its own. There is no kube-proxy and no DNS: Pods reach each other and the host by address.
+control group of its own. There is no kube-proxy and no DNS: Pods reach each other and the host by address,
+and the API server by the address of its Service.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hack.cluster.instance import Instance
 from hack.cluster.progress import Progress
 from hack.cluster.provisioner import STORAGE_CLASSES
 from hack.cluster.reaper import python_environment
+from hack.cluster.service_address import start_service_address
 
 NODE = "node1"
 START_SECONDS = 60.0
@@ -42,6 +44,7 @@ def start_node(instance: Instance, progress: Progress) -> None:
         instance.network, instance.node_ip = kernel.reserve_network(instance.directory)
         instance.save()
         kernel.make_cgroup(instance.network)
+        start_service_address(instance)
         _start_containerd(instance)
         _import_images(instance)
         _start_kubelet(instance)
@@ -123,11 +126,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
 
 
 def _snapshotter(directory: Path) -> str:
-    """An overlay cannot lie on an overlay: inside a container, layers are copied instead."""
-    answer = subprocess.run(
-        ["stat", "--file-system", "--format=%T", directory], capture_output=True, text=True, check=False
-    )
-    return "native" if answer.stdout.strip() == "overlayfs" else "overlayfs"
+    return "overlayfs" if kernel.overlay_works(directory) else "native"
 
 
 def _import_images(instance: Instance) -> None:

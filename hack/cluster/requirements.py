@@ -23,13 +23,16 @@ from hack.cluster.progress import Progress
 from hack.cluster.toolchain import ensure_go
 
 CNI_PLUGINS = Path("/usr/lib/cni")
-# Each Debian package with a file or program that shows it is there.
-NODE_PACKAGES = {
-    "containerd": "containerd",
-    "runc": "runc",
-    "containernetworking-plugins": str(CNI_PLUGINS / "bridge"),
-    "busybox-static": "busybox",
-    "iproute2": "ip",
+# Each Debian package that a part takes, with a file or program that shows it is there.
+PACKAGES = {
+    "node": {
+        "containerd": "containerd",
+        "runc": "runc",
+        "containernetworking-plugins": str(CNI_PLUGINS / "bridge"),
+        "busybox-static": "busybox",
+        "iproute2": "ip",
+    },
+    "operator-image": {"buildah": "buildah", "mmdebstrap": "mmdebstrap"},
 }
 
 
@@ -49,37 +52,37 @@ def _missing(part: str, progress: Progress, *, install: bool) -> Missing | None:
             ensure_go(progress)
         except CannotError as error:
             return error.missing(part)
-    return _missing_for_node(progress, install=install) if part == "node" else None
+    return _missing_for_containers(part, progress, install=install) if part in PACKAGES else None
 
 
-def _missing_for_node(progress: Progress, *, install: bool) -> Missing | None:
+def _missing_for_containers(part: str, progress: Progress, *, install: bool) -> Missing | None:
     if os.geteuid() != 0:
         return Missing(
-            "node", "containers, mounts and bridges need root", "Run as root, for example with sudo."
+            part, "containers, mounts and bridges need root", "Run as root, for example with sudo."
         )
     if not cgroup_roots():
-        return Missing("node", "no control groups are mounted", "Mount cgroup2 at /sys/fs/cgroup.")
-    packages = _absent_packages()
+        return Missing(part, "no control groups are mounted", "Mount cgroup2 at /sys/fs/cgroup.")
+    packages = _absent_packages(part)
     if packages and install and shutil.which("apt-get"):
         with locked("apt-get"):
-            _install(_absent_packages(), progress)
-        packages = _absent_packages()
+            _install(part, _absent_packages(part), progress)
+        packages = _absent_packages(part)
     if packages:
         names = " ".join(packages)
-        return Missing("node", f"not installed: {names}", f"Run `apt-get install {names}`.")
+        return Missing(part, f"not installed: {names}", f"Run `apt-get install {names}`.")
     return None
 
 
-def _absent_packages() -> list[str]:
-    return [name for name, sign in NODE_PACKAGES.items() if shutil.which(sign) is None]
+def _absent_packages(part: str) -> list[str]:
+    return [name for name, sign in PACKAGES[part].items() if shutil.which(sign) is None]
 
 
-def _install(packages: list[str], progress: Progress) -> None:
+def _install(part: str, packages: list[str], progress: Progress) -> None:
     """Failure shows by the packages still missing."""
     if not packages:
         return  # another process was quicker
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with progress.step("node", f"installing {' '.join(packages)}", f"installed {' '.join(packages)} in"):
+    with progress.step(part, f"installing {' '.join(packages)}", f"installed {' '.join(packages)} in"):
         for command in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *packages]):
             subprocess.run(["apt-get", *command], env=env, check=False, **quiet)  # type: ignore[call-overload]

@@ -18,7 +18,7 @@ from hack.cluster.progress import Progress
 
 # What ends together, in this order. Processes not named here are ended by their mark, after these.
 ORDER = (
-    ("reaper", "provisioner", "traefik", "kserve"),
+    ("reaper", "provisioner", "service-address", "traefik", "kserve"),
     ("kubelet",),
     ("containerd",),
     ("kube-controller-manager", "kube-scheduler"),

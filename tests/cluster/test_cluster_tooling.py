@@ -135,6 +135,41 @@ def test_a_model_behind_an_inference_service_answers_through_the_gateway(full_cl
         assert eventually(answers, 60), full_cluster.kubectl("get", "isvc,pods,events", f"-n={namespace}")
 
 
+def test_the_operator_runs_from_its_image_as_nobody_without_a_writable_disk_and_reaches_the_api_server(
+    full_cluster: Cluster, operator_image: str
+) -> None:
+    with full_cluster.namespace("restricted") as namespace:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        full_cluster.api.request(
+            "PATCH",
+            f"/api/v1/namespaces/{namespace}",
+            {"metadata": {"labels": labels}},
+            "application/merge-patch+json",
+        )
+        full_cluster.api.apply(operator_pod(namespace, operator_image))
+        path = f"/api/v1/namespaces/{namespace}/pods/chat"
+
+        def ended() -> bool:
+            return full_cluster.api.get(path)["status"]["phase"] in ("Failed", "Succeeded")
+
+        assert eventually(ended, 60), full_cluster.kubectl("get", "pods,events", f"-n={namespace}")
+        log = full_cluster.kubectl("logs", "chat", f"-n={namespace}")
+    # Its namespace's service account has no rights: that it knows so is the API server's answer.
+    assert 'may not "list" customresourcedefinitions.apiextensions.k8s.io' in log
+
+
+def operator_pod(namespace: str, image: str) -> Manifest:
+    restricted = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    container = {"name": "operator", "image": image, "args": ["run"], "securityContext": restricted}
+    return manifest("v1", "Pod", namespace, {"restartPolicy": "Never", "containers": [container]})
+
+
 def serving_runtime(namespace: str) -> Manifest:
     container = {
         "name": "kserve-container",

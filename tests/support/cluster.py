@@ -19,9 +19,10 @@ from typing import Protocol
 
 import pytest
 
+from hack.cluster import operator_image as operator_image_part
 from hack.cluster.api import Manifest
 from hack.cluster.build import yaml_to_json
-from hack.cluster.cluster import PARTS, Cluster
+from hack.cluster.cluster import PARTS, SERVING_PARTS, Cluster
 from hack.cluster.errors import Missing
 from hack.cluster.external import VARIABLE, external_cluster
 from hack.cluster.progress import Progress
@@ -35,7 +36,12 @@ MISSING_PROPERTY = "aim_missing_part"
 # Our own clusters always have an audit log; somebody else's may keep it elsewhere.
 AUDIT = "audit"
 MARKERS = {f"needs_{part.replace('-', '_')}": part for part in (*PARTS, AUDIT)}
-PARTS_OF_FIXTURE = {"control_plane": PARTS[:1], "full_cluster": PARTS}
+WHOLE = (PARTS[0], *SERVING_PARTS)
+PARTS_OF_FIXTURE = {
+    "control_plane": PARTS[:1],
+    "full_cluster": WHOLE,
+    "operator_image": (*WHOLE, operator_image_part.PART),
+}
 CRDS = Path(__file__).parents[2] / "deploy" / "crds"
 
 
@@ -56,7 +62,7 @@ def control_plane_shared() -> tuple[Cluster | None, list[Missing]]:
 @pytest.fixture(scope="session")
 def full_cluster_shared() -> tuple[Cluster | None, list[Missing]]:
     """The instance behind `full_cluster`."""
-    return _shared("full", PARTS[1:])
+    return _shared("full", SERVING_PARTS)
 
 
 @pytest.fixture
@@ -73,6 +79,13 @@ def full_cluster(
 ) -> Cluster:
     """The same with a node, KServe and a gateway."""
     return _usable(request, *full_cluster_shared)
+
+
+@pytest.fixture
+def operator_image(full_cluster: Cluster) -> str:
+    """The reference of this checkout's image, which the node of `full_cluster` has from now on."""
+    full_cluster.add(operator_image_part.PART)
+    return full_cluster.operator_image
 
 
 @pytest.fixture

@@ -22,13 +22,21 @@ from tests.support.cluster import (
     control_plane_shared,
     full_cluster,
     full_cluster_shared,
+    operator_image,
     own_cluster,
     prepare_shared_clusters,
     skip_if_missing,
     stop_shared_clusters,
 )
 
-__all__ = ["control_plane", "control_plane_shared", "full_cluster", "full_cluster_shared", "own_cluster"]
+__all__ = [
+    "control_plane",
+    "control_plane_shared",
+    "full_cluster",
+    "full_cluster_shared",
+    "operator_image",
+    "own_cluster",
+]
 
 PREPARED = pytest.StashKey[bool]()
 
