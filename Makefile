@@ -38,13 +38,14 @@ test-unit: .venv/.setup  ## only the tests that need no cluster
 	@$(PYTEST) tests/unit
 
 .PHONY: check
-check: .venv/.setup  ## ruff, formatter, mypy, import contract, generated files, links in docs
+check: .venv/.setup  ## ruff, formatter, mypy, import contract, generated files, links in docs, docs site
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m hack.generate --check
 	@$(BIN)/python -m hack.check_links
+	@$(BIN)/python -m hack.site --check
 
 .PHONY: format
 format: .venv/.setup  ## format the code, and mend what ruff can mend
@@ -52,8 +53,12 @@ format: .venv/.setup  ## format the code, and mend what ruff can mend
 	@$(BIN)/ruff format
 
 .PHONY: generate
-generate: .venv/.setup  ## write deploy/crds/ from the API types
+generate: .venv/.setup  ## write deploy/crds/ and the generated pages of docs/reference/ from the code
 	@$(BIN)/python -m hack.generate
+
+.PHONY: docs
+docs: .venv/.setup  ## build the docs site into site/
+	@$(BIN)/python -m hack.site
 
 .PHONY: clean
 clean:  ## remove .venv and all caches of this directory

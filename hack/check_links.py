@@ -13,22 +13,18 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
+from hack.markdown import ELSEWHERE, FENCE, LINK, without_code
+
 ROOT = Path(__file__).resolve().parent.parent
-_FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-_CODE = re.compile(r"`[^`\n]*`")
-# [text](target "title"), and [label]: target on a line of its own.
-_LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|^\[[^\]]+\]:\s+(\S+)", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 _ANCHOR = re.compile(r"<a\s+(?:id|name)=\"([^\"]+)\"")
-_ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 
 
 def broken(path: Path) -> Iterator[str]:
     """Yield each relative link of a Markdown file that leads nowhere, and why."""
-    text = _CODE.sub("", _FENCE.sub("", path.read_text()))
-    for match in _LINK.finditer(text):
-        link = match[1] or match[2]
-        if _ELSEWHERE.match(link):
+    for match in LINK.finditer(without_code(path.read_text())):
+        link = match["inline"] or match["labelled"]
+        if ELSEWHERE.match(link):
             continue
         name, _, anchor = link.partition("#")
         target = (path.parent / unquote(name)).resolve() if name else path
@@ -41,7 +37,7 @@ def broken(path: Path) -> Iterator[str]:
 @cache
 def anchors(path: Path) -> frozenset[str]:
     """Return what a link to a Markdown file may have after its `#`, by GitHub's rules."""
-    text = _FENCE.sub("", path.read_text())
+    text = FENCE.sub("", path.read_text())
     found = set(_ANCHOR.findall(text))
     for heading in _HEADING.findall(text):
         slug = _slug(heading)

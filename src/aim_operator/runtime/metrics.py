@@ -7,12 +7,12 @@ registry of its own. App-level gauges are added with `gauge`. Read by runtime.pr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import structlog
 
 if TYPE_CHECKING:
-    from prometheus_client import Metric
+    from prometheus_client import Counter, Histogram, Metric
 
 log = structlog.get_logger("aim_operator.api")
 
@@ -20,6 +20,15 @@ Sample = tuple[tuple[str, ...], float]
 """Label values, and the value."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Described(NamedTuple):
+    """What one metric is, for docs/reference/metrics.md."""
+
+    type: Literal["counter", "histogram", "gauge"]
+    name: str
+    labels: tuple[str, ...]
+    help_text: str
 
 
 class MetricSink:
@@ -67,51 +76,39 @@ class Metrics(MetricSink):
 
     def __init__(self) -> None:
         # Imported here: 0.15 s that `aimctl demo` and the like need not pay.
-        from prometheus_client import CollectorRegistry, Counter, Histogram  # noqa: PLC0415
+        from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
         self.registry = CollectorRegistry()
         self._said: set[str] = set()
         self._gauges: dict[str, _Gauge] = {}
-        self._reconcile_seconds = Histogram(
-            "aim_reconcile_seconds",
-            "Seconds a reconcile took",
-            ["controller"],
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._described: list[Described] = []
+        self._reconcile_seconds = self._histogram(
+            "aim_reconcile_seconds", "Seconds a reconcile took", "controller"
         )
-        self._reconciles = Counter(
-            "aim_reconciles", "Reconciles by result", ["controller", "result"], registry=self.registry
+        self._reconciles = self._counter("aim_reconciles", "Reconciles by result", "controller", "result")
+        self._queue_seconds = self._histogram(
+            "aim_queue_seconds", "Seconds a key waited to be reconciled", "controller"
         )
-        self._queue_seconds = Histogram(
-            "aim_queue_seconds",
-            "Seconds a key waited to be reconciled",
-            ["controller"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._calls = Counter(
+        self._calls = self._counter(
             "aim_api_calls",
             "API calls by verb, resource and status code (0: no answer)",
-            ["verb", "resource", "code"],
-            registry=self.registry,
+            "verb",
+            "resource",
+            "code",
         )
-        self._call_seconds = Histogram(
-            "aim_api_call_seconds",
-            "Seconds an API call took, watches left out",
-            ["verb"],
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._call_seconds = self._histogram(
+            "aim_api_call_seconds", "Seconds an API call took, watches left out", "verb"
         )
-        self._undecodable = Counter(
-            "aim_undecodable_objects",
-            "Objects that did not fit their type",
-            ["resource"],
-            registry=self.registry,
+        self._undecodable = self._counter(
+            "aim_undecodable_objects", "Objects that did not fit their type", "resource"
         )
-        self._dropped = Counter(
-            "aim_events_dropped", "Events that were not written", ["why"], registry=self.registry
-        )
+        self._dropped = self._counter("aim_events_dropped", "Events that were not written", "why")
         self.registry.register(_Gauges(self._gauges))
+
+    def described(self) -> list[Described]:
+        """Return everything that is exposed so far, in the order of its registration."""
+        gauges = (Described("gauge", name, g.labels, g.help_text) for name, g in self._gauges.items())
+        return [*self._described, *gauges]
 
     def called(self, verb: str, resource: str, code: int, seconds: float) -> None:
         self._calls.labels(verb, resource, str(code)).inc()
@@ -162,6 +159,19 @@ class Metrics(MetricSink):
         from prometheus_client import generate_latest  # noqa: PLC0415
 
         return generate_latest(self.registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        from prometheus_client import Counter  # noqa: PLC0415
+
+        # Counters are exposed with this suffix, whatever they are called.
+        self._described.append(Described("counter", f"{name}_total", labels, help_text))
+        return Counter(name, help_text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, *labels: str) -> Histogram:
+        from prometheus_client import Histogram  # noqa: PLC0415
+
+        self._described.append(Described("histogram", name, labels, help_text))
+        return Histogram(name, help_text, labels, buckets=_SECONDS, registry=self.registry)
 
     def _add(
         self,

@@ -1,0 +1,1 @@
+"""Builds the docs site from docs/ and the pages beside it."""

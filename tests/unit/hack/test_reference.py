@@ -1,0 +1,98 @@
+"""hack.reference: what the generated pages say of a field, a flag and a metric."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+
+from aim_operator.api import crd
+from aim_operator.api.meta import Manifest
+from aim_operator.api.resource import Resource
+from aim_operator.api.v1alpha1.kinds import ALL_KINDS
+from aim_operator.runtime.controller import _Lane
+from aim_operator.runtime.events import EventRecorder
+from hack.reference import api, cli, metrics
+from hack.reference.text import code, prose
+
+
+def paths(schema: Manifest, path: str) -> list[str]:
+    """Every field in a schema, as the pages spell it."""
+    found: list[str] = []
+    for name, field in schema.get("properties", {}).items():
+        where = f"{path}.{name}"
+        found.append(where)
+        inner = field.get("items") or field.get("additionalProperties") or field
+        suffix = "[]" if "items" in field else ".*" if "additionalProperties" in field else ""
+        found += paths(inner, f"{where}{suffix}")
+    return found
+
+
+def messages(schema: Manifest) -> list[str]:
+    """The message of every rule in a schema."""
+    found = [rule["message"] for rule in schema.get("x-kubernetes-validations", ())]
+    inside = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    return found + [message for inner in inside if inner for message in messages(inner)]
+
+
+@pytest.mark.parametrize("resource", ALL_KINDS, ids=lambda resource: resource.kind)
+def test_every_field_has_its_heading_and_every_rule_its_message(resource: Resource[Any]) -> None:
+    page = api.page(resource)
+    schema = crd.schema(resource)
+    for part in ("spec", "status"):
+        want = paths(schema["properties"][part], part)
+        assert re.findall(rf"^#+ `({part}\..+)`$", page, re.MULTILINE) == want
+    told = [line for line in page.splitlines() if line.startswith("- Refused")]
+    assert len(told) == len(messages(schema))
+    for message in messages(schema):
+        assert f"“{prose(message)}”" in page
+
+
+def test_a_field_is_told_with_type_bounds_default_and_meaning() -> None:
+    page = api.files()["aimservice.md"]
+    assert (
+        "### `spec.replicas`\n\ninteger, 1 to 1000, default `1`\n\nCopies of the model server to run.\n"
+        in page
+    )
+    assert "string, one of `latency`, `throughput`" in page
+    assert "list of objects, at most 128 entries, one entry per `name`" in page
+    assert "### `spec.image`\n\nstring, 1 to 512 characters, **required**" in api.files()["aimimage.md"]
+
+
+def test_every_flag_is_told_with_its_variable_and_default() -> None:
+    assert (
+        "- `--workers N` (environment `AIM_WORKERS`, default `24`): Reconciles that may run at once."
+        in cli.text()
+    )
+
+
+def test_every_metric_is_there_with_its_labels_explained() -> None:
+    page = metrics.text()
+    assert "- `aim_reconciles_total` (counter by `controller`, `result`): Reconciles by result.\n" in page
+    assert "- `aim_discoveries` (gauge by `state`)" in page
+    assert {label for metric in metrics.registered() for label in metric.labels} == metrics.LABELS.keys()
+
+
+def test_values_that_the_code_gives_a_label_are_explained() -> None:
+    results = set(re.findall(r'return "(\w+)"', inspect.getsource(_Lane._outcome))) | {"cancelled"}
+    assert set(re.findall(r"`(\w+)`", metrics.LABELS["result"])) == results
+    reasons = set(re.findall(r'event_dropped\("(\w+)"\)', inspect.getsource(EventRecorder)))
+    assert set(re.findall(r"`(\w+)`", metrics.LABELS["why"])) == reasons
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("<name>-predictor", r"\<name\>-predictor"),
+        ("it is `a<b`", "it is `a<b`"),
+        ("spec[0] and snake_case", r"spec\[0\] and snake\_case"),
+    ],
+)
+def test_prose_is_no_markup(text: str, want: str) -> None:
+    assert prose(text) == want
+
+
+def test_code_may_hold_backticks() -> None:
+    assert [code("a"), code("a`b"), code("`a`")] == ["`a`", "``a`b``", "`` `a` ``"]
