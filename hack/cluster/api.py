@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hack.cluster.errors import ClusterError
@@ -51,19 +51,30 @@ class Api:
         timeout_seconds: float = 30,
     ) -> Any:
         """The decoded JSON answer, or plain text. Raises urllib's HTTPError for any error status."""
+        request = self._request(method, path, body, content_type)
+        with self._opener.open(request, timeout=timeout_seconds) as response:
+            text = response.read().decode()
+            is_json = response.headers.get_content_type() == "application/json"
+        return json.loads(text) if is_json else text
+
+    def stream(self, path: str, timeout_seconds: float = 60) -> Iterator[Any]:
+        """The JSON lines of a watch, as they come, until the server ends it."""
+        with self._opener.open(self._request("GET", path), timeout=timeout_seconds) as response:
+            for line in response:
+                yield json.loads(line)
+
+    def _request(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> urllib.request.Request:
         headers = {"Content-Type": content_type, "Accept": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(  # noqa: S310 - always an https server of ours
+        return urllib.request.Request(  # noqa: S310 - always an https server of ours
             self.server + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers=headers,
         )
-        with self._opener.open(request, timeout=timeout_seconds) as response:
-            text = response.read().decode()
-            is_json = response.headers.get_content_type() == "application/json"
-        return json.loads(text) if is_json else text
 
     def get(self, path: str) -> Any:
         """The object at a path; None if there is none."""

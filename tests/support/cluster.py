@@ -1,9 +1,10 @@
 """Fixtures that give tests a real cluster, shared by all workers of one pytest run.
 
 `control_plane` and `full_cluster` are two instances, because tests of the first rely on KServe and the
-Gateway API not being there. Each is started by the first test that asks, owned by the main pytest process,
-and stopped at its end; tests keep apart by namespaces. `own_cluster` starts one for a single test.
-A test whose part this machine lacks is skipped, and tests.support.plugin names it at the end of the run.
+Gateway API not being there; `spec_cluster` (and `world`, a corner of it) is a third, with stand-ins. Each is
+started by the first test that asks, owned by the main pytest process, and stopped at its end; tests keep
+apart by namespaces. `own_cluster` starts one for a single test. A test whose part this machine lacks is
+skipped, and tests.support.plugin names it at the end of the run.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from hack.cluster.external import VARIABLE, external_cluster
 from hack.cluster.progress import Progress
 from hack.cluster.stop import stop_instance
 from hack.cluster.testing import cluster_for_tests, unusable_parts
+from tests.support.spec_cluster import assert_at_work, start_spec_cluster
+from tests.support.spec_world import World
 
 # Set by the main pytest process, inherited by xdist's workers.
 DIRECTORY_VARIABLE = "AIM_TEST_CLUSTER_DIRECTORY"
@@ -40,6 +43,7 @@ WHOLE = (PARTS[0], *SERVING_PARTS)
 PARTS_OF_FIXTURE = {
     "control_plane": PARTS[:1],
     "full_cluster": WHOLE,
+    "spec_cluster": PARTS[:1],
     "operator_image": (*WHOLE, operator_image_part.PART),
 }
 CRDS = Path(__file__).parents[2] / "deploy" / "crds"
@@ -79,6 +83,37 @@ def full_cluster(
 ) -> Cluster:
     """The same with a node, KServe and a gateway."""
     return _usable(request, *full_cluster_shared)
+
+
+@pytest.fixture(scope="session")
+def spec_cluster_shared() -> tuple[Cluster | None, list[Missing]]:
+    """The instance behind `spec_cluster`."""
+    missing = _missing_parts(PARTS[:1])
+    if missing or external_cluster() is not None:
+        return None, missing
+    directory, owner = _shared_directory("spec")
+    return start_spec_cluster(directory, owner, aim_crds()), []
+
+
+@pytest.fixture
+def spec_cluster(
+    request: pytest.FixtureRequest, spec_cluster_shared: tuple[Cluster | None, list[Missing]]
+) -> Cluster:
+    """A control plane with stand-ins for node, KServe and gateway, and one operator at work for all tests."""
+    if external_cluster() is not None:
+        pytest.skip(f"needs stand-ins instead of the parts of a cluster, and {VARIABLE} is set")
+    cluster = _usable(request, *spec_cluster_shared)
+    assert_at_work(cluster)
+    return cluster
+
+
+@pytest.fixture
+def world(spec_cluster: Cluster) -> Iterator[World]:
+    """A namespace of `spec_cluster` for one test."""
+    with spec_cluster.namespace("spec") as namespace:
+        mine = World(spec_cluster, namespace)
+        yield mine
+        mine.clear()
 
 
 @pytest.fixture
@@ -141,12 +176,16 @@ def _missing_parts(parts: tuple[str, ...]) -> list[Missing]:
 
 
 def _shared(name: str, parts: Sequence[str]) -> tuple[Cluster | None, list[Missing]]:
-    directory = Path(os.environ[DIRECTORY_VARIABLE]) / name
-    owner = int(os.environ[OWNER_VARIABLE])
+    directory, owner = _shared_directory(name)
     missing = _missing_parts(PARTS[:1])  # the YAML of our CRDs is read by the control plane's binary
     if missing:
         return None, missing
     return cluster_for_tests(parts, directory, owner=owner, crds=aim_crds())
+
+
+def _shared_directory(name: str) -> tuple[Path, int]:
+    """Where the instance of that name is, and the process that it ends with."""
+    return Path(os.environ[DIRECTORY_VARIABLE]) / name, int(os.environ[OWNER_VARIABLE])
 
 
 def _usable(request: pytest.FixtureRequest, cluster: Cluster | None, missing: list[Missing]) -> Cluster:

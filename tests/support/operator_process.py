@@ -23,18 +23,18 @@ REPOSITORY = Path(__file__).parents[2]
 class OperatorProcess:
     """Starts on construction; `with` stops it. Its log is in `log`, one JSON object a line."""
 
-    def __init__(self, cluster: Cluster, *flags: str) -> None:
+    def __init__(self, cluster: Cluster, *flags: str, kubeconfig: Path | None = None) -> None:
         self.log = cluster.directory / f"operator-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
-            self._process = self._start(cluster, flags, log)
+            self._process = self._start(kubeconfig or cluster.operator_kubeconfig, flags, log)
 
     @staticmethod
-    def _start(cluster: Cluster, flags: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _start(kubeconfig: Path, flags: tuple[str, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
                 str(Path(sys.executable).with_name("aimctl")),
                 "run",
-                f"--kubeconfig={cluster.operator_kubeconfig}",
+                f"--kubeconfig={kubeconfig}",
                 "--log-format=json",
                 *flags,
             ],
@@ -143,9 +143,11 @@ def writes(cluster: Cluster, *, namespace: str = "") -> Iterator[tuple[str, str,
 
 
 @contextmanager
-def running_operator(cluster: Cluster, *flags: str) -> Iterator[OperatorProcess]:
+def running_operator(
+    cluster: Cluster, *flags: str, kubeconfig: Path | None = None
+) -> Iterator[OperatorProcess]:
     """An operator that must still be alive at the end, and go quietly."""
-    with OperatorProcess(cluster, *flags) as operator:
+    with OperatorProcess(cluster, *flags, kubeconfig=kubeconfig) as operator:
         yield operator
         assert operator.running, f"the operator died: {operator.log.read_text()[-2000:]}"
     assert operator.exit_code == 0, operator.log.read_text()[-2000:]

@@ -26,7 +26,10 @@ from tests.support.cluster import (
     own_cluster,
     prepare_shared_clusters,
     skip_if_missing,
+    spec_cluster,
+    spec_cluster_shared,
     stop_shared_clusters,
+    world,
 )
 
 __all__ = [
@@ -36,6 +39,9 @@ __all__ = [
     "full_cluster_shared",
     "operator_image",
     "own_cluster",
+    "spec_cluster",
+    "spec_cluster_shared",
+    "world",
 ]
 
 PREPARED = pytest.StashKey[bool]()

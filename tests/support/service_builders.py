@@ -96,6 +96,7 @@ def make_template_status(
     reason: str = "",
     message: str = "",
     sources: Iterable[str] = ("hf://example/model",),
+    discovered_image: str = "",
     **metadata: Any,
 ) -> AIMServiceTemplateStatus:
     """Return a status with a discovered profile; `reason` is that of Failure where the state is one."""
@@ -126,6 +127,7 @@ def make_template_status(
                     **metadata,
                 }
             },
+            **({"discovery": {"image": discovered_image}} if discovered_image else {}),
         },
         AIMServiceTemplateStatus,
     )

@@ -260,9 +260,11 @@ def make_discovery(
     attempts: int = 0,
     last: str = "2026-01-31T12:00:00Z",
     message: str | None = None,
+    image: str = "ghcr.io/example/llama:v1",
 ) -> Discovery:
     return Discovery(
         spec_hash=digest,
+        image=image,
         attempts=attempts,
         last_attempt_time=last,
         message=UNSET if message is None else message,

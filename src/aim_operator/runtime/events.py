@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta
 from aim_operator.api.resource import Resource
-from aim_operator.errors import ApiError, NotFound
+from aim_operator.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.clock import Clock, micro_time, within
 from aim_operator.runtime.metrics import MetricSink
@@ -201,6 +201,10 @@ class EventRecorder:
             self._series.pop(note, None)
             self._metrics.event_dropped("gone")
             return True
+        except (Forbidden, Invalid, Conflict) as error:
+            # Refused for what it is, mostly because its namespace is going: others need not wait for that.
+            self._metrics.event_dropped("refused")
+            log.debug("event refused", error=str(error), reason=note.reason)
         except ApiError as error:
             self._metrics.event_dropped("error")
             log.debug("event not written", error=str(error), reason=note.reason)

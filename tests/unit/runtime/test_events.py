@@ -160,6 +160,17 @@ async def test_a_failed_event_is_dropped_and_the_next_one_waits() -> None:
         assert scene.dropped.why == ["error"]
 
 
+async def test_a_refused_event_does_not_hold_up_the_next() -> None:
+    """A namespace that is being deleted takes none; that says nothing about the server."""
+    async with recording() as scene:
+        scene.client.fail("create", EVENTS, errors.Forbidden("namespace is being terminated", code=403))
+        scene.record("one")
+        scene.record("two")
+        await scene.clock.settle()
+        assert [event["note"] for event in scene.events] == ["two"]
+        assert scene.dropped.why == ["refused"]
+
+
 async def test_an_event_that_expired_does_not_stop_the_series() -> None:
     """Servers keep events for an hour."""
     async with recording() as scene:

@@ -88,6 +88,10 @@ class ModelSource(Wire):
 class Discovery(Attempts):
     """Bookkeeping of discovery attempts."""
 
+    image: Annotated[
+        str | UnsetType, Field(doc="Image reference that the last attempt ran.", max_length=1024)
+    ] = UNSET
+
 
 class AIMServiceTemplateStatus(Wire):
     """What discovery learnt about the image, and how far it is."""

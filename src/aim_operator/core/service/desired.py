@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import Manifest, given
-from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplateStatus, ServiceRouting
+from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplateStatus, Discovery, ServiceRouting
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels, resources
 from aim_operator.core.catalog import Image, RuntimeConfig, Template, kind_of, union_pull_secrets
@@ -70,7 +70,7 @@ def inference_service(service: AIMService, image: Image, template: Template, con
                     labels.MANAGED_BY: labels.CONTROLLER,
                     labels.TEMPLATE: label_value(template.metadata.name),
                     labels.MODEL_ID: label_value(image.metadata.name),
-                    labels.IMAGE: label_value(image.spec.image),
+                    labels.IMAGE: label_value(_image_reference(status, image)),
                     labels.TEMPLATE_METRIC: label_value(_text(metadata, "metric", template.spec.metric)),
                     labels.TEMPLATE_PRECISION: label_value(
                         _text(metadata, "precision", template.spec.precision)
@@ -128,6 +128,15 @@ def http_route(service: AIMService, route: Route) -> Child:
             "spec": {"parentRefs": [plain(route.gateway)], "rules": [rule]},
         },
     )
+
+
+def _image_reference(status: AIMServiceTemplateStatus, image: Image) -> str:
+    """Return the image that the runtime has: the one that was discovered.
+
+    A newer one of the catalog is yet to be discovered; its name in a label would restart the model
+    servers, with the old image.
+    """
+    return given(given(status.discovery, Discovery()).image, "") or image.spec.image
 
 
 def _text(metadata: Manifest, key: str, fallback: object) -> str:

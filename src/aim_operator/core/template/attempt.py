@@ -195,12 +195,18 @@ def _with_finished_job(inputs: Inputs, job: Job) -> Case:
             return _still_failed(old, requeue_after_seconds=(due - now).total_seconds())
         return structs.replace(_still_failed(old), removals=(_removal(job),))
     if isinstance(observed.output, DiscoveryResult):
-        finished = Discovery(spec_hash=observed.digest, attempts=0, last_attempt_time=ended_at)
+        finished = Discovery(
+            spec_hash=observed.digest,
+            image=inputs.image.spec.image,
+            attempts=0,
+            last_attempt_time=ended_at,
+        )
         return _available(observed, finished, result=observed.output)
     verdict = _failure(observed, job, old)
     failed = Discovery(
         spec_hash=observed.digest,
         attempts=attempts.failed_attempts(old.discovery, observed.digest) + 1,
+        image=inputs.image.spec.image,
         last_attempt_time=ended_at,
         message=verdict.message,
     )

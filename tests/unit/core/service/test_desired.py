@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from aim_operator.api.meta import Manifest
+from aim_operator.core.naming import label_value
 from aim_operator.core.service import desired
 from aim_operator.core.service.route import Route
 from aim_operator.errors import SpecError
@@ -61,6 +62,14 @@ def predictor(**wanted: Any) -> Manifest:
 def test_gpus_are(resources: dict[str, Any], count: object, want: tuple[str | None, str | None]) -> None:
     got = predictor(resources=resources, discovered={"gpu_count": count})["model"]["resources"]
     assert (got["requests"].get("amd.com/gpu"), got["limits"].get("amd.com/gpu")) == want
+
+
+def test_the_image_label_is_that_of_the_image_that_was_discovered() -> None:
+    """Until a new one is: KServe copies labels to Pods, so another label would restart them."""
+    label = "aim.silogen.ai/aim-image"
+    assert inference_service()["metadata"]["labels"][label] == label_value(make_image().spec.image)
+    labels = inference_service(discovered={"discovered_image": "old:v1"})["metadata"]["labels"]
+    assert labels[label] == label_value("old:v1")
 
 
 def test_a_request_above_its_limit_names_quantity_and_tiers() -> None:
