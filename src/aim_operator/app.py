@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,21 +22,27 @@ from aim_operator.api.v1alpha1 import (
     CLUSTER_RUNTIME_CONFIGS,
     CLUSTER_TEMPLATES,
     IMAGES,
+    MODEL_CACHES,
     RUNTIME_CONFIGS,
     SERVICES,
+    TEMPLATE_CACHES,
     TEMPLATES,
 )
 from aim_operator.controllers.carry_out import CarryOut
-from aim_operator.controllers.dependents import Dependents, owner
+from aim_operator.controllers.dependents import Dependents, model_cache_owner, service_owner, template_owner
+from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.images import ImageReconciler
+from aim_operator.controllers.model_caches import ModelCacheReconciler
 from aim_operator.controllers.route_claims import RouteClaims
 from aim_operator.controllers.runtime_configs import RuntimeConfigReconciler
 from aim_operator.controllers.services import ServiceReconciler
 from aim_operator.controllers.slots import DiscoverySlots
 from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.template_caches import TemplateCacheReconciler
 from aim_operator.controllers.templates import TemplateReconciler
 from aim_operator.controllers.watched import Watched
 from aim_operator.core import labels
+from aim_operator.core.model_cache.plan import DownloadOptions
 from aim_operator.core.template.plan import DiscoveryOptions
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.apply import Applier
@@ -100,6 +107,7 @@ class Operator:
             client, clock=clock, component=COMPONENT, instance=identity, metrics=metrics
         )
         self._foreign = ForeignWatches(client, clock=clock)
+        self._downloads = DownloadProgress(client, clock=clock, wake=self._wake)
         self._catalog = StoreCatalog(watched)
         self._dependents = Dependents(watched, self._catalog, operator_namespace=settings.operator_namespace)
         self._controllers = ControllerGroup(
@@ -140,6 +148,7 @@ class Operator:
         finally:
             await _cancel(leading, stopping)
             await self._foreign.close()
+            await self._downloads.close()
             await _cancel(*following)
             await self._recorder.close()
             await self._probes.close()
@@ -197,6 +206,23 @@ class Operator:
             claims=RouteClaims(wake=self._wake),
             wake=self._wake,
         )
+        template_caches = TemplateCacheReconciler(
+            watched=watched, catalog=catalog, carry_out=carry_out, clock=clock, wake=self._wake
+        )
+        model_caches = ModelCacheReconciler(
+            client=client,
+            watched=watched,
+            catalog=catalog,
+            carry_out=carry_out,
+            clock=clock,
+            options=DownloadOptions(
+                image=settings.downloader_image,
+                requests={"cpu": settings.download_cpu_request, "memory": settings.download_memory_request},
+                ttl_seconds=settings.job_ttl_seconds,
+            ),
+            downloads=self._downloads,
+            wake=self._wake,
+        )
         return [
             Controller(
                 "images",
@@ -228,12 +254,46 @@ class Operator:
                     Trigger(watched.cluster_images, depend.templates_of_image, when=_spec_changed),
                     Trigger(watched.runtime_configs, depend.templates_of_config, when=_spec_changed),
                     Trigger(watched.cluster_runtime_configs, depend.templates_of_config, when=_spec_changed),
-                    Trigger(watched.jobs, owner),
+                    Trigger(watched.jobs, template_owner),
                     Trigger(watched.pods, depend.template_of_pod),
                     Trigger(watched.refusals, depend.template_of_refusal),
-                    Trigger(watched.serving_runtimes, owner),
-                    Trigger(watched.cluster_serving_runtimes, owner),
+                    Trigger(watched.serving_runtimes, template_owner),
+                    Trigger(watched.cluster_serving_runtimes, template_owner),
                     Trigger(watched.services, depend.derived_templates_of),
+                    Trigger(watched.template_caches, depend.templates_of_template_cache),
+                ],
+            ),
+            Controller(
+                "templatecaches",
+                template_caches,
+                [
+                    Trigger(watched.template_caches, _self(TEMPLATE_CACHES)),
+                    Trigger(watched.template_caches, depend.template_caches_beside, when=_came_or_went),
+                    Trigger(watched.templates, depend.template_caches_of_template),
+                    Trigger(watched.cluster_templates, depend.template_caches_of_template),
+                    Trigger(watched.model_caches, depend.template_caches_of_model_cache),
+                    Trigger(watched.services, depend.template_caches_of_service),
+                    Trigger(watched.runtime_configs, depend.template_caches_of_config, when=_spec_changed),
+                    Trigger(
+                        watched.cluster_runtime_configs, depend.template_caches_of_config, when=_spec_changed
+                    ),
+                ],
+            ),
+            Controller(
+                "modelcaches",
+                model_caches,
+                [
+                    Trigger(watched.model_caches, _self(MODEL_CACHES)),
+                    Trigger(watched.claims, model_cache_owner),
+                    Trigger(watched.provisioning, depend.model_cache_of_event),
+                    Trigger(watched.storage_classes, depend.model_caches_of_storage_class),
+                    Trigger(watched.jobs, model_cache_owner),
+                    Trigger(watched.pods, depend.model_cache_of_pod),
+                    Trigger(watched.refusals, depend.model_cache_of_refusal),
+                    Trigger(watched.runtime_configs, depend.model_caches_of_config, when=_spec_changed),
+                    Trigger(
+                        watched.cluster_runtime_configs, depend.model_caches_of_config, when=_spec_changed
+                    ),
                 ],
             ),
             Controller(
@@ -247,9 +307,11 @@ class Operator:
                     Trigger(watched.cluster_templates, depend.services_of_template),
                     Trigger(watched.runtime_configs, depend.services_of_config, when=_spec_changed),
                     Trigger(watched.cluster_runtime_configs, depend.services_of_config, when=_spec_changed),
-                    Trigger(watched.inference_services, owner),
+                    Trigger(watched.inference_services, service_owner),
                     Trigger(watched.pods, depend.service_of_pod),
-                    Trigger(watched.http_routes, owner),
+                    Trigger(watched.http_routes, service_owner),
+                    Trigger(watched.template_caches, depend.services_of_template_cache),
+                    Trigger(watched.claims, depend.services_of_claim),
                 ],
             ),
         ]
@@ -296,7 +358,10 @@ class Operator:
     # Health
 
     def _cached_objects(self) -> list[tuple[tuple[str, ...], float]]:
-        return [((i.resource.qualified,), float(len(i.store))) for i in self.watched.all]
+        counts: Counter[str] = Counter()
+        for informer in self.watched.all:
+            counts[informer.resource.qualified] += len(informer.store)
+        return [((resource,), float(count)) for resource, count in counts.items()]
 
     def _dead_watches(self) -> list[str]:
         return [f"the watch of {i.resource.qualified} is dead" for i in self.watched.all if i.dead]
@@ -313,6 +378,8 @@ _CONTROLLER_OF = {
     TEMPLATES.kind: "templates",
     CLUSTER_TEMPLATES.kind: "templates",
     SERVICES.kind: "services",
+    TEMPLATE_CACHES.kind: "templatecaches",
+    MODEL_CACHES.kind: "modelcaches",
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+DOWNLOADER_IMAGE = "ghcr.io/silogen/aim-operator:0.1.0"
+
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be chosen about a running operator. Durations are in seconds."""
@@ -21,4 +23,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """host:port of /healthz and /readyz; "" serves none."""
     discovery_cpu_request: str = "50m"
     discovery_memory_request: str = "64Mi"
+    downloader_image: str = DOWNLOADER_IMAGE
+    """What runs in the Jobs of model caches: this very program, as `aimctl fetch`."""
+    download_cpu_request: str = "100m"
+    download_memory_request: str = "256Mi"
     job_ttl_seconds: int = 600

@@ -19,10 +19,12 @@ from aim_operator.api.external import (
     HTTP_ROUTES,
     INFERENCE_SERVICES,
     JOBS,
+    PERSISTENT_VOLUME_CLAIMS,
     SERVING_RUNTIMES,
 )
 from aim_operator.api.resource import Resource
 from aim_operator.app import Operator
+from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.network import Network, Rates
 from aim_operator.sandbox.nodes import gpu_node
 from aim_operator.sandbox.sandbox import Sandbox
@@ -35,12 +37,21 @@ NOISE = frozenset({"events.events.k8s.io", "leases.coordination.k8s.io"})
 SHOWN: tuple[Resource[Any], ...] = (
     *aim.ALL_KINDS,
     JOBS,
+    PERSISTENT_VOLUME_CLAIMS,
     SERVING_RUNTIMES,
     CLUSTER_SERVING_RUNTIMES,
     INFERENCE_SERVICES,
     HTTP_ROUTES,
 )
-_TIMES = ("lastTransitionTime", "lastAttemptTime", "startTime", "completionTime", "creationTimestamp")
+_TIMES = (
+    "startedAt",
+    "finishedAt",
+    "lastTransitionTime",
+    "lastAttemptTime",
+    "startTime",
+    "completionTime",
+    "creationTimestamp",
+)
 
 
 GATEWAY = """
@@ -71,7 +82,7 @@ class World:
         self.admin = self.sandbox.client("admin", field_manager="admin")
         if sandbox_options.get("gateway", True):
             self.apply(GATEWAY)
-        self.apply([gpu_node("node-1"), OPERATOR_NAMESPACE])
+        self.apply([gpu_node("node-1"), OPERATOR_NAMESPACE, storage_class()])
         self.created: list[str] = []
         self.sandbox.server.storage.listen(self._note_creation)
         self._running: list[asyncio.Task[None]] = []
@@ -175,6 +186,8 @@ class World:
         text = json.dumps({_key(o): _lasting(o) for o in objects}, sort_keys=True)
         for o in objects:
             text = text.replace(o["metadata"]["uid"], f"<uid of {_key(o)}>")
+            if o["kind"] == "PersistentVolumeClaim":
+                text = text.replace(o["metadata"]["name"], f"<name of {_key(o)}>")
         plain: dict[str, Any] = json.loads(text)
         return plain
 
@@ -205,11 +218,12 @@ def _crash_at(task: asyncio.Task[None], number: int, network: Network) -> Callab
 
 def _key(obj: dict[str, Any]) -> str:
     metadata = obj["metadata"]
-    return f"{obj['kind']} {metadata.get('namespace', '')}/{_without_hash(metadata['name'])}"
+    return f"{obj['kind']} {metadata.get('namespace', '')}/{_without_hash(obj['kind'], metadata['name'])}"
 
 
-def _without_hash(name: str) -> str:
-    return name[:-9] if name.startswith("discover-") else name
+def _without_hash(kind: str, name: str) -> str:
+    """Return the name without the part that follows from uids."""
+    return name[:-9] if kind in ("Job", "PersistentVolumeClaim") else name
 
 
 def _lasting(obj: dict[str, Any]) -> dict[str, Any]:
@@ -226,7 +240,7 @@ def _lasting(obj: dict[str, Any]) -> dict[str, Any]:
 
 def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_times(v) for k, v in value.items() if k not in (*_TIMES, "specHash")}
+        return {k: _without_times(v) for k, v in value.items() if k not in (*_TIMES, "specHash", "claimUid")}
     if isinstance(value, list):
         return [_without_times(inner) for inner in value]
     return value

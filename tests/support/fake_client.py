@@ -270,7 +270,14 @@ class FakeClient:
         self.remove(resource, name, namespace)
 
     async def logs(
-        self, namespace: str, pod: str, *, container: str, limit_seconds: float = 30.0
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        limit_seconds: float = 30.0,
+        follow: bool = False,
+        tail_lines: int | None = None,
     ) -> AsyncIterator[bytes]:
         yield f"{namespace}/{pod}/{container}".encode()
 

@@ -104,12 +104,38 @@ class InvolvedObject(Wire):
 
 
 class Event(KubeObject):
-    """core/v1 Event, as the Job controller writes it when a Pod is refused."""
+    """core/v1 Event, as controllers write them where no status tells: refused Pods, failing volumes."""
 
     involved_object: InvolvedObject = msgspec.field(default_factory=InvolvedObject)
     reason: str | None = None
     message: str | None = None
     type: str | None = None
+
+
+class ClaimResources(Wire):
+    requests: dict[str, str | int] | UnsetType | None = UNSET
+
+
+class ClaimSpec(Wire):
+    storage_class_name: str | UnsetType | None = UNSET
+    resources: ClaimResources = msgspec.field(default_factory=ClaimResources)
+
+
+class ClaimStatus(Wire):
+    phase: str | None = None
+
+
+class PersistentVolumeClaim(KubeObject):
+    spec: ClaimSpec = msgspec.field(default_factory=ClaimSpec)
+    status: ClaimStatus = msgspec.field(default_factory=ClaimStatus)
+
+
+# storage.k8s.io
+
+
+class StorageClass(KubeObject):
+    provisioner: str = ""
+    volume_binding_mode: str | None = None
 
 
 # serving.kserve.io
@@ -160,6 +186,22 @@ class HTTPRoute(OwnedObject):
 
 JOBS = Resource(group="batch", version="v1", plural="jobs", kind="Job", namespaced=True, type=Job)
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod", namespaced=True, type=Pod)
+PERSISTENT_VOLUME_CLAIMS = Resource(
+    group="",
+    version="v1",
+    plural="persistentvolumeclaims",
+    kind="PersistentVolumeClaim",
+    namespaced=True,
+    type=PersistentVolumeClaim,
+)
+STORAGE_CLASSES = Resource(
+    group="storage.k8s.io",
+    version="v1",
+    plural="storageclasses",
+    kind="StorageClass",
+    namespaced=False,
+    type=StorageClass,
+)
 EVENTS = Resource(group="", version="v1", plural="events", kind="Event", namespaced=True, type=Event)
 NODES = Resource(
     group="", version="v1", plural="nodes", kind="Node", namespaced=False, type=KubeObject, metadata_only=True

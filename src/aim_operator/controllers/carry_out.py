@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.resource import Resource
-from aim_operator.core import labels
 from aim_operator.core.plan import Child, EventNote, Plan
 from aim_operator.errors import ApiError, Forbidden, Invalid, NotFound, NotInstalled
 from aim_operator.runtime.apply import Applier, ApplyOutcome
@@ -138,9 +137,10 @@ def _is_refusal(outcome: object) -> TypeGuard[ApiError]:
 
 
 def _ours(live: KubeObject, child: Child) -> bool:
-    """Whether an object is the one that we would apply: same controller, or our label where there is none."""
+    """Whether an object is the one that we would apply: same controller, or our labels if it has none."""
     wanted = child.manifest["metadata"].get("ownerReferences")
     if wanted:
         controller = live.metadata.controller()
         return controller is not None and controller.uid == wanted[0]["uid"]
-    return live.metadata.label(labels.DERIVED_TEMPLATE) == "true"
+    marks = child.manifest["metadata"].get("labels") or {}
+    return bool(marks) and all(live.metadata.label(name) == value for name, value in marks.items())

@@ -17,16 +17,19 @@ from aim_operator.api.external import (
     SERVING_RUNTIMES,
     InferenceService,
 )
-from aim_operator.api.meta import ObjectRef
-from aim_operator.api.v1alpha1 import SERVICES, AIMService, AIMServiceStatus
+from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.v1alpha1 import SERVICES, TEMPLATE_CACHES, AIMService, AIMServiceStatus
 from aim_operator.api.v1alpha1.conditions import EventReason
 from aim_operator.controllers.carry_out import CarryOut, Refusal
 from aim_operator.controllers.paused import paused
 from aim_operator.controllers.route_claims import RouteClaims
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import BY_INFERENCE_SERVICE, Watched
+from aim_operator.core.caching import listed_models, service_caches
 from aim_operator.core.catalog import scope_of
+from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.plan import Child, EventNote, Plan, controlled_by
+from aim_operator.core.service.cache_plan import mounted_claims
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
@@ -115,8 +118,28 @@ class ServiceReconciler:
             http_route=http_route if owns_http_route else None,
             pods=tuple(watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name))),
             kserve_installed=watched.inference_services.installed,
+            **self._caching(service, resolution),
             gateway_api_installed=watched.http_routes.installed,
         )
+
+    def _caching(self, service: AIMService, resolution: Resolution) -> dict[str, Any]:
+        """Read what a service that caches waits for and mounts."""
+        template, namespace = resolution.template, service.metadata.namespace
+        if template is None or not service_caches(service, template):
+            return {}
+        cache = self._catalog.template_cache(template, namespace)
+        listed = listed_models(cache) if cache is not None else ()
+        store = self._watched.model_caches.store
+        caches = [store.get(namespace, given(each.name, "")) for each in listed]
+        mounted = mounted_claims(self._watched.inference_services.store.get(namespace, service.metadata.name))
+        filled = {given(c.status.persistent_volume_claim, "") for c in caches if c is not None and c.status}
+        claims = self._watched.claims.store
+        return {
+            "template_cache": cache,
+            "template_cache_taken": self._catalog.template_cache_taken(template, namespace),
+            "model_caches": tuple(c for c in caches if c is not None),
+            "live_claims": frozenset(n for n in mounted | filled if alive(claims.get(namespace, n))),
+        }
 
     def _shadows(self, observed: ServiceObserved, plan: Plan[AIMServiceStatus]) -> list[Child]:
         """Return what must not exist: a namespaced ServingRuntime named as the cluster template's runtime.
@@ -142,6 +165,7 @@ def _with_refusals(observed: ServiceObserved, refused: list[Refusal]) -> Service
     said = {refusal.child.resource.kind: str(refusal.error) for refusal in refused}
     return structs.replace(
         observed,
+        template_cache_refused=said.get(TEMPLATE_CACHES.kind, ""),
         inference_service_refused=said.get(INFERENCE_SERVICES.kind, ""),
         http_route_refused=said.get(HTTP_ROUTES.kind, ""),
     )

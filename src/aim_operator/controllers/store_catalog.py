@@ -11,9 +11,12 @@ from aim_operator.api.v1alpha1 import (
     AIMImage,
     AIMRuntimeConfig,
     AIMServiceTemplate,
+    AIMTemplateCache,
 )
-from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, Watched
+from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, BY_TEMPLATE_IN, Watched
 from aim_operator.core import hardware
+from aim_operator.core.caching import choose, means
+from aim_operator.core.catalog import Template
 
 
 class StoreCatalog:
@@ -46,6 +49,16 @@ class StoreCatalog:
 
     def cluster_runtime_config(self, name: str) -> AIMClusterRuntimeConfig | None:
         return self._watched.cluster_runtime_configs.store.get("", name)
+
+    def template_cache(self, template: Template, namespace: str) -> AIMTemplateCache | None:
+        """Return the template cache that serves a template in a namespace."""
+        key = (namespace, template.metadata.name)
+        return choose(template, self._watched.template_caches.store.by_index(BY_TEMPLATE_IN, key), self)
+
+    def template_cache_taken(self, template: Template, namespace: str) -> bool:
+        """Whether the name of the operator's own template cache belongs to one of another template."""
+        found = self._watched.template_caches.store.get(namespace, template.metadata.name)
+        return found is not None and not means(found, template, self)
 
     def gpu_models(self) -> frozenset[str]:
         return self._gpu_models

@@ -19,7 +19,14 @@ from aim_operator.controllers.discovery_logs import pods_of, read_output
 from aim_operator.controllers.paused import paused
 from aim_operator.controllers.slots import DiscoverySlots
 from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.watched import BY_IMAGE_IN, BY_JOB, BY_OWNER, BY_TEMPLATE_IN, Watched
+from aim_operator.controllers.watched import (
+    BY_IMAGE_IN,
+    BY_INVOLVED,
+    BY_JOB,
+    BY_OWNER,
+    BY_TEMPLATE_IN,
+    Watched,
+)
 from aim_operator.core import attempts
 from aim_operator.core.catalog import (
     MissingRuntimeConfig,
@@ -119,6 +126,8 @@ class TemplateReconciler:
             kserve_installed=runtimes.installed,
             writable=bool(namespace) or self._cluster,
             in_use=not is_derived(template) or self._in_use(template),
+            template_cache=self._catalog.template_cache(template, namespace),
+            template_cache_taken=self._catalog.template_cache_taken(template, namespace),
             gpu_models=self._catalog.gpu_models(),
             nodes_known=self._watched.nodes.installed,
         )
@@ -156,7 +165,7 @@ class TemplateReconciler:
         pods = tuple(pod for pod in known if controlled_by(pod, job.metadata))
         if news:
             pods = await pods_of(self._client, job, pods)
-        events = self._watched.refusals.store.by_index(BY_JOB, job.metadata.uid)
+        events = self._watched.refusals.store.by_index(BY_INVOLVED, job.metadata.uid)
         last = max(events, key=lambda e: e.metadata.creation_timestamp or "", default=None)
         observed = structs.replace(
             observed, pods=pods, refusal=(last.message or "") if last is not None and not pods else ""

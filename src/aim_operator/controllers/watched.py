@@ -20,14 +20,18 @@ from aim_operator.api.external import (
     INFERENCE_SERVICES,
     JOBS,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     SERVING_RUNTIMES,
+    STORAGE_CLASSES,
     OwnedObject,
+    PersistentVolumeClaim,
     Pod,
 )
 from aim_operator.api.meta import KubeObject, given
 from aim_operator.api.resource import K, Resource
 from aim_operator.core import labels
+from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
 from aim_operator.core.service.resolution import model_of
 from aim_operator.kube.protocol import KubeClient
@@ -47,6 +51,11 @@ BY_CONFIG = "runtime config"
 BY_DEFAULT_TEMPLATE = "default template"
 BY_INFERENCE_SERVICE = "inference service"
 BY_JOB = "job"
+BY_INVOLVED = "involved object"
+BY_SOURCE_IN = "source in namespace"
+BY_UNCACHED_SOURCE_IN = "source without cache in namespace"
+BY_MODEL_CACHE_IN = "model cache in namespace"
+BY_PENDING_CLASS = "storage class of pending claims"
 DERIVED_IN = "derived templates in namespace"
 
 INFERENCE_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
@@ -94,8 +103,8 @@ class Watched:
             indexes={
                 BY_IMAGE: _model,
                 BY_IMAGE_IN: _model_in,
-                BY_TEMPLATE: _service_templates,
-                BY_TEMPLATE_IN: _service_templates_in,
+                BY_TEMPLATE: template_names,
+                BY_TEMPLATE_IN: _template_names_in,
                 BY_CONFIG: _config,
             },
         )
@@ -110,8 +119,32 @@ class Watched:
             EVENTS,
             own=True,
             field_selector="involvedObject.kind=Job,reason=FailedCreate",
-            indexes={BY_JOB: _event_job},
+            indexes={BY_INVOLVED: _involved},
         )
+        self.provisioning = self._informer(
+            EVENTS,
+            field_selector="involvedObject.kind=PersistentVolumeClaim,reason=ProvisioningFailed",
+            indexes={BY_INVOLVED: _involved},
+        )
+        self.template_caches = self._informer(
+            aim.TEMPLATE_CACHES,
+            indexes={
+                BY_TEMPLATE: _cached_template,
+                BY_TEMPLATE_IN: _cached_template_in,
+                BY_MODEL_CACHE_IN: _model_caches_in,
+                BY_UNCACHED_SOURCE_IN: _uncached_sources_in,
+                BY_CONFIG: _config,
+            },
+        )
+        self.model_caches = self._informer(
+            aim.MODEL_CACHES, indexes={BY_SOURCE_IN: _source_in, BY_CONFIG: _config}
+        )
+        self.claims = self._informer(
+            PERSISTENT_VOLUME_CLAIMS,
+            label_selector=ours,
+            indexes={BY_OWNER: _owner, BY_PENDING_CLASS: _pending_class},
+        )
+        self.storage_classes = self._informer(STORAGE_CLASSES)
         self.nodes = self._informer(NODES)
         self.inference_services = self._informer(INFERENCE_SERVICES, label_selector=ours, slim=_own_bytes)
         self.serving_runtimes = self._informer(SERVING_RUNTIMES, label_selector=ours, slim=_own_bytes)
@@ -197,7 +230,7 @@ def _model_in(service: aim.AIMService) -> Iterator[tuple[str, str]]:
     yield service.metadata.namespace, model_of(service)
 
 
-def _service_templates(service: aim.AIMService) -> Iterator[str]:
+def template_names(service: aim.AIMService) -> Iterator[str]:
     """Index by the template that is named and by the one in use."""
     names = set()
     if service.spec.template_ref is not UNSET:
@@ -207,8 +240,8 @@ def _service_templates(service: aim.AIMService) -> Iterator[str]:
     yield from names
 
 
-def _service_templates_in(service: aim.AIMService) -> Iterator[tuple[str, str]]:
-    for name in _service_templates(service):
+def _template_names_in(service: aim.AIMService) -> Iterator[tuple[str, str]]:
+    for name in template_names(service):
         yield service.metadata.namespace, name
 
 
@@ -224,5 +257,34 @@ def _pod_service(pod: Pod) -> Iterator[tuple[str, str]]:
         yield pod.metadata.namespace, name
 
 
-def _event_job(event: Any) -> Iterator[str]:
+def _cached_template(cache: aim.AIMTemplateCache) -> Iterator[str]:
+    yield cache.spec.template_ref
+
+
+def _cached_template_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str]]:
+    yield cache.metadata.namespace, cache.spec.template_ref
+
+
+def _model_caches_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str]]:
+    for listed in listed_models(cache):
+        if listed.name is not UNSET:
+            yield cache.metadata.namespace, listed.name
+
+
+def _uncached_sources_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str]]:
+    for listed in listed_models(cache):
+        if listed.name is UNSET:
+            yield cache.metadata.namespace, listed.source_uri
+
+
+def _pending_class(claim: PersistentVolumeClaim) -> Iterator[str]:
+    if claim.status.phase == "Pending":
+        yield given(claim.spec.storage_class_name, "")
+
+
+def _source_in(cache: aim.AIMModelCache) -> Iterator[tuple[str, str]]:
+    yield cache.metadata.namespace, cache.spec.source_uri
+
+
+def _involved(event: Any) -> Iterator[str]:
     yield event.involved_object.uid

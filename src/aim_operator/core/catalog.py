@@ -27,6 +27,7 @@ from aim_operator.api.v1alpha1 import (
     ResolvedReference,
     Scope,
     SecurityContext,
+    Storage,
 )
 from aim_operator.core import labels
 from aim_operator.core.naming import short_hash
@@ -59,6 +60,9 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
     routing: ConfigRouting = ConfigRouting()
     security_context: SecurityContext | UnsetType = UNSET
+    storage_class_name: str = ""
+    """Of model caches; "" is the cluster's default class."""
+    storage: Storage = Storage()
 
 
 class MissingRuntimeConfig(Struct, frozen=True):
@@ -115,6 +119,8 @@ def resolve_runtime_config(
         image_pull_secrets=given(own.image_pull_secrets, ()),
         routing=given(spec.routing, ConfigRouting()),
         security_context=spec.security_context,
+        storage_class_name=given(spec.default_storage_class_name, ""),
+        storage=given(spec.storage, Storage()),
     )
 
 

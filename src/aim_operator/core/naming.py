@@ -52,9 +52,17 @@ def label_value(text: str) -> str:
 
 def discovery_job_name(template: str, digest: str) -> str:
     """Return `discover-<template, cut>-<8 hex>`; a DNS label, because Pods are named and hosted by it."""
-    prefix = "discover-"
+    return _job_name("discover-", template, digest)
+
+
+def download_job_name(cache: str, digest: str) -> str:
+    """Return `download-<cache, cut>-<8 hex>`; a DNS label, because Pods are named and hosted by it."""
+    return _job_name("download-", cache, digest)
+
+
+def _job_name(prefix: str, name: str, digest: str) -> str:
     suffix = digest[:HASH_DIGITS]
-    return f"{prefix}{cut(template, suffix, NAME_LIMIT - len(prefix), label=True)}-{suffix}"
+    return f"{prefix}{cut(name, suffix, NAME_LIMIT - len(prefix), label=True)}-{suffix}"
 
 
 def derived_template_name(base: str, digest: str) -> str:

@@ -200,13 +200,25 @@ class Client:
         )
 
     async def logs(
-        self, namespace: str, pod: str, *, container: str, limit_seconds: float = 30.0
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        limit_seconds: float = 30.0,
+        follow: bool = False,
+        tail_lines: int | None = None,
     ) -> AsyncIterator[bytes]:
+        query = {"container": container}
+        if follow:
+            query["follow"] = "true"
+        if tail_lines is not None:
+            query["tailLines"] = str(tail_lines)
         request = Request(
             call=Call("get", "pods/log", namespace, pod),
             method="GET",
             path=PODS.object_path(pod, namespace, "log"),
-            query={"container": container},
+            query=query,
             headers={"Accept": "*/*"},
         )
         async with self._transport.stream(request, total_seconds=limit_seconds) as chunks:

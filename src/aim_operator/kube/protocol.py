@@ -88,9 +88,20 @@ class KubeClient(Protocol):
         ...
 
     def logs(
-        self, namespace: str, pod: str, *, container: str, limit_seconds: float = 30.0
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        limit_seconds: float = 30.0,
+        follow: bool = False,
+        tail_lines: int | None = None,
     ) -> AsyncIterator[bytes]:
-        """The log of one container so far, in chunks as they come; ends at its end."""
+        """The log of one container so far, in chunks as they come; ends at its end.
+
+        With `follow` it goes on as the container writes, and ends with it; `tail_lines` begins near the end.
+        Raises Unavailable after `limit_seconds`.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -178,13 +178,16 @@ def _prepare_claim(claim: Manifest) -> None:
 def _validate_claim(claim: Manifest, old: Manifest | None) -> Iterator[Cause]:
     if not claim["spec"].get("accessModes"):
         yield Cause("spec.accessModes", "Required value: at least 1 access mode is required")
-    if old is not None and _immutable(claim) != _immutable(old):
+    if old is not None and _immutable(claim, old) != _immutable(old, old):
         yield Cause("spec", "Forbidden: spec is immutable after creation except resources.requests")
 
 
-def _immutable(claim: Manifest) -> Manifest:
-    # The volume's name is filled in once, when the claim is bound.
-    return {**claim["spec"], "resources": None, "volumeName": None}
+def _immutable(claim: Manifest, old: Manifest) -> Manifest:
+    # The volume's name is filled in once, when the claim is bound; a default class, once there is one.
+    spec = {**claim["spec"], "resources": None, "volumeName": None}
+    if not old["spec"].get("storageClassName"):
+        spec["storageClassName"] = None
+    return spec
 
 
 def _prepare_namespace(namespace: Manifest) -> None:

@@ -17,18 +17,19 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.errors import ApiError, Unavailable
 from aim_operator.sandbox.audit import AuditEntry
-from aim_operator.sandbox.kinds import ServedKind
+from aim_operator.sandbox.kinds import KindId, ServedKind
 from aim_operator.sandbox.lists import listed, matcher
 from aim_operator.sandbox.network import Network
 from aim_operator.sandbox.refusals import Cause, bad_request, invalid
 from aim_operator.sandbox.server import SandboxServer
-from aim_operator.sandbox.storage import Stored
+from aim_operator.sandbox.storage import Key, Stored
 from aim_operator.sandbox.watches import Event, Watch
 
 # How much longer than its timeout a silent watch is believed to be alive, as in kube/client.py.
 _GRACE_SECONDS = 15.0
 _LAST_BOOKMARK_SECONDS = 2.0
 _CHUNK_BYTES = 16 * 1024
+_FOLLOW_SECONDS = 0.5
 _NO_STREAMING = Cause(
     "sendInitialEvents",
     "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
@@ -205,13 +206,40 @@ class SandboxClient:
         pod: str,
         *,
         container: str,
-        limit_seconds: float = 30.0,  # noqa: ARG002 - logs in memory come at once
+        limit_seconds: float = 30.0,
+        follow: bool = False,
+        tail_lines: int | None = None,
     ) -> AsyncIterator[bytes]:
         log: bytes = await self._call(
             "logs", PODS, namespace, pod, lambda kind: self._log(kind, namespace, pod, container)
         )
+        if tail_lines is not None:
+            log = b"".join(log.splitlines(keepends=True)[-tail_lines:])
         for start in range(0, len(log), _CHUNK_BYTES):
             yield log[start : start + _CHUNK_BYTES]
+        if follow:
+            async for chunk in self._followed(namespace, pod, container, limit_seconds):
+                yield chunk
+
+    async def _followed(
+        self, namespace: str, pod: str, container: str, limit_seconds: float
+    ) -> AsyncIterator[bytes]:
+        """What is written to a log from now on, until its Pod has ended."""
+        server, clock = self._server, self._server.clock
+        place, end = (namespace, pod, container), clock.monotonic() + limit_seconds
+        key = Key(KindId("", "Pod"), namespace, pod)
+        read = len(server.log(place))
+        while (stored := server.storage.get(key)) is not None:
+            log = server.log(place)
+            if len(log) > read:
+                yield log[read:]
+                read = len(log)
+            elif stored.obj["status"].get("phase") in ("Succeeded", "Failed"):
+                return
+            elif clock.monotonic() >= end:
+                raise Unavailable(f"the log of {pod} was followed for {limit_seconds:g} s")
+            else:
+                await clock.sleep(_FOLLOW_SECONDS)
 
     async def close(self) -> None:
         """Nothing is held open but watches, which their readers close."""
@@ -267,11 +295,10 @@ class SandboxClient:
         names = [each["name"] for each in stored.obj["spec"]["containers"]]
         if container not in names:
             raise bad_request(f"container {container} is not valid for pod {pod}")
-        log = self._server.logs.get((namespace, pod, container))
-        if log is None:
+        if (namespace, pod, container) not in self._server.logs:
             told = f'container "{container}" in pod "{pod}" is waiting to start: ContainerCreating'
             raise bad_request(told)
-        return log() if callable(log) else log
+        return self._server.log((namespace, pod, container))
 
     async def _write(
         self,

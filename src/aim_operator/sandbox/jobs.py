@@ -13,6 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from aim_operator.api.meta import Manifest
+from aim_operator.sandbox import downloads
 from aim_operator.sandbox.agenda import Agenda
 from aim_operator.sandbox.clock import age_seconds
 from aim_operator.sandbox.kinds import KindId
@@ -44,7 +45,10 @@ class ImageBehaviour(Struct, frozen=True, kw_only=True):
 
 
 class JobController(StandIn):
-    """`behaviours` and `profiles` are by image reference, and may be changed at any time."""
+    """`behaviours` are by image reference, those of downloads by source URI; `profiles` by image reference.
+
+    They may be changed at any time.
+    """
 
     manager = "kube-controller-manager"
 
@@ -91,7 +95,8 @@ class JobController(StandIn):
         self.agenda.put(("job", job.uid, step), work, after_seconds=seconds)
 
     def _behaviour(self, job: Stored) -> ImageBehaviour:
-        return self.behaviours.get(_container(job)["image"], ImageBehaviour())
+        container = _container(job)
+        return self.behaviours.get(downloads.source(container) or container["image"], ImageBehaviour())
 
     def _start(self, key: Key, uid: str) -> None:
         job = self.live(key, uid)
@@ -122,7 +127,21 @@ class JobController(StandIn):
         if behaviour.outcome == "hangs":
             return
         seconds = self.run_seconds if behaviour.run_seconds is None else behaviour.run_seconds
+        if downloads.source(_container(job)):
+            self._download(pod, downloads.STEPS, seconds / downloads.STEPS)
         self._later(job, "finish", partial(self._finish, key, uid, pod.key, pod.uid), seconds)
+
+    def _download(self, pod: Stored, left: int, step_seconds: float) -> None:
+        """Writes a line of progress into the log, and comes back for the next."""
+        if self.live(pod.key, pod.uid) is None:
+            return
+        container = pod.obj["spec"]["containers"][0]
+        place = (pod.key.namespace, pod.key.name, container["name"])
+        line = downloads.progress_line(container, downloads.STEPS - left)
+        self.server.logs[place] = self.server.log(place) + line
+        if left > 1:
+            again = partial(self._download, pod, left - 1, step_seconds)
+            self.agenda.put(("download", pod.uid), again, after_seconds=step_seconds)
 
     def _create_pod(self, job: Stored) -> Stored:
         template = job.obj["spec"]["template"]
@@ -155,16 +174,20 @@ class JobController(StandIn):
             return
         behaviour = self._behaviour(job)
         failed = behaviour.outcome == "fails"
-        log = self._dry_run(job) if behaviour.log is None and not failed else behaviour.log or b""
         container = _container(job)
-        self.server.logs[pod_key.namespace, pod_key.name, container["name"]] = log
+        downloading = downloads.source(container)
+        log = self._dry_run(job) if behaviour.log is None and not failed else behaviour.log or b""
+        if not downloading:
+            self.server.logs[pod_key.namespace, pod_key.name, container["name"]] = log
         code = behaviour.exit_code if failed else 0
         ended: Manifest = {
             "exitCode": code,
             "reason": "Error" if failed else "Completed",
             "finishedAt": self.now(),
         }
-        if failed and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+        if downloading:
+            ended["message"] = downloads.last_word(container, behaviour.message if failed else "")
+        elif failed and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
             # The kubelet keeps the last 2048 bytes or 80 lines of the log.
             ended["message"] = log[-2048:].decode(errors="replace")
         conditions = pod.obj["status"].get("conditions", [])

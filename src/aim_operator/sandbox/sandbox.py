@@ -15,6 +15,7 @@ from aim_operator.api.crd import all_crds
 from aim_operator.api.meta import Manifest
 from aim_operator.errors import UserError
 from aim_operator.sandbox.agenda import Agenda
+from aim_operator.sandbox.claims import ClaimBinder
 from aim_operator.sandbox.client import SandboxClient
 from aim_operator.sandbox.clock import Clock
 from aim_operator.sandbox.external_crds import gateway_crds, kserve_crds
@@ -61,6 +62,7 @@ class Sandbox:
         outputs: dict[str, list[dict[str, Any]]] = read_profiles(profiles) if profiles else {}
         self.garbage = GarbageCollector(self.server, self.agenda)
         self.jobs = JobController(self.server, self.agenda, profiles=outputs)
+        self.claims = ClaimBinder(self.server, self.agenda)
         self.kserve = KServe(self.server, self.agenda)
         self.gateway = GatewayController(self.server, self.agenda)
         self._task: asyncio.Task[None] | None = None

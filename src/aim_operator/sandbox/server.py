@@ -90,6 +90,11 @@ class SandboxServer:
             raise not_found(kind.qualified, name)
         return found
 
+    def log(self, place: tuple[str, str, str]) -> bytes:
+        """The log of (namespace, Pod, container) so far."""
+        log = self.logs.get(place, b"")
+        return log() if callable(log) else log
+
     # Writing
 
     def install(self, crds: Iterable[Manifest]) -> None:

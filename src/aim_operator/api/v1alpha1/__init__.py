@@ -7,7 +7,9 @@ from aim_operator.api.v1alpha1.caches import (
     AIMTemplateCache,
     AIMTemplateCacheSpec,
     AIMTemplateCacheStatus,
+    CachedModel,
     CacheProgress,
+    Download,
 )
 from aim_operator.api.v1alpha1.common import (
     GROUP,
@@ -103,9 +105,11 @@ __all__ = [
     "AIMTemplateCacheStatus",
     "Attempts",
     "CacheProgress",
+    "CachedModel",
     "Caching",
     "ConfigRouting",
     "Discovery",
+    "Download",
     "EnvVar",
     "GatewayRef",
     "GpuSelector",

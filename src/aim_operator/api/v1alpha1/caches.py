@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
+    Attempts,
     Conditions,
     ObjectName,
     ObservedGeneration,
@@ -39,6 +40,31 @@ class AIMTemplateCacheSpec(Wire):
     runtime_config_name: RuntimeConfigName | UnsetType = UNSET
 
 
+class CacheProgress(Wire):
+    """How far a download is."""
+
+    total_bytes: Annotated[int | UnsetType, Field(doc="Bytes to download.", minimum=0, format="int64")] = (
+        UNSET
+    )
+    downloaded_bytes: Annotated[
+        int | UnsetType, Field(doc="Bytes on the volume.", minimum=0, format="int64")
+    ] = UNSET
+    percentage: Annotated[
+        int | UnsetType,
+        Field(doc="Share of the bytes that is on the volume, 0 to 100.", minimum=0, maximum=100),
+    ] = UNSET
+
+
+class CachedModel(Wire):
+    """One model source of the template, and the model cache that holds it."""
+
+    source_uri: Annotated[str, Field(doc="Where its files come from.", max_length=1024)]
+    name: Annotated[
+        str | UnsetType, Field(doc="The AIMModelCache; shared by all that need this source.", max_length=253)
+    ] = UNSET
+    status: Annotated[str | UnsetType, Field(doc="Status of that cache.", max_length=63)] = UNSET
+
+
 class AIMTemplateCacheStatus(Wire):
     """The worst of the model caches that the template needs."""
 
@@ -52,6 +78,16 @@ class AIMTemplateCacheStatus(Wire):
     ] = UNSET
     conditions: Conditions | UnsetType = UNSET
     resolved_template: Annotated[ResolvedReference | UnsetType, Field(doc="Template that was used.")] = UNSET
+    resolved_runtime_config: Annotated[
+        ResolvedReference | UnsetType, Field(doc="Runtime configuration that was used.")
+    ] = UNSET
+    model_caches: Annotated[
+        tuple[CachedModel, ...] | UnsetType,
+        Field(doc="The model sources of the template and their caches.", max_items=64, list_type="atomic"),
+    ] = UNSET
+    progress: Annotated[
+        CacheProgress | UnsetType, Field(doc="How far the downloads are, taken together.")
+    ] = UNSET
 
 
 class AIMTemplateCache(KubeObject):
@@ -106,18 +142,22 @@ class AIMModelCacheSpec(Wire):
     runtime_config_name: RuntimeConfigName | UnsetType = UNSET
 
 
-class CacheProgress(Wire):
-    """How far a download is."""
+class Download(Attempts):
+    """Bookkeeping of download attempts."""
 
-    total_bytes: Annotated[int | UnsetType, Field(doc="Bytes to download.", minimum=0, format="int64")] = (
-        UNSET
-    )
-    downloaded_bytes: Annotated[
-        int | UnsetType, Field(doc="Bytes on the volume.", minimum=0, format="int64")
+    claim_uid: Annotated[
+        str | UnsetType, Field(doc="Uid of the claim that the last attempt wrote to.", max_length=128)
     ] = UNSET
-    percentage: Annotated[
+    downloaded_bytes: Annotated[
         int | UnsetType,
-        Field(doc="Share of the bytes that is on the volume, 0 to 100.", minimum=0, maximum=100),
+        Field(doc="Bytes on the volume when the last attempt ended.", minimum=0, format="int64"),
+    ] = UNSET
+    reason: Annotated[
+        str | UnsetType, Field(doc="Why the last attempt failed, in one word for programs.", max_length=63)
+    ] = UNSET
+    revision: Annotated[
+        str | UnsetType,
+        Field(doc="What of the source was downloaded: a commit, or a digest of its listing.", max_length=256),
     ] = UNSET
 
 
@@ -139,6 +179,12 @@ class AIMModelCacheStatus(Wire):
     progress: Annotated[CacheProgress | UnsetType, Field(doc="How far the download is.")] = UNSET
     started_at: Annotated[str | UnsetType, Field(doc="When the download began.", format="date-time")] = UNSET
     finished_at: Annotated[str | UnsetType, Field(doc="When it was complete.", format="date-time")] = UNSET
+    download: Annotated[Download | UnsetType, Field(doc="What came of downloading the files, so far.")] = (
+        UNSET
+    )
+    resolved_runtime_config: Annotated[
+        ResolvedReference | UnsetType, Field(doc="Runtime configuration that was used.")
+    ] = UNSET
 
 
 class AIMModelCache(KubeObject):

@@ -13,6 +13,7 @@ RESOLVED = "Resolved"
 CACHE_READY = "CacheReady"
 RUNTIME_READY = "RuntimeReady"
 ROUTING_READY = "RoutingReady"
+STORAGE_READY = "StorageReady"
 
 
 class State:
@@ -75,6 +76,23 @@ class Reason:
     # Caching
     CACHING_NOT_REQUESTED = "CachingNotRequested"
     WAITING_FOR_CACHE = "WaitingForCache"
+    CACHE_WARM = "CacheWarm"
+    CACHE_LOST = "CacheLost"
+    # Model caches
+    SIZE_UNKNOWN = "SizeUnknown"
+    PROVISIONING = "Provisioning"
+    PROVISIONING_FAILED = "ProvisioningFailed"
+    STORAGE_READY = "StorageReady"
+    CLAIM_TERMINATING = "ClaimTerminating"
+    CLAIM_LOST = "ClaimLost"
+    DOWNLOAD_PENDING = "DownloadPending"
+    DOWNLOADING = "Downloading"
+    DOWNLOADED = "Downloaded"
+    DOWNLOAD_FAILED = "DownloadFailed"
+    AUTHENTICATION_FAILED = "AuthenticationFailed"
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    INSUFFICIENT_SPACE = "InsufficientSpace"
+    STALLED = "Stalled"
 
 
 class EventReason:
@@ -87,3 +105,5 @@ class EventReason:
     INFERENCE_SERVICE_UPDATED = "InferenceServiceUpdated"
     DISCOVERY_STARTED = "DiscoveryStarted"
     DISCOVERY_SUCCEEDED = "DiscoverySucceeded"
+    DOWNLOAD_STARTED = "DownloadStarted"
+    CACHE_READY = "CacheReady"

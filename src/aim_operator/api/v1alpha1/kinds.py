@@ -18,6 +18,7 @@ _REASON = Column(
     json_path=".status.conditions[?(@.type=='Ready')].reason",
     priority=1,
 )
+_PROGRESS = Column(name="Progress", json_path=".status.progress.percentage", type="integer")
 _IMAGE_COLUMNS = (
     _STATUS,
     Column(name="Image", json_path=".spec.image"),
@@ -111,6 +112,7 @@ KINDS: dict[type, Kind] = {
         columns=(
             _STATUS,
             Column(name="Template", json_path=".spec.templateRef"),
+            _PROGRESS,
             _REASON,
             _AGE,
         ),
@@ -124,7 +126,7 @@ KINDS: dict[type, Kind] = {
         columns=(
             _STATUS,
             Column(name="Source", json_path=".spec.sourceUri"),
-            Column(name="Progress", json_path=".status.progress.percentage", type="integer"),
+            _PROGRESS,
             Column(name="Claim", json_path=".status.persistentVolumeClaim", priority=1),
             _REASON,
             _AGE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import Manifest, given
@@ -10,8 +10,8 @@ from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplateStatus, Disc
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels, resources
 from aim_operator.core.catalog import Image, RuntimeConfig, Template, kind_of, union_pull_secrets
-from aim_operator.core.naming import label_value
-from aim_operator.core.plan import Child, owner_reference, plain
+from aim_operator.core.naming import label_value, short_hash
+from aim_operator.core.plan import Child, merge_env, owner_reference, plain
 from aim_operator.core.service.route import Route
 from aim_operator.core.template.desired import GPU_RESOURCE, MODEL_FORMAT, discovered, gpu_count
 
@@ -23,8 +23,27 @@ def predictor_service(name: str) -> str:
     return f"{name}-predictor"
 
 
-def inference_service(service: AIMService, image: Image, template: Template, config: RuntimeConfig) -> Child:
-    """Render the InferenceService. Raises SpecError(ResourcesInvalid)."""
+CACHE_PATH = "/workspace/model-cache"
+
+
+class Mount(Struct, frozen=True, kw_only=True):
+    """One cached model: the claim with its files goes below CACHE_PATH under the model's name."""
+
+    model: str
+    claim: str
+
+
+def inference_service(
+    service: AIMService,
+    image: Image,
+    template: Template,
+    config: RuntimeConfig,
+    mounts: tuple[Mount, ...] = (),
+) -> Child:
+    """Render the InferenceService: with `mounts` from the caches, else from the first model source.
+
+    Raises SpecError(ResourcesInvalid).
+    """
     status = given(template.status, AIMServiceTemplateStatus())
     spec = service.spec
     merged = resources.merge(
@@ -39,9 +58,16 @@ def inference_service(service: AIMService, image: Image, template: Template, con
         "runtime": template.metadata.name,
         "resources": {"requests": merged.requests, "limits": merged.limits},
     }
-    if env := given(spec.env, ()):
-        model["env"] = plain(env)
-    if sources := given(status.model_sources, ()):
+    cached = ({"name": "AIM_CACHE_PATH", "value": CACHE_PATH},) if mounts else ()
+    if env := merge_env(cached, plain(given(spec.env, ()))):
+        model["env"] = env
+    sources = given(status.model_sources, ())
+    if mounts:
+        model["volumeMounts"] = [
+            {"name": _volume(mount), "mountPath": f"{CACHE_PATH}/{mount.model}", "readOnly": True}
+            for mount in mounts
+        ]
+    elif sources:
         model["storageUri"] = sources[0].source_uri
     if config.security_context is not UNSET:
         model["securityContext"] = plain(config.security_context)
@@ -50,6 +76,11 @@ def inference_service(service: AIMService, image: Image, template: Template, con
         "minReplicas": spec.replicas,
         "maxReplicas": spec.replicas,
     }
+    if mounts:
+        predictor["volumes"] = [
+            {"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+            for name, claim in ((_volume(mount), mount.claim) for mount in mounts)
+        ]
     if config.service_account_name is not None:
         predictor["serviceAccountName"] = config.service_account_name
     secrets = union_pull_secrets(given(spec.image_pull_secrets, ()), config.image_pull_secrets)
@@ -87,6 +118,11 @@ def inference_service(service: AIMService, image: Image, template: Template, con
             "spec": {"predictor": predictor},
         },
     )
+
+
+def _volume(mount: Mount) -> str:
+    """Name a volume by what is in it, so that the order of sources changes nothing."""
+    return f"model-{short_hash(mount.model)}"
 
 
 def http_route(service: AIMService, route: Route) -> Child:

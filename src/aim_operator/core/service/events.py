@@ -14,7 +14,13 @@ from aim_operator.core.plan import EventNote
 
 def transitions(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
     """Return what is worth telling of the way from `old` to `new`."""
-    return (*_config(old, new), *_template(old, new), *_trouble(old, new), *_recovery(old, new))
+    return (
+        *_config(old, new),
+        *_template(old, new),
+        *_trouble(old, new),
+        *_cache(old, new),
+        *_recovery(old, new),
+    )
 
 
 def _config(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
@@ -65,6 +71,13 @@ def _trouble(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, .
         if newly:
             told[found.reason] = EventNote(type="Warning", reason=found.reason, message=found.message)
     return tuple(told.values())
+
+
+def _cache(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
+    if _reason(new, c.CACHE_READY) != Reason.CACHE_WARM or _reason(old, c.CACHE_READY) == Reason.CACHE_WARM:
+        return ()
+    found = conditions.find(given(new.conditions, ()), c.CACHE_READY)
+    return (_normal(EventReason.CACHE_READY, found.message if found is not None else ""),)
 
 
 def _recovery(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:

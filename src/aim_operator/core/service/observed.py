@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from aim_operator.api.external import HTTPRoute, InferenceService, Pod
 from aim_operator.api.meta import ObjectRef
-from aim_operator.api.v1alpha1 import AIMService
+from aim_operator.api.v1alpha1 import AIMModelCache, AIMService, AIMTemplateCache
 from aim_operator.core.service.resolution import Resolution
 from aim_operator.core.service.route import Route, RouteProblem
 
@@ -29,5 +29,14 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     inference_service_refused: str = ""
     """Why the API server would not take the InferenceService, in its own words."""
     http_route_refused: str = ""
+    template_cache: AIMTemplateCache | None = None
+    """The one that serves the resolved template in this namespace."""
+    template_cache_taken: bool = False
+    """The name that the operator's template cache would have belongs to one of another template."""
+    template_cache_refused: str = ""
+    model_caches: tuple[AIMModelCache, ...] = ()
+    """Those that the template cache lists."""
+    live_claims: frozenset[str] = frozenset()
+    """Claims of model caches in this namespace that are bound and stay."""
     kserve_installed: bool = True
     gateway_api_installed: bool = True

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import (
-    AIMService,
     AIMServiceStatus,
     AIMServiceTemplateStatus,
 )
@@ -23,6 +22,7 @@ from aim_operator.core.catalog import Template
 from aim_operator.core.messages import one_line
 from aim_operator.core.plan import Child, Plan
 from aim_operator.core.service import desired, events
+from aim_operator.core.service.cache_plan import CachePlan, plan_cache
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Problem
 from aim_operator.core.service.route_plan import plan_route
@@ -46,7 +46,7 @@ def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus
         return Plan()  # its children are owned, and go with it
     old = given(service.status, AIMServiceStatus())
     resolved = _resolved(observed)
-    cache = _cache(service)
+    cache = plan_cache(observed)
     runtime = _runtime(observed, old, resolved, cache)
     rendered = bool(runtime.children)
     route = plan_route(observed, runtime.judgement, old, backend=rendered)
@@ -54,7 +54,7 @@ def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus
         observed,
         old,
         resolved=resolved,
-        cache=cache,
+        cache=cache.judgement,
         runtime=runtime.judgement,
         rendered=rendered,
         problem=runtime.problem,
@@ -65,7 +65,12 @@ def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus
     derived = observed.resolution.derived
     return Plan(
         status=status,
-        children=(*((derived,) if derived is not None else ()), *runtime.children, *route.children),
+        children=(
+            *((derived,) if derived is not None else ()),
+            *cache.children,
+            *runtime.children,
+            *route.children,
+        ),
         removals=route.removals,
         events=events.transitions(old, status),
     )
@@ -131,24 +136,8 @@ def _ready_message(status: AIMServiceTemplateStatus | None) -> str:
     return ready.message if ready is not None else ""
 
 
-def _cache(service: AIMService) -> Judgement:
-    if given(service.spec.cache_model, False):
-        return Judgement(
-            ok=False,
-            reason=Reason.WAITING_FOR_CACHE,
-            message=(
-                "spec.cacheModel: this version of the operator does not warm caches yet; "
-                "set it to false to serve straight from the model source"
-            ),
-            state=State.PENDING,
-        )
-    return Judgement(
-        ok=True, reason=Reason.CACHING_NOT_REQUESTED, message="Caching not requested", state=State.RUNNING
-    )
-
-
 def _runtime(
-    observed: ServiceObserved, old: AIMServiceStatus, resolved: Judgement, cache: Judgement
+    observed: ServiceObserved, old: AIMServiceStatus, resolved: Judgement, cache: CachePlan
 ) -> _Runtime:
     """Render the InferenceService if everything it needs is there; else leave it as it is."""
     resolution = observed.resolution
@@ -165,8 +154,8 @@ def _runtime(
             f"InferenceService {observed.service.metadata.name!r} exists and belongs to somebody else; "
             "rename this service or delete that object",
         )
-    if not resolved.ok or not cache.ok:
-        return _following(observed, old, blocker=resolved if not resolved.ok else cache)
+    if not resolved.ok or not cache.judgement.ok:
+        return _following(observed, old, blocker=cache.judgement if resolved.ok else resolved)
     image, template, config = resolution.image, resolution.template, resolution.config
     if image is None or template is None or config is None:
         raise AssertionError("a resolved service has an image, a template and a configuration")
@@ -182,7 +171,7 @@ def _runtime(
             ),
         )
     try:
-        child = desired.inference_service(observed.service, image, template, config)
+        child = desired.inference_service(observed.service, image, template, config, cache.mounts)
     except SpecError as error:
         return _hindered(observed, old, reason=error.reason, message=error.message)
     if observed.inference_service_refused:

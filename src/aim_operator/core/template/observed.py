@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from aim_operator.api.external import Job, Pod
+from aim_operator.api.v1alpha1 import AIMTemplateCache
 from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, Template
 from aim_operator.core.discovery_output import DiscoveryResult
 
@@ -49,6 +50,10 @@ class TemplateObserved(Struct, frozen=True, kw_only=True):
     kserve_installed: bool = True
     writable: bool = True
     """False for a cluster template seen by an instance limited to namespaces: look, don't touch."""
+    template_cache: AIMTemplateCache | None = None
+    """The one that serves this template in its namespace; asked for caching templates only."""
+    template_cache_taken: bool = False
+    """The name that the operator's template cache would have belongs to one of another template."""
     in_use: bool = True
     """Whether a service resolves to it; asked of derived templates only."""
     gpu_models: frozenset[str] = frozenset()

@@ -13,6 +13,7 @@ from msgspec import structs
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import TEMPLATES, AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core.caching import desired_template_cache, made_by_operator, template_caches
 from aim_operator.core.catalog import MissingRuntimeConfig, is_derived
 from aim_operator.core.messages import one_line
 from aim_operator.core.plan import Plan, Removal
@@ -36,6 +37,7 @@ def decide(
         return Plan(removals=(Removal(resource=TEMPLATES, live=template, unchanged=True),))
     old = given(template.status, AIMServiceTemplateStatus())
     case = _with_runtime(observed, _case(observed, old, now, options), old)
+    case = _with_cache(observed, case, old)
     status = build_status(observed, old, case, now)
     return Plan(
         status=status,
@@ -96,6 +98,18 @@ def _with_runtime(observed: TemplateObserved, case: Case, old: AIMServiceTemplat
         return _unpublished(
             case, Reason.RUNTIME_FAILED, f"the {kind} was refused: {one_line(observed.runtime_refused)}"
         )
+    return structs.replace(case, children=(*case.children, child))
+
+
+def _with_cache(observed: TemplateObserved, case: Case, old: AIMServiceTemplateStatus) -> Case:
+    """Have the model sources of a caching template downloaded, unless a user has seen to that."""
+    template, cache = observed.template, observed.template_cache
+    sources = given(with_result(old, case.result).model_sources, ())
+    if not template_caches(template) or not sources or observed.template_cache_taken:
+        return case
+    if cache is not None and not made_by_operator(cache):
+        return case
+    child = desired_template_cache(template, template.metadata.namespace)
     return structs.replace(case, children=(*case.children, child))
 
 

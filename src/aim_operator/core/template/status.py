@@ -7,16 +7,12 @@ from datetime import datetime
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from aim_operator.api.meta import Condition, given
-from aim_operator.api.v1alpha1 import (
-    AIMServiceTemplateSpec,
-    AIMServiceTemplateStatus,
-    Caching,
-    Discovery,
-)
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, AIMTemplateCacheStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import attempts, conditions, hardware
-from aim_operator.core.catalog import MissingRuntimeConfig, Template, reference_to
+from aim_operator.core.caching import template_caches
+from aim_operator.core.catalog import MissingRuntimeConfig, reference_to
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.plan import Child, Removal
 from aim_operator.core.template import desired, discovery
@@ -89,23 +85,28 @@ def _conditions(
         condition(c.FAILURE, case.state in (State.FAILED, State.DEGRADED)),
         _hardware(observed, status),
     ]
-    if _caches(observed.template):
-        result.append(
-            Condition(
-                type=c.CACHE_WARM,
-                status="False",
-                reason=Reason.WAITING_FOR_CACHE,
-                message=(
-                    "this version does not warm caches yet; services load the model straight from its source"
-                ),
-            )
-        )
+    if template_caches(observed.template):
+        result.append(_cache_warm(observed, status))
     return result
 
 
-def _caches(template: Template) -> bool:
-    spec = template.spec
-    return isinstance(spec, AIMServiceTemplateSpec) and given(given(spec.caching, Caching()).enabled, False)
+def _cache_warm(observed: TemplateObserved, status: AIMServiceTemplateStatus) -> Condition:
+    name, cache = observed.template.metadata.name, observed.template_cache
+    warmth = given(cache.status, AIMTemplateCacheStatus()) if cache is not None else None
+    ready = conditions.find(given(warmth.conditions, ()), c.READY) if warmth is not None else None
+    if observed.template_cache_taken:
+        reason, message = (
+            Reason.NAME_CONFLICT,
+            f"AIMTemplateCache {name!r} is about another template; rename it",
+        )
+    elif not given(status.model_sources, ()):
+        reason, message = Reason.WAITING_FOR_CACHE, "the model sources are not known yet"
+    elif ready is None:
+        reason, message = Reason.WAITING_FOR_CACHE, "the AIMTemplateCache is being created"
+    else:
+        reason, message = ready.reason, ready.message
+    warm = ready is not None and ready.status == "True"
+    return Condition(type=c.CACHE_WARM, status="True" if warm else "False", reason=reason, message=message)
 
 
 def _hardware(observed: TemplateObserved, status: AIMServiceTemplateStatus) -> Condition:

@@ -19,6 +19,7 @@ from aim_operator.core.catalog import MissingRuntimeConfig, Template
 from aim_operator.core.plan import Plan, Removal
 from aim_operator.core.template.observed import OutputUnreadable, Slot, TemplateObserved
 from aim_operator.core.template.plan import decide
+from tests.support.cache_builders import make_template_cache
 from tests.support.status import assert_status_well_formed
 from tests.support.template_builders import (
     NOW,
@@ -209,6 +210,14 @@ SITUATIONS = {
     ),
     "a template caches": (
         discovered(make_template(caching={"enabled": True})),
+        (State.AVAILABLE, "True/Discovered", ["ServingRuntime", "AIMTemplateCache"]),
+    ),
+    "a user has seen to the cache of a caching template": (
+        discovered(make_template(caching={"enabled": True}), template_cache=make_template_cache("by-hand")),
+        (State.AVAILABLE, "True/Discovered", ["ServingRuntime"]),
+    ),
+    "a template cache of another template has the name": (
+        discovered(make_template(caching={"enabled": True}), template_cache_taken=True),
         (State.AVAILABLE, "True/Discovered", ["ServingRuntime"]),
     ),
 }

@@ -13,6 +13,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, Template
 from aim_operator.core.template.status import Case, build_status, with_result
+from tests.support.cache_builders import make_template_cache
 from tests.support.status import assert_status_well_formed
 from tests.support.template_builders import (
     NOW,
@@ -110,12 +111,51 @@ def test_cache_warm_is_there_for(template: Template, want: bool) -> None:  # noq
     assert (find(status, c.CACHE_WARM) is not None) is want
 
 
-def test_cache_warm_does_not_promise_what_this_version_does_not_do() -> None:
-    observed = make_template_observed(make_template(caching={"enabled": True}))
-    got = find(build_status(observed, AIMServiceTemplateStatus(), PENDING, NOW), c.CACHE_WARM)
+SOURCES = make_discovered_status("x", make_result())
+
+
+@pytest.mark.parametrize(
+    ("old", "seen", "want"),
+    [
+        pytest.param(
+            AIMServiceTemplateStatus(),
+            {},
+            "False/WaitingForCache: the model sources are not known yet",
+            id="while discovery runs",
+        ),
+        pytest.param(
+            SOURCES,
+            {},
+            "False/WaitingForCache: the AIMTemplateCache is being created",
+            id="before there is a cache",
+        ),
+        pytest.param(
+            SOURCES,
+            {"template_cache": make_template_cache(ready="False/Downloading: 40 % downloaded")},
+            "False/Downloading: 40 % downloaded",
+            id="while the cache fills, in its own words",
+        ),
+        pytest.param(
+            SOURCES,
+            {"template_cache": make_template_cache(ready="True/CacheWarm: all there")},
+            "True/CacheWarm: all there",
+            id="once the cache is warm",
+        ),
+        pytest.param(
+            SOURCES,
+            {"template_cache_taken": True},
+            "False/NameConflict: AIMTemplateCache 'fast' is about another template; rename it",
+            id="where another template's cache has the name",
+        ),
+    ],
+)
+def test_cache_warm_follows_the_template_cache(
+    old: AIMServiceTemplateStatus, seen: dict[str, Any], want: str
+) -> None:
+    observed = make_template_observed(make_template(caching={"enabled": True}), **seen)
+    got = find(build_status(observed, old, PENDING, NOW), c.CACHE_WARM)
     assert got is not None
-    assert (got.status, got.reason) == ("False", "WaitingForCache")
-    assert got.message.startswith("this version does not warm caches yet")
+    assert f"{got.status}/{got.reason}: {got.message}" == want
 
 
 def test_cache_warm_goes_when_caching_is_turned_off() -> None:

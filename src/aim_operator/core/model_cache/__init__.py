@@ -1,0 +1,1 @@
+"""Model caches: the claim, the download that fills it, and what their status says."""

@@ -1,0 +1,180 @@
+"""A model cache's children: the claim that holds the files, and the Job that downloads them."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING
+from typing import Any
+
+from msgspec import Struct
+
+from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
+from aim_operator.api.meta import Manifest, given
+from aim_operator.api.v1alpha1 import AIMModelCache, LocalObjectReference, Quantity
+from aim_operator.api.v1alpha1.common import API_VERSION
+from aim_operator.core import labels, quantity
+from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
+from aim_operator.core.naming import claim_name, download_job_name, label_value, short_hash
+from aim_operator.core.plan import Child, owner_reference, plain
+
+MOUNT_PATH = "/model-cache"
+TERMINATION_LOG = "/dev/termination-log"
+NON_ROOT_UID = 65532
+HEADROOM_PERCENT = 10
+ACCESS_MODES = ("ReadWriteMany",)
+_GIB = 1024**3
+_TMP = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - the only writable path beside the volume
+
+
+class DownloadOptions(Struct, frozen=True, kw_only=True):
+    """What an administrator chooses about download Jobs."""
+
+    image: str
+    requests: Manifest
+    ttl_seconds: int = 600
+
+
+def claim_size(size: Quantity, headroom_percent: int) -> str:
+    """Return `size` and the headroom, in whole Gi. Raises SpecError for what is no quantity."""
+    wanted = quantity.parse(size) * (100 + headroom_percent) / (100 * _GIB)
+    return f"{max(1, int(wanted.to_integral_value(ROUND_CEILING)))}Gi"
+
+
+def storage_class(cache: AIMModelCache, config: RuntimeConfig) -> str:
+    """Return the class that a new claim asks for: the cache's, else the configuration's, else ""."""
+    return given(cache.spec.storage_class_name, "") or config.storage_class_name
+
+
+def pull_secrets(cache: AIMModelCache, config: RuntimeConfig) -> tuple[LocalObjectReference, ...]:
+    return union_pull_secrets(config.image_pull_secrets, given(cache.spec.image_pull_secrets, ()))
+
+
+def claim(cache: AIMModelCache, config: RuntimeConfig) -> Child:
+    """Render the claim. Raises SpecError where the size is no quantity."""
+    headroom = given(config.storage.headroom_percent, HEADROOM_PERCENT)
+    spec: Manifest = {
+        "accessModes": list(given(config.storage.access_modes, ACCESS_MODES)),
+        "resources": {"requests": {"storage": claim_size(cache.spec.size, headroom)}},
+    }
+    if name := storage_class(cache, config):
+        spec["storageClassName"] = name
+    metadata = _metadata(cache, claim_name(cache.metadata.name, cache.metadata.uid))
+    return Child(
+        resource=PERSISTENT_VOLUME_CLAIMS,
+        manifest={
+            "apiVersion": PERSISTENT_VOLUME_CLAIMS.api_version,
+            "kind": PERSISTENT_VOLUME_CLAIMS.kind,
+            "metadata": metadata,
+            "spec": spec,
+        },
+    )
+
+
+def digest(
+    cache: AIMModelCache, config: RuntimeConfig, claim: PersistentVolumeClaim, options: DownloadOptions
+) -> str:
+    """Hash what a download depends on: another of these is tried at once, the same after a pause."""
+    return short_hash(
+        {
+            "cache": cache.metadata.uid,
+            "claim": claim.metadata.uid,
+            "capacity": str(given(claim.spec.resources.requests, {}).get("storage")),
+            "source": cache.spec.source_uri,
+            "image": options.image,
+            "env": plain(given(cache.spec.env, ())),
+            "serviceAccountName": config.service_account_name,
+            "imagePullSecrets": [secret.name for secret in pull_secrets(cache, config)],
+            "retry": cache.metadata.annotation(labels.RETRY),
+        }
+    )
+
+
+def job(
+    cache: AIMModelCache,
+    config: RuntimeConfig,
+    claim: PersistentVolumeClaim,
+    options: DownloadOptions,
+    *,
+    ttl_seconds: int | None = None,
+) -> Child:
+    """Render the download Job. It has a TTL only once its result is kept elsewhere."""
+    requested = given(claim.spec.resources.requests, {}).get("storage")
+    capacity = ["--capacity", str(int(quantity.parse(requested)))] if requested is not None else []
+    pod_spec: Manifest = {
+        "restartPolicy": "Never",
+        # A service account is there for its pull secrets and cloud identity; the API is none of its business.
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": NON_ROOT_UID,
+            "runAsGroup": NON_ROOT_UID,
+            "fsGroup": NON_ROOT_UID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "download",
+                "image": options.image,
+                "command": ["aimctl"],
+                "args": [
+                    *("fetch", cache.spec.source_uri, MOUNT_PATH),
+                    *capacity,
+                    *("--termination-log", TERMINATION_LOG),
+                ],
+                "env": plain(given(cache.spec.env, ())),
+                "resources": {"requests": options.requests},
+                "terminationMessagePath": TERMINATION_LOG,
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [{"name": "model", "mountPath": MOUNT_PATH}, _TMP],
+            }
+        ],
+        "volumes": [
+            {"name": "model", "persistentVolumeClaim": {"claimName": claim.metadata.name}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        ],
+    }
+    if config.service_account_name is not None:
+        pod_spec["serviceAccountName"] = config.service_account_name
+    if secrets := pull_secrets(cache, config):
+        pod_spec["imagePullSecrets"] = plain(secrets)
+    name = download_job_name(cache.metadata.name, digest(cache, config, claim, options))
+    metadata = _metadata(cache, name)
+    job_spec: dict[str, Any] = {
+        "backoffLimit": 0,  # the retries are ours: they need a status and a pause
+        # A drained node is nobody's failure: the Job makes another Pod, and that goes on from there.
+        "podFailurePolicy": {
+            "rules": [
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+            ]
+        },
+        "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod_spec},
+    }
+    if ttl_seconds is not None:
+        job_spec["ttlSecondsAfterFinished"] = ttl_seconds
+    return Child(
+        resource=JOBS,
+        manifest={
+            "apiVersion": JOBS.api_version,
+            "kind": JOBS.kind,
+            "metadata": metadata,
+            "spec": job_spec,
+        },
+    )
+
+
+def _metadata(cache: AIMModelCache, name: str) -> Manifest:
+    return {
+        "name": name,
+        "namespace": cache.metadata.namespace,
+        "labels": {
+            labels.NAME: "aim-model-cache",
+            labels.COMPONENT: "model-cache",
+            labels.MANAGED_BY: labels.CONTROLLER,
+            labels.MODEL_CACHE: label_value(cache.metadata.name),
+        },
+        "ownerReferences": [owner_reference(API_VERSION, kind_of(cache), cache.metadata)],
+    }

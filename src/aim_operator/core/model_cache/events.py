@@ -1,0 +1,44 @@
+"""Events of a model cache: derived from what changed between two statuses, so that a restart repeats none."""
+
+from __future__ import annotations
+
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Download
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
+from aim_operator.core import conditions
+from aim_operator.core.plan import EventNote
+
+_ACTION = "Download"
+
+
+def transitions(old: AIMModelCacheStatus, new: AIMModelCacheStatus) -> tuple[EventNote, ...]:
+    """Return what is worth telling: a download started, ended or failed; something is missing."""
+    ready = conditions.find(given(new.conditions, ()), c.READY)
+    if ready is None:
+        return ()
+    notes: list[EventNote] = []
+    if ready.reason == Reason.DOWNLOADING and _reason(old) != Reason.DOWNLOADING:
+        notes.append(_note("Normal", EventReason.DOWNLOAD_STARTED, ready.message))
+    if new.status == State.AVAILABLE and old.status != State.AVAILABLE:
+        notes.append(_note("Normal", EventReason.CACHE_READY, ready.message))
+    before, after = given(old.download, Download()), given(new.download, Download())
+    attempt = (after.spec_hash, after.attempts, after.last_attempt_time)
+    ended = attempt != (before.spec_hash, before.attempts, before.last_attempt_time)
+    if ended and given(after.attempts, 0) > 0:
+        said = f"{ready.reason}: {given(after.message, '')} (attempt {after.attempts})"
+        notes.append(_note("Warning", Reason.DOWNLOAD_FAILED, said))
+    elif new.status in (State.FAILED, State.DEGRADED) and _reason(old) != ready.reason:
+        notes.append(_note("Warning", ready.reason, ready.message))
+    return tuple(notes)
+
+
+def _reason(status: AIMModelCacheStatus) -> str:
+    ready = conditions.find(given(status.conditions, ()), c.READY)
+    return ready.reason if ready is not None else ""
+
+
+def _note(type_: str, reason: str, message: str) -> EventNote:
+    return EventNote(
+        type="Normal" if type_ == "Normal" else "Warning", reason=reason, message=message, action=_ACTION
+    )

@@ -1,0 +1,153 @@
+"""Decides about one model cache: its claim, its download, and a status that says how far it is.
+
+The claim comes first, then the download; what comes of the download Job is in attempt, what the claim says in
+storage. Nothing here ever removes a claim: deleting the cache is how a user removes the files.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import UNSET, structs
+
+from aim_operator.api.meta import Condition, given
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions
+from aim_operator.core.catalog import MissingRuntimeConfig
+from aim_operator.core.model_cache import attempt, desired, events, storage
+from aim_operator.core.model_cache.attempt import Case
+from aim_operator.core.model_cache.desired import DownloadOptions
+from aim_operator.core.model_cache.observed import ModelCacheObserved
+from aim_operator.core.model_cache.storage import Storage
+from aim_operator.core.plan import Child, Plan
+from aim_operator.errors import SpecError
+
+__all__ = ["DownloadOptions", "decide"]
+
+
+def decide(
+    observed: ModelCacheObserved, *, now: datetime, options: DownloadOptions
+) -> Plan[AIMModelCacheStatus]:
+    """Return the plan for one model cache. Idempotent: at its own result it plans nothing."""
+    cache = observed.cache
+    if cache.metadata.deletion_timestamp is not None:
+        return Plan()  # claim and Job are owned, and go with it
+    old = given(cache.status, AIMModelCacheStatus())
+    claim = storage.judge(observed)
+    case = _case(observed, about_claim(observed, old), claim, now, options)
+    status = _status(observed, old, case, claim, now)
+    return Plan(
+        status=status,
+        children=case.children,
+        removals=case.removals,
+        events=events.transitions(old, status),
+        requeue_after_seconds=case.requeue_after_seconds,
+    )
+
+
+def about_claim(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> AIMModelCacheStatus:
+    """Return the old status without what it says of another claim than the live one: files go with it."""
+    claim, known = observed.claim, given(old.download, None)
+    gone = claim is None or claim.metadata.deletion_timestamp is not None
+    other = claim is not None and known is not None and known.claim_uid not in (UNSET, claim.metadata.uid)
+    if not gone and not other:
+        return old
+    return structs.replace(old, download=UNSET, progress=UNSET, started_at=UNSET, finished_at=UNSET)
+
+
+def _case(
+    observed: ModelCacheObserved,
+    old: AIMModelCacheStatus,
+    claim: Storage,
+    now: datetime,
+    options: DownloadOptions,
+) -> Case:
+    config, live = observed.runtime_config, observed.claim
+    if isinstance(config, MissingRuntimeConfig):
+        if live is not None and claim.usable and attempt.complete(old.download, live):
+            return attempt.available(old.download, old.progress)
+        namespace = observed.cache.metadata.namespace
+        return Case(
+            state=State.DEGRADED,
+            reason=Reason.RUNTIME_CONFIG_MISSING,
+            message=(
+                f"spec.runtimeConfigName: no AIMRuntimeConfig {config.name!r} in namespace {namespace!r} and "
+                f"no AIMClusterRuntimeConfig {config.name!r}; create one"
+            ),
+            download=old.download,
+            progress=old.progress,
+        )
+    if live is None or not claim.usable:
+        waiting = Case(
+            state=claim.state,
+            reason=claim.reason,
+            message=claim.message,
+            download=old.download,
+            progress=old.progress,
+        )
+        return _with_claim(observed, waiting) if live is None else waiting
+    inputs = attempt.Inputs(observed=observed, claim=live, config=config, old=old, now=now, options=options)
+    return attempt.case(inputs)
+
+
+def _with_claim(observed: ModelCacheObserved, waiting: Case) -> Case:
+    """Create the claim. It is never changed after, whatever becomes of the configuration."""
+    config = observed.runtime_config
+    if observed.claim_foreign or isinstance(config, MissingRuntimeConfig):
+        return waiting
+    try:
+        child: Child = desired.claim(observed.cache, config)
+    except SpecError as error:
+        return structs.replace(
+            waiting, state=State.FAILED, reason=error.reason, message=f"spec.size: {error.message}"
+        )
+    return structs.replace(waiting, children=(child,))
+
+
+def _status(
+    observed: ModelCacheObserved, old: AIMModelCacheStatus, case: Case, claim: Storage, now: datetime
+) -> AIMModelCacheStatus:
+    generation = observed.cache.metadata.generation
+    config = observed.runtime_config
+    reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
+    known = about_claim(observed, old)
+    started_at = known.started_at
+    if case.started and started_at is UNSET:
+        started_at = conditions.timestamp(now)
+    return AIMModelCacheStatus(
+        observed_generation=generation,
+        status=case.state,
+        persistent_volume_claim=observed.claim.metadata.name if observed.claim is not None else UNSET,
+        progress=case.progress,
+        started_at=started_at,
+        finished_at=case.finished_at or known.finished_at,
+        download=case.download,
+        resolved_runtime_config=reference or UNSET,
+        conditions=conditions.merge(
+            given(old.conditions, ()),
+            _conditions(case, claim),
+            now=conditions.timestamp(now),
+            generation=generation,
+        ),
+    )
+
+
+def _conditions(case: Case, claim: Storage) -> list[Condition]:
+    def condition(type_: str, holds: bool) -> Condition:  # noqa: FBT001 - reads as a sentence below
+        return Condition(
+            type=type_, status="True" if holds else "False", reason=case.reason, message=case.message
+        )
+
+    return [
+        Condition(
+            type=c.STORAGE_READY,
+            status="True" if claim.ready else "False",
+            reason=claim.reason,
+            message=claim.message,
+        ),
+        condition(c.READY, case.state == State.AVAILABLE),
+        condition(c.PROGRESSING, case.state == State.PROGRESSING),
+        condition(c.FAILURE, case.state in (State.FAILED, State.DEGRADED)),
+    ]

@@ -1,0 +1,109 @@
+"""What a download says about itself: lines in its log, and a last word when it ends.
+
+Both come from a container and are read as such: bounded, and no word of it is taken for more than text.
+Written by aim_operator.fetch; docs/reference/fetch.md describes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from aim_operator.api.external import ContainerTerminated, Pod
+from aim_operator.api.meta import Wire, given
+from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core.messages import one_line
+from aim_operator.core.pods import Verdict, container_statuses
+
+FAILURES = frozenset(
+    {
+        Reason.DOWNLOAD_FAILED,
+        Reason.AUTHENTICATION_FAILED,
+        Reason.SOURCE_NOT_FOUND,
+        Reason.INSUFFICIENT_SPACE,
+        Reason.STALLED,
+    }
+)
+"""What a download may give as the reason of its failure."""
+
+_PROGRESS = re.compile(r"progress downloadedBytes=(?P<done>[0-9]{1,18}) totalBytes=(?P<total>[0-9]{1,18})\b")
+_REASONS_BY_CODE = {
+    10: Reason.AUTHENTICATION_FAILED,
+    11: Reason.SOURCE_NOT_FOUND,
+    12: Reason.INSUFFICIENT_SPACE,
+    13: Reason.STALLED,
+}
+_REVISION_LIMIT = 256
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """Bytes on the volume, of all that there are to be."""
+
+    downloaded_bytes: int
+    total_bytes: int
+
+
+class LastWord(Struct, frozen=True, kw_only=True):
+    """How a download ended. `failure` is None where it succeeded."""
+
+    failure: Verdict | None = None
+    progress: Progress | None = None
+    revision: str = ""
+
+
+class _Message(Wire):
+    """The termination message of aim_operator.fetch."""
+
+    reason: str = ""
+    message: str = ""
+    total_bytes: int | UnsetType | None = UNSET
+    downloaded_bytes: int | UnsetType | None = UNSET
+    revision: str | UnsetType | None = UNSET
+
+
+def parse_progress(line: str) -> Progress | None:
+    """Read one line of the log; None where it tells of something else."""
+    match = _PROGRESS.match(line)
+    if match is None:
+        return None
+    return _progress(int(match["done"]), int(match["total"]))
+
+
+def last_word(pods: Iterable[Pod]) -> LastWord | None:
+    """Return how the download ended, as the status of its Pod keeps it; None where no container ended."""
+    for pod in pods:
+        for status in container_statuses(pod):
+            ended = given(status.state.terminated, None)
+            if ended is not None:
+                return _last_word(ended)
+    return None
+
+
+def _last_word(ended: ContainerTerminated) -> LastWord:
+    message = _decoded(ended.message or "")
+    progress = _progress(given(message.downloaded_bytes, -1), given(message.total_bytes, -1))
+    if ended.exit_code == 0:
+        revision = one_line(given(message.revision, ""), _REVISION_LIMIT)
+        return LastWord(progress=progress, revision=revision)
+    reason = message.reason if message.reason in FAILURES else _REASONS_BY_CODE.get(ended.exit_code)
+    said = one_line(message.message)
+    if not said:
+        kind = f" ({one_line(ended.reason)})" if ended.reason not in (None, "", "Error") else ""
+        said = f"the download exited with code {ended.exit_code}{kind}"
+    return LastWord(failure=Verdict(reason or Reason.DOWNLOAD_FAILED, said), progress=progress)
+
+
+def _decoded(text: str) -> _Message:
+    try:
+        return msgspec.json.decode(text, type=_Message)
+    except (msgspec.DecodeError, ValueError):
+        return _Message()
+
+
+def _progress(downloaded: int, total: int) -> Progress | None:
+    if not 0 <= downloaded <= total < 2**63:
+        return None
+    return Progress(downloaded_bytes=downloaded, total_bytes=total)

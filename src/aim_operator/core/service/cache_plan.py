@@ -1,0 +1,181 @@
+"""The cache's part of a service: whether it waits for one, and which claims its model server mounts.
+
+A claim is mounted only where its cache is complete and the claim is there to stay. A model server that is
+there goes on with what it has; where that is gone, the service says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Struct, UnsetType
+
+from aim_operator.api.external import InferenceService
+from aim_operator.api.meta import Wire, given
+from aim_operator.api.v1alpha1 import (
+    AIMModelCache,
+    AIMModelCacheStatus,
+    AIMTemplateCache,
+    AIMTemplateCacheStatus,
+)
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions
+from aim_operator.core.caching import (
+    desired_template_cache,
+    listed_models,
+    made_by_operator,
+    service_caches,
+    sources_of,
+)
+from aim_operator.core.catalog import Template
+from aim_operator.core.messages import one_line
+from aim_operator.core.plan import Child
+from aim_operator.core.service.desired import Mount
+from aim_operator.core.service.observed import ServiceObserved
+from aim_operator.core.service.status import Judgement
+
+NOT_REQUESTED = Judgement(
+    ok=True, reason=Reason.CACHING_NOT_REQUESTED, message="Caching not requested", state=State.RUNNING
+)
+
+
+class CachePlan(Struct, frozen=True, kw_only=True):
+    judgement: Judgement
+    children: tuple[Child, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+
+
+class _Claim(Wire):
+    claim_name: str = ""
+
+
+class _Volume(Wire):
+    persistent_volume_claim: _Claim | UnsetType | None = msgspec.UNSET
+
+
+class _Predictor(Wire):
+    volumes: tuple[_Volume, ...] | UnsetType | None = msgspec.UNSET
+
+
+class _Spec(Wire):
+    predictor: _Predictor = _Predictor()
+
+
+def plan_cache(observed: ServiceObserved) -> CachePlan:
+    """Return what the service mounts, or why it waits."""
+    template = observed.resolution.template
+    if template is None or not service_caches(observed.service, template):
+        asked = given(observed.service.spec.cache_model, False)
+        return CachePlan(judgement=_waiting("no template is resolved yet") if asked else NOT_REQUESTED)
+    if not sources_of(template):
+        name = template.metadata.name
+        return CachePlan(judgement=_waiting(f"the model sources of template {name!r} are not known yet"))
+    cache = observed.template_cache
+    children = _own(observed, template)
+    mounts = list(_mounts(observed, template))
+    if None not in mounts:
+        number = len(mounts)
+        message = (
+            f"{number} cached model{'' if number == 1 else 's'} on the volume{'' if number == 1 else 's'}"
+        )
+        warm = Judgement(ok=True, reason=Reason.CACHE_WARM, message=message, state=State.RUNNING)
+        return CachePlan(judgement=warm, children=children, mounts=tuple(m for m in mounts if m is not None))
+    lost = sorted(mounted_claims(observed.inference_service) - observed.live_claims)
+    if lost:
+        return CachePlan(judgement=_lost(lost, cache), children=children)
+    return CachePlan(judgement=_judge(observed, template), children=children)
+
+
+def _own(observed: ServiceObserved, template: Template) -> tuple[Child, ...]:
+    """Render the operator's template cache, unless a user made one for the template or has taken the name."""
+    cache = observed.template_cache
+    if observed.template_cache_taken or (cache is not None and not made_by_operator(cache)):
+        return ()
+    return (desired_template_cache(template, observed.service.metadata.namespace),)
+
+
+def _mounts(observed: ServiceObserved, template: Template) -> Iterator[Mount | None]:
+    """Return what to mount for each source, None where that is not there yet."""
+    cache = observed.template_cache
+    listed = {each.source_uri: given(each.name, "") for each in listed_models(cache)} if cache else {}
+    by_name = {each.metadata.name: each for each in observed.model_caches}
+    for source in sources_of(template):
+        found = by_name.get(listed.get(source.source_uri, ""))
+        claim = _filled_claim(found) if found is not None else None
+        if claim is None or claim not in observed.live_claims:
+            yield None
+        else:
+            yield Mount(model=source.name, claim=claim)
+
+
+def _filled_claim(cache: AIMModelCache) -> str | None:
+    status = given(cache.status, AIMModelCacheStatus())
+    if status.status != State.AVAILABLE or cache.metadata.deletion_timestamp is not None:
+        return None
+    return given(status.persistent_volume_claim, None)
+
+
+def mounted_claims(live: InferenceService | None) -> frozenset[str]:
+    """Return the claims that an InferenceService of ours mounts; we put no others into it."""
+    if live is None or not bytes(live.spec):
+        return frozenset()
+    volumes = given(msgspec.json.decode(live.spec, type=_Spec).predictor.volumes, ())
+    claims = (given(volume.persistent_volume_claim, None) for volume in volumes)
+    return frozenset(claim.claim_name for claim in claims if claim is not None)
+
+
+def _lost(claims: list[str], cache: AIMTemplateCache | None) -> Judgement:
+    ready = _ready_message(cache)
+    said = f"; {ready}" if ready else ""
+    return Judgement(
+        ok=False,
+        reason=Reason.CACHE_LOST,
+        message=(
+            f"the model server mounts {', '.join(map(repr, claims))}, whose files are deleted or being "
+            f"deleted; it is replaced once they are downloaded again{said}"
+        ),
+        state=State.DEGRADED,
+    )
+
+
+def _judge(observed: ServiceObserved, template: Template) -> Judgement:
+    name = template.metadata.name
+    if observed.template_cache_taken:
+        return Judgement(
+            ok=False,
+            reason=Reason.NAME_CONFLICT,
+            message=(
+                f"AIMTemplateCache {name!r} is about another template; rename it, or create one for "
+                f"template {name!r} under another name"
+            ),
+            state=State.DEGRADED,
+        )
+    if observed.template_cache_refused:
+        said = one_line(observed.template_cache_refused)
+        return Judgement(
+            ok=False,
+            reason=Reason.DOWNLOAD_FAILED,
+            message=f"AIMTemplateCache {name!r} was refused: {said}",
+            state=State.DEGRADED,
+        )
+    cache = observed.template_cache
+    if cache is None:
+        return _waiting(f"AIMTemplateCache {name!r} is being created")
+    status = given(cache.status, AIMTemplateCacheStatus())
+    failure = conditions.find(given(status.conditions, ()), c.FAILURE)
+    message = f"AIMTemplateCache {cache.metadata.name!r}: {_ready_message(cache) or State.PENDING}"
+    if failure is not None and failure.status == "True":
+        return Judgement(ok=False, reason=failure.reason, message=message, state=State.DEGRADED)
+    return _waiting(message)
+
+
+def _ready_message(cache: AIMTemplateCache | None) -> str:
+    status = given(cache.status, AIMTemplateCacheStatus()) if cache is not None else AIMTemplateCacheStatus()
+    ready = conditions.find(given(status.conditions, ()), c.READY)
+    return ready.message if ready is not None else ""
+
+
+def _waiting(message: str) -> Judgement:
+    return Judgement(ok=False, reason=Reason.WAITING_FOR_CACHE, message=message, state=State.PENDING)

@@ -1,0 +1,111 @@
+"""A template cache's children: one model cache per source."""
+
+from __future__ import annotations
+
+from msgspec import UnsetType
+
+from aim_operator.api.meta import Manifest, given
+from aim_operator.api.v1alpha1 import (
+    MODEL_CACHES,
+    AIMModelCache,
+    AIMServiceTemplateSpec,
+    Caching,
+    LocalObjectReference,
+    ModelSource,
+)
+from aim_operator.core import labels
+from aim_operator.core.caching import explicit_name
+from aim_operator.core.catalog import (
+    RuntimeConfig,
+    Template,
+    template_env,
+    template_pull_secrets,
+    union_pull_secrets,
+)
+from aim_operator.core.naming import model_cache_name
+from aim_operator.core.plan import Child, merge_env, plain
+from aim_operator.core.template_cache.observed import TemplateCacheObserved
+
+
+def storage_class(observed: TemplateCacheObserved, config: RuntimeConfig) -> str:
+    """Return the class for new model caches: the template cache's, else the configuration's, else ""."""
+    return given(observed.cache.spec.storage_class_name, "") or config.storage_class_name
+
+
+def size_of(source: ModelSource) -> str | None:
+    """Return the size as discovered; None where the image did not say one that a claim could have."""
+    size = given(source.size, "0")
+    return None if size == "0" else size
+
+
+def model_cache(
+    observed: TemplateCacheObserved,
+    template: Template,
+    config: RuntimeConfig,
+    source: ModelSource,
+    live: AIMModelCache | None,
+) -> Child:
+    """Render a model cache. It has no owner: who needs it may come and go, the files stay.
+
+    Of one that is there (`live`) only the references are kept up to date; what it holds, and where, is
+    settled.
+    """
+    class_name = storage_class(observed, config)
+    spec: Manifest = {
+        "sourceUri": source.source_uri,
+        "size": live.spec.size if live is not None else size_of(source),
+    }
+    if live is not None:
+        class_name = given(live.spec.storage_class_name, "")
+    if class_name:
+        spec["storageClassName"] = class_name
+    if env := _env(observed, template):
+        spec["env"] = env
+    if secrets := _pull_secrets(observed, template):
+        spec["imagePullSecrets"] = plain(secrets)
+    name = runtime_config_name(observed)
+    if isinstance(name, str):
+        spec["runtimeConfigName"] = name
+    return Child(
+        resource=MODEL_CACHES,
+        manifest={
+            "apiVersion": MODEL_CACHES.api_version,
+            "kind": MODEL_CACHES.kind,
+            "metadata": {
+                "name": live.metadata.name
+                if live is not None
+                else model_cache_name(source.source_uri, class_name),
+                "namespace": observed.cache.metadata.namespace,
+                "labels": {
+                    labels.NAME: "aim-model-cache",
+                    labels.COMPONENT: "model-cache",
+                    labels.MANAGED_BY: labels.CONTROLLER,
+                },
+            },
+            "spec": spec,
+        },
+    )
+
+
+def runtime_config_name(observed: TemplateCacheObserved) -> str | UnsetType:
+    """Return the name as inherited (template cache, template, image), UNSET where none says one."""
+    template, image = observed.template, observed.image
+    return explicit_name(
+        observed.cache.spec.runtime_config_name,
+        *((template.spec.runtime_config_name,) if template is not None else ()),
+        *((image.spec.runtime_config_name,) if image is not None else ()),
+    )
+
+
+def _env(observed: TemplateCacheObserved, template: Template) -> list[Manifest]:
+    spec = template.spec
+    own = given(spec.caching, Caching()) if isinstance(spec, AIMServiceTemplateSpec) else Caching()
+    return merge_env(
+        plain(template_env(template)), plain(given(own.env, ())), plain(given(observed.cache.spec.env, ()))
+    )
+
+
+def _pull_secrets(observed: TemplateCacheObserved, template: Template) -> tuple[LocalObjectReference, ...]:
+    return union_pull_secrets(
+        template_pull_secrets(template), given(observed.cache.spec.image_pull_secrets, ())
+    )

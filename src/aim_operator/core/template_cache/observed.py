@@ -1,0 +1,32 @@
+"""Everything that deciding about a template cache reads: one frozen snapshot."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCache, ModelSource
+from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, Template
+
+
+class SourceObserved(Struct, frozen=True, kw_only=True):
+    """One model source, and the model cache of it, whoever made that."""
+
+    source: ModelSource
+    cache: AIMModelCache | None = None
+    senior: bool = True
+    """No older template cache needs this model cache: the references of that one are ours to keep."""
+    taken: bool = False
+    """The name that its cache would have belongs to a cache of something else."""
+    refused: str = ""
+    """Why the API server would not take the model cache, in its own words."""
+
+
+class TemplateCacheObserved(Struct, frozen=True, kw_only=True):
+    cache: AIMTemplateCache
+    template: Template | None
+    image: Image | None
+    """The catalog entry of the template: the name of the configuration may come from it."""
+    runtime_config: RuntimeConfig | MissingRuntimeConfig
+    sources: tuple[SourceObserved, ...] = ()
+    wanted: bool = True
+    """Of one that the operator made: whether its template or a service still asks for it."""

@@ -1,0 +1,221 @@
+"""Decides about one template cache: a model cache per source of its template, and the worst of their states.
+
+Model caches are shared by everyone in the namespace: this one makes those that are missing, and keeps the
+references (env, pull secrets, configuration) of those that it has used longest. It never removes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec import UNSET, Struct, UnsetType
+
+from aim_operator.api.meta import Condition, given
+from aim_operator.api.v1alpha1 import (
+    TEMPLATE_CACHES,
+    AIMModelCacheStatus,
+    AIMServiceTemplateStatus,
+    AIMTemplateCacheStatus,
+    CachedModel,
+    CacheProgress,
+)
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
+from aim_operator.core import conditions
+from aim_operator.core.caching import made_by_operator, sources_of
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, Template, reference_to
+from aim_operator.core.messages import one_line
+from aim_operator.core.plan import Child, EventNote, Plan, Removal
+from aim_operator.core.template_cache.desired import model_cache, size_of
+from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
+
+_WORST_FIRST = (State.FAILED, State.DEGRADED, State.PENDING, State.PROGRESSING, State.AVAILABLE)
+
+
+class _Case(Struct, frozen=True, kw_only=True):
+    state: str
+    reason: str
+    message: str
+    children: tuple[Child, ...] = ()
+
+
+def decide(observed: TemplateCacheObserved, *, now: datetime) -> Plan[AIMTemplateCacheStatus]:
+    """Return the plan for one template cache. Idempotent: at its own result it plans nothing."""
+    cache = observed.cache
+    if cache.metadata.deletion_timestamp is not None:
+        return Plan()
+    if made_by_operator(cache) and not observed.wanted:
+        # A service may ask for it this very moment; then its resourceVersion has moved on or will.
+        return Plan(removals=(Removal(resource=TEMPLATE_CACHES, live=cache, unchanged=True),))
+    old = given(cache.status, AIMTemplateCacheStatus())
+    case = _case(observed)
+    status = _status(observed, old, case, now)
+    return Plan(status=status, children=case.children, events=_transitions(old, status))
+
+
+def _case(observed: TemplateCacheObserved) -> _Case:
+    template, config = observed.template, observed.runtime_config
+    if template is None:
+        return _degraded(Reason.TEMPLATE_NOT_FOUND, _no_template(observed))
+    if not sources_of(template):
+        return _without_sources(template)
+    if isinstance(config, MissingRuntimeConfig):
+        namespace = observed.cache.metadata.namespace
+        return _degraded(
+            Reason.RUNTIME_CONFIG_MISSING,
+            f"spec.runtimeConfigName: no AIMRuntimeConfig {config.name!r} in namespace {namespace!r} and no "
+            f"AIMClusterRuntimeConfig {config.name!r}; create one",
+        )
+    children = tuple(_children(observed, template, config))
+    parts = [_judge(source) for source in observed.sources]
+    worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
+    return _Case(state=worst.state, reason=worst.reason, message=worst.message, children=children)
+
+
+def _degraded(reason: str, message: str) -> _Case:
+    return _Case(state=State.DEGRADED, reason=reason, message=message)
+
+
+def _no_template(observed: TemplateCacheObserved) -> str:
+    spec, namespace = observed.cache.spec, observed.cache.metadata.namespace
+    places = {
+        "Namespace": f"no AIMServiceTemplate {spec.template_ref!r} in namespace {namespace!r}",
+        "Cluster": f"no AIMClusterServiceTemplate {spec.template_ref!r}",
+    }
+    asked = [places[spec.template_scope]] if spec.template_scope is not UNSET else list(places.values())
+    return f"spec.templateRef: {' and '.join(asked)}; create it or correct the name"
+
+
+def _without_sources(template: Template) -> _Case:
+    name, status = template.metadata.name, given(template.status, AIMServiceTemplateStatus())
+    state = given(status.status, State.PENDING)
+    if state in (State.PENDING, State.PROGRESSING):
+        return _Case(
+            state=State.PENDING,
+            reason=Reason.TEMPLATE_NOT_AVAILABLE,
+            message=f"template {name!r} is {state}; its model sources are not known yet",
+        )
+    failure = conditions.find(given(status.conditions, ()), c.FAILURE)
+    if state in (State.FAILED, State.DEGRADED) and failure is not None:
+        return _degraded(failure.reason, f"template {name!r}: {failure.message}")
+    return _degraded(Reason.NO_MODEL_SOURCES, f"discovery of template {name!r} found no model sources")
+
+
+def _children(observed: TemplateCacheObserved, template: Template, config: RuntimeConfig) -> Iterable[Child]:
+    for source in observed.sources:
+        live = source.cache
+        if live is None and not source.taken and size_of(source.source) is not None:
+            yield model_cache(observed, template, config, source.source, None)
+        elif live is not None and made_by_operator(live) and source.senior:
+            yield model_cache(observed, template, config, source.source, live)
+
+
+def _judge(source: SourceObserved) -> _Case:
+    uri = source.source.source_uri
+    if source.taken:
+        return _degraded(
+            Reason.NAME_CONFLICT,
+            f"the AIMModelCache for {uri} can't be made: one of its name has another source or class; "
+            "delete that",
+        )
+    if source.refused:
+        said = f"the AIMModelCache for {uri} was refused: {one_line(source.refused)}"
+        return _Case(state=State.FAILED, reason=Reason.DOWNLOAD_FAILED, message=said)
+    if source.cache is None and size_of(source.source) is None:
+        return _degraded(
+            Reason.SIZE_UNKNOWN,
+            f"the image does not say how big {uri} is; create an AIMModelCache for it with a spec.size",
+        )
+    if source.cache is None:
+        return _Case(
+            state=State.PENDING,
+            reason=Reason.WAITING_FOR_CACHE,
+            message=f"the AIMModelCache for {uri} is being created",
+        )
+    name, status = source.cache.metadata.name, given(source.cache.status, AIMModelCacheStatus())
+    state = given(status.status, State.PENDING)
+    ready = conditions.find(given(status.conditions, ()), c.READY)
+    said = f": {ready.message}" if ready is not None else ""
+    if state == State.AVAILABLE:
+        return _Case(state=state, reason=Reason.CACHE_WARM, message=f"AIMModelCache {name}{said}")
+    reason = ready.reason if ready is not None else Reason.WAITING_FOR_CACHE
+    return _Case(state=state, reason=reason, message=f"AIMModelCache {name}{said}")
+
+
+def _status(
+    observed: TemplateCacheObserved, old: AIMTemplateCacheStatus, case: _Case, now: datetime
+) -> AIMTemplateCacheStatus:
+    generation = observed.cache.metadata.generation
+    config = observed.runtime_config
+    reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
+    models = tuple(map(_model, observed.sources))
+    return AIMTemplateCacheStatus(
+        observed_generation=generation,
+        status=case.state,
+        resolved_template=reference_to(observed.template) if observed.template is not None else UNSET,
+        resolved_runtime_config=reference or UNSET,
+        # What was there before the template went missing is there still.
+        model_caches=(models or UNSET) if observed.template is not None else old.model_caches,
+        progress=_progress(observed.sources),
+        conditions=conditions.merge(
+            given(old.conditions, ()),
+            _conditions(case),
+            now=conditions.timestamp(now),
+            generation=generation,
+        ),
+    )
+
+
+def _model(source: SourceObserved) -> CachedModel:
+    if source.cache is None:
+        return CachedModel(source_uri=source.source.source_uri)
+    status = given(source.cache.status, AIMModelCacheStatus())
+    return CachedModel(
+        source_uri=source.source.source_uri, name=source.cache.metadata.name, status=status.status
+    )
+
+
+def _progress(sources: Iterable[SourceObserved]) -> CacheProgress | UnsetType:
+    """Add up the downloads; unknown while one of them does not know its size."""
+    downloaded = total = 0
+    percentages: list[int] = []
+    for source in sources:
+        status = given(source.cache.status, AIMModelCacheStatus()) if source.cache is not None else None
+        progress = given(status.progress, None) if status is not None else None
+        if progress is None:
+            return UNSET
+        percentages.append(given(progress.percentage, 0))
+        total += given(progress.total_bytes, 0)
+        downloaded += given(progress.downloaded_bytes, 0)
+    if not percentages:
+        return UNSET
+    if all(percentage == 100 for percentage in percentages):
+        share = 100
+    else:
+        share = min(downloaded * 100 // total, 99) if total else min(percentages)
+    return CacheProgress(total_bytes=total, downloaded_bytes=downloaded, percentage=share)
+
+
+def _conditions(case: _Case) -> list[Condition]:
+    holding = {
+        c.READY: case.state == State.AVAILABLE,
+        c.PROGRESSING: case.state in (State.PENDING, State.PROGRESSING),
+        c.FAILURE: case.state in (State.FAILED, State.DEGRADED),
+    }
+    return [
+        Condition(type=type_, status="True" if holds else "False", reason=case.reason, message=case.message)
+        for type_, holds in holding.items()
+    ]
+
+
+def _transitions(old: AIMTemplateCacheStatus, new: AIMTemplateCacheStatus) -> tuple[EventNote, ...]:
+    """Tell when the cache is warm, and when something keeps it from getting so."""
+    ready = conditions.find(given(new.conditions, ()), c.READY)
+    if ready is None or old.status == new.status:
+        return ()
+    if new.status == State.AVAILABLE:
+        return (EventNote(type="Normal", reason=EventReason.CACHE_READY, message="all models are cached"),)
+    if new.status in (State.FAILED, State.DEGRADED):
+        return (EventNote(type="Warning", reason=ready.reason, message=ready.message),)
+    return ()

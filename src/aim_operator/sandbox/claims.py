@@ -1,0 +1,133 @@
+"""Stand-in for volume binding: claims are bound, wait for a Pod, or fail, as their storage class says.
+
+Claims that are mounted are protected from deletion, as the API server's admission and controller do. Built by
+sandbox.py.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from aim_operator.api.meta import Manifest
+from aim_operator.sandbox.agenda import Agenda
+from aim_operator.sandbox.kinds import KindId
+from aim_operator.sandbox.kserve import INFERENCE_SERVICE
+from aim_operator.sandbox.server import SandboxServer
+from aim_operator.sandbox.stand_in import StandIn
+from aim_operator.sandbox.storage import Change, Key, Stored
+
+CLAIM = KindId("", "PersistentVolumeClaim")
+STORAGE_CLASS = KindId("storage.k8s.io", "StorageClass")
+PROTECTION = "kubernetes.io/pvc-protection"
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+_POD = KindId("", "Pod")
+_EVENT = KindId("", "Event")
+_WAIT = "WaitForFirstConsumer"
+
+
+def storage_class(name: str = "standard", *, default: bool = True, wait: bool = False) -> Manifest:
+    """A class whose claims this stand-in binds; `wait` binds them for their first Pod."""
+    metadata: Manifest = {"name": name}
+    if default:
+        metadata["annotations"] = {DEFAULT_CLASS: "true"}
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": metadata,
+        "provisioner": "sandbox",
+        "volumeBindingMode": _WAIT if wait else "Immediate",
+    }
+
+
+class ClaimBinder(StandIn):
+    """`failing` says by storage class why its claims can't be provisioned."""
+
+    manager = "kube-controller-manager"
+
+    def __init__(self, server: SandboxServer, agenda: Agenda, *, bind_seconds: float = 0.0) -> None:
+        super().__init__(server, agenda)
+        self.bind_seconds = bind_seconds
+        self.failing: dict[str, str] = {}
+        server.storage.listen(self._changed)
+
+    def bind_all(self) -> None:
+        """Looks at every claim again, after `failing` was changed."""
+        for claim in self.all(CLAIM):
+            self._later(claim.key, claim.uid)
+
+    def _changed(self, change: Change) -> None:
+        kind = change.new.key.id
+        if kind == CLAIM and change.type != "DELETED":
+            self._later(change.new.key, change.new.uid)
+        elif kind in (_POD, INFERENCE_SERVICE, STORAGE_CLASS):
+            self.bind_all()
+
+    def _later(self, key: Key, uid: str) -> None:
+        look = partial(self._look, key, uid)
+        self.agenda.put(("claim", uid), look, after_seconds=self.bind_seconds)
+
+    def _look(self, key: Key, uid: str) -> None:
+        claim = self.live(key, uid)
+        if claim is None:
+            return
+        finalizers = claim.obj["metadata"].get("finalizers") or []
+        if claim.obj["metadata"].get("deletionTimestamp"):
+            if PROTECTION in finalizers and not self._mounted(claim):
+                self._patch(claim, {"metadata": {"finalizers": None}})
+            return
+        if PROTECTION not in finalizers:
+            claim = self._patch(claim, {"metadata": {"finalizers": [*finalizers, PROTECTION]}})
+        if claim.obj.get("status", {}).get("phase") == "Pending":
+            self._bind(self._with_class(claim))
+
+    def _with_class(self, claim: Stored) -> Stored:
+        if claim.obj["spec"].get("storageClassName"):
+            return claim
+        for found in self.all(STORAGE_CLASS):
+            if (found.obj["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
+                return self._patch(claim, {"spec": {"storageClassName": found.key.name}})
+        return claim
+
+    def _bind(self, claim: Stored) -> None:
+        name = claim.obj["spec"].get("storageClassName", "")
+        found = self.server.storage.get(Key(STORAGE_CLASS, "", name))
+        if found is None or (found.obj.get("volumeBindingMode") == _WAIT and not self._mounted(claim)):
+            return
+        if name in self.failing:
+            self._tell(claim, self.failing[name])
+            return
+        claim = self._patch(claim, {"spec": {"volumeName": f"pvc-{claim.uid}"}})
+        self.set_status(claim, {"phase": "Bound", "capacity": claim.obj["spec"]["resources"]["requests"]})
+
+    def _mounted(self, claim: Stored) -> bool:
+        for stored in (*self.all(_POD), *self.all(INFERENCE_SERVICE)):
+            if stored.key.namespace != claim.key.namespace:
+                continue
+            spec = stored.obj["spec"].get("predictor", stored.obj["spec"])
+            ended = stored.obj.get("status", {}).get("phase") in ("Succeeded", "Failed")
+            claims = [v.get("persistentVolumeClaim", {}).get("claimName") for v in spec.get("volumes") or ()]
+            if claim.key.name in claims and not ended:
+                return True
+        return False
+
+    def _tell(self, claim: Stored, message: str) -> None:
+        about = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "uid": claim.uid}
+        event = {
+            "metadata": {"generateName": f"{claim.key.name}."},
+            "involvedObject": {**about, "namespace": claim.key.namespace, "name": claim.key.name},
+            "type": "Warning",
+            "reason": "ProvisioningFailed",
+            "message": message,
+            "source": {"component": "sandbox"},
+            "firstTimestamp": self.now(),
+            "lastTimestamp": self.now(),
+            "count": 1,
+        }
+        kind = self.server.kinds.of(_EVENT)
+        self.server.create(kind, event, namespace=claim.key.namespace, manager=self.manager)
+
+    def _patch(self, claim: Stored, patch: Manifest) -> Stored:
+        kind = self.server.kinds.of(claim.key.id)
+        return self.server.patch(
+            kind, claim.key.name, patch, namespace=claim.key.namespace, manager=self.manager
+        )
