@@ -1,0 +1,122 @@
+"""A bare client: what a request to the API server costs without an operator around it.
+
+One connection pool, bytes in and out, no retries: an error ends the measurement. Used for the floor, for
+setting scenes, and for counting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import msgspec
+
+from bench.counts import Calls, calls_of
+from hack.cluster.cluster import Cluster
+from hack.cluster.instance import ADMIN, Instance
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+CONCURRENCY = 24
+"""As many as the operator's workers, by default: floor and operator may have the same in flight."""
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    remaining_item_count: int = 0
+    resource_version: str = ""
+    continue_: str = msgspec.field(name="continue", default="")
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw]
+
+
+class Api:
+    """Speaks to the API server of a cluster of ours as one of its users."""
+
+    def __init__(self, cluster: Cluster, user: str = ADMIN) -> None:
+        instance = Instance.load(cluster.directory)
+        assert instance is not None
+        context = ssl.create_default_context(cadata=(instance.certificates / "ca.crt").read_text())
+        self._server = instance.server
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=context),
+            headers={"Authorization": f"Bearer {instance.tokens[user]}", "Accept": JSON},
+            timeout=aiohttp.ClientTimeout(total=120),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(
+        self, method: str, path: str, body: bytes | None = None, content_type: str = JSON
+    ) -> bytes:
+        """Return the answer's body. Raises RuntimeError for anything but success."""
+        async with self._session.request(
+            method, self._server + path, data=body, headers={"Content-Type": content_type}
+        ) as response:
+            answer = await response.read()
+            if response.status >= 300:
+                raise RuntimeError(f"{method} {path}: {response.status} {answer[:300]!r}")
+            return answer
+
+    async def get(self, path: str) -> Any:
+        return msgspec.json.decode(await self.send("GET", path))
+
+    async def create(self, path: str, manifest: Any) -> Any:
+        return msgspec.json.decode(await self.send("POST", path, msgspec.json.encode(manifest)))
+
+    async def merge(self, path: str, patch: Any) -> None:
+        await self.send("PATCH", path, msgspec.json.encode(patch), MERGE)
+
+    async def count(self, path: str) -> int:
+        """How many objects a collection has, for the price of listing one."""
+        found = msgspec.json.decode(await self.send("GET", f"{path}?limit=1"), type=_List)
+        return len(found.items) + found.metadata.remaining_item_count
+
+    async def list(self, path: str, type_: type[T]) -> list[T]:
+        """Return everything in a collection, page by page."""
+        found: list[T] = []
+        token = ""
+        while True:
+            page = await self.send("GET", f"{path}?limit=500{f'&continue={token}' if token else ''}")
+            decoded = msgspec.json.decode(page, type=_List)
+            found += [msgspec.json.decode(item, type=type_) for item in decoded.items]
+            token = decoded.metadata.continue_
+            if not token:
+                return found
+
+    async def calls(self) -> Calls:
+        """What the API server has answered since it started."""
+        return calls_of((await self.send("GET", "/metrics")).decode())
+
+
+async def each(
+    items: Iterable[T], work: Callable[[T], Awaitable[R]], concurrency: int = CONCURRENCY
+) -> list[R]:
+    """Do `work` for every item, so many at once, in order; the results in the order they came."""
+    waiting = iter(items)
+    results: list[R] = []
+
+    async def worker() -> None:
+        for item in waiting:
+            results.append(await work(item))  # noqa: PERF401 - one after the other, by several workers
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(worker())
+    return results

@@ -1,0 +1,103 @@
+"""The operator in a process of its own, and what that process costs: CPU seconds and resident memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from hack.cluster.cluster import Cluster
+from hack.cluster.ports import pick_ports
+
+REPOSITORY = Path(__file__).parents[1]
+TICKS = os.sysconf("SC_CLK_TCK")
+SYNC_SECONDS = 120.0
+
+
+class Operator:
+    """`aimctl run` of this checkout, with its defaults."""
+
+    def __init__(self, cluster: Cluster, *flags: str, profile: Path | None = None) -> None:
+        self.log = cluster.directory / f"operator-{time.monotonic_ns()}.log"
+        self._metrics = f"127.0.0.1:{pick_ports(['metrics'])['metrics']}"
+        self.started = time.monotonic()
+        prefix = [sys.executable, "-m", "cProfile", "-o", str(profile)] if profile is not None else []
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *prefix,
+                    str(Path(sys.executable).with_name("aimctl")),
+                    "run",
+                    f"--kubeconfig={cluster.operator_kubeconfig}",
+                    f"--metrics-address={self._metrics}",
+                    "--log-format=json",
+                    *flags,
+                ],
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    @property
+    def memory_mib(self) -> float:
+        """Resident set, now."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) / 1024
+
+    async def synced(self) -> float:
+        """Wait until its caches are filled; the seconds since it was started."""
+        while "caches synced" not in self.log.read_text():
+            if self._process.poll() is not None or time.monotonic() - self.started > SYNC_SECONDS:
+                raise RuntimeError(f"the operator did not come up: {self.log.read_text()[-2000:]}")
+            await asyncio.sleep(0.02)
+        return time.monotonic() - self.started
+
+    async def idle(self, *, seconds: float = 1.0, share: float = 0.03) -> None:
+        """Wait until it has used next to no CPU for that long."""
+        while True:
+            before = self.cpu_seconds
+            await asyncio.sleep(seconds)
+            if self.cpu_seconds - before <= share * seconds:
+                return
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=30) as response:
+            text: str = response.read().decode()
+        return text
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        self._process.wait(30)
+
+
+@asynccontextmanager
+async def running(cluster: Cluster, *flags: str, profile: Path | None = None) -> AsyncIterator[Operator]:
+    """Yield an operator whose caches are filled; it must still be alive at the end."""
+    operator = Operator(cluster, *flags, profile=profile)
+    try:
+        await operator.synced()
+        yield operator
+        # Its pid is gone from /proc if it died: reading it says so.
+        _ = operator.cpu_seconds
+    finally:
+        operator.stop()
