@@ -98,7 +98,7 @@ class Operator:
         )
         self._applier = Applier(
             client,
-            informers=watched.all,
+            informers=watched.full,
             clock=clock,
             applied_annotation=labels.APPLIED,
             fence=self._elector.fence if settings.leader_elect else _unfenced,
@@ -174,7 +174,7 @@ class Operator:
     def _build_controllers(self, client: KubeClient, metrics: MetricSink) -> list[Controller]:
         watched, catalog, depend, clock = self.watched, self._catalog, self._dependents, self._clock
         settings, cluster = self._settings, not self._settings.namespaces
-        carry_out = CarryOut(self._applier, self._recorder, self._foreign, watched.all)
+        carry_out = CarryOut(self._applier, self._recorder, self._foreign, watched.full)
         slots = DiscoverySlots(watched.jobs.store, limit=settings.max_discovery_jobs, wake=self._wake)
         watched.jobs.add_handler(slots.job_changed)
         watched.templates.add_handler(slots.template_changed)
@@ -312,6 +312,8 @@ class Operator:
                     Trigger(watched.http_routes, service_owner),
                     Trigger(watched.template_caches, depend.services_of_template_cache),
                     Trigger(watched.claims, depend.services_of_claim),
+                    Trigger(watched.serving_runtimes, depend.services_of_runtime, when=_came_or_went),
+                    Trigger(watched.other_runtimes, depend.services_of_runtime, when=_came_or_went),
                 ],
             ),
         ]
@@ -329,16 +331,18 @@ class Operator:
         waited_for: tuple[Informer[Any], ...] = (
             watched.inference_services,
             watched.serving_runtimes,
+            watched.other_runtimes,
             watched.cluster_serving_runtimes,
             watched.http_routes,
             *watched.ours,
         )
-        by_name = {informer.resource.qualified: informer for informer in waited_for}
+        by_name: dict[str, list[Informer[Any]]] = {}
+        for informer in waited_for:
+            by_name.setdefault(informer.resource.qualified, []).append(informer)
 
         def crd_changed(old: KubeObject | None, new: KubeObject | None) -> None:
             crd = new or old
-            informer = by_name.get(crd.metadata.name) if crd is not None else None
-            if informer is not None:
+            for informer in by_name.get(crd.metadata.name, ()) if crd is not None else ():
                 informer.recheck()
 
         def node_changed(old: KubeObject | None, new: KubeObject | None) -> None:

@@ -28,6 +28,7 @@ from aim_operator.errors import (
     Unavailable,
 )
 from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.apply import NO_VERSION
 
 GROUP = "aim.silogen.ai/v1alpha1"
 WAIT_SECONDS = 60.0
@@ -388,6 +389,19 @@ async def a_resource_version_in_an_apply_is_a_precondition(w: World) -> None:
     assert changed.metadata.generation == 2
     stale = w.service("a", {"model": "c"}, resourceVersion=version)
     assert "the object has been modified" in await refusal(Conflict, w.client.apply(SERVICES, stale))
+
+
+async def an_apply_with_a_resource_version_that_no_object_has_creates_or_conflicts(w: World) -> None:
+    """docs/adr/0004 rests on it."""
+    for resource, manifest in ((SERVICES, w.service("a")), (CONFIG_MAPS, w.config_map("a", {"b": "c"}))):
+        manifest["metadata"]["resourceVersion"] = NO_VERSION
+        made = await w.client.apply(resource, manifest)
+        assert made.metadata.resource_version != NO_VERSION
+        other = manifest | {"data": {"b": "d"}} if resource is CONFIG_MAPS else w.service("a", {"model": "b"})
+        other["metadata"]["resourceVersion"] = NO_VERSION
+        for force in (False, True):
+            await refusal(Conflict, w.client.apply(resource, other, force=force))
+        assert (await w.get(resource, "a")).metadata.resource_version == made.metadata.resource_version
 
 
 async def status_cannot_be_applied_or_created_with_the_object(w: World) -> None:
@@ -934,6 +948,7 @@ SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     a_change_without_apply_takes_the_field,
     a_uid_in_an_apply_is_a_precondition,
     a_resource_version_in_an_apply_is_a_precondition,
+    an_apply_with_a_resource_version_that_no_object_has_creates_or_conflicts,
     status_cannot_be_applied_or_created_with_the_object,
     a_status_patch_writes_the_status_alone,
     a_null_in_a_status_patch_removes_the_field,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aim_operator.api import v1alpha1 as aim
-from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, SERVING_RUNTIMES
 from aim_operator.sandbox.jobs import ImageBehaviour
 from tests.simulation.catalog import (
     NAMESPACE,
@@ -230,7 +230,30 @@ async def test_a_foreign_namesake_is_reported_never_touched_and_waited_for(resou
             before["spec"],
             before["metadata"]["annotations"],
         )
+        if resource is INFERENCE_SERVICES:
+            assert not world.all(HTTP_ROUTES), "a route would lead to the stranger's model"
         world.delete(resource, "chat", NAMESPACE)
+        await world.until(lambda: running(world), limit_seconds=10)
+
+
+@pytest.mark.parametrize("managed_by", ["somebody", "aim-controller"])
+async def test_a_runtime_that_kserve_would_take_instead_is_waited_for(managed_by: str) -> None:
+    async with World() as world:
+        shadow = {
+            "apiVersion": SERVING_RUNTIMES.api_version,
+            "kind": SERVING_RUNTIMES.kind,
+            "metadata": {
+                "name": "fast",
+                "namespace": NAMESPACE,
+                "labels": {"app.kubernetes.io/managed-by": managed_by},
+            },
+            "spec": {"containers": [{"name": "kserve-container", "image": "theirs"}]},
+        }
+        world.apply([cluster_image(defaultServiceTemplate="fast"), cluster_template(), shadow, service()])
+        world.start()
+        await world.until(lambda: state(world) == ("Degraded", "NameConflict"))
+        assert not world.all(INFERENCE_SERVICES)
+        world.delete(SERVING_RUNTIMES, "fast", NAMESPACE)
         await world.until(lambda: running(world), limit_seconds=10)
 
 

@@ -226,6 +226,10 @@ class FakeClient:
         wanted_uid = metadata.get("uid")
         if wanted_uid and (old is None or old["metadata"]["uid"] != wanted_uid):
             raise errors.Conflict("uid mismatch", code=409)
+        if old is not None:
+            self._check_version(old, metadata)
+        unbound = {name: value for name, value in metadata.items() if name != "resourceVersion"}
+        manifest = {**manifest, "metadata": unbound}
         before = self._applied.get((resource.qualified, key), {})
         merged = _merged(copy.deepcopy(old or {}), before, manifest)
         self._applied[resource.qualified, key] = copy.deepcopy(manifest)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.resource import Resource
 from aim_operator.core.plan import Child, EventNote, Plan
-from aim_operator.errors import ApiError, Forbidden, Invalid, NotFound, NotInstalled
+from aim_operator.errors import AlreadyExists, ApiError, Forbidden, Invalid, NotFound, NotInstalled
 from aim_operator.runtime.apply import Applier, ApplyOutcome
 from aim_operator.runtime.controller import Result
 from aim_operator.runtime.events import EventRecorder
@@ -40,6 +40,8 @@ class CarryOut:
         self._recorder = recorder
         self._foreign = foreign
         self._stores = {informer.resource.qualified: informer.store for informer in informers}
+        self._suspected: dict[ObjectRef, set[tuple[str, str, str]]] = {}
+        """Names that turned out to be taken: kind, namespace, name."""
 
     def live(self, child: Child) -> KubeObject | None:
         """Return the object of a child's name as the cache has it."""
@@ -54,10 +56,10 @@ class CarryOut:
     ) -> frozenset[str]:
         """Return the kinds of those children whose name is taken by an object that is not ours.
 
-        Such a name is watched until it is free; `wake` is called then. Only a name that is about to be
-        created costs a live GET: our watches see our labels only, and an unforced apply would quietly
-        merge into a stranger's object.
+        Such a name is watched until it is free; `wake` is called then. Our watches see our labels only:
+        creating tells that a name is taken (`children` raises then), and from then on a live GET whose.
         """
+        suspected = self._suspected.pop(key, set())
         taken: set[str] = set()
         for child in children:
             kind, name = child.resource.kind, child.manifest["metadata"]["name"]
@@ -65,7 +67,11 @@ class CarryOut:
             live = self.live(child)
             if live is not None and _ours(live, child):
                 continue
-            live = live or await self._applier.probe(child.resource, namespace, name)
+            if live is None:
+                known = self._foreign.watches(key, child.resource, namespace, name)
+                if not known and (kind, namespace, name) not in suspected:
+                    continue
+                live = await self._applier.probe(child.resource, namespace, name)
             if live is None or _ours(live, child):
                 self._foreign.drop(key, child.resource, namespace, name)
             else:
@@ -76,23 +82,32 @@ class CarryOut:
     def forget(self, key: ObjectRef) -> None:
         """Stop watching names for an object that is gone: nobody waits for them any more."""
         self._foreign.drop_all(key)
+        self._suspected.pop(key, None)
 
     async def children(
         self, key: ObjectRef, children: Sequence[Child]
     ) -> tuple[list[ApplyOutcome[Any]], list[Refusal]]:
-        """Apply all children at once. What the server refuses for good is returned, the rest is raised."""
-        outcomes = await asyncio.gather(
-            *(self._apply(key, child) for child in children), return_exceptions=True
-        )
+        """Apply all children at once, then those that follow them.
+
+        What the server refuses for good is returned, and nothing follows it; the rest is raised, also a
+        name that is taken by a stranger, which `foreign_names` will tell next time.
+        """
         applied: list[ApplyOutcome[Any]] = []
         refused: list[Refusal] = []
-        for child, outcome in zip(children, outcomes, strict=True):
-            if _is_refusal(outcome):
-                refused.append(Refusal(child=child, error=outcome))
-            elif isinstance(outcome, BaseException):
-                raise outcome
-            else:
-                applied.append(outcome)
+        for follows in (False, True):
+            wave = [child for child in children if child.follows is follows]
+            outcomes = await asyncio.gather(
+                *(self._apply(key, child) for child in wave), return_exceptions=True
+            )
+            for child, outcome in zip(wave, outcomes, strict=True):
+                if _is_refusal(outcome):
+                    refused.append(Refusal(child=child, error=outcome))
+                elif isinstance(outcome, BaseException):
+                    raise outcome
+                else:
+                    applied.append(outcome)
+            if refused:
+                break
         return applied, refused
 
     async def finish(
@@ -124,7 +139,17 @@ class CarryOut:
             self._recorder.record(resource, obj.metadata, note.type, note.reason, note.message, note.action)
 
     async def _apply(self, key: ObjectRef, child: Child) -> ApplyOutcome[Any]:
-        return await self._applier.apply(key, child.resource, child.manifest, live=self.live(child))
+        try:
+            return await self._applier.apply(key, child.resource, child.manifest, live=self.live(child))
+        except AlreadyExists:
+            metadata = child.manifest["metadata"]
+            namespace, name = metadata.get("namespace", ""), metadata["name"]
+            live = await self._applier.probe(child.resource, namespace, name)
+            if live is None or not _ours(live, child):
+                self._suspected.setdefault(key, set()).add((child.resource.kind, namespace, name))
+                raise
+            # Ours, which the cache does not show yet: services that derive the same template make it once.
+            return await self._applier.apply(key, child.resource, child.manifest, live=live)
 
 
 def _is_refusal(outcome: object) -> TypeGuard[ApiError]:

@@ -136,6 +136,11 @@ class Dependents:
                 if service.spec.template_ref is UNSET:
                     yield SERVICES.ref(service)
 
+    def services_of_runtime(self, runtime: KubeObject) -> Iterator[ObjectRef]:
+        """Return services on a template of that name, which the runtime may be in the way of."""
+        key = (runtime.metadata.namespace, runtime.metadata.name)
+        yield from map(SERVICES.ref, self._watched.services.store.by_index(BY_TEMPLATE_IN, key))
+
     def services_of_config(self, config: Config) -> Iterator[ObjectRef]:
         """Return services that name it, and those that inherit it: from template, image, or as default."""
         for service in self._services_of_config(config.metadata.name):

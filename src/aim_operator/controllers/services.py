@@ -1,7 +1,7 @@
 """AIMService: resolve, derive, render, route.
 
 Woken by: itself, everything it may resolve to, its InferenceService and Pods, its HTTPRoute, a
-rival for its path, the arrival of KServe and Gateway API.
+rival for its path, a ServingRuntime in its way, the arrival of KServe and Gateway API.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from msgspec import structs
 from aim_operator.api.external import (
     HTTP_ROUTES,
     INFERENCE_SERVICES,
-    SERVING_RUNTIMES,
     InferenceService,
 )
 from aim_operator.api.meta import ObjectRef, given
@@ -28,7 +27,7 @@ from aim_operator.controllers.watched import BY_INFERENCE_SERVICE, Watched
 from aim_operator.core.caching import listed_models, service_caches
 from aim_operator.core.catalog import scope_of
 from aim_operator.core.model_cache.storage import alive
-from aim_operator.core.plan import Child, EventNote, Plan, controlled_by
+from aim_operator.core.plan import EventNote, Plan, controlled_by
 from aim_operator.core.service.cache_plan import mounted_claims
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
@@ -65,14 +64,12 @@ class ServiceReconciler:
             return Result()
         observed = self._gather(ref, service)
         plan = self._decide(observed)
-        names = [*plan.children, *self._shadows(observed, plan)]
-        taken = await self._carry_out.foreign_names(ref, names, wake=lambda: self._wake(ref))
+        taken = await self._carry_out.foreign_names(ref, plan.children, wake=lambda: self._wake(ref))
         if taken:
             observed = structs.replace(
                 observed,
                 inference_service_foreign=INFERENCE_SERVICES.kind in taken,
                 http_route_foreign=HTTP_ROUTES.kind in taken,
-                runtime_shadowed=SERVING_RUNTIMES.kind in taken,
             )
             plan = self._decide(observed)
         applied, refused = await self._carry_out.children(ref, plan.children)
@@ -120,6 +117,7 @@ class ServiceReconciler:
             kserve_installed=watched.inference_services.installed,
             **self._caching(service, resolution),
             gateway_api_installed=watched.http_routes.installed,
+            runtime_shadowed=inference_service is None and self._shadowed(service, resolution),
         )
 
     def _caching(self, service: AIMService, resolution: Resolution) -> dict[str, Any]:
@@ -141,24 +139,17 @@ class ServiceReconciler:
             "live_claims": frozenset(n for n in mounted | filled if alive(claims.get(namespace, n))),
         }
 
-    def _shadows(self, observed: ServiceObserved, plan: Plan[AIMServiceStatus]) -> list[Child]:
-        """Return what must not exist: a namespaced ServingRuntime named as the cluster template's runtime.
+    def _shadowed(self, service: AIMService, resolution: Resolution) -> bool:
+        """Whether a namespaced ServingRuntime, anybody's, is named as the cluster template's runtime.
 
-        KServe would take it instead. Asked once, when the InferenceService is about to be created.
+        KServe would take it instead. Asked until the InferenceService is created.
         """
-        template = observed.resolution.template
-        creating = observed.inference_service is None and any(
-            child.resource is INFERENCE_SERVICES for child in plan.children
-        )
-        if template is None or not creating or scope_of(template) != "Cluster":
-            return []
-        metadata = {
-            "name": template.metadata.name,
-            "namespace": observed.service.metadata.namespace,
-            # Nobody's: whoever owns the object of this name, it is in the way.
-            "ownerReferences": [{"uid": ""}],
-        }
-        return [Child(resource=SERVING_RUNTIMES, manifest={"metadata": metadata})]
+        template = resolution.template
+        if template is None or scope_of(template) != "Cluster":
+            return False
+        key = (service.metadata.namespace, template.metadata.name)
+        runtimes = (self._watched.serving_runtimes, self._watched.other_runtimes)
+        return any(informer.store.get(*key) is not None for informer in runtimes)
 
 
 def _with_refusals(observed: ServiceObserved, refused: list[Refusal]) -> ServiceObserved:

@@ -35,6 +35,7 @@ from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
 from aim_operator.core.service.resolution import model_of
 from aim_operator.kube.protocol import KubeClient
+from aim_operator.kube.wire import metadata_view
 from aim_operator.runtime.clock import Clock
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.metrics import MetricSink
@@ -148,6 +149,10 @@ class Watched:
         self.nodes = self._informer(NODES)
         self.inference_services = self._informer(INFERENCE_SERVICES, label_selector=ours, slim=_own_bytes)
         self.serving_runtimes = self._informer(SERVING_RUNTIMES, label_selector=ours, slim=_own_bytes)
+        # Whose name a cluster template's runtime must not have; ours are above.
+        self.other_runtimes = self._informer(
+            metadata_view(SERVING_RUNTIMES), label_selector=labels.NOT_MANAGED_BY_CONTROLLER
+        )
         self.cluster_serving_runtimes = self._informer(
             CLUSTER_SERVING_RUNTIMES, label_selector=ours, slim=_own_bytes
         )
@@ -163,6 +168,11 @@ class Watched:
     def all(self) -> tuple[Informer[Any], ...]:
         """Return every informer, catalog first."""
         return tuple(value for value in vars(self).values() if isinstance(value, Informer))
+
+    @property
+    def full(self) -> tuple[Informer[Any], ...]:
+        """Return those that show whole objects: what is written comes back by them."""
+        return tuple(informer for informer in self.all if not informer.resource.metadata_only)
 
     def _informer(
         self,

@@ -9,6 +9,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 CONTROLLER = "aim-controller"
 """managed-by of the children: Jobs, runtimes, InferenceServices, HTTPRoutes. Watches select by it."""
 MANAGED_BY_CONTROLLER = f"{MANAGED_BY}={CONTROLLER}"
+NOT_MANAGED_BY_CONTROLLER = f"{MANAGED_BY}!={CONTROLLER}"
 DERIVED_MANAGER = "aim"
 """managed-by of derived templates."""
 

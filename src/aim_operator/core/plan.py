@@ -14,10 +14,14 @@ S = TypeVar("S")
 
 
 class Child(Struct, frozen=True, kw_only=True):
-    """An object to be as `manifest` says, by server-side apply."""
+    """An object to be as `manifest` says, by server-side apply.
+
+    One that `follows` points at the others: it is applied once they are there and known to be ours.
+    """
 
     resource: Resource[Any]
     manifest: Manifest
+    follows: bool = False
 
 
 class Removal(Struct, frozen=True, kw_only=True):

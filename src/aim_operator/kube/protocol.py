@@ -56,7 +56,8 @@ class KubeClient(Protocol):
     async def apply(self, resource: Resource[K], manifest: Manifest, *, force: bool = False) -> K:
         """Server-side apply under FIELD_MANAGER. Name and namespace are the manifest's own.
 
-        A `metadata.uid` in the manifest is a precondition (Conflict if another object took the name).
+        A `metadata.uid` in the manifest is a precondition (Conflict if another object took the name). So is
+        a `metadata.resourceVersion`, for an object that exists: one that none has creates, or conflicts.
         """
         ...
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from aim_operator.api.meta import KubeObject, Manifest, ObjectRef
 from aim_operator.api.resource import K, Resource
-from aim_operator.errors import NotFound
+from aim_operator.errors import AlreadyExists, Conflict, NotFound
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.backoff import exponential
 from aim_operator.runtime.clock import Clock
@@ -30,6 +30,8 @@ LONGEST_HOLD_SECONDS = 300.0
 CALM_SECONDS = 600.0
 """After this long without a repair an object counts as calm again."""
 REMEMBERED = 100_000
+NO_VERSION = "1"
+"""A resourceVersion that no object has: an apply with it creates, or conflicts (docs/adr/0004)."""
 
 
 class ApplyOutcome(Struct, Generic[K], frozen=True, kw_only=True):
@@ -95,8 +97,7 @@ class Applier:
     async def probe(self, resource: Resource[K], namespace: str, name: str) -> K | None:
         """Return the object of that name from the server itself, None if there is none.
 
-        For the first apply of a name: caches see our labels only, and an unforced apply would quietly
-        merge into a stranger's object.
+        For a name that turned out to be taken: caches see our labels only.
         """
         try:
             return await self._client.get(resource, name, namespace=namespace)
@@ -108,10 +109,11 @@ class Applier:
     ) -> ApplyOutcome[K]:
         """Make the object as `manifest` says; idempotent, and free where it is so already.
 
-        `live` is the object as known and ours, None if there is none: only then is the apply forced,
-        and bound to its uid (Conflict if another one took the name). Fields that a former manifest had
-        and this has not are removed by the server. A webhook that rewrites our fields is accepted:
-        repaired is only what changes after our own apply. An object that is being deleted is left alone.
+        `live` is the object as known and ours: then the apply is forced, and bound to its uid (Conflict
+        if another one took the name). Without it the object is created, never merged into one that is
+        there: that raises AlreadyExists. Fields that a former manifest had and this has not are removed
+        by the server. A webhook that rewrites our fields is accepted: repaired is only what changes after
+        our own apply. An object that is being deleted is left alone.
         """
         digest = _digest(manifest)
         retry_after = None
@@ -122,9 +124,13 @@ class Applier:
             if retry_after is not None:
                 return ApplyOutcome(object=live, action="unchanged", retry_after_seconds=retry_after)
         self._fence()
-        applied = await self._client.apply(
-            resource, self._stamped(manifest, digest, live), force=live is not None
-        )
+        stamped = self._stamped(manifest, digest, live)
+        try:
+            applied = await self._client.apply(resource, stamped, force=live is not None)
+        except Conflict as error:
+            if live is not None:
+                raise
+            raise AlreadyExists(str(error), code=error.code, reason="AlreadyExists") from error
         self._expectations.written(key, resource, applied)
         self._accept(applied, manifest, digest)
         if live is None:
@@ -230,8 +236,7 @@ class Applier:
     def _stamped(self, manifest: Manifest, digest: str, live: KubeObject | None) -> Manifest:
         metadata = dict(manifest["metadata"])
         metadata["annotations"] = {**(metadata.get("annotations") or {}), self._annotation: digest}
-        if live is not None:
-            metadata["uid"] = live.metadata.uid
+        metadata |= {"resourceVersion": NO_VERSION} if live is None else {"uid": live.metadata.uid}
         return {**manifest, "metadata": metadata}
 
     def _forget_deleted(self, old: KubeObject | None, new: KubeObject | None) -> None:

@@ -64,6 +64,10 @@ class ForeignWatches:
             work, name=f"foreign {resource.kind} {namespace}/{name}"
         )
 
+    def watches(self, key: ObjectRef, resource: Resource[Any], namespace: str, name: str) -> bool:
+        """Whether that name is watched for `key`."""
+        return _Conflict(key, resource.qualified, namespace, name) in self._watches
+
     def drop(self, key: ObjectRef, resource: Resource[Any], namespace: str, name: str) -> None:
         """Stop watching a name for `key`."""
         task = self._watches.pop(_Conflict(key, resource.qualified, namespace, name), None)

@@ -56,7 +56,7 @@ class MetricSink:
         """Register a queue: its length, and the seconds its first key has waited."""
 
     def watch_age(self, resource: str, age: Callable[[], float]) -> None:
-        """Register a watch: seconds since the server was heard of."""
+        """Register a watch: seconds since the server was heard of. Of several the oldest counts."""
 
     def leading(self, leads: Callable[[], bool]) -> None:
         """Register whether this process holds the Lease."""
@@ -82,6 +82,7 @@ class Metrics(MetricSink):
         self._said: set[str] = set()
         self._gauges: dict[str, _Gauge] = {}
         self._described: list[Described] = []
+        self._ages: dict[str, list[Callable[[], float]]] = {}
         self._reconcile_seconds = self._histogram(
             "aim_reconcile_seconds", "Seconds a reconcile took", "controller"
         )
@@ -139,12 +140,16 @@ class Metrics(MetricSink):
         )
 
     def watch_age(self, resource: str, age: Callable[[], float]) -> None:
+        ages = self._ages.setdefault(resource, [])
+        ages.append(age)
+        if len(ages) > 1:
+            return
         self._add(
             "aim_watch_age_seconds",
             "Seconds since the API server was heard of",
             ("resource",),
             (resource,),
-            age,
+            lambda: max(each() for each in ages),
         )
 
     def leading(self, leads: Callable[[], bool]) -> None:

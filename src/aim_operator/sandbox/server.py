@@ -147,7 +147,9 @@ class SandboxServer:
             _, managers = applied(
                 kind.schema, {"metadata": {}}, {}, manifest, owner, force=force, without=without
             )
-            obj, key = self._new(kind, manifest, key.namespace)
+            # A resourceVersion is a precondition for what exists, and none for what does not.
+            unbound = {k: v for k, v in metadata.items() if k != "resourceVersion"}
+            obj, key = self._new(kind, manifest | {"metadata": unbound}, key.namespace)
             self._check(kind, obj, None)
             return self.storage.put(key, obj, managers)
         obj, managers = applied(

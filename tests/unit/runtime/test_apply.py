@@ -101,6 +101,19 @@ async def test_creation_is_unforced_and_later_applies_carry_the_uid() -> None:
         assert (second["force"], second["metadata"]["uid"]) == (True, "uid-1")
 
 
+async def test_creation_never_merges_into_an_object_that_is_there() -> None:
+    """Not even into one that the cache does not show: one write, and no read before it."""
+    async with applying() as scene:
+        scene.client.muted.add(WIDGETS.qualified)
+        scene.client.put(WIDGETS, make_widget(spec={"size": 9}))
+        with pytest.raises(errors.AlreadyExists):
+            await scene.apply()
+        stored = scene.client.manifest(WIDGETS, "a", "team")
+        assert stored is not None
+        assert stored["spec"] == {"size": 9}
+        assert [call.verb for call in scene.client.calls if call.verb in ("get", "apply")] == ["apply"]
+
+
 async def test_a_namesake_made_anew_is_a_conflict() -> None:
     """The name was taken by another object between cache and apply."""
     async with applying() as scene:

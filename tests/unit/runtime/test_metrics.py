@@ -20,6 +20,7 @@ def make_metrics() -> Metrics:
     metrics.queue("services", lambda: 3.0, lambda: 1.5)
     metrics.queue("images", lambda: 0.0, lambda: 0.0)
     metrics.watch_age("jobs.batch", lambda: 12.0)
+    metrics.watch_age("jobs.batch", lambda: 3.0)
     metrics.leading(lambda: True)
     metrics.gauge("aim_objects", "Objects by kind", ("kind",), lambda: [(("Job",), 4.0), (("Pod",), 5.0)])
     return metrics

@@ -157,6 +157,8 @@ def http_route(service: AIMService, route: Route) -> Child:
         metadata["annotations"] = dict(annotations)
     return Child(
         resource=HTTP_ROUTES,
+        # Under a stranger's InferenceService it would lead to the stranger's model.
+        follows=True,
         manifest={
             "apiVersion": HTTP_ROUTES.api_version,
             "kind": HTTP_ROUTES.kind,
