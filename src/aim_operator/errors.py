@@ -14,7 +14,8 @@ AimError
 │   ├── Invalid               400, 413, 422: terminal until the object changes
 │   ├── Unauthorized          401
 │   └── Forbidden             403: the message names the missing RBAC verb
-└── SpecError                 core: an input that can't be served; carries a condition reason
+├── SpecError                 core: an input that can't be served; carries a condition reason
+└── FetchError                fetch: a model can't be downloaded; carries a condition reason
 """
 
 from __future__ import annotations
@@ -96,3 +97,11 @@ class SpecError(AimError):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class FetchError(AimError):
+    """A model can't be downloaded. `reason` is the condition reason to report it under."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

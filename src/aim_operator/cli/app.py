@@ -11,6 +11,7 @@ import typer
 
 from aim_operator.cli.crds import crds
 from aim_operator.cli.demo import demo
+from aim_operator.cli.fetch import fetch
 from aim_operator.cli.run import run
 
 # Without markup, help is plain text and typer leaves rich alone.
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(run)
 app.command()(crds)
+app.command()(fetch)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it

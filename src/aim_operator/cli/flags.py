@@ -85,9 +85,17 @@ def operator_namespace(text: str | None, pod_namespace: Path = POD_NAMESPACE) ->
 
 def count(flag: str, text: str, most: int) -> int:
     """Return a whole number from 1 to `most`."""
-    number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+    number = int(text) if re.fullmatch(r"[0-9]{1,19}", text) else 0
     if not 1 <= number <= most:
         raise _refused(flag, text, f"write a whole number from 1 to {most}")
+    return number
+
+
+def seconds(flag: str, text: str, most: float) -> float:
+    """Return a length of time above 0 and up to `most`."""
+    number = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else 0.0
+    if not 0 < number <= most:
+        raise _refused(flag, text, f"write seconds above 0, at most {most:g}")
     return number
 
 

@@ -1,0 +1,61 @@
+"""A fetch as a process: its loop, its signals, its lines on stdout, its termination message."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from aim_operator.fetch import outcome as outcomes
+from aim_operator.fetch.outcome import EXIT_CODES, FetchReason, Outcome
+from aim_operator.fetch.redaction import Redactor
+from aim_operator.fetch.run import Options, fetch
+
+_LONGEST_LINE = 2000
+_INTERRUPTED = 130
+
+
+def run(options: Options, termination_log: Path | None) -> int:
+    """Fetch, tell how it ended, and return the exit code. Never raises: a bug is an outcome too."""
+    environment = dict(os.environ)
+    redactor = Redactor(environment)
+
+    def say(text: str) -> None:
+        sys.stdout.write(redactor.one_line(text, _LONGEST_LINE) + "\n")
+        sys.stdout.flush()
+
+    signals: list[int] = []
+
+    async def main() -> Outcome:
+        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+
+        def stop(number: int) -> None:
+            signals.append(number)
+            if task is not None:
+                task.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, number)
+        return await fetch(options, environment, say)
+
+    loop = asyncio.new_event_loop()
+    try:
+        outcome = loop.run_until_complete(main())
+    except Exception as error:  # noqa: BLE001 - whoever reads the termination message must learn of it
+        for line in traceback.format_exc().splitlines():
+            sys.stderr.write(redactor.one_line(line, _LONGEST_LINE) + "\n")
+        outcome = Outcome(
+            reason=FetchReason.DOWNLOAD_FAILED,
+            message=f"a bug in the downloader: {type(error).__name__}: {error}",
+        )
+    if outcome.reason != FetchReason.DOWNLOADED:
+        say(f"{outcome.reason}: {outcome.message}")
+    if termination_log is not None:
+        outcomes.write(termination_log, outcome, redactor)
+    if outcome.reason == FetchReason.INTERRUPTED and signals[:1] == [signal.SIGINT]:
+        return _INTERRUPTED
+    return EXIT_CODES[outcome.reason]

@@ -1,0 +1,63 @@
+"""A file on its way in memory: which chunks are missing, and how far it is hashed. No I/O of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from aim_operator.fetch.checksums import Digest
+from aim_operator.fetch.listing import Checksum, RemoteFile, Request
+from aim_operator.fetch.partial import CHUNK_BYTES, Partial, chunk_count, span
+
+
+class Coming:
+    """`waiting` are the spans that nobody fetches yet, `missing` the chunks that are not there yet."""
+
+    def __init__(
+        self, file: RemoteFile, checksum: Checksum | None, partial: Partial, missing: list[int]
+    ) -> None:
+        self.file = file
+        self.checksum = checksum
+        self.partial = partial
+        self.missing = set(missing)
+        self.waiting = deque(Stream(self, *span(chunk, file.size)) for chunk in missing)
+        self.direct: Request | None = None
+        self.digest = Digest(checksum, file.size) if checksum else None
+        self.hashed_bytes = 0
+        self.hashing = asyncio.Lock()
+        self._frontier = 0
+        self.whole_only = False
+
+    def fetch_whole(self) -> bool:
+        """Only the whole file can be had, in one stream. Whether that is news."""
+        if self.whole_only:
+            return False
+        self.whole_only = True
+        self.waiting = deque([Stream(self, 0, self.file.size)])
+        return True
+
+    def known_bytes(self) -> int:
+        """Where the first missing chunk begins."""
+        while self._frontier < chunk_count(self.file.size) and self._frontier not in self.missing:
+            self._frontier += 1
+        return min(self._frontier * CHUNK_BYTES, self.file.size)
+
+
+class Stream:
+    """A span that one worker fetches: a chunk, or all of the file. `position` is how far it came."""
+
+    def __init__(self, coming: Coming, start: int, stop: int) -> None:
+        self.coming = coming
+        self.start = start
+        self.stop = stop
+        self.position = start
+
+    @property
+    def is_whole(self) -> bool:
+        return self.start == 0 and self.stop == self.coming.file.size
+
+    def ends(self, before: int, after: int) -> list[int]:
+        """Chunks whose last byte was among those from `before` to before `after`."""
+        size = self.coming.file.size
+        first = before // CHUNK_BYTES
+        return [chunk for chunk in range(first, chunk_count(after)) if before < span(chunk, size)[1] <= after]

@@ -1,0 +1,67 @@
+"""When to try again: which failures pass, and how long to wait. Used for listings and for streams."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from msgspec import Struct
+
+from aim_operator.errors import FetchError
+from aim_operator.fetch.outcome import FetchReason
+
+T = TypeVar("T")
+
+
+class Transient(Exception):
+    """An attempt that failed in a way that may pass. The message is the cause, for people."""
+
+    def __init__(
+        self, cause: str, *, stalled: bool = False, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(cause)
+        self.stalled = stalled
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Policy(Struct, frozen=True):
+    """`attempts` in a row may fail without a byte gained."""
+
+    attempts: int = 8
+    first_seconds: float = 0.5
+    limit_seconds: float = 30
+    most_retry_after_seconds: float = 120
+
+    def wait_seconds(self, failures: int, asked_seconds: float | None) -> float:
+        """How long to wait after the n-th failure in a row: what the server asked for, or exponentially."""
+        if asked_seconds is not None:
+            # Later by up to a tenth, so that streams do not all come at once.
+            return min(asked_seconds, self.most_retry_after_seconds) * random.uniform(1, 1.1)  # noqa: S311
+        wait = min(self.first_seconds * 2.0 ** min(failures - 1, 30), self.limit_seconds)
+        return wait * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
+
+    def given_up(self, what: str, cause: Transient) -> FetchError:
+        reason = FetchReason.STALLED if cause.stalled else FetchReason.DOWNLOAD_FAILED
+        return FetchError(
+            reason,
+            f"{what}: {cause} ({self.attempts} attempts in a row without progress); what is there stays, and"
+            " the next run goes on from it",
+        )
+
+
+async def retrying(
+    what: str, call: Callable[[], Awaitable[T]], policy: Policy, retried: Callable[[str], None]
+) -> T:
+    """Await `call()` until it does not fail in passing; FetchError after the last attempt."""
+    failures = 0
+    while True:
+        try:
+            return await call()
+        except Transient as cause:
+            failures += 1
+            if failures >= policy.attempts:
+                raise policy.given_up(what, cause) from cause
+            retried(str(cause))
+            await asyncio.sleep(policy.wait_seconds(failures, cause.retry_after_seconds))

@@ -1,0 +1,247 @@
+"""A fetch from beginning to end: lock, listing, space, transfer, marker. The command calls `fetch`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from aim_operator.errors import FetchError, UserError
+from aim_operator.fetch import source_uri
+from aim_operator.fetch.http import Client
+from aim_operator.fetch.listing import Listing, Source, SourceChanged
+from aim_operator.fetch.lock import DirectoryLock
+from aim_operator.fetch.outcome import FetchReason, Outcome
+from aim_operator.fetch.progress import Progress, size_text
+from aim_operator.fetch.records import Marker, State
+from aim_operator.fetch.retrying import Policy
+from aim_operator.fetch.source_uri import HubUri
+from aim_operator.fetch.stall import StallWatch
+from aim_operator.fetch.transfer import Transfer, volume_error
+from aim_operator.fetch.volume import Volume, identity
+
+_MOST_LISTINGS = 3
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What can be chosen."""
+
+    uri: str
+    directory: Path
+    capacity_bytes: int | None = None
+    stall_seconds: float = 120
+    connections: int = 8
+    policy: Policy = Policy()
+
+
+async def fetch(options: Options, environment: Mapping[str, str], say: Callable[[str], None]) -> Outcome:
+    """Fetch, whatever it takes, and return what became of it; `say` gets each line for the log.
+
+    Never raises but for cancellation, upon which the state is saved all the same, and for bugs.
+    """
+    run = _Run(options, environment, say)
+    try:
+        return await run.complete()
+    except UserError as error:
+        return run.outcome(FetchReason.INVALID_REQUEST, str(error))
+    except FetchError as error:
+        return run.outcome(error.reason, str(error))
+    except OSError as error:
+        failure = volume_error(error)
+        return run.outcome(failure.reason, str(failure))
+    except asyncio.CancelledError:
+        return run.outcome(
+            FetchReason.INTERRUPTED, "asked to stop; what is there stays, and the next run goes on from it"
+        )
+
+
+class _Run:
+    def __init__(self, options: Options, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self._options = options
+        self._environment = environment
+        self._say = say
+        self._progress = Progress(say)
+        self._revision = ""
+
+    def outcome(self, reason: str, message: str) -> Outcome:
+        return Outcome(
+            reason=reason,
+            message=message,
+            total_bytes=self._progress.total_bytes,
+            downloaded_bytes=self._progress.downloaded_bytes,
+            revision=self._revision,
+        )
+
+    async def complete(self) -> Outcome:
+        uri = source_uri.parse(self._options.uri)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(self._options.connections + 2))
+        volume = Volume(self._options.directory)
+        async with DirectoryLock(volume.state_folder, self._say).hold():
+            self._refuse_other_source(volume)
+            if outcome := self._already(volume):
+                return outcome
+            self._say(f"fetching {self._options.uri} into {self._options.directory}")
+            source = self._source(uri)
+            for _ in range(_MOST_LISTINGS):
+                try:
+                    return await self._once(source, volume)
+                except SourceChanged as changed:
+                    self._say(f"the source changed meanwhile ({changed}); it is listed anew")
+        raise FetchError(
+            FetchReason.DOWNLOAD_FAILED,
+            f"{self._options.uri} kept changing, or is not what its listing says; fetch a revision that"
+            " stays",
+        )
+
+    def _refuse_other_source(self, volume: Volume) -> None:
+        for record in (volume.records.marker(), volume.records.state()):
+            if record is not None and record.uri != self._options.uri:
+                raise UserError(
+                    f"{self._options.directory} holds {record.uri}; choose another directory, or empty it"
+                )
+
+    def _already(self, volume: Volume) -> Outcome | None:
+        marker = volume.records.marker()
+        if marker is None:
+            return None
+        if not volume.whole():
+            self._say("files of a complete download are missing or cut; they are fetched again")
+            volume.records.remove_marker()
+            return None
+        self._revision = marker.revision
+        self._progress.begin(
+            total_bytes=marker.total_bytes, stored_bytes=marker.total_bytes, shown_bytes=marker.total_bytes
+        )
+        self._progress.verified = True
+        self._say(self._progress.line())
+        self._say(f"complete since {marker.finished_at}; nothing to fetch")
+        return self.outcome(
+            FetchReason.DOWNLOADED,
+            f"{marker.files} files, {size_text(marker.total_bytes)}; complete since {marker.finished_at}",
+        )
+
+    async def _once(self, source: Source, volume: Volume) -> Outcome:
+        state = volume.records.state()
+        listing = await source.list(state.revision if state else None)
+        self._revision = listing.revision
+        volume.tidy(listing.files)
+        self._check_space(listing, volume)
+        shown = state.shown_bytes if state else 0
+        volume.records.write_state(self._state(shown))
+        stored = volume.stored_bytes(listing.files)
+        self._progress.begin(total_bytes=listing.total_bytes, stored_bytes=stored, shown_bytes=shown)
+        self._say(
+            f"revision {listing.revision}: {len(listing.files)} files, {size_text(listing.total_bytes)}"
+            + (f"; {size_text(stored)} are there already" if stored else "")
+        )
+        async with self._reported():
+            unverified = await self._transfer(source, volume, listing)
+            await asyncio.to_thread(volume.sync, listing.files)
+            self._progress.verified = True
+        finished = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        marker = Marker(
+            uri=self._options.uri,
+            revision=listing.revision,
+            files=len(listing.files),
+            total_bytes=listing.total_bytes,
+            finished_at=finished,
+        )
+        volume.records.write_marker(marker)
+        message = f"{len(listing.files)} files, {size_text(listing.total_bytes)}"
+        if unverified:
+            message += f"; {unverified} of them have no checksum to verify at the source, only a size"
+        self._progress.print_now()
+        self._say(f"done: {message}")
+        return self.outcome(FetchReason.DOWNLOADED, message)
+
+    async def _transfer(self, source: Source, volume: Volume, listing: Listing) -> int:
+        options = self._options
+        client = Client(
+            connections=options.connections,
+            # Half of the limit, so that a silent stream is tried anew before the limit ends it all.
+            idle_seconds=options.stall_seconds / 2,
+            environment=self._environment,
+        )
+        transfer = Transfer(
+            source=source,
+            volume=volume,
+            client=client,
+            progress=self._progress,
+            policy=options.policy,
+            stall=StallWatch(options.stall_seconds),
+            discarded=lambda: volume.records.write_state(self._state(self._progress.downloaded_bytes)),
+        )
+        done = volume.records.done
+        left = [file for file in listing.files if identity(file) not in done]
+        try:
+            await transfer.run(left, options.connections)
+        finally:
+            await client.close()
+        return transfer.unverified
+
+    @contextlib.asynccontextmanager
+    async def _reported(self) -> AsyncIterator[None]:
+        """Progress lines meanwhile; the last one also where it fails."""
+        report = asyncio.create_task(self._progress.report())
+        try:
+            yield
+        except BaseException:
+            self._progress.print_now()
+            raise
+        finally:
+            report.cancel()
+            await asyncio.gather(report, return_exceptions=True)
+
+    def _retried(self, cause: str) -> None:
+        if self._progress.total_bytes:
+            self._progress.retried(cause)
+        else:
+            # Nothing is reported yet that would gather it.
+            self._say(f"trying again after: {cause}")
+
+    def _state(self, shown_bytes: int) -> State:
+        return State(uri=self._options.uri, revision=self._revision, shown_bytes=shown_bytes)
+
+    def _check_space(self, listing: Listing, volume: Volume) -> None:
+        total, capacity = listing.total_bytes, self._options.capacity_bytes
+        there, space = volume.bytes_there(listing.files), volume.space()
+        numbers = (
+            f"the model has {size_text(total)}, of which {size_text(there)} are there; the volume has"
+            f" {size_text(space.free)} free of {size_text(space.total)}"
+            + (f" and a capacity of {size_text(capacity)}" if capacity is not None else "")
+        )
+        if (capacity is not None and total > capacity) or total - there > space.free:
+            self._progress.begin(total_bytes=total, stored_bytes=0, shown_bytes=0)
+            raise FetchError(
+                FetchReason.INSUFFICIENT_SPACE,
+                f"{numbers}; nothing was fetched. Use a volume of more than {size_text(total)}: raise the"
+                " size of the AIMModelCache or its template's model source, or free space",
+            )
+
+    def _source(self, uri: HubUri | source_uri.S3Uri) -> Source:
+        limit_seconds = self._options.stall_seconds / 2
+        # Each brings a library that takes a second to import.
+        if isinstance(uri, HubUri):
+            from aim_operator.fetch.hub import HubSource  # noqa: PLC0415
+
+            return HubSource(
+                uri,
+                self._environment,
+                policy=self._options.policy,
+                limit_seconds=limit_seconds,
+                retried=self._retried,
+            )
+        from aim_operator.fetch.s3 import S3Source  # noqa: PLC0415
+
+        return S3Source(
+            uri,
+            self._environment,
+            policy=self._options.policy,
+            limit_seconds=limit_seconds,
+            retried=self._retried,
+        )

@@ -1,0 +1,60 @@
+"""When nothing comes any more: the end of a download in which every stream is silent.
+
+A single silent stream is ended by its own timeout and tried again; this is for when that did not help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from aim_operator.errors import FetchError
+from aim_operator.fetch.outcome import FetchReason
+
+
+class StallWatch:
+    """`watch` raises FetchError(Stalled) once streams waited `limit_seconds` with nothing happening.
+
+    Time in which no stream is open, as between attempts, does not count. An answer that is an error is no
+    silence: attempts are counted for those.
+    """
+
+    def __init__(self, limit_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit_seconds = limit_seconds
+        self._clock = clock
+        self._silent_seconds = 0.0
+        self._looked = clock()
+        self._waiting = 0
+
+    def happened(self) -> None:
+        """A byte came, or an answer that is no silence."""
+        self._silent_seconds = 0.0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around a stream, from its request to its end."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def check(self) -> None:
+        now = self._clock()
+        if self._waiting:
+            self._silent_seconds += now - self._looked
+        self._looked = now
+        if self._silent_seconds >= self.limit_seconds:
+            raise FetchError(
+                FetchReason.STALLED,
+                f"no byte came for {self._silent_seconds:.0f} s, though streams were opened anew; what is"
+                " there stays, and the next run goes on from it. See whether the source and the volume"
+                " answer; --stall-seconds sets the limit",
+            )
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self.limit_seconds / 20))
+            self.check()

@@ -1,0 +1,275 @@
+"""A small Hugging Face Hub: the real huggingface_hub works against it by HF_ENDPOINT.
+
+    python -m tests.support.hub_server --root DIR [--host 127.0.0.1] [--port 0] [--cdn-port 0] [--log FILE]
+        [--token TOKEN] [--gated owner/model] [--lfs-bytes N] [--fault SPEC]…
+
+prints one line of JSON with its addresses, {"url": …, "cdn": …}, and serves until it is stopped. Models are
+folders (hub_models.py); faults are those of faults.py. A fault hits the request whose path fits: /api/… for
+listings, /owner/model/resolve/… for files, /cdn/… for large ones, which are on another port, signed for
+--sign-seconds. The log tells which bytes were sent for which request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from aiohttp import web
+
+from tests.support.faults import Faults
+from tests.support.hub_models import HubFile, Models
+from tests.support.ranges import Broken, RequestLog, serve_file
+
+PAGE = 1000
+# Connections that break are what this server is for.
+_QUIET = logging.getLogger("tests.hub")
+_QUIET.disabled = True
+
+
+class Hub:
+    """The two servers, hub and CDN, to be run on one loop."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        cdn_port: int = 0,
+        log: Path | None = None,
+        token: str = "",
+        gated: tuple[str, ...] = (),
+        lfs_bytes: int = 1024 * 1024,
+        sign_seconds: float = 3600,
+        faults: Faults | None = None,
+    ) -> None:
+        self.models = Models(root, lfs_bytes)
+        self.faults = faults or Faults()
+        self.log = RequestLog(log)
+        self.token = token
+        self.gated = set(gated)
+        self.trees = True
+        self.sign_seconds = sign_seconds
+        self.extra_entries: list[dict[str, Any]] = []
+        self.listed_sha256: dict[str, str] = {}
+        self._host = host
+        self._ports = (port, cdn_port)
+        self._large: dict[str, HubFile] = {}
+        self._runners: list[web.AppRunner] = []
+        self.url = self.cdn = ""
+
+    async def start(self) -> None:
+        hub = web.Application(middlewares=[self._broken])
+        hub.router.add_get("/api/models/{owner}/{model}", self._info)
+        hub.router.add_get("/api/models/{owner}/{model}/revision/{revision:.+}", self._info)
+        hub.router.add_get("/api/models/{owner}/{model}/tree/{revision}", self._tree)
+        hub.router.add_get("/{owner}/{model}/resolve/{revision}/{path:.+}", self._resolve)
+        cdn = web.Application(middlewares=[self._broken])
+        cdn.router.add_get("/cdn/{sha256}", self._from_cdn)
+        addresses = []
+        for application, port in zip((hub, cdn), self._ports, strict=True):
+            runner = web.AppRunner(
+                application, access_log=None, logger=_QUIET, handler_cancellation=True, shutdown_timeout=0.1
+            )
+            await runner.setup()
+            site = web.TCPSite(runner, self._host, port)
+            await site.start()
+            self._runners.append(runner)
+            addresses.append(f"http://{self._host}:{runner.addresses[0][1]}")
+        self.url, self.cdn = addresses
+
+    async def close(self) -> None:
+        for runner in self._runners:
+            await runner.cleanup()
+
+    @web.middleware
+    async def _broken(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            fault = self.faults.take(request.path, ("status", "redirect"))
+            if fault is not None and fault.kind == "redirect":
+                raise web.HTTPFound(fault.values["to"])
+            if fault is not None:
+                headers = {"X-Error-Code": fault.values.get("code_name", "")}
+                if "retry_after" in fault.values:
+                    headers["Retry-After"] = fault.values["retry_after"]
+                code = int(fault.number("code"))
+                self.log.write(
+                    self.log.add(server="fault", path=request.path, method=request.method, status=code)
+                )
+                return web.Response(status=code, headers=headers, text="fault")
+            if "silent" in request.path or (fault := self.faults.take(request.path, ("silent",))):
+                await asyncio.sleep(3600)
+            answer: web.StreamResponse = await handler(request)
+        except Broken:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError from None
+        return answer
+
+    def _commit(self, request: web.Request) -> tuple[str, str]:
+        repository = f"{request.match_info['owner']}/{request.match_info['model']}"
+        authorized = not self.token or request.headers.get("Authorization") == f"Bearer {self.token}"
+        if not authorized:
+            raise web.HTTPUnauthorized(headers={"X-Error-Message": "Invalid username or password."})
+        if not self.models.exists(repository):
+            raise web.HTTPNotFound(headers={"X-Error-Code": "RepoNotFound"})
+        if repository in self.gated and "/resolve/" in request.path:
+            raise web.HTTPForbidden(headers={"X-Error-Code": "GatedRepo"})
+        commit = self.models.commit(repository, request.match_info.get("revision", "main"))
+        if commit is None:
+            raise web.HTTPNotFound(headers={"X-Error-Code": "RevisionNotFound"})
+        return repository, commit
+
+    async def _info(self, request: web.Request) -> web.Response:
+        repository, commit = self._commit(request)
+        self._logged(request)
+        info: dict[str, Any] = {
+            "_id": "0",
+            "id": repository,
+            "modelId": repository,
+            "sha": commit,
+            "tags": [],
+        }
+        if "expand" not in request.query:
+            siblings = []
+            for file in self.models.files(repository, commit):
+                sibling: dict[str, Any] = {"rfilename": file.path}
+                if "blobs" in request.query:
+                    sibling |= {"size": file.size, "blobId": file.blob_id}
+                    if file.sha256:
+                        sibling["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": 134}
+                siblings.append(sibling)
+            info["siblings"] = siblings
+        return web.json_response(info)
+
+    async def _tree(self, request: web.Request) -> web.Response:
+        repository, commit = self._commit(request)
+        self._logged(request)
+        if not self.trees:
+            raise web.HTTPNotFound(text="this mirror has no trees")
+        entries: list[dict[str, Any]] = [*self.extra_entries]
+        for file in self.models.files(repository, commit):
+            entry: dict[str, Any] = {
+                "type": "file",
+                "path": file.path,
+                "size": file.size,
+                "oid": file.blob_id,
+            }
+            if file.sha256:
+                sha256 = self.listed_sha256.get(file.path, file.sha256)
+                entry["lfs"] = {"oid": sha256, "size": file.size, "pointerSize": 134}
+            entries.append(entry)
+        first = int(request.query.get("cursor", "0"))
+        headers = {}
+        if first + PAGE < len(entries):
+            following = request.url.update_query(cursor=first + PAGE)
+            headers["Link"] = f'<{following}>; rel="next"'
+        return web.json_response(entries[first : first + PAGE], headers=headers)
+
+    async def _resolve(self, request: web.Request) -> web.StreamResponse:
+        repository, commit = self._commit(request)
+        file = self.models.file(repository, commit, request.match_info["path"])
+        if file is None:
+            raise web.HTTPNotFound(headers={"X-Error-Code": "EntryNotFound"})
+        headers = {
+            "X-Repo-Commit": commit,
+            "X-Linked-Size": str(file.size),
+            "X-Linked-Etag": f'"{file.etag}"',
+            "ETag": f'"{file.etag}"',
+            "Content-Type": file.content_type,
+        }
+        if file.sha256 is None:
+            fault = None if request.method == "HEAD" else self.faults.take(request.path)
+            return await serve_file(request, file.where, file.size, headers, self.log, "hub", fault)
+        self._logged(request)
+        self._large[file.sha256] = file
+        expires = time.time() + self.sign_seconds
+        location = (
+            f"{self.cdn}/cdn/{file.sha256}?name={quote(file.path)}&Expires={expires}&Signature=very-secret"
+        )
+        return web.Response(status=302, headers={**headers, "Location": location})
+
+    async def _from_cdn(self, request: web.Request) -> web.StreamResponse:
+        file = self._large.get(request.match_info["sha256"])
+        if "Authorization" in request.headers:
+            raise web.HTTPBadRequest(text="credentials of the hub were sent to the CDN")
+        if file is None or request.query.get("Signature") != "very-secret":
+            raise web.HTTPNotFound
+        if float(request.query["Expires"]) < time.time():
+            raise web.HTTPForbidden(text="expired")
+        fault = None if request.method == "HEAD" else self.faults.take(f"/cdn/{file.path}")
+        headers = {"ETag": f'"{file.sha256}"', "Content-Type": file.content_type}
+        return await serve_file(request, file.where, file.size, headers, self.log, "cdn", fault)
+
+    def _logged(self, request: web.Request) -> None:
+        self.log.write(self.log.add(server="hub", method=request.method, path=request.path, status=200))
+
+
+class HubThread:
+    """A hub in a thread of this process: `with HubThread(root) as hub`."""
+
+    def __init__(self, root: Path, **options: Any) -> None:
+        self.hub = Hub(root, **options)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.hub.start(), self._loop).result(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self.hub.close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+async def _serve(hub: Hub) -> None:
+    await hub.start()
+    sys.stdout.write(json.dumps({"url": hub.url, "cdn": hub.cdn}) + "\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.support.hub_server", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--cdn-port", type=int, default=0)
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("--token", default="")
+    parser.add_argument("--gated", action="append", default=[])
+    parser.add_argument("--lfs-bytes", type=int, default=1024 * 1024)
+    parser.add_argument("--sign-seconds", type=float, default=3600)
+    parser.add_argument("--fault", action="append", default=[])
+    chosen = parser.parse_args()
+    hub = Hub(
+        chosen.root,
+        host=chosen.host,
+        port=chosen.port,
+        cdn_port=chosen.cdn_port,
+        log=chosen.log,
+        token=chosen.token,
+        gated=tuple(chosen.gated),
+        lfs_bytes=chosen.lfs_bytes,
+        sign_seconds=chosen.sign_seconds,
+        faults=Faults(*chosen.fault),
+    )
+    asyncio.run(_serve(hub))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""A hub of models made for each test, in a thread of this process."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.hub_server import Hub, HubThread
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """With one model, acme/tiny: a few small files and one of three chunks."""
+    model = tmp_path / "models" / "acme" / "tiny"
+    (model / "original").mkdir(parents=True)
+    (model / "config.json").write_text('{"architectures": ["Tiny"]}')
+    (model / "empty.txt").touch()
+    (model / "original" / "params.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(random.Random(1).randbytes(20_000_001))
+    with HubThread(tmp_path / "models") as running:
+        yield running.hub
