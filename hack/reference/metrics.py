@@ -19,7 +19,8 @@ LABELS = {
     "state": "`running` or `waiting` for a slot.",
     "verb": "`get`, `list`, `watch`, `apply`, `patch`, `delete` and so on.",
     "why": "`rate`, too many about one object; `queue`, too many at once; `age`, its series was forgotten; "
-    "`gone`, its namespace ends; `error`; `stop`, not written before the operator ended.",
+    "`refused`, the API server would not take it; `gone`, its namespace ends; `error`; "
+    "`stop`, not written before the operator ended.",
 }
 """What the values of each label mean."""
 
