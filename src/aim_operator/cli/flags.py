@@ -23,6 +23,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 MOST_WORKERS = 512
 MOST_DISCOVERY_JOBS = 1000
 
+_IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9_.:/@]{0,511}")
+_QUANTITY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,3})?([numkMGTPE]|[KMGTPE]i)?")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_NAME = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]{0,251}[a-zA-Z0-9])?")
 
@@ -97,6 +99,20 @@ def seconds(flag: str, text: str, most: float) -> float:
     if not 0 < number <= most:
         raise _refused(flag, text, f"write seconds above 0, at most {most:g}")
     return number
+
+
+def image(flag: str, text: str) -> str:
+    """Return a reference to a container image."""
+    if not _IMAGE.fullmatch(text):
+        raise _refused(flag, text, "write an image as in ghcr.io/silogen/aim-operator:0.1.0")
+    return text
+
+
+def quantity(flag: str, text: str) -> str:
+    """Return a quantity of CPU or memory above 0."""
+    if not _QUANTITY.fullmatch(text) or not re.search(r"[1-9]", text):
+        raise _refused(flag, text, "write a quantity above 0, such as 100m or 256Mi")
+    return text
 
 
 def address(flag: str, text: str | None) -> str:

@@ -47,6 +47,51 @@ def run(
             help="Discovery Jobs that may run at once.",
         ),
     ] = str(DEFAULT.max_discovery_jobs),
+    downloader_image: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_DOWNLOADER_IMAGE",
+            show_envvar=False,
+            metavar="IMAGE",
+            help="What runs in the download Jobs of model caches: this program's own image.",
+        ),
+    ] = DEFAULT.downloader_image,
+    discovery_cpu_request: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_DISCOVERY_CPU_REQUEST",
+            show_envvar=False,
+            metavar="QUANTITY",
+            help="CPU that a discovery Pod requests.",
+        ),
+    ] = DEFAULT.discovery_cpu_request,
+    discovery_memory_request: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_DISCOVERY_MEMORY_REQUEST",
+            show_envvar=False,
+            metavar="QUANTITY",
+            help="Memory that a discovery Pod requests.",
+        ),
+    ] = DEFAULT.discovery_memory_request,
+    download_cpu_request: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_DOWNLOAD_CPU_REQUEST",
+            show_envvar=False,
+            metavar="QUANTITY",
+            help="CPU that a download Pod requests.",
+        ),
+    ] = DEFAULT.download_cpu_request,
+    download_memory_request: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_DOWNLOAD_MEMORY_REQUEST",
+            show_envvar=False,
+            metavar="QUANTITY",
+            help="Memory that a download Pod requests.",
+        ),
+    ] = DEFAULT.download_memory_request,
     metrics_address: Annotated[
         str | None,
         typer.Option(
@@ -85,6 +130,11 @@ def run(
         leader_elect=leader_elect,
         workers=flags.count("--workers", workers, flags.MOST_WORKERS),
         max_discovery_jobs=flags.count("--max-discovery-jobs", max_discovery_jobs, flags.MOST_DISCOVERY_JOBS),
+        downloader_image=flags.image("--downloader-image", downloader_image),
+        discovery_cpu_request=flags.quantity("--discovery-cpu-request", discovery_cpu_request),
+        discovery_memory_request=flags.quantity("--discovery-memory-request", discovery_memory_request),
+        download_cpu_request=flags.quantity("--download-cpu-request", download_cpu_request),
+        download_memory_request=flags.quantity("--download-memory-request", download_memory_request),
         metrics_address=flags.address("--metrics-address", metrics_address),
         probe_address=flags.address("--probe-address", probe_address),
     )

@@ -1,11 +1,13 @@
 """Texts of flags and environment variables: what is taken, and how the rest is refused."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from aim_operator.cli import flags
 from aim_operator.errors import UserError
+from aim_operator.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,25 @@ def test_a_choice_names_what_may_be_chosen() -> None:
     with pytest.raises(UserError) as refused:
         flags.choice("--log-format", "xml", flags.LOG_FORMATS)
     assert str(refused.value) == "--log-format (or AIM_LOG_FORMAT) is 'xml': write json or console"
+
+
+@pytest.mark.parametrize("text", ["100m", "1", "0.5", "256Mi", "2G"])
+def test_quantities(text: str) -> None:
+    assert flags.quantity("--download-cpu-request", text) == text
+
+
+@pytest.mark.parametrize("text", ["", "0", "0Mi", "-1", "1 Gi", "much", "1e3", "9" * 50])
+def test_what_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"^--download-cpu-request .*: write a quantity above 0"):
+        flags.quantity("--download-cpu-request", text)
+
+
+@pytest.mark.parametrize("text", ["", "UPPER", "a b", "-x", "a" * 600])
+def test_what_is_no_image_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"^--downloader-image \(or AIM_DOWNLOADER_IMAGE\) is .*: write an"):
+        flags.image("--downloader-image", text)
+
+
+def test_the_downloader_is_this_very_version() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert Settings().downloader_image.endswith(f"/{project['name']}:{project['version']}")

@@ -1,0 +1,125 @@
+"""The claim and the download Job of a model cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aim_operator.api.v1alpha1 import AIMModelCache, LocalObjectReference, Storage
+from aim_operator.core.catalog import RuntimeConfig
+from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache.desired import DownloadOptions
+from aim_operator.errors import SpecError
+from tests.support.cache_builders import make_claim, make_model_cache
+
+OPTIONS = DownloadOptions(image="ghcr.io/example/fetch:1", requests={"cpu": "100m"}, ttl_seconds=600)
+CONFIG = RuntimeConfig()
+
+
+@pytest.mark.parametrize(
+    ("size", "headroom", "want"),
+    [
+        pytest.param("10Gi", 10, "11Gi", id="a tenth of headroom"),
+        pytest.param("9094593249", 10, "10Gi", id="rounded up to whole Gi"),
+        pytest.param("10Gi", 0, "10Gi", id="none, if none is wanted"),
+        pytest.param("1", 10, "1Gi", id="never less than one"),
+        pytest.param("700G", 10, "718Gi", id="decimal sizes too"),
+        pytest.param(1073741824, 100, "2Gi", id="plain numbers too"),
+    ],
+)
+def test_the_size_of_a_claim(size: str | int, headroom: int, want: str) -> None:
+    assert desired.claim_size(size, headroom) == want
+
+
+def test_a_size_that_is_none_is_refused() -> None:
+    with pytest.raises(SpecError):
+        desired.claim_size("much", 10)
+
+
+@pytest.mark.parametrize(
+    ("cache", "config", "want"),
+    [
+        pytest.param(make_model_cache(), CONFIG, (["ReadWriteMany"], "11Gi", None), id="defaults"),
+        pytest.param(
+            make_model_cache(),
+            RuntimeConfig(
+                storage_class_name="fast",
+                storage=Storage(access_modes=("ReadWriteOnce",), headroom_percent=50),
+            ),
+            (["ReadWriteOnce"], "15Gi", "fast"),
+            id="as the configuration says",
+        ),
+        pytest.param(
+            make_model_cache(storageClassName="own"),
+            RuntimeConfig(storage_class_name="fast"),
+            (["ReadWriteMany"], "11Gi", "own"),
+            id="its own class wins",
+        ),
+    ],
+)
+def test_the_claim(cache: AIMModelCache, config: RuntimeConfig, want: tuple[Any, ...]) -> None:
+    manifest = desired.claim(cache, config).manifest
+    spec = manifest["spec"]
+    got = (spec["accessModes"], spec["resources"]["requests"]["storage"], spec.get("storageClassName"))
+    assert got == want
+    assert manifest["metadata"]["ownerReferences"][0]["uid"] == cache.metadata.uid
+
+
+def job(cache: AIMModelCache | None = None, config: RuntimeConfig = CONFIG) -> dict[str, Any]:
+    cache = cache or make_model_cache()
+    manifest: dict[str, Any] = desired.job(cache, config, make_claim(cache), OPTIONS).manifest
+    return manifest
+
+
+def test_the_job_runs_fetch_into_the_claim_and_needs_no_permission() -> None:
+    pod = job()["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == [
+        "fetch", "hf://example/model", "/model-cache",
+        "--capacity", str(11 * 1024**3),
+        "--termination-log", "/dev/termination-log",
+    ]  # fmt: skip
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == make_claim().metadata.name
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["fsGroup"] == 65532
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_job_has_the_credentials_of_configuration_and_cache() -> None:
+    env = [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}]
+    cache = make_model_cache(env=env, imagePullSecrets=[{"name": "own"}])
+    config = RuntimeConfig(
+        service_account_name="puller", image_pull_secrets=(LocalObjectReference(name="shared"),)
+    )
+    pod = job(cache, config)["spec"]["template"]["spec"]
+    assert pod["containers"][0]["env"] == env
+    assert pod["serviceAccountName"] == "puller"
+    assert pod["imagePullSecrets"] == [{"name": "shared"}, {"name": "own"}]
+
+
+@pytest.mark.parametrize(
+    ("cache", "config", "claim", "options"),
+    [
+        pytest.param({"env": [{"name": "A", "value": "b"}]}, CONFIG, {}, OPTIONS, id="env"),
+        pytest.param({"imagePullSecrets": [{"name": "x"}]}, CONFIG, {}, OPTIONS, id="pull secrets"),
+        pytest.param(
+            {"metadata": {"annotations": {"aim.silogen.ai/retry": "1"}}}, CONFIG, {}, OPTIONS, id="retry"
+        ),
+        pytest.param({}, RuntimeConfig(service_account_name="x"), {}, OPTIONS, id="service account"),
+        pytest.param({}, CONFIG, {"uid": "another"}, OPTIONS, id="another claim"),
+        pytest.param({}, CONFIG, {}, DownloadOptions(image="x", requests={}), id="image"),
+    ],
+)
+def test_another_of_these_is_another_download(
+    cache: dict[str, Any], config: RuntimeConfig, claim: dict[str, Any], options: DownloadOptions
+) -> None:
+    base = desired.digest(make_model_cache(), CONFIG, make_claim(), OPTIONS)
+    assert desired.digest(make_model_cache(**cache), config, make_claim(**claim), options) != base
+
+
+def test_a_ttl_or_other_requests_are_the_same_download() -> None:
+    base = desired.digest(make_model_cache(), CONFIG, make_claim(), OPTIONS)
+    other = DownloadOptions(image=OPTIONS.image, requests={"cpu": "2"}, ttl_seconds=1)
+    assert desired.digest(make_model_cache(), CONFIG, make_claim(), other) == base

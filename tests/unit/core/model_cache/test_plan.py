@@ -1,0 +1,374 @@
+"""Decisions about one model cache, case by case."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from aim_operator.api.external import Job
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.core import conditions
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
+from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache.attempt import RETRY_LIMIT
+from aim_operator.core.model_cache.desired import DownloadOptions
+from aim_operator.core.model_cache.observed import ModelCacheObserved
+from aim_operator.core.model_cache.plan import decide
+from aim_operator.core.model_cache.report import Progress
+from aim_operator.core.naming import download_job_name
+from aim_operator.core.plan import Plan
+from tests.support.cache_builders import (
+    make_claim,
+    make_download_job,
+    make_download_pod,
+    make_model_cache,
+    make_storage_class,
+)
+from tests.support.status import assert_status_well_formed
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+ENDED = "2026-01-31T11:59:00Z"
+GIB = 1024**3
+OPTIONS = DownloadOptions(image="ghcr.io/example/fetch:1", requests={"cpu": "100m"}, ttl_seconds=600)
+CONFIG = RuntimeConfig()
+CLAIM = make_claim()
+DIGEST = desired.digest(make_model_cache(), CONFIG, CLAIM, OPTIONS)
+JOB = download_job_name("example-model", DIGEST)
+
+
+def observed(**fields: Any) -> ModelCacheObserved:
+    base: dict[str, Any] = {
+        "cache": make_model_cache(),
+        "runtime_config": CONFIG,
+        "claim": CLAIM,
+        "storage_class": make_storage_class(),
+    }
+    return ModelCacheObserved(**{**base, **fields})
+
+
+def planned(seen: ModelCacheObserved, now: datetime = NOW) -> Plan[AIMModelCacheStatus]:
+    return decide(seen, now=now, options=OPTIONS)
+
+
+def status_of(plan: Plan[AIMModelCacheStatus]) -> AIMModelCacheStatus:
+    assert plan.status is not None
+    assert_status_well_formed(plan.status)
+    return plan.status
+
+
+def said(status: AIMModelCacheStatus, type_: str) -> str:
+    found = conditions.find(given(status.conditions, ()), type_)
+    assert found is not None
+    return f"{found.status}/{found.reason}"
+
+
+def children(plan: Plan[AIMModelCacheStatus]) -> list[str]:
+    return [child.resource.kind for child in plan.children]
+
+
+def with_status(seen: ModelCacheObserved, status: AIMModelCacheStatus) -> ModelCacheObserved:
+    return structs.replace(seen, cache=structs.replace(seen.cache, status=status))
+
+
+def running(**pod: Any) -> dict[str, Any]:
+    return {"jobs": (make_download_job(JOB),), "pods": (make_download_pod(**pod),)}
+
+
+def failed(
+    reason: str = "DownloadFailed", *, downloaded: int = 0, code: int = 14, ended: str = ENDED
+) -> dict[str, Any]:
+    message = {"reason": reason, "message": "no luck", "totalBytes": 10 * GIB, "downloadedBytes": downloaded}
+    pod = make_download_pod(phase="Failed", exit_code=code, message=json.dumps(message))
+    return {"jobs": (make_download_job(JOB, failed=ended),), "pods": (pod,)}
+
+
+SUCCEEDED: dict[str, Any] = {
+    "jobs": (make_download_job(JOB, complete=ENDED),),
+    "pods": (
+        make_download_pod(
+            phase="Succeeded",
+            exit_code=0,
+            message=json.dumps(
+                {"reason": "Downloaded", "totalBytes": GIB, "downloadedBytes": GIB, "revision": "abc"}
+            ),
+        ),
+    ),
+}
+
+SITUATIONS: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]] = {
+    "a new cache asks for a claim": (
+        observed(claim=None),
+        ("Pending", "Provisioning", "False/Provisioning", ["PersistentVolumeClaim"]),
+    ),
+    "a claim waits for its volume": (
+        observed(claim=make_claim(phase="Pending")),
+        ("Pending", "Provisioning", "False/Provisioning", []),
+    ),
+    "a claim that waits for its first Pod gets the download": (
+        observed(claim=make_claim(phase="Pending"), storage_class=make_storage_class(wait=True)),
+        ("Progressing", "DownloadPending", "False/Provisioning", ["Job"]),
+    ),
+    "a claim can't be provisioned": (
+        observed(claim=make_claim(phase="Pending"), provisioning_failure="pool is full"),
+        ("Failed", "ProvisioningFailed", "False/ProvisioningFailed", []),
+    ),
+    "a claim has no class": (
+        observed(claim=make_claim(phase="Pending", class_name=None), storage_class=None),
+        ("Failed", "ProvisioningFailed", "False/ProvisioningFailed", []),
+    ),
+    "a claim's class does not exist": (
+        observed(claim=make_claim(phase="Pending"), storage_class=None),
+        ("Failed", "ProvisioningFailed", "False/ProvisioningFailed", []),
+    ),
+    "a claim is refused": (
+        observed(claim=None, claim_refused="exceeded quota"),
+        ("Failed", "ProvisioningFailed", "False/ProvisioningFailed", ["PersistentVolumeClaim"]),
+    ),
+    "a claim's name is somebody else's": (
+        observed(claim=None, claim_foreign=True),
+        ("Degraded", "NameConflict", "False/NameConflict", []),
+    ),
+    "a claim is being deleted under mounted Pods": (
+        observed(claim=make_claim(deleting=True)),
+        ("Degraded", "ClaimTerminating", "False/ClaimTerminating", []),
+    ),
+    "a claim has lost its volume": (
+        observed(claim=make_claim(phase="Lost")),
+        ("Failed", "ClaimLost", "False/ClaimLost", []),
+    ),
+    "a bound claim gets its download": (
+        observed(),
+        ("Progressing", "DownloadPending", "True/StorageReady", ["Job"]),
+    ),
+    "a size is no quantity": (
+        observed(cache=make_model_cache(size="much"), claim=None),
+        ("Failed", "ResourcesInvalid", "False/Provisioning", []),
+    ),
+    "the configuration is missing": (
+        observed(runtime_config=MissingRuntimeConfig("gone")),
+        ("Degraded", "RuntimeConfigMissing", "True/StorageReady", []),
+    ),
+    "the Pod is starting": (
+        observed(**running(phase="Pending")),
+        ("Progressing", "DownloadPending", "True/StorageReady", []),
+    ),
+    "the image can't be pulled": (
+        observed(**running(phase="Pending", waiting=("ErrImagePull", "not found"))),
+        ("Progressing", "ImagePullFailed", "True/StorageReady", []),
+    ),
+    "a Secret of its env is missing": (
+        observed(**running(phase="Pending", waiting=("CreateContainerConfigError", "secret hf not found"))),
+        ("Progressing", "DownloadPending", "True/StorageReady", []),
+    ),
+    "the Pod is refused": (
+        observed(jobs=(make_download_job(JOB),), refusal="exceeded quota"),
+        ("Progressing", "JobRefused", "True/StorageReady", []),
+    ),
+    "the Job is refused": (
+        observed(job_refused="denied by policy"),
+        ("Failed", "JobRefused", "True/StorageReady", []),
+    ),
+    "the Job's name is somebody else's": (
+        observed(job_foreign=True),
+        ("Degraded", "NameConflict", "True/StorageReady", []),
+    ),
+    "the download runs": (
+        observed(**running(), progress=Progress(downloaded_bytes=GIB, total_bytes=4 * GIB)),
+        ("Progressing", "Downloading", "True/StorageReady", []),
+    ),
+    "the Job is on its way out": (
+        observed(jobs=(make_download_job(JOB, deleting=True),)),
+        ("Progressing", "DownloadPending", "True/StorageReady", []),
+    ),
+    "a download with other inputs is in the way": (
+        observed(jobs=(make_download_job("download-other"),)),
+        ("Progressing", "DownloadPending", "True/StorageReady", []),
+    ),
+    "the download fails": (
+        observed(**failed("AuthenticationFailed", code=10)),
+        ("Failed", "AuthenticationFailed", "True/StorageReady", []),
+    ),
+    "the Job fails without a Pod": (
+        observed(jobs=(make_download_job(JOB, failed=ENDED),)),
+        ("Failed", "DownloadFailed", "True/StorageReady", []),
+    ),
+    "the download is complete": (
+        observed(**SUCCEEDED),
+        ("Available", "Downloaded", "True/StorageReady", []),
+    ),
+}
+CASES = [pytest.param(seen, want, id=name) for name, (seen, want) in SITUATIONS.items()]
+
+
+@pytest.mark.parametrize(("seen", "want"), CASES)
+def test_where_a_cache_stands(seen: ModelCacheObserved, want: tuple[str, str, str, list[str]]) -> None:
+    plan = planned(seen)
+    status = status_of(plan)
+    ready = said(status, c.READY).split("/")[1]
+    assert (status.status, ready, said(status, c.STORAGE_READY), children(plan)) == want
+
+
+@pytest.mark.parametrize(("seen", "want"), CASES)
+def test_at_its_own_result_nothing_new_is_said(
+    seen: ModelCacheObserved, want: tuple[str, str, str, list[str]]
+) -> None:
+    first = status_of(planned(seen))
+    again = planned(with_status(seen, first), NOW + timedelta(seconds=1))
+    assert again.status == first
+    assert again.events == ()
+
+
+def test_a_cache_that_is_being_deleted_is_left_alone() -> None:
+    cache = make_model_cache(metadata={"deletionTimestamp": "2026-01-31T11:00:00Z"})
+    assert planned(observed(cache=cache)) == Plan()
+
+
+def available() -> AIMModelCacheStatus:
+    return status_of(planned(observed(**SUCCEEDED)))
+
+
+def test_the_result_outlives_its_job() -> None:
+    status = available()
+    assert status.progress == CacheProgress(total_bytes=GIB, downloaded_bytes=GIB, percentage=100)
+    assert (status.finished_at, given(status.download, Download()).revision) == (ENDED, "abc")
+    plan = planned(with_status(observed(), status))
+    assert plan.status == status
+    assert plan.children == ()
+
+
+def test_a_finished_job_gets_its_ttl_only_once_its_result_is_kept() -> None:
+    plan = planned(with_status(observed(**SUCCEEDED), available()))
+    assert plan.children[0].manifest["spec"]["ttlSecondsAfterFinished"] == 600
+
+
+def test_a_finished_job_that_takes_no_ttl_is_removed() -> None:
+    plan = planned(with_status(observed(**SUCCEEDED, job_refused="immutable"), available()))
+    assert (plan.children, len(plan.removals)) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"cache": make_model_cache(env=[{"name": "A", "value": "b"}])}, id="other env"),
+        pytest.param({"runtime_config": RuntimeConfig(service_account_name="x")}, id="other account"),
+        pytest.param({"runtime_config": MissingRuntimeConfig("gone")}, id="no configuration"),
+    ],
+)
+def test_what_is_complete_stays_so(changed: dict[str, Any]) -> None:
+    seen = observed(**changed)
+    plan = planned(with_status(seen, available()))
+    assert (status_of(plan).status, plan.children) == ("Available", ())
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        pytest.param(None, id="gone"),
+        pytest.param(make_claim(uid="another"), id="another of the same name"),
+        pytest.param(make_claim(deleting=True), id="about to go"),
+    ],
+)
+def test_with_the_claim_the_files_are_gone(claim: Any) -> None:
+    status = status_of(planned(with_status(observed(claim=claim), available())))
+    assert status.status != "Available"
+    assert given(status.progress, None) is None
+    assert given(status.finished_at, None) is None
+
+
+def test_progress_never_falls_and_is_whole_only_when_verified() -> None:
+    seen = observed(**running(), progress=Progress(downloaded_bytes=3 * GIB, total_bytes=4 * GIB))
+    first = status_of(planned(seen))
+    assert given(first.progress, CacheProgress()).percentage == 75
+    back = structs.replace(seen, progress=Progress(downloaded_bytes=GIB, total_bytes=4 * GIB))
+    assert status_of(planned(with_status(back, first))).progress == first.progress
+    full = structs.replace(seen, progress=Progress(downloaded_bytes=4 * GIB, total_bytes=4 * GIB))
+    assert given(status_of(planned(with_status(full, first))).progress, CacheProgress()).percentage == 99
+
+
+def after_failures(number: int, *, downloaded: int = 0) -> AIMModelCacheStatus:
+    return AIMModelCacheStatus(
+        download=Download(
+            spec_hash=DIGEST,
+            attempts=number,
+            last_attempt_time=ENDED,
+            claim_uid=CLAIM.metadata.uid,
+            downloaded_bytes=downloaded,
+            reason="Stalled",
+            message="no byte came",
+        )
+    )
+
+
+def test_a_failure_waits_for_its_retry_and_keeps_its_job_meanwhile() -> None:
+    first = planned(observed(**failed(ended="2026-01-31T12:00:00Z")))
+    assert first.requeue_after_seconds == 10
+    again = planned(
+        with_status(observed(**failed(ended="2026-01-31T12:00:00Z")), status_of(first)),
+        NOW + timedelta(seconds=4),
+    )
+    assert (again.requeue_after_seconds, again.removals, again.children) == (6, (), ())
+
+
+def test_a_due_retry_removes_the_job_and_then_makes_the_next() -> None:
+    first = status_of(planned(observed(**failed())))
+    plan = planned(with_status(observed(**failed()), first))
+    assert (len(plan.removals), plan.children) == (1, ())
+    assert children(planned(with_status(observed(), first))) == ["Job"]
+
+
+def test_attempts_that_get_further_do_not_count() -> None:
+    def after(downloaded: int) -> int | None:
+        seen = with_status(
+            observed(**failed(downloaded=downloaded, ended="2026-01-31T12:00:00Z")),
+            after_failures(5, downloaded=GIB),
+        )
+        return given(given(status_of(planned(seen)).download, Download()).attempts, None)
+
+    assert after(GIB) == 6
+    assert after(2 * GIB) == 1
+
+
+def test_after_so_many_failures_a_person_has_to_look() -> None:
+    plan = planned(with_status(observed(), after_failures(RETRY_LIMIT)))
+    status = status_of(plan)
+    ready = conditions.find(given(status.conditions, ()), c.READY)
+    assert ready is not None
+    assert (plan.children, plan.requeue_after_seconds, ready.reason) == ((), None, "Stalled")
+    assert "no byte came (given up after 8 attempts" in ready.message
+
+
+def test_other_inputs_are_tried_at_once() -> None:
+    cache = make_model_cache(metadata={"annotations": {"aim.silogen.ai/retry": "2"}})
+    assert children(planned(with_status(observed(cache=cache), after_failures(RETRY_LIMIT)))) == ["Job"]
+
+
+def test_a_job_of_earlier_inputs_goes_before_the_next_begins() -> None:
+    old: Job = make_download_job("download-other")
+    plan = planned(observed(jobs=(old,)))
+    assert [removal.live for removal in plan.removals] == [old]
+    assert plan.children == ()
+
+
+def events(old: AIMModelCacheStatus, seen: ModelCacheObserved) -> list[str]:
+    return [f"{note.type} {note.reason}: {note.message}" for note in planned(with_status(seen, old)).events]
+
+
+def test_events_tell_of_transitions() -> None:
+    starting = status_of(planned(observed()))
+    assert events(starting, observed(**running())) == ["Normal DownloadStarted: the download is running"]
+    assert events(starting, observed(**SUCCEEDED)) == [
+        "Normal CacheReady: all files are on the volume and verified"
+    ]
+    assert events(starting, observed(**failed("Stalled", code=13))) == [
+        "Warning DownloadFailed: Stalled: no luck (attempt 1)"
+    ]
+    pending = observed(claim=make_claim(phase="Pending"), provisioning_failure="pool is full")
+    (told,) = events(starting, pending)
+    assert told.startswith("Warning ProvisioningFailed: ")
+    assert told.endswith("pool is full")
