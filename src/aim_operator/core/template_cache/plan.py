@@ -200,7 +200,7 @@ def _progress(sources: Iterable[SourceObserved]) -> CacheProgress | UnsetType:
 def _conditions(case: _Case) -> list[Condition]:
     holding = {
         c.READY: case.state == State.AVAILABLE,
-        c.PROGRESSING: case.state in (State.PENDING, State.PROGRESSING),
+        c.PROGRESSING: case.state == State.PROGRESSING,
         c.FAILURE: case.state in (State.FAILED, State.DEGRADED),
     }
     return [

@@ -1,0 +1,116 @@
+"""Progress is heard from the log of the running Pod, one stream per download, and told not too often."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aim_operator.api.external import Pod
+from aim_operator.api.meta import ObjectMeta, ObjectRef
+from aim_operator.controllers.download_progress import TELL_SECONDS, DownloadProgress
+from aim_operator.core.model_cache.report import Progress
+from aim_operator.errors import NotFound, Unavailable
+from tests.support.fake_client import FakeClient
+from tests.support.virtual_clock import VirtualClock
+
+REF = ObjectRef("AIMModelCache", "team", "model")
+Said = bytes | float | Exception
+
+
+class Logs(FakeClient):
+    """Each stream says one script: bytes, pauses in seconds, an error; the last script again and again."""
+
+    def __init__(self, clock: VirtualClock, *scripts: list[Said]) -> None:
+        super().__init__()
+        self._clock, self._scripts = clock, list(scripts)
+        self.streams = 0
+
+    async def logs(
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        limit_seconds: float = 30.0,
+        follow: bool = False,
+        tail_lines: int | None = None,
+    ) -> AsyncIterator[bytes]:
+        script = self._scripts[min(self.streams, len(self._scripts) - 1)]
+        self.streams += 1
+        for said in script:
+            if isinstance(said, bytes):
+                yield said
+            elif isinstance(said, Exception):
+                raise said
+            else:
+                await self._clock.sleep(said)
+
+
+class Scene:
+    def __init__(self, *scripts: list[Said]) -> None:
+        self.clock = VirtualClock()
+        self.client = Logs(self.clock, *scripts)
+        self.woken = 0
+        self.downloads = DownloadProgress(self.client, clock=self.clock, wake=self._wake)
+
+    def _wake(self, ref: ObjectRef) -> None:
+        assert ref == REF
+        self.woken += 1
+
+    def follow(self, uid: str = "pod-1") -> Progress | None:
+        return self.downloads.follow(REF, Pod(metadata=ObjectMeta(name="p", namespace="team", uid=uid)))
+
+
+def line(downloaded: int) -> bytes:
+    return f"progress downloadedBytes={downloaded} totalBytes=100 percentage={downloaded}\n".encode()
+
+
+async def test_what_is_heard_wakes_the_cache_but_not_for_every_line() -> None:
+    scene = Scene([line(1), line(2), TELL_SECONDS + 1, line(3), 3600.0])
+    assert scene.follow() is None
+    await scene.clock.settle()
+    assert scene.woken == 1
+    assert scene.follow() == Progress(downloaded_bytes=2, total_bytes=100)
+    await scene.clock.advance(TELL_SECONDS + 1)
+    assert (scene.woken, scene.client.streams) == (2, 1)
+    assert scene.follow() == Progress(downloaded_bytes=3, total_bytes=100)
+    await scene.downloads.close()
+
+
+async def test_a_line_may_come_in_pieces_and_other_lines_say_nothing() -> None:
+    whole = line(7)
+    scene = Scene([b"resumed: 3 files\n" + whole[:20], whole[20:], b"x" * 100_000, 3600.0])
+    scene.follow()
+    await scene.clock.settle()
+    assert scene.follow() == Progress(downloaded_bytes=7, total_bytes=100)
+    await scene.downloads.close()
+
+
+async def test_a_broken_stream_is_opened_again_with_growing_pauses() -> None:
+    scene = Scene([line(1), Unavailable("cut")], [line(2), 3600.0])
+    scene.follow()
+    await scene.clock.settle()
+    await scene.clock.advance(2)
+    assert scene.client.streams == 2
+    assert scene.follow() == Progress(downloaded_bytes=2, total_bytes=100)
+    await scene.downloads.close()
+
+
+async def test_a_pod_that_is_gone_is_not_asked_again() -> None:
+    scene = Scene([NotFound("gone")])
+    scene.follow()
+    await scene.clock.advance(600)
+    assert scene.client.streams == 1
+    await scene.downloads.close()
+
+
+async def test_another_pod_is_another_stream_and_dropping_stops() -> None:
+    scene = Scene([line(9), 3600.0])
+    scene.follow()
+    await scene.clock.settle()
+    assert scene.follow("pod-2") is None, "what another Pod said is not carried over"
+    await scene.clock.settle()
+    assert scene.client.streams == 2
+    scene.downloads.drop(REF)
+    woken = scene.woken
+    await scene.clock.advance(7200)
+    assert (scene.client.streams, scene.woken) == (2, woken)

@@ -1,0 +1,206 @@
+"""A service's cache: when it waits, what it mounts, and what it says when the files are gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import structs
+
+from aim_operator.api.external import InferenceService
+from aim_operator.api.v1alpha1 import AIMModelCache, AIMService
+from aim_operator.core.service.cache_plan import CachePlan, mounted_claims, plan_cache
+from aim_operator.core.service.desired import Mount
+from aim_operator.core.service.observed import ServiceObserved
+from tests.support.cache_builders import make_model_cache, make_template_cache
+from tests.support.service_builders import (
+    FakeCatalog,
+    make_cluster_template,
+    make_image,
+    make_inference_service,
+    make_service,
+    make_service_observed,
+    make_template,
+    make_template_status,
+)
+
+SOURCE = "hf://example/model"
+WARM = make_template_cache(
+    ready="True/CacheWarm: all there", status="Available", models={SOURCE: "example-model"}, ours=True
+)
+
+
+def filled(name: str = "example-model", claim: str = "claim-1") -> AIMModelCache:
+    return make_model_cache(name, status={"status": "Available", "persistentVolumeClaim": claim})
+
+
+def observed(service: AIMService | None = None, **seen: Any) -> ServiceObserved:
+    return make_service_observed(service or make_service(cacheModel=True), **seen)
+
+
+def mounting(*claims: str) -> InferenceService:
+    spec = {"predictor": {"volumes": [{"persistentVolumeClaim": {"claimName": name}} for name in claims]}}
+    return structs.replace(make_inference_service(ready=True), spec=msgspec.Raw(msgspec.json.encode(spec)))
+
+
+def told(plan: CachePlan) -> tuple[str, str, str]:
+    judgement = plan.judgement
+    return ("True" if judgement.ok else "False"), judgement.reason, judgement.state
+
+
+def children(plan: CachePlan) -> list[str]:
+    return [child.manifest["metadata"]["name"] for child in plan.children]
+
+
+def test_without_a_wish_there_is_no_cache() -> None:
+    plan = plan_cache(observed(make_service()))
+    assert (told(plan), plan.children, plan.mounts) == (("True", "CachingNotRequested", "Running"), (), ())
+    assert plan.judgement.message == "Caching not requested"
+
+
+def test_a_caching_template_is_a_wish_too() -> None:
+    catalog = FakeCatalog(make_image(defaultServiceTemplate="fast"), make_template(caching={"enabled": True}))
+    assert told(plan_cache(observed(make_service(), catalog=catalog)))[1] == "WaitingForCache"
+
+
+WAITING: list[Any] = [
+    pytest.param(
+        {}, ("False", "WaitingForCache", "Pending"), "is being created", ["fast"], id="no cache yet"
+    ),
+    pytest.param(
+        {
+            "template_cache": make_template_cache(
+                ready="False/Downloading: 40 %", status="Progressing", ours=True
+            )
+        },
+        ("False", "WaitingForCache", "Pending"),
+        "AIMTemplateCache 'fast': 40 %",
+        ["fast"],
+        id="it fills",
+    ),
+    pytest.param(
+        {
+            "template_cache": make_template_cache(
+                "by-hand", ready="False/Downloading: 40 %", status="Progressing"
+            )
+        },
+        ("False", "WaitingForCache", "Pending"),
+        "AIMTemplateCache 'by-hand': 40 %",
+        [],
+        id="one made by hand fills: no other is made",
+    ),
+    pytest.param(
+        {"template_cache": make_template_cache(ready="False/Stalled: no byte", status="Failed", ours=True)},
+        ("False", "Stalled", "Degraded"),
+        "no byte",
+        ["fast"],
+        id="it failed: the cause is told",
+    ),
+    pytest.param(
+        {"template_cache_taken": True},
+        ("False", "NameConflict", "Degraded"),
+        "is about another template",
+        [],
+        id="its name is taken",
+    ),
+    pytest.param(
+        {"template_cache_refused": "quota"},
+        ("False", "DownloadFailed", "Degraded"),
+        "was refused: quota",
+        ["fast"],
+        id="it is refused",
+    ),
+    pytest.param(
+        {"template_cache": WARM, "model_caches": (filled(),)},
+        ("False", "WaitingForCache", "Pending"),
+        "all there",
+        ["fast"],
+        id="its claim is not seen yet",
+    ),
+    pytest.param(
+        {
+            "template_cache": WARM,
+            "model_caches": (make_model_cache(status={"status": "Progressing"}),),
+            "live_claims": frozenset({"claim-1"}),
+        },
+        ("False", "WaitingForCache", "Pending"),
+        "all there",
+        ["fast"],
+        id="its model cache begins anew",
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "want", "message", "made"), WAITING)
+def test_nothing_is_mounted_while(
+    seen: dict[str, Any], want: tuple[str, str, str], message: str, made: list[str]
+) -> None:
+    plan = plan_cache(observed(**seen))
+    assert (told(plan), plan.mounts, children(plan)) == (want, (), made)
+    assert message in plan.judgement.message
+
+
+READY: dict[str, Any] = {
+    "template_cache": WARM,
+    "model_caches": (filled(),),
+    "live_claims": frozenset({"claim-1"}),
+}
+
+
+def test_a_warm_cache_is_mounted_under_the_models_name() -> None:
+    plan = plan_cache(observed(**READY))
+    assert told(plan) == ("True", "CacheWarm", "Running")
+    assert plan.mounts == (Mount(model="example/model", claim="claim-1"),)
+
+
+def test_every_source_must_be_there() -> None:
+    status = make_template_status(sources=(SOURCE, "hf://example/draft"))
+    catalog = FakeCatalog(make_image(defaultServiceTemplate="fast"), make_template(status=status))
+    assert not plan_cache(observed(catalog=catalog, **READY)).mounts
+    both = make_template_cache(
+        ready="True/CacheWarm: all",
+        models={SOURCE: "example-model", "hf://example/draft": "draft"},
+        ours=True,
+    )
+    seen: dict[str, Any] = {
+        "template_cache": both,
+        "model_caches": (filled(), filled("draft", "claim-2")),
+        "live_claims": frozenset({"claim-1", "claim-2"}),
+    }
+    plan = plan_cache(observed(catalog=catalog, **seen))
+    assert [mount.claim for mount in plan.mounts] == ["claim-1", "claim-2"]
+    assert plan.judgement.message == "2 cached models on the volumes"
+
+
+def test_files_that_are_gone_under_a_model_server_degrade_the_service() -> None:
+    again = make_template_cache(
+        ready="False/Downloading: 10 %", status="Progressing", models={SOURCE: "example-model"}, ours=True
+    )
+    plan = plan_cache(observed(template_cache=again, inference_service=mounting("claim-0")))
+    assert told(plan) == ("False", "CacheLost", "Degraded")
+    assert "'claim-0'" in plan.judgement.message
+    assert "10 %" in plan.judgement.message
+
+
+def test_files_that_are_there_still_let_a_model_server_go_on() -> None:
+    seen: dict[str, Any] = {"inference_service": mounting("claim-0"), "live_claims": frozenset({"claim-0"})}
+    assert told(plan_cache(observed(**seen))) == ("False", "WaitingForCache", "Pending")
+
+
+def test_the_cache_of_a_namespaced_template_is_owned_by_it_that_of_a_cluster_one_by_nobody() -> None:
+    (child,) = plan_cache(observed()).children
+    assert child.manifest["metadata"]["ownerReferences"][0]["kind"] == "AIMServiceTemplate"
+    assert child.manifest["spec"] == {"templateRef": "fast", "templateScope": "Namespace"}
+    catalog = FakeCatalog(make_image(defaultServiceTemplate="fast"), make_cluster_template())
+    from_cluster = make_service(cacheModel=True, templateRef="fast")
+    plan = plan_cache(observed(from_cluster, catalog=catalog))
+    manifests = [c.manifest for c in plan.children]
+    assert all(
+        "ownerReferences" not in m["metadata"] for m in manifests if m["spec"]["templateScope"] == "Cluster"
+    )
+
+
+def test_mounted_claims_of_nothing_are_none() -> None:
+    assert mounted_claims(None) == frozenset()
+    assert mounted_claims(make_inference_service()) == frozenset()

@@ -1,0 +1,221 @@
+"""Decisions about one template cache: which model caches it makes, and the worst of their states."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from msgspec import UNSET, structs
+
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCacheStatus, CacheProgress, ModelSource
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.core import conditions, labels
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
+from aim_operator.core.naming import model_cache_name
+from aim_operator.core.plan import Plan
+from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
+from aim_operator.core.template_cache.plan import decide
+from tests.support.cache_builders import OURS, make_model_cache, make_template_cache
+from tests.support.service_builders import make_image, make_template, make_template_status
+from tests.support.status import assert_status_well_formed
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+SOURCE = ModelSource(name="example/model", source_uri="hf://example/model", size="9094593249")
+OTHER = ModelSource(name="example/draft", source_uri="hf://example/draft", size="1073741824")
+
+
+def observed(*sources: SourceObserved, **fields: Any) -> TemplateCacheObserved:
+    base: dict[str, Any] = {
+        "cache": make_template_cache(),
+        "template": make_template(),
+        "image": make_image(),
+        "runtime_config": RuntimeConfig(),
+        "sources": sources or (SourceObserved(source=SOURCE),),
+    }
+    return TemplateCacheObserved(**{**base, **fields})
+
+
+def planned(seen: TemplateCacheObserved) -> Plan[AIMTemplateCacheStatus]:
+    return decide(seen, now=NOW)
+
+
+def stands(plan: Plan[AIMTemplateCacheStatus]) -> tuple[str, str]:
+    assert plan.status is not None
+    assert_status_well_formed(plan.status)
+    ready = conditions.find(given(plan.status.conditions, ()), c.READY)
+    assert ready is not None
+    return given(plan.status.status, ""), ready.reason
+
+
+def in_state(state: str, reason: str, *, percentage: int | None = None, ours: bool = True) -> AIMModelCache:
+    status: dict[str, Any] = {
+        "status": state,
+        "conditions": [{"type": "Ready", "status": "False", "reason": reason, "message": "words"}],
+    }
+    if percentage is not None:
+        status["progress"] = {
+            "percentage": percentage,
+            "totalBytes": 1000,
+            "downloadedBytes": 10 * percentage,
+        }
+    return make_model_cache(status=status, metadata={"labels": OURS} if ours else {})
+
+
+def held(state: str, reason: str, source: ModelSource = SOURCE, **more: Any) -> SourceObserved:
+    return SourceObserved(source=source, cache=in_state(state, reason, **more))
+
+
+@pytest.mark.parametrize(
+    ("seen", "want"),
+    [
+        pytest.param(observed(template=None), ("Degraded", "TemplateNotFound"), id="no template"),
+        pytest.param(
+            observed(template=make_template(status=make_template_status("Progressing", sources=()))),
+            ("Pending", "TemplateNotAvailable"),
+            id="a template that discovers",
+        ),
+        pytest.param(
+            observed(
+                template=make_template(
+                    status=make_template_status("Failed", reason="DiscoveryFailed", sources=())
+                )
+            ),
+            ("Degraded", "DiscoveryFailed"),
+            id="a template that failed",
+        ),
+        pytest.param(
+            observed(template=make_template(status=make_template_status(sources=()))),
+            ("Degraded", "NoModelSources"),
+            id="a template without sources",
+        ),
+        pytest.param(
+            observed(runtime_config=MissingRuntimeConfig("gone")),
+            ("Degraded", "RuntimeConfigMissing"),
+            id="no configuration",
+        ),
+        pytest.param(observed(), ("Pending", "WaitingForCache"), id="a cache about to be made"),
+        pytest.param(
+            observed(SourceObserved(source=SOURCE, taken=True)),
+            ("Degraded", "NameConflict"),
+            id="a taken name",
+        ),
+        pytest.param(
+            observed(SourceObserved(source=SOURCE, refused="no")), ("Failed", "DownloadFailed"), id="refused"
+        ),
+        pytest.param(
+            observed(SourceObserved(source=structs.replace(SOURCE, size=UNSET))),
+            ("Degraded", "SizeUnknown"),
+            id="a source of unknown size",
+        ),
+        pytest.param(observed(held("Available", "Downloaded")), ("Available", "CacheWarm"), id="all there"),
+        pytest.param(
+            observed(held("Available", "Downloaded"), held("Progressing", "Downloading", OTHER)),
+            ("Progressing", "Downloading"),
+            id="one of two there",
+        ),
+        pytest.param(
+            observed(held("Progressing", "Downloading"), held("Failed", "Stalled", OTHER)),
+            ("Failed", "Stalled"),
+            id="the worst speaks",
+        ),
+    ],
+)
+def test_where_a_template_cache_stands(seen: TemplateCacheObserved, want: tuple[str, str]) -> None:
+    first = planned(seen)
+    assert stands(first) == want
+    assert first.status is not None
+    again = planned(structs.replace(seen, cache=structs.replace(seen.cache, status=first.status)))
+    assert (again.status, again.events) == (first.status, ())
+
+
+def test_a_missing_model_cache_is_made_from_the_source_without_an_owner() -> None:
+    (child,) = planned(observed()).children
+    metadata = child.manifest["metadata"]
+    assert metadata["name"] == model_cache_name(SOURCE.source_uri, "")
+    assert "ownerReferences" not in metadata
+    assert metadata["labels"][labels.MANAGED_BY] == labels.CONTROLLER
+    assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri, "size": SOURCE.size}
+
+
+def test_references_come_from_template_and_cache() -> None:
+    template = make_template(
+        env=[{"name": "A", "value": "template"}, {"name": "B", "value": "template"}],
+        caching={"enabled": True, "env": [{"name": "B", "value": "caching"}]},
+        imagePullSecrets=[{"name": "registry"}],
+        runtimeConfigName="ours",
+    )
+    cache = make_template_cache(
+        storageClassName="gold",
+        env=[{"name": "C", "value": "cache"}],
+        imagePullSecrets=[{"name": "own"}],
+    )
+    (child,) = planned(observed(cache=cache, template=template)).children
+    spec = child.manifest["spec"]
+    assert spec["env"] == [
+        {"name": "A", "value": "template"},
+        {"name": "B", "value": "caching"},
+        {"name": "C", "value": "cache"},
+    ]
+    assert spec["imagePullSecrets"] == [{"name": "registry"}, {"name": "own"}]
+    assert (spec["storageClassName"], spec["runtimeConfigName"]) == ("gold", "ours")
+
+
+@pytest.mark.parametrize(
+    ("source", "want"),
+    [
+        pytest.param(held("Progressing", "Downloading"), 1, id="our own is kept up to date"),
+        pytest.param(held("Progressing", "Downloading", ours=False), 0, id="a user's is left alone"),
+        pytest.param(
+            structs.replace(held("Progressing", "Downloading"), senior=False), 0, id="an older one sees to it"
+        ),
+    ],
+)
+def test_who_keeps_the_references_of_a_cache(source: SourceObserved, want: int) -> None:
+    assert len(planned(observed(source)).children) == want
+
+
+def test_what_a_cache_holds_and_where_is_settled() -> None:
+    live = make_model_cache("older-name", size="3Gi", storageClassName="bronze", metadata={"labels": OURS})
+    seen = observed(
+        SourceObserved(source=SOURCE, cache=live), cache=make_template_cache(storageClassName="gold")
+    )
+    (child,) = planned(seen).children
+    assert child.manifest["metadata"]["name"] == "older-name"
+    assert (child.manifest["spec"]["size"], child.manifest["spec"]["storageClassName"]) == ("3Gi", "bronze")
+
+
+def test_the_operators_own_goes_when_nobody_asks_for_it_a_users_never() -> None:
+    assert planned(observed(cache=make_template_cache(ours=True), wanted=False)).removals
+    plan = planned(observed(cache=make_template_cache(), wanted=False))
+    assert not plan.removals
+    assert plan.status is not None
+
+
+@pytest.mark.parametrize(
+    ("percentages", "want"),
+    [
+        pytest.param((100, 100), 100, id="whole only when all are"),
+        pytest.param((100, 50), 75, id="by bytes"),
+        pytest.param((100, 99), 99, id="never rounded up to whole"),
+        pytest.param((100, None), None, id="unknown while one is"),
+    ],
+)
+def test_progress_is_that_of_all_together(
+    percentages: tuple[int | None, int | None], want: int | None
+) -> None:
+    sources = [
+        held("Progressing", "Downloading", source, percentage=percentage)
+        for source, percentage in zip((SOURCE, OTHER), percentages, strict=True)
+    ]
+    status = planned(observed(*sources)).status
+    assert status is not None
+    assert given(given(status.progress, CacheProgress()).percentage, None) == want
+
+
+def test_events_tell_when_it_is_warm_and_when_it_can_not_get_so() -> None:
+    assert [e.reason for e in planned(observed(held("Available", "Downloaded"))).events] == ["CacheReady"]
+    (failed,) = planned(observed(held("Failed", "Stalled"))).events
+    assert (failed.type, failed.reason) == ("Warning", "Stalled")
+    assert planned(observed(held("Progressing", "Downloading"))).events == ()
