@@ -1,14 +1,16 @@
 """The pytest plugin of this repository: cluster fixtures, their markers, and what was not run.
 
 A test skipped because this machine lacks a part of a cluster is named at the end, with the reason and the
-remedy: a green run says what it did not prove. The markers follow from the fixtures; a test that starts
-clusters itself carries them by hand.
+remedy: a green run says what it did not prove. Figures that tests measured are shown in tables. The
+markers follow from the fixtures; a test that starts clusters itself carries them by hand.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from typing import Protocol
 
 import pytest
 
@@ -45,6 +47,23 @@ __all__ = [
 ]
 
 PREPARED = pytest.StashKey[bool]()
+MEASURED_PROPERTY = "aim_measured"
+
+
+class Measure(Protocol):
+    """Keeps a row of figures for the table of that title, printed at the end of the run."""
+
+    def __call__(self, title: str, *row: str) -> None: ...
+
+
+@pytest.fixture
+def measure(record_property: Callable[[str, object], None]) -> Measure:
+    """For figures that are worth seeing, and depend on the machine too much to be asserted."""
+
+    def keep(title: str, *row: str) -> None:
+        record_property(MEASURED_PROPERTY, json.dumps([title, *row]))
+
+    return keep
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,6 +97,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    _tell_measured(terminalreporter)
+    _tell_missing(terminalreporter)
+
+
+def _tell_measured(terminalreporter: pytest.TerminalReporter) -> None:
+    tables: dict[str, list[list[str]]] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == MEASURED_PROPERTY and report.when == "call":
+                title, *row = json.loads(value)
+                tables.setdefault(title, []).append(row)
+    for title, rows in sorted(tables.items()):
+        terminalreporter.section(title)
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in sorted(rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            terminalreporter.line("  ".join(cells).rstrip())
+
+
+def _tell_missing(terminalreporter: pytest.TerminalReporter) -> None:
     tests_of: dict[tuple[str, str, str], list[str]] = {}
     for report in terminalreporter.stats.get("skipped", []):
         for name, value in getattr(report, "user_properties", ()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -18,8 +18,11 @@ _GENERATIONS = ("MI355X", "MI350X", "MI325X", "MI300X", "MI250X", "MI210")
 _METRICS = ("latency", "throughput")
 _PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32", "auto")
 _LISTED = 64
+_BEST = "best match"
+_UNAVAILABLE = "not available"
 
 Rank = tuple[int, ...]
+_Key = tuple[str, str]
 _CRITERIA = ("scope", "profile type", "GPUs that nodes have", "GPU generation", "metric", "precision")
 
 
@@ -39,9 +42,10 @@ def select(service: AIMService, image: Image, catalog: Catalog) -> Selection:
     of_image: list[Template] = [*catalog.templates_of(namespace, name), *catalog.cluster_templates_of(name)]
     weighed = [t for t in of_image if not is_derived(t) and t.metadata.deletion_timestamp is None]
     weighed.sort(key=lambda t: (scope_of(t) != "Namespace", t.metadata.name))
-    kept = _kept(service, weighed)
+    before = _told(service)
+    kept = next((t for t in weighed if (found := before.get(_key(t))) and found.chosen), None)
     if kept is not None:
-        return Selection(template=kept, candidates=_explain(weighed, kept, {}, kept_choice=True))
+        return Selection(template=kept, candidates=_retell(weighed, kept, before))
     models = catalog.gpu_models()
     ranks = {id(t): _rank(t, models) for t in weighed if _available(t)}
     if not ranks:
@@ -57,12 +61,14 @@ def select(service: AIMService, image: Image, catalog: Catalog) -> Selection:
     return Selection(template=winners[0], candidates=_explain(weighed, winners[0], ranks))
 
 
-def _kept(service: AIMService, weighed: Sequence[Template]) -> Template | None:
+def _told(service: AIMService) -> dict[_Key, TemplateCandidate]:
+    """Return what the status says of each candidate."""
     status = given(service.status, None)
-    chosen = next((c for c in given(status.template_matching, ()) if c.chosen), None) if status else None
-    if chosen is None:
-        return None
-    return next((t for t in weighed if t.metadata.name == chosen.name and scope_of(t) == chosen.scope), None)
+    return {(c.name, c.scope): c for c in given(status.template_matching, ())} if status else {}
+
+
+def _key(template: Template) -> _Key:
+    return template.metadata.name, scope_of(template)
 
 
 def _state(template: Template) -> str | None:
@@ -93,12 +99,29 @@ def _rank(template: Template, models: frozenset[str]) -> Rank:
     )
 
 
+def _retell(
+    weighed: Sequence[Template], kept: Template, before: Mapping[_Key, TemplateCandidate]
+) -> tuple[TemplateCandidate, ...]:
+    """Explain a choice that was made before: by what decided then, which may be otherwise by now."""
+
+    def reason(template: Template) -> str:
+        told = before.get(_key(template))
+        said = given(told.reason, "") if told is not None else ""
+        if template is kept:
+            return said or _BEST
+        if not _available(template):
+            return f"{_UNAVAILABLE}: {_state(template) or State.PENDING}"
+        return said if said and not said.startswith(_UNAVAILABLE) else "came after the choice, which stays"
+
+    listed = sorted(weighed, key=lambda t: (t is not kept, t.metadata.name))
+    return tuple(
+        TemplateCandidate(name=t.metadata.name, scope=scope_of(t), chosen=t is kept, reason=reason(t))
+        for t in listed[:_LISTED]
+    )
+
+
 def _explain(
-    weighed: Sequence[Template],
-    chosen: Template | None,
-    ranks: dict[int, Rank],
-    *,
-    kept_choice: bool = False,
+    weighed: Sequence[Template], chosen: Template | None, ranks: dict[int, Rank]
 ) -> tuple[TemplateCandidate, ...]:
     best = min(ranks.values()) if ranks else ()
     listed = sorted(weighed, key=lambda t: (t is not chosen, ranks.get(id(t), (99,)), t.metadata.name))
@@ -107,21 +130,17 @@ def _explain(
             name=t.metadata.name,
             scope=scope_of(t),
             chosen=t is chosen,
-            reason=_because(t, chosen, ranks.get(id(t)), best, kept_choice=kept_choice),
+            reason=_because(t, chosen, ranks.get(id(t)), best),
         )
         for t in listed[:_LISTED]
     )
 
 
-def _because(
-    template: Template, chosen: Template | None, rank: Rank | None, best: Rank, *, kept_choice: bool
-) -> str:
+def _because(template: Template, chosen: Template | None, rank: Rank | None, best: Rank) -> str:
     if template is chosen:
-        return "chosen before; a choice stays while the template exists" if kept_choice else "best match"
-    if kept_choice:
-        return "another template was chosen before"
+        return _BEST
     if rank is None:
-        return f"not available: {_state(template) or State.PENDING}"
+        return f"{_UNAVAILABLE}: {_state(template) or State.PENDING}"
     if rank == best:
         return "tied with another template"
     worse = next(name for name, mine, theirs in zip(_CRITERIA, rank, best, strict=True) if mine != theirs)

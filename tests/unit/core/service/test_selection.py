@@ -171,6 +171,23 @@ def test_a_choice_stays(state: str) -> None:
     assert again == got
 
 
+def test_a_choice_that_stays_keeps_telling_what_decided_it() -> None:
+    """Also when everything else has changed since."""
+    first = make_template("first")
+    slow = profile("slow", metric="throughput")
+    later = make_template("later", status=make_template_status("Progressing"))
+    made = chosen(first, slow, later)
+    lost = make_template("lost", status=make_template_status("Failed"))
+    status = AIMServiceStatus(template_matching=made.candidates)
+    got = chosen(first, make_template("slow"), make_template("later"), lost, status=status)
+    assert {c.name: (c.chosen, c.reason) for c in got.candidates} == {
+        "first": (True, "best match"),
+        "slow": (False, "worse by metric"),
+        "later": (False, "came after the choice, which stays"),
+        "lost": (False, "not available: Failed"),
+    }
+
+
 @pytest.mark.parametrize(
     "status",
     [
