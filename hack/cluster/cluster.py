@@ -162,6 +162,10 @@ class Cluster:
                 self._instance.parts.append(part)
                 self._instance.save()
 
+    def crash_containerd(self) -> None:
+        """Kills the node's container runtime under its Pods and starts it again."""
+        node.crash_containerd(self._instance)
+
     def stop(self, *, keep_logs: bool = False) -> None:
         """Ends everything and removes the directory. Stopping twice is fine."""
         atexit.unregister(self.stop)

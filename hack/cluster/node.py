@@ -71,6 +71,12 @@ def _start_containerd(instance: Instance) -> None:
     )
 
 
+def crash_containerd(instance: Instance) -> None:
+    """Kills containerd without a warning and starts it again, as a service manager would. Pods run on."""
+    processes.kill([processes.recorded(instance.directory)["containerd"]])
+    _start_containerd(instance)
+
+
 def _network_configuration(instance: Instance) -> dict[str, object]:
     """The CNI configuration: the bridge made before, its address as the gateway.
 

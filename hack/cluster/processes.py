@@ -132,10 +132,19 @@ def wait_until(
         )
 
 
+def kill(processes: Iterable[Process]) -> None:
+    """Kills processes without a warning, and waits until all are gone."""
+    _end(processes, ((signal.SIGKILL, TERMINATE_SECONDS),))
+
+
 def end(processes: Iterable[Process], grace_seconds: float = TERMINATE_SECONDS) -> None:
     """Terminates processes together, kills those that outlive the grace, and waits until all are gone."""
+    _end(processes, ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, TERMINATE_SECONDS)))
+
+
+def _end(processes: Iterable[Process], signals: Iterable[tuple[signal.Signals, float]]) -> None:
     living = [process for process in processes if process.alive]
-    for kind, seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, TERMINATE_SECONDS)):
+    for kind, seconds in signals:
         for process in living:
             _send(process, kind)
         deadline = time.monotonic() + seconds

@@ -104,7 +104,7 @@ async def test_a_caching_template_and_its_service_end_with_the_files_mounted() -
             }
         ]
         assert {"name": "AIM_CACHE_PATH", "value": "/workspace/model-cache"} in predictor["model"]["env"]
-        assert "storageUri" not in predictor["model"]
+        assert predictor["model"]["storageUri"] == f"pvc://{claim}", "nothing is downloaded by KServe"
         assert world.reason(SERVICES, "chat", NAMESPACE, "CacheReady") == "True/CacheWarm"
         assert world.reason(TEMPLATES, "fast", NAMESPACE, "CacheWarm") == "True/CacheWarm"
 

@@ -63,6 +63,9 @@ def inference_service(
         model["env"] = env
     sources = given(status.model_sources, ())
     if mounts:
+        # Without any storage KServe takes a predictor for a multi-model server and adds its agent:
+        # docs/adr/0006-cached-models-are-pvc-storage.md.
+        model["storageUri"] = f"pvc://{mounts[0].claim}"
         model["volumeMounts"] = [
             {"name": _volume(mount), "mountPath": f"{CACHE_PATH}/{mount.model}", "readOnly": True}
             for mount in mounts
