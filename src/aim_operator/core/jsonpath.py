@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 import msgspec
-from jsonpath import JSONPathEnvironment, JSONPathError
+from jsonpath import CompoundJSONPath, JSONPath, JSONPathEnvironment, JSONPathError
 from msgspec import Struct
 
 from aim_operator.api.v1alpha1.conditions import Reason
@@ -25,6 +26,8 @@ from aim_operator.errors import SpecError
 MAX_TEMPLATE = 1024
 MAX_EXPRESSIONS = 16
 MAX_EXPRESSION = 256
+REMEMBERED = 256
+"""Templates, and expressions: a cluster has few, and each reconcile of each service asks for one."""
 
 _RFC9535 = JSONPathEnvironment(strict=True)
 
@@ -50,6 +53,7 @@ class Expression(Struct, frozen=True):
     query: str
 
 
+@lru_cache(REMEMBERED)
 def parse(template: str) -> tuple[Text | Expression, ...]:
     """Split a template. Raises SpecError(RouteTemplateInvalid) that quotes the expression."""
     if len(template) > MAX_TEMPLATE:
@@ -65,7 +69,7 @@ def evaluate(expression: Expression, document: Mapping[str, Any]) -> str:
     source = expression.source
     try:
         # Two are enough to know that it is not one: the rest is never computed.
-        found = [match.obj for match in islice(_RFC9535.finditer(expression.query, document), 2)]
+        found = [match.obj for match in islice(_compiled(expression.query).finditer(document), 2)]
     except (JSONPathError, RecursionError) as error:
         raise _invalid(source, "can't be evaluated", "select one field, such as {.metadata.name}") from error
     if not found or found[0] is None:
@@ -81,6 +85,11 @@ def evaluate(expression: Expression, document: Mapping[str, Any]) -> str:
         return msgspec.json.encode(value).decode()
     kind = "a map" if isinstance(value, Mapping) else "a list"
     raise _invalid(source, f"selects {kind}", "select a single text, number or boolean inside it")
+
+
+@lru_cache(REMEMBERED)
+def _compiled(query: str) -> JSONPath | CompoundJSONPath:
+    return _RFC9535.compile(query)
 
 
 def _invalid(source: str, problem: str, remedy: str) -> SpecError:

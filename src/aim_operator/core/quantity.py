@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import ROUND_UP, Context, Decimal
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -28,6 +29,8 @@ _SYNTAX = re.compile(
     re.ASCII,
 )
 _MAX_TEXT = 64
+REMEMBERED = 1024
+"""Texts: a cluster's services ask for the same few amounts."""
 _MAX = Decimal(2**63 - 1)
 _NANO = Decimal(1).scaleb(-9)
 # Wide enough for every text of 64 characters, so that nothing is rounded but where we say so.
@@ -48,6 +51,7 @@ def parse(value: Quantity) -> Decimal:
     return _parsed(value).value
 
 
+@lru_cache(REMEMBERED, typed=True)
 def canonical(value: Quantity) -> str:
     """Write `value` as Go's resource.Quantity does: whole mantissa, largest suffix that loses nothing.
 
@@ -71,6 +75,7 @@ def compare(left: Quantity, right: Quantity) -> int:
     return int(parse(left).compare(parse(right)))
 
 
+@lru_cache(REMEMBERED, typed=True)
 def _parsed(value: Quantity) -> _Parsed:
     parsed = _from_text(value) if isinstance(value, str) else _from_number(value)
     if parsed is None:

@@ -35,8 +35,8 @@ def document(service: AIMService) -> dict[str, Any]:
     would change with each write that it causes.
     """
     # Through JSON, not to_builtins: that leaves tuples, which are no JSON lists.
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(service))
-    plain.pop("status", None)
+    parts = {"metadata": service.metadata, "spec": service.spec}
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(parts))
     for field in ("resourceVersion", "generation"):
         plain["metadata"].pop(field, None)
     model = given(service.spec.model, None) or given(service.spec.aim_image_name, None)

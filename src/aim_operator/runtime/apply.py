@@ -20,7 +20,7 @@ from aim_operator.errors import AlreadyExists, Conflict, NotFound
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.backoff import exponential
 from aim_operator.runtime.clock import Clock
-from aim_operator.runtime.coverage import object_covers, visible_content
+from aim_operator.runtime.coverage import fingerprint, object_covers, visible_content
 from aim_operator.runtime.expectations import Expectations, kind_of
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.merge_patch import document, merge_patch
@@ -46,6 +46,8 @@ class _Verdict(Struct, frozen=True):
     """Whether one version of an object was found to be as one manifest wants it."""
 
     resource_version: str
+    content: int
+    """Its fingerprint: most later versions differ in status only."""
     digest: str
     settled: bool
 
@@ -171,7 +173,9 @@ class Applier:
 
         Raises Conflict if the object changed since: its resourceVersion is the precondition.
         """
-        patch = merge_patch(document(getattr(live, "status", None)), document(status))
+        known = getattr(live, "status", None)
+        # Mostly nothing changed: Structs tell that a thousand times faster than documents do.
+        patch = {} if known == status else merge_patch(document(known), document(status))
         if not patch:
             return False
         self._fence()
@@ -182,13 +186,19 @@ class Applier:
         return True
 
     def _settled(self, live: KubeObject, manifest: Manifest, digest: str) -> bool:
-        """Whether `live` needs nothing. Judged once per version of it."""
+        """Whether `live` needs nothing. Judged once per content of it."""
         uid, version = live.metadata.uid, live.metadata.resource_version
         known = self._verdicts.get(uid)
-        if known is not None and known.resource_version == version and known.digest == digest:
+        if known is not None and known.digest != digest:
+            known = None
+        if known is not None and known.resource_version == version:
             return known.settled
-        settled = self._is_accepted(live, manifest, digest) or self._is_covered(live, manifest, digest)
-        _remember(self._verdicts, uid, _Verdict(version, digest, settled))
+        content = fingerprint(live)
+        if known is not None and known.content == content:
+            settled = known.settled
+        else:
+            settled = self._is_accepted(live, manifest, digest) or self._is_covered(live, manifest, digest)
+        _remember(self._verdicts, uid, _Verdict(version, content, digest, settled))
         return settled
 
     def _is_covered(self, live: KubeObject, manifest: Manifest, digest: str) -> bool:
@@ -204,10 +214,11 @@ class Applier:
 
     def _accept(self, applied: KubeObject, manifest: Manifest, digest: str) -> None:
         """Remember what came back of our own apply, if it differs from what was sent."""
-        uid = applied.metadata.uid
+        uid, version = applied.metadata.uid, applied.metadata.resource_version
         self._verdicts.pop(uid, None)
         if self._is_covered(applied, manifest, digest):
             self._accepted.pop(uid, None)
+            _remember(self._verdicts, uid, _Verdict(version, fingerprint(applied), digest, settled=True))
         else:
             _remember(self._accepted, uid, _Accepted(digest, visible_content(applied, manifest)))
 

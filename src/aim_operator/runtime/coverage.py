@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType, structs
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from aim_operator.api.meta import KubeObject, Manifest, given
 
@@ -58,16 +59,27 @@ def visible_content(live: KubeObject, manifest: Manifest) -> bytes:
     return msgspec.json.encode(content, order="deterministic")
 
 
+def fingerprint(live: KubeObject) -> int:
+    """Return a number that stays while nothing but status, versions and times of `live` changes.
+
+    Equal for different content once in 2^64, and nobody can look for such a case: Python's hash is keyed.
+    """
+    metadata = live.metadata
+    sections = [getattr(live, name) for name, _ in _sections(type(live))]
+    shared = [metadata.labels, metadata.annotations, metadata.owner_references, metadata.finalizers]
+    return hash(msgspec.json.encode([[None if part is UNSET else part for part in shared], sections]))
+
+
 def _visible(live: KubeObject, manifest: Manifest) -> list[tuple[Any, Any]]:
     """Pairs of what `live` has and what `manifest` wants, for each section that the type of `live` shows.
 
     A partial view shows the wanted section through the same view: what it leaves out can't be compared.
     """
     pairs: list[tuple[Any, Any]] = []
-    for field in structs.fields(live):
-        if field.encode_name in _ENVELOPE or field.encode_name not in manifest:
+    for name, encoded in _sections(type(live)):
+        if encoded not in manifest:
             continue
-        seen, wanted = getattr(live, field.name), manifest[field.encode_name]
+        seen, wanted = getattr(live, name), manifest[encoded]
         if isinstance(seen, Raw):
             pairs.append((msgspec.json.decode(seen) if bytes(seen) else {}, wanted))
         elif isinstance(seen, Struct):
@@ -77,6 +89,13 @@ def _visible(live: KubeObject, manifest: Manifest) -> list[tuple[Any, Any]]:
         else:
             pairs.append((_plain(seen), wanted))
     return pairs
+
+
+@cache
+def _sections(view: type[KubeObject]) -> tuple[tuple[str, str], ...]:
+    """Return the fields of a view beside the envelope, by attribute and by JSON name."""
+    fields = structs.fields(view)  # evaluates the annotations anew each time
+    return tuple((field.name, field.encode_name) for field in fields if field.encode_name not in _ENVELOPE)
 
 
 def _through(view: type[Struct], wanted: Any) -> Any:
