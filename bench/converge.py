@@ -23,6 +23,7 @@ from bench.api import Api, each
 from bench.counts import WRITES, Call, Calls, difference
 from bench.floor import Floor
 from bench.operator import Operator, running
+from bench.process import cluster_rests
 from bench.scene import Name, Seen
 from hack.cluster.cluster import Cluster
 from hack.cluster.instance import OPERATOR
@@ -75,6 +76,7 @@ async def measure(cluster: Cluster, services: int, profile: Path | None = None) 
         bodies = await Floor.prepare(api)
 
         async def run_floor(prefix: str, number: int) -> float:
+            await cluster_rests(cluster)
             rate = await bodies.run(api, writer, scene.names(prefix, number, spaces))
             await floor.clear(api, spaces)
             return rate
@@ -82,6 +84,7 @@ async def measure(cluster: Cluster, services: int, profile: Path | None = None) 
         await run_floor("warm", min(WARM_UP, services))
         before = await run_floor("before", services)
         async with running(cluster, profile=profile) as operator:
+            await cluster_rests(cluster)
             await operator.idle()
             idle = operator.memory_mib
             work = scene.names("service", services, spaces)

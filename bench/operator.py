@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -13,11 +12,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bench import process
 from hack.cluster.cluster import Cluster
 from hack.cluster.ports import pick_ports
 
 REPOSITORY = Path(__file__).parents[1]
-TICKS = os.sysconf("SC_CLK_TCK")
 SYNC_SECONDS = 120.0
 
 
@@ -53,15 +52,12 @@ class Operator:
     @property
     def cpu_seconds(self) -> float:
         """User and system time so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return process.cpu_seconds(self.pid)
 
     @property
     def memory_mib(self) -> float:
         """Resident set, now."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) / 1024
+        return process.memory_mib(self.pid)
 
     async def synced(self) -> float:
         """Wait until its caches are filled; the seconds since it was started."""
@@ -71,13 +67,9 @@ class Operator:
             await asyncio.sleep(0.02)
         return time.monotonic() - self.started
 
-    async def idle(self, *, seconds: float = 1.0, share: float = 0.03) -> None:
-        """Wait until it has used next to no CPU for that long."""
-        while True:
-            before = self.cpu_seconds
-            await asyncio.sleep(seconds)
-            if self.cpu_seconds - before <= share * seconds:
-                return
+    async def idle(self) -> None:
+        """Wait until it uses next to no CPU."""
+        await process.rest(lambda: self.cpu_seconds, share=0.03)
 
     def metrics(self) -> str:
         with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=30) as response:
