@@ -16,6 +16,7 @@ from aim_operator.cli.quickstart import Example
 from aim_operator.errors import ApiError, UserError
 from aim_operator.runtime.clock import SystemClock
 from aim_operator.sandbox import Sandbox
+from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.nodes import gpu_node
 from aim_operator.settings import Settings
 
@@ -38,6 +39,7 @@ async def _run(
     clock = SystemClock()
     # CEL rules take 0.7 s to import, and the real server will hold the objects to them anyway.
     sandbox = Sandbox(clock, profiles=directory / "profiles", evaluate_rules=False)
+    sandbox.load([storage_class()])
     sandbox.jobs.start_seconds, sandbox.jobs.run_seconds = START_SECONDS, RUN_SECONDS
     sandbox.kserve.ready_seconds = READY_SECONDS
     sandbox.gateway.accept_seconds = ACCEPT_SECONDS

@@ -1,4 +1,4 @@
-"""Every child object of twelve realistic services, as files to review: tests/unit/core/golden/<service>/."""
+"""Every child object of thirteen services and of a cache, as files to review: golden/<service>/."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 from msgspec import Struct, structs
 
 from aim_operator.api.meta import KubeObject, Manifest
-from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplate, AIMServiceTemplateStatus
+from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplate, AIMServiceTemplateStatus, Storage
 from aim_operator.core.catalog import Image, RuntimeConfig, Template, resolve_runtime_config, scope_of
+from aim_operator.core.model_cache import desired as model_cache_desired
+from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
 from aim_operator.core.template import desired, discovery
+from tests.support.cache_builders import make_claim, make_model_cache, make_template_cache
 from tests.support.golden import assert_golden
 from tests.support.service_builders import (
     GATEWAY,
@@ -33,6 +36,7 @@ from tests.support.service_builders import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
+MODEL_CACHE = "model-cache"
 JOB_REQUESTS = {"cpu": "100m", "memory": "256Mi"}
 HF_TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hugging-face", "key": "token"}}}
 
@@ -42,6 +46,8 @@ class Example(Struct, frozen=True, kw_only=True):
     objects: tuple[KubeObject, ...]
     discovered: AIMServiceTemplateStatus = make_template_status()
     """What discovery finds for the derived template."""
+    seen: dict[str, Any] = {}
+    """What else is observed, such as caches."""
 
 
 EXAMPLES = {
@@ -159,6 +165,27 @@ EXAMPLES = {
             ),
         ),
     ),
+    "cached": Example(
+        service=make_service(cacheModel=True, env=[{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]),
+        objects=(
+            make_image(),
+            make_template(status=make_template_status(sources=("hf://example/model", "hf://example/draft"))),
+        ),
+        seen={
+            "template_cache": make_template_cache(
+                ready="True/CacheWarm: all there",
+                models={"hf://example/model": "model", "hf://example/draft": "draft"},
+                ours=True,
+            ),
+            "model_caches": tuple(
+                make_model_cache(
+                    name, status={"status": "Available", "persistentVolumeClaim": f"{name}-claim"}
+                )
+                for name in ("model", "draft")
+            ),
+            "live_claims": frozenset({"model-claim", "draft-claim"}),
+        },
+    ),
     "many-replicas": Example(
         service=make_service("c" * 53, replicas=40, routing=ROUTED),
         objects=(
@@ -212,7 +239,7 @@ def rendered(example: Example) -> dict[str, Manifest]:
         requests=JOB_REQUESTS,
     )
     runtime = desired.runtime(template, image, config, template.status)
-    plan = decide(make_service_observed(example.service, catalog), now=NOW)
+    plan = decide(make_service_observed(example.service, catalog, **example.seen), now=NOW)
     children = [job, runtime, *plan.children]
     manifests: dict[str, Any] = {child.resource.kind: child.manifest for child in children}
     assert len(manifests) == len(children)
@@ -227,5 +254,20 @@ def test_children_are_as_reviewed(name: str, pytestconfig: pytest.Config) -> Non
     assert_golden(GOLDEN / name, rendered(EXAMPLES[name]), update=update)
 
 
+def test_children_of_a_model_cache_are_as_reviewed(pytestconfig: pytest.Config) -> None:
+    update = bool(pytestconfig.getoption("update_snapshots"))
+    cache = make_model_cache(
+        env=[HF_TOKEN], imagePullSecrets=[{"name": "registry"}], storageClassName="shared-nvme"
+    )
+    config = RuntimeConfig(service_account_name="downloader", storage=Storage(headroom_percent=20))
+    options = DownloadOptions(image="ghcr.io/silogen/aim-operator:1.0.0", requests=JOB_REQUESTS)
+    children = [
+        model_cache_desired.claim(cache, config),
+        model_cache_desired.job(cache, config, make_claim(cache), options),
+    ]
+    manifests = {child.resource.kind: child.manifest for child in children}
+    assert_golden(GOLDEN / MODEL_CACHE, manifests, update=update)
+
+
 def test_every_golden_directory_has_its_example() -> None:
-    assert {path.name for path in GOLDEN.iterdir()} == set(EXAMPLES)
+    assert {path.name for path in GOLDEN.iterdir()} == {*EXAMPLES, MODEL_CACHE}
