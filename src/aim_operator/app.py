@@ -28,6 +28,7 @@ from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
     TEMPLATES,
 )
+from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.carry_out import CarryOut
 from aim_operator.controllers.dependents import Dependents, model_cache_owner, service_owner, template_owner
 from aim_operator.controllers.download_progress import DownloadProgress
@@ -173,6 +174,7 @@ class Operator:
 
     def _build_controllers(self, client: KubeClient, metrics: MetricSink) -> list[Controller]:
         watched, catalog, depend, clock = self.watched, self._catalog, self._dependents, self._clock
+        caching = CacheDependents(watched, catalog)
         settings, cluster = self._settings, not self._settings.namespaces
         carry_out = CarryOut(self._applier, self._recorder, self._foreign, watched.full)
         slots = DiscoverySlots(watched.jobs.store, limit=settings.max_discovery_jobs, wake=self._wake)
@@ -260,7 +262,7 @@ class Operator:
                     Trigger(watched.serving_runtimes, template_owner),
                     Trigger(watched.cluster_serving_runtimes, template_owner),
                     Trigger(watched.services, depend.derived_templates_of),
-                    Trigger(watched.template_caches, depend.templates_of_template_cache),
+                    Trigger(watched.template_caches, caching.templates_of_template_cache),
                 ],
             ),
             Controller(
@@ -268,14 +270,14 @@ class Operator:
                 template_caches,
                 [
                     Trigger(watched.template_caches, _self(TEMPLATE_CACHES)),
-                    Trigger(watched.template_caches, depend.template_caches_beside, when=_came_or_went),
-                    Trigger(watched.templates, depend.template_caches_of_template),
-                    Trigger(watched.cluster_templates, depend.template_caches_of_template),
-                    Trigger(watched.model_caches, depend.template_caches_of_model_cache),
-                    Trigger(watched.services, depend.template_caches_of_service),
-                    Trigger(watched.runtime_configs, depend.template_caches_of_config, when=_spec_changed),
+                    Trigger(watched.template_caches, caching.template_caches_beside, when=_came_or_went),
+                    Trigger(watched.templates, caching.template_caches_of_template),
+                    Trigger(watched.cluster_templates, caching.template_caches_of_template),
+                    Trigger(watched.model_caches, caching.template_caches_of_model_cache),
+                    Trigger(watched.services, caching.template_caches_of_service),
+                    Trigger(watched.runtime_configs, caching.template_caches_of_config, when=_spec_changed),
                     Trigger(
-                        watched.cluster_runtime_configs, depend.template_caches_of_config, when=_spec_changed
+                        watched.cluster_runtime_configs, caching.template_caches_of_config, when=_spec_changed
                     ),
                 ],
             ),
@@ -285,14 +287,14 @@ class Operator:
                 [
                     Trigger(watched.model_caches, _self(MODEL_CACHES)),
                     Trigger(watched.claims, model_cache_owner),
-                    Trigger(watched.provisioning, depend.model_cache_of_event),
-                    Trigger(watched.storage_classes, depend.model_caches_of_storage_class),
+                    Trigger(watched.provisioning, caching.model_cache_of_event),
+                    Trigger(watched.storage_classes, caching.model_caches_of_storage_class),
                     Trigger(watched.jobs, model_cache_owner),
-                    Trigger(watched.pods, depend.model_cache_of_pod),
-                    Trigger(watched.refusals, depend.model_cache_of_refusal),
-                    Trigger(watched.runtime_configs, depend.model_caches_of_config, when=_spec_changed),
+                    Trigger(watched.pods, caching.model_cache_of_pod),
+                    Trigger(watched.refusals, caching.model_cache_of_refusal),
+                    Trigger(watched.runtime_configs, caching.model_caches_of_config, when=_spec_changed),
                     Trigger(
-                        watched.cluster_runtime_configs, depend.model_caches_of_config, when=_spec_changed
+                        watched.cluster_runtime_configs, caching.model_caches_of_config, when=_spec_changed
                     ),
                 ],
             ),
@@ -310,8 +312,8 @@ class Operator:
                     Trigger(watched.inference_services, service_owner),
                     Trigger(watched.pods, depend.service_of_pod),
                     Trigger(watched.http_routes, service_owner),
-                    Trigger(watched.template_caches, depend.services_of_template_cache),
-                    Trigger(watched.claims, depend.services_of_claim),
+                    Trigger(watched.template_caches, caching.services_of_template_cache),
+                    Trigger(watched.claims, caching.services_of_claim),
                     Trigger(watched.serving_runtimes, depend.services_of_runtime, when=_came_or_went),
                     Trigger(watched.other_runtimes, depend.services_of_runtime, when=_came_or_went),
                 ],

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from aim_operator.api.external import Event, PersistentVolumeClaim, Pod, StorageClass
+from aim_operator.api.external import Event, Pod
 from aim_operator.api.meta import KubeObject, ObjectRef, given
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
@@ -20,13 +20,10 @@ from aim_operator.api.v1alpha1 import (
     IMAGES,
     MODEL_CACHES,
     SERVICES,
-    TEMPLATE_CACHES,
     TEMPLATES,
     AIMClusterRuntimeConfig,
-    AIMModelCache,
     AIMRuntimeConfig,
     AIMService,
-    AIMTemplateCache,
 )
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import (
@@ -34,20 +31,15 @@ from aim_operator.controllers.watched import (
     BY_DEFAULT_TEMPLATE,
     BY_IMAGE,
     BY_IMAGE_IN,
-    BY_MODEL_CACHE_IN,
-    BY_PENDING_CLASS,
     BY_TEMPLATE,
     BY_TEMPLATE_IN,
-    BY_UNCACHED_SOURCE_IN,
     DERIVED_IN,
     INFERENCE_SERVICE_LABEL,
     JOB_LABEL,
     Watched,
-    template_names,
 )
-from aim_operator.core.caching import listed_models, made_by_operator
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template, is_derived, resolve_image
-from aim_operator.core.service.resolution import model_of, resolve
+from aim_operator.core.service.resolution import model_of
 
 Config = AIMRuntimeConfig | AIMClusterRuntimeConfig
 
@@ -68,6 +60,15 @@ def owner(*resources: Resource[Any]) -> Callable[[KubeObject], Iterator[ObjectRe
 template_owner = owner(TEMPLATES, CLUSTER_TEMPLATES)
 service_owner = owner(SERVICES)
 model_cache_owner = owner(MODEL_CACHES)
+
+
+def owner_of_job(
+    watched: Watched, namespace: str, name: str | None, owned_by: Callable[[KubeObject], Iterator[ObjectRef]]
+) -> Iterator[ObjectRef]:
+    """Return who owns the Job of that name, if `owned_by` knows its kind."""
+    job = watched.jobs.store.get(namespace, name or "")
+    if job is not None:
+        yield from owned_by(job)
 
 
 class Dependents:
@@ -96,11 +97,13 @@ class Dependents:
             yield resource.ref(template)
 
     def template_of_pod(self, pod: Pod) -> Iterator[ObjectRef]:
-        yield from self._owner_of_job(pod.metadata.namespace, pod.metadata.label(JOB_LABEL), template_owner)
+        yield from owner_of_job(
+            self._watched, pod.metadata.namespace, pod.metadata.label(JOB_LABEL), template_owner
+        )
 
     def template_of_refusal(self, event: Event) -> Iterator[ObjectRef]:
         involved = event.involved_object
-        yield from self._owner_of_job(involved.namespace, involved.name, template_owner)
+        yield from owner_of_job(self._watched, involved.namespace, involved.name, template_owner)
 
     def derived_templates_of(self, service: AIMService) -> Iterator[ObjectRef]:
         """Return derived templates that this service may have used or begun to use."""
@@ -125,7 +128,7 @@ class Dependents:
         """Return services that name or use it, and those whose choice or derivation it may change."""
         namespace, name = template.metadata.namespace, template.metadata.name
         for service in self._watched.services.store.by_index(BY_TEMPLATE, name):
-            if _within(service, namespace):
+            if within(service, namespace):
                 yield SERVICES.ref(service)
         for service in self._services_of_model(namespace, template.spec.aim_image_name):
             if self._may_concern(service, template):
@@ -144,7 +147,7 @@ class Dependents:
     def services_of_config(self, config: Config) -> Iterator[ObjectRef]:
         """Return services that name it, and those that inherit it: from template, image, or as default."""
         for service in self._services_of_config(config.metadata.name):
-            if _within(service, config.metadata.namespace):
+            if within(service, config.metadata.namespace):
                 yield SERVICES.ref(service)
 
     def service_of_pod(self, pod: Pod) -> Iterator[ObjectRef]:
@@ -161,112 +164,6 @@ class Dependents:
             SERVICES.ref(s) for s in self._watched.services.store.all() if s.spec.template_ref is UNSET
         )
 
-    def services_of_template_cache(self, cache: AIMTemplateCache) -> Iterator[ObjectRef]:
-        """Return services on the template that the cache is about."""
-        namespace, name = cache.metadata.namespace, cache.spec.template_ref
-        for template in self._templates_named(namespace, name):
-            key = (namespace, template.spec.aim_image_name)
-            yield from map(SERVICES.ref, self._watched.services.store.by_index(BY_IMAGE_IN, key))
-
-    def services_of_claim(self, claim: PersistentVolumeClaim) -> Iterator[ObjectRef]:
-        """Return services that mount it, or wait for it."""
-        for ref in model_cache_owner(claim):
-            for cache in self._template_caches_listing(ref.namespace, ref.name):
-                yield from self.services_of_template_cache(cache)
-
-    # Caches
-
-    def templates_of_template_cache(self, cache: AIMTemplateCache) -> Iterator[ObjectRef]:
-        """Return the namespaced template whose CacheWarm follows the cache."""
-        template = self._catalog.template(cache.metadata.namespace, cache.spec.template_ref)
-        if template is not None:
-            yield TEMPLATES.ref(template)
-
-    def template_caches_of_template(self, template: Template) -> Iterator[ObjectRef]:
-        namespace, name = template.metadata.namespace, template.metadata.name
-        store = self._watched.template_caches.store
-        found = (
-            store.by_index(BY_TEMPLATE_IN, (namespace, name))
-            if namespace
-            else store.by_index(BY_TEMPLATE, name)
-        )
-        yield from map(TEMPLATE_CACHES.ref, found)
-
-    def template_caches_of_model_cache(self, cache: AIMModelCache) -> Iterator[ObjectRef]:
-        """Return template caches that list it, and those whose sources it may serve."""
-        namespace = cache.metadata.namespace
-        listing = self._template_caches_listing(namespace, cache.metadata.name)
-        yield from map(TEMPLATE_CACHES.ref, listing)
-        waiting = self._watched.template_caches.store.by_index(
-            BY_UNCACHED_SOURCE_IN, (namespace, cache.spec.source_uri)
-        )
-        yield from map(TEMPLATE_CACHES.ref, waiting)
-
-    def template_caches_beside(self, cache: AIMTemplateCache) -> Iterator[ObjectRef]:
-        """Return template caches that share a model cache or a template with this one."""
-        namespace = cache.metadata.namespace
-        for listed in listed_models(cache):
-            for other in self._template_caches_listing(namespace, given(listed.name, "")):
-                yield TEMPLATE_CACHES.ref(other)
-        siblings = self._watched.template_caches.store.by_index(
-            BY_TEMPLATE_IN, (namespace, cache.spec.template_ref)
-        )
-        yield from map(TEMPLATE_CACHES.ref, siblings)
-
-    def template_caches_of_service(self, service: AIMService) -> Iterator[ObjectRef]:
-        """Return the operator's own template caches that the service may have asked for, or asks for now."""
-        namespace = service.metadata.namespace
-        names = set(template_names(service))
-        resolved = resolve(service, self._catalog).template
-        if resolved is not None:
-            names.add(resolved.metadata.name)
-        for name in names:
-            found = self._watched.template_caches.store.by_index(BY_TEMPLATE_IN, (namespace, name))
-            yield from (TEMPLATE_CACHES.ref(cache) for cache in found if made_by_operator(cache))
-
-    def template_caches_of_config(self, config: Config) -> Iterator[ObjectRef]:
-        """Return those that name it, and those that inherit one: it may be this."""
-        name, namespace = config.metadata.name, config.metadata.namespace
-        by_config = self._watched.template_caches.store.by_index
-        found = (*by_config(BY_CONFIG, name), *by_config(BY_CONFIG, ""))
-        yield from (TEMPLATE_CACHES.ref(c) for c in found if _within(c, namespace))
-
-    def model_caches_of_config(self, config: Config) -> Iterator[ObjectRef]:
-        by_config = self._watched.model_caches.store.by_index
-        name, namespace = config.metadata.name, config.metadata.namespace
-        found = [*by_config(BY_CONFIG, name), *(by_config(BY_CONFIG, "") if name == DEFAULT_CONFIG else ())]
-        yield from (MODEL_CACHES.ref(cache) for cache in found if _within(cache, namespace))
-
-    def model_caches_of_storage_class(self, storage_class: StorageClass) -> Iterator[ObjectRef]:
-        """Return those whose claim waits for a volume: of this class, or for a default one."""
-        for claim in self._watched.claims.store.by_index(BY_PENDING_CLASS, storage_class.metadata.name):
-            yield from model_cache_owner(claim)
-        for claim in self._watched.claims.store.by_index(BY_PENDING_CLASS, ""):
-            yield from model_cache_owner(claim)
-
-    def model_cache_of_pod(self, pod: Pod) -> Iterator[ObjectRef]:
-        namespace, job = pod.metadata.namespace, pod.metadata.label(JOB_LABEL)
-        yield from self._owner_of_job(namespace, job, model_cache_owner)
-
-    def model_cache_of_refusal(self, event: Event) -> Iterator[ObjectRef]:
-        involved = event.involved_object
-        yield from self._owner_of_job(involved.namespace, involved.name, model_cache_owner)
-
-    def model_cache_of_event(self, event: Event) -> Iterator[ObjectRef]:
-        """Return the cache that owns the claim which the event is about."""
-        involved = event.involved_object
-        claim = self._watched.claims.store.get(involved.namespace, involved.name)
-        if claim is not None:
-            yield from model_cache_owner(claim)
-
-    def _template_caches_listing(self, namespace: str, model_cache: str) -> Iterable[AIMTemplateCache]:
-        return self._watched.template_caches.store.by_index(BY_MODEL_CACHE_IN, (namespace, model_cache))
-
-    def _templates_named(self, namespace: str, name: str) -> Iterator[Template]:
-        for template in (self._catalog.template(namespace, name), self._catalog.cluster_template(name)):
-            if template is not None:
-                yield template
-
     # Images
 
     def images_of_template(self, template: Template) -> Iterator[ObjectRef]:
@@ -281,19 +178,12 @@ class Dependents:
 
     # Lookups
 
-    def _owner_of_job(
-        self, namespace: str, name: str | None, owned_by: Callable[[KubeObject], Iterator[ObjectRef]]
-    ) -> Iterator[ObjectRef]:
-        job = self._watched.jobs.store.get(namespace, name or "")
-        if job is not None:
-            yield from owned_by(job)
-
     def _services_of_config(self, name: str) -> Iterator[AIMService]:
         by_config = self._watched.services.store.by_index
         yield from by_config(BY_CONFIG, name)
         for template in self._templates_naming(name):
             for service in self._services_of_model("", template.spec.aim_image_name):
-                if _within(service, template.metadata.namespace):
+                if within(service, template.metadata.namespace):
                     yield service
         for image in self._images_naming(name):
             yield from self._services_of_model(image.metadata.namespace, image.metadata.name)
@@ -354,5 +244,5 @@ class Dependents:
         yield from self._watched.cluster_templates.store.by_index(BY_IMAGE, image_name)
 
 
-def _within(obj: KubeObject, namespace: str) -> bool:
+def within(obj: KubeObject, namespace: str) -> bool:
     return not namespace or obj.metadata.namespace == namespace
