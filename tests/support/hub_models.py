@@ -59,6 +59,10 @@ class Models:
         """As if history had been rewritten."""
         self._folders.pop((repository, commit), None)
 
+    def moved(self, before: Path, after: Path) -> None:
+        """A folder was renamed; its commits go with it."""
+        self._folders = {key: after if folder == before else folder for key, folder in self._folders.items()}
+
     def files(self, repository: str, commit: str) -> list[HubFile]:
         return self._files(self._folders[repository, commit])
 

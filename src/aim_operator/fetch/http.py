@@ -61,7 +61,8 @@ class Body:
     async def pieces(self) -> AsyncIterator[bytes]:
         """The bytes as they come. Transient if the connection breaks."""
         with _translated(self._response.url.host or ""):
-            while piece := await self._response.content.readany():
+            # Piece by piece: reading "any" would copy them together.
+            async for piece, _ in self._response.content.iter_chunks():
                 yield piece
 
 

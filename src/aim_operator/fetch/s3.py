@@ -216,6 +216,15 @@ class S3Source:
         )
         region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
         try:
-            return boto3.client("s3", region_name=region, config=config)
+            # What is not given here boto3 finds where it always does: files, web identity, the instance.
+            return boto3.client(
+                "s3",
+                region_name=region,
+                endpoint_url=custom or None,
+                aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID") or None,
+                aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY") or None,
+                aws_session_token=environment.get("AWS_SESSION_TOKEN") or None,
+                config=config,
+            )
         except ValueError as error:
             raise UserError(f"S3: {error}; check AWS_ENDPOINT_URL and AWS_REGION") from error

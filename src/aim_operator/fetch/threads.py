@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -33,7 +34,8 @@ async def in_thread(call: Callable[[], T], limit_seconds: float) -> T:
             result = call()
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits
             problem = error
-        loop.call_soon_threadsafe(settle, result, problem)
+        with contextlib.suppress(RuntimeError):  # the loop ended; nobody waits any more
+            loop.call_soon_threadsafe(settle, result, problem)
 
     threading.Thread(target=run, daemon=True).start()
     async with asyncio.timeout(limit_seconds):

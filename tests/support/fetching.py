@@ -1,0 +1,34 @@
+"""A fetch inside the test's process, with limits that a test can wait for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aim_operator.fetch.outcome import Outcome
+from aim_operator.fetch.retrying import Policy
+from aim_operator.fetch.run import Options, fetch
+
+STALL_SECONDS = 1.0
+
+
+async def fetched(
+    uri: str,
+    directory: Path,
+    environment: dict[str, str],
+    *,
+    capacity_bytes: int | None = None,
+    connections: int = 4,
+    attempts: int = 4,
+    stall_seconds: float = STALL_SECONDS,
+) -> tuple[Outcome, list[str]]:
+    """What became of it, and the lines that it said."""
+    lines: list[str] = []
+    options = Options(
+        uri=uri,
+        directory=directory,
+        capacity_bytes=capacity_bytes,
+        stall_seconds=stall_seconds,
+        connections=connections,
+        policy=Policy(attempts=attempts, first_seconds=0.01, limit_seconds=0.1),
+    )
+    return await fetch(options, environment, lines.append), lines
