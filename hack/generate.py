@@ -1,4 +1,9 @@
-"""Writes the files that are generated from code: deploy/crds/ and parts of docs/reference/.
+"""Writes the files that are generated from code.
+
+    deploy/crds/, charts/aim-operator/files/crds/     from the API types
+    charts/aim-operator/files/rules/                  from the permissions that the code declares
+    deploy/aim-operator.yaml                          from the chart, by Helm (hack/plain_manifests.py)
+    parts of docs/reference/                          from the types, the flags and the metrics
 
 `make generate` and `make check` call it.
 
@@ -14,9 +19,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aim_operator.api import crd
+from hack import plain_manifests, roles
 from hack.reference import api, cli, metrics
 
 ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "charts" / "aim-operator"
+KEEP = "  annotations:\n    helm.sh/resource-policy: keep\n"
 
 
 class Generated(NamedTuple):
@@ -30,9 +38,12 @@ class Generated(NamedTuple):
 
 def everything() -> list[Generated]:
     """What must be on disk."""
+    crds = crd.files()
     reference = ROOT / "docs" / "reference"
     return [
-        Generated(ROOT / "deploy" / "crds", crd.files(), "*.yaml"),
+        Generated(ROOT / "deploy" / "crds", crds, "*.yaml"),
+        Generated(CHART / "files" / "crds", {name: kept(text) for name, text in crds.items()}, "*.yaml"),
+        Generated(CHART / "files" / "rules", roles.files(), "*.yaml"),
         Generated(reference / "api", api.files(), "*.md"),
         Generated(reference, {"cli.md": cli.text(), "metrics.md": metrics.text()}, ""),
     ]
@@ -49,6 +60,14 @@ def _text(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 
+def kept(text: str) -> str:
+    """A CRD that Helm leaves alone when the release is uninstalled: all objects of its kind would go."""
+    head, metadata, rest = text.partition("\nmetadata:\n")
+    if not metadata or "\n  annotations:" in "\n" + rest.partition("\nspec:")[0]:
+        raise ValueError("the CRD's metadata is not as expected: no annotations, and before the spec")
+    return head + metadata + KEEP + rest
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="only tell which files are out of date")
@@ -57,18 +76,30 @@ def main() -> int:
     for generated in everything():
         for name in drifted(generated):
             found = True
-            path = generated.folder / name
-            print(f"{'out of date' if check else 'written'}: {path.relative_to(ROOT)}")
-            if check:
-                continue
-            if name in generated.files:
-                generated.folder.mkdir(parents=True, exist_ok=True)
-                path.write_text(generated.files[name])
-            else:
-                path.unlink()
+            _tell(generated.folder / name, check=check)
+            if not check:
+                _write(generated.folder / name, generated.files.get(name))
+    # After the files above, which are part of the chart.
+    if plain_manifests.outdated():
+        found = True
+        _tell(plain_manifests.PATH, check=check)
+        if not check:
+            _write(plain_manifests.PATH, plain_manifests.render())
     if check and found:
         print("Run `make generate` and commit the result.")
     return 1 if check and found else 0
+
+
+def _tell(path: Path, *, check: bool) -> None:
+    print(f"{'out of date' if check else 'written'}: {path.relative_to(ROOT)}")
+
+
+def _write(path: Path, text: str | None) -> None:
+    if text is None:
+        path.unlink()
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hack.cluster import operator_image, processes
 from hack.cluster.build import ensure, program
 from hack.cluster.cache import default_instance_dir
 from hack.cluster.cluster import PARTS, Cluster, check_parts
-from hack.cluster.components import BY_PART, CONTROL_PLANE
+from hack.cluster.components import BY_PART, CONTROL_PLANE, TOOLS
 from hack.cluster.control_plane import PART as CONTROL_PLANE_PART
 from hack.cluster.errors import ClusterError, Missing
 from hack.cluster.instance import Instance
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (up, down, status, env):
         command.add_argument("--dir", type=Path, default=default_instance_dir(), help="default: %(default)s")
     build = commands.add_parser("build", help="build what the parts need, without starting anything")
-    build.add_argument("--parts", type=_parts, default=OPTIONAL_PARTS, help="default: all")
+    build.add_argument("--parts", type=_parts, default=(*OPTIONAL_PARTS, *TOOLS), help="default: all")
     build.set_defaults(run=_build)
     return parser
 

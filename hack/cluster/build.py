@@ -97,7 +97,7 @@ class _Builder:
                 self._compile(work, ".", component.name, component.ldflags)
             case ModuleProgram():
                 work = self._copy(self._download(component.module))
-                self._compile(work, component.package, component.name, "-s -w")
+                self._compile(work, component.package, component.name, component.ldflags)
             case ModuleManifests():
                 self._convert(self._download(component.module), component)
 

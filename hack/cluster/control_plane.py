@@ -135,6 +135,8 @@ def _start_apiserver(instance: Instance) -> None:
         f"--cert-dir={certificates}",
         f"--token-auth-file={instance.directory / 'tokens.csv'}",
         "--authorization-mode=RBAC,Node",
+        # As on OpenShift: who names an owner whose deletion it blocks needs the right to its finalizers.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         f"--service-account-key-file={certificates / 'sa.key'}",
         f"--service-account-signing-key-file={certificates / 'sa.key'}",
         "--service-account-issuer=https://kubernetes.default.svc",

@@ -34,6 +34,7 @@ from aim_operator.controllers.dependents import Dependents, model_cache_owner, s
 from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.images import ImageReconciler
 from aim_operator.controllers.model_caches import ModelCacheReconciler
+from aim_operator.controllers.permissions import LEASE_NAME
 from aim_operator.controllers.route_claims import RouteClaims
 from aim_operator.controllers.runtime_configs import RuntimeConfigReconciler
 from aim_operator.controllers.services import ServiceReconciler
@@ -93,7 +94,7 @@ class Operator:
             client,
             clock=clock,
             namespace=settings.operator_namespace,
-            name=COMPONENT,
+            name=LEASE_NAME,
             identity=identity,
             metrics=metrics,
         )

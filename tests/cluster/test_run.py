@@ -13,8 +13,8 @@ import pytest
 from hack.cluster.cluster import Cluster
 from tests.support.cluster import StartCluster, aim_crds
 from tests.support.operator_process import (
-    allow_everything,
     eventually,
+    grant_roles,
     reasons,
     running_operator,
     status_of,
@@ -73,7 +73,7 @@ def test_a_wrong_context_names_those_that_exist(control_plane: Cluster) -> None:
 @pytest.mark.needs_control_plane
 def test_on_a_bare_cluster_it_stays_up_and_tells_what_is_missing(own_cluster: StartCluster) -> None:
     cluster = own_cluster(crds=aim_crds())
-    allow_everything(cluster)
+    grant_roles(cluster)
     with cluster.namespace() as namespace, running_operator(cluster) as operator:
         eventually(operator.synced, "the operator is at work")
         cluster.kubectl(

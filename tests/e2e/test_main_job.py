@@ -17,9 +17,9 @@ from tests.support.catalog_yaml import catalog, service
 from tests.support.cluster import StartCluster, aim_crds
 from tests.support.crash import crash_after_each_write
 from tests.support.operator_process import (
-    allow_everything,
     apply_yaml,
     eventually,
+    grant_roles,
     reasons,
     running_operator,
     status_of,
@@ -37,7 +37,7 @@ pytestmark = [
 def cluster(own_cluster: StartCluster) -> Cluster:
     """A whole cluster for one test, audited, in which the operator may do everything."""
     started = own_cluster(("node", "kserve", "gateway"), crds=aim_crds())
-    allow_everything(started)
+    grant_roles(started)
     return started
 
 
@@ -113,7 +113,7 @@ def test_discovery_says_why_it_fails_and_heals_once_the_image_is_mended(cluster:
 
 def test_kserve_and_gateway_api_are_picked_up_once_installed(own_cluster: StartCluster) -> None:
     cluster = own_cluster(("node",), crds=aim_crds())
-    allow_everything(cluster)
+    grant_roles(cluster)
     with cluster.namespace() as namespace, running_operator(cluster):
         apply_yaml(cluster, catalog(namespace) + service(namespace, "chat"))
 

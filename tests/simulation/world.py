@@ -30,6 +30,7 @@ from aim_operator.sandbox.nodes import gpu_node
 from aim_operator.sandbox.sandbox import Sandbox
 from aim_operator.sandbox.storage import Change
 from aim_operator.settings import Settings
+from tests.support.permissions import acts_in_sandbox, declared_acts
 from tests.support.virtual_clock import VirtualClock
 
 WRITES = frozenset({"create", "apply", "replace", "patch", "patch_status", "delete"})
@@ -92,11 +93,14 @@ class World:
         self._sandbox_task = asyncio.create_task(self.sandbox.run(), name="sandbox")
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         for task in self._running:
             await self._end(task)
         assert self._sandbox_task is not None
         await self._end(self._sandbox_task)
+        if error_type is None:
+            undeclared = acts_in_sandbox(self.sandbox.server.audit) - declared_acts()
+            assert not undeclared, f"not in controllers/permissions.py: {sorted(undeclared)}"
 
     def apply(self, text: str | Iterable[dict[str, Any]]) -> None:
         """Create or change objects, as `kubectl apply` would."""

@@ -24,6 +24,7 @@ from hack.cluster import operator_image as operator_image_part
 from hack.cluster.api import Manifest
 from hack.cluster.build import yaml_to_json
 from hack.cluster.cluster import PARTS, SERVING_PARTS, Cluster
+from hack.cluster.components import TOOLS
 from hack.cluster.errors import Missing
 from hack.cluster.external import VARIABLE, external_cluster
 from hack.cluster.progress import Progress
@@ -38,7 +39,7 @@ OWNER_VARIABLE = "AIM_TEST_CLUSTER_OWNER"
 MISSING_PROPERTY = "aim_missing_part"
 # Our own clusters always have an audit log; somebody else's may keep it elsewhere.
 AUDIT = "audit"
-MARKERS = {f"needs_{part.replace('-', '_')}": part for part in (*PARTS, AUDIT)}
+MARKERS = {f"needs_{part.replace('-', '_')}": part for part in (*PARTS, *TOOLS, AUDIT)}
 WHOLE = (PARTS[0], *SERVING_PARTS)
 PARTS_OF_FIXTURE = {
     "control_plane": PARTS[:1],
@@ -46,7 +47,8 @@ PARTS_OF_FIXTURE = {
     "spec_cluster": PARTS[:1],
     "operator_image": (*WHOLE, operator_image_part.PART),
 }
-CRDS = Path(__file__).parents[2] / "deploy" / "crds"
+REPOSITORY = Path(__file__).parents[2]
+CRDS = REPOSITORY / "deploy" / "crds"
 
 
 class StartCluster(Protocol):
@@ -171,8 +173,9 @@ def skip_if_missing(item: pytest.Item, parts: tuple[str, ...]) -> None:
 def _missing_parts(parts: tuple[str, ...]) -> list[Missing]:
     external = external_cluster()
     if external is None:
-        return unusable_parts([part for part in parts if part in PARTS])
-    return [entry for entry in map(external.missing, parts) if entry is not None]
+        return unusable_parts([part for part in parts if part in (*PARTS, *TOOLS)])
+    absent = [external.missing(part) for part in parts if part not in TOOLS]
+    return [*unusable_parts([part for part in parts if part in TOOLS]), *filter(None, absent)]
 
 
 def _shared(name: str, parts: Sequence[str]) -> tuple[Cluster | None, list[Missing]]:

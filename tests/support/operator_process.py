@@ -16,8 +16,10 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from hack.cluster.cluster import Cluster
+from tests.support.permissions import rules_of
 
 REPOSITORY = Path(__file__).parents[2]
+OPERATOR_NAMESPACE = "kaiwo-system"
 
 
 class OperatorProcess:
@@ -91,23 +93,29 @@ def eventually(check: Callable[[], bool], what: str, timeout_seconds: float = 60
         time.sleep(0.1)
 
 
-def allow_everything(cluster: Cluster) -> None:
-    """Bind the operator's user to cluster-admin, and make its namespace; both come with the chart later."""
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaiwo-system"}}
+def grant_roles(cluster: Cluster) -> None:
+    """Give the operator's user exactly the rules that the chart gives, and make its namespace."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}}
     cluster.api.apply(namespace)
-    cluster.api.apply(
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "operator"},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": "cluster-admin",
-            },
-            "subjects": [cluster.operator_subject],
-        }
-    )
+    for prefix, role, where in (
+        ("Cluster", "everywhere", {}),
+        ("", "lease", {"namespace": OPERATOR_NAMESPACE}),
+    ):
+        group = "rbac.authorization.k8s.io"
+        metadata = {"name": f"operator-{role}", **where}
+        kind = f"{prefix}Role"
+        cluster.api.apply_when_served(
+            {"apiVersion": f"{group}/v1", "kind": kind, "metadata": metadata, "rules": rules_of(role)}
+        )
+        cluster.api.apply(
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": f"{kind}Binding",
+                "metadata": metadata,
+                "roleRef": {"apiGroup": group, "kind": kind, "name": metadata["name"]},
+                "subjects": [cluster.operator_subject],
+            }
+        )
 
 
 def apply_yaml(cluster: Cluster, text: str) -> None:

@@ -16,7 +16,7 @@ from hack.cluster.cluster import Cluster
 from hack.cluster.manifests import crd_manifests
 from hack.cluster.reaper import python_environment
 from hack.cluster.testing import cluster_for_tests
-from tests.support.operator_process import allow_everything
+from tests.support.operator_process import grant_roles
 from tests.support.stand_ins.__main__ import READY
 
 OPERATOR, STAND_INS = "operator", "stand-ins"
@@ -52,7 +52,7 @@ def start_spec_cluster(directory: Path, owner: int, crds: list[Manifest]) -> Clu
         if OPERATOR not in processes.recorded(cluster.directory):
             for manifest in _BESIDE_THE_CLUSTER:
                 cluster.api.apply_when_served(manifest)
-            allow_everything(cluster)
+            grant_roles(cluster)
             _start_stand_ins(cluster)
             _start_operator(cluster)
     return cluster

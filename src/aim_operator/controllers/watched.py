@@ -79,6 +79,7 @@ class Watched:
         self._namespaces = namespaces
         # Discovery of cluster templates runs in the operator's namespace, and so are its credentials.
         self._with_own = tuple(sorted({*namespaces, operator_namespace})) if namespaces else ()
+        self._own: list[Resource[Any]] = []
         ours = labels.MANAGED_BY_CONTROLLER
 
         self.images = self._informer(aim.IMAGES, indexes={BY_CONFIG: _config, BY_DEFAULT_TEMPLATE: _default})
@@ -165,6 +166,11 @@ class Watched:
         return tuple(informer for informer in self.all if informer.resource.group == aim.GROUP)
 
     @property
+    def own(self) -> tuple[Resource[Any], ...]:
+        """Return what is watched in the operator's own namespace even where others are chosen."""
+        return tuple(self._own)
+
+    @property
     def all(self) -> tuple[Informer[Any], ...]:
         """Return every informer, catalog first."""
         return tuple(value for value in vars(self).values() if isinstance(value, Informer))
@@ -183,6 +189,8 @@ class Watched:
         **options: Any,
     ) -> Informer[K]:
         namespaces = self._with_own if own else self._namespaces
+        if own:
+            self._own.append(resource)
         return Informer(
             self._client,
             resource,

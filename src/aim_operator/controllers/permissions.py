@@ -1,0 +1,145 @@
+"""What the operator may do: every verb on every kind, each declared once. The chart's roles are made of it.
+
+What is watched is declared in watched.py, what is written stands here. Tests hold both to what the operator
+really does: the simulation refuses what is not declared, and the audit log of a real API server shows what
+is declared and not used. Called by hack/generate.py and tests; the operator itself does not ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from aim_operator.api.external import (
+    CLUSTER_SERVING_RUNTIMES,
+    HTTP_ROUTES,
+    INFERENCE_SERVICES,
+    JOBS,
+    PODS,
+    SERVING_RUNTIMES,
+)
+from aim_operator.api.meta import Manifest
+from aim_operator.api.resource import Resource
+from aim_operator.api.v1alpha1 import (
+    CLUSTER_IMAGES,
+    CLUSTER_RUNTIME_CONFIGS,
+    CLUSTER_TEMPLATES,
+    IMAGES,
+    RUNTIME_CONFIGS,
+    SERVICES,
+    TEMPLATES,
+)
+from aim_operator.controllers.watched import Watched
+from aim_operator.runtime.events import EVENTS
+from aim_operator.runtime.leader import LEASES
+
+REPORTED: tuple[Resource[Any], ...] = (
+    IMAGES,
+    CLUSTER_IMAGES,
+    RUNTIME_CONFIGS,
+    CLUSTER_RUNTIME_CONFIGS,
+    TEMPLATES,
+    CLUSTER_TEMPLATES,
+    SERVICES,
+)
+"""Kinds whose status the operator writes."""
+
+APPLIED: tuple[Resource[Any], ...] = (
+    TEMPLATES,  # derived ones
+    JOBS,
+    SERVING_RUNTIMES,
+    CLUSTER_SERVING_RUNTIMES,
+    INFERENCE_SERVICES,
+    HTTP_ROUTES,
+)
+"""Kinds of the children. A name is looked up before it is first used; creating by apply takes two verbs."""
+
+REMOVED: tuple[Resource[Any], ...] = (TEMPLATES, JOBS, HTTP_ROUTES)
+"""Kinds that are deleted by the operator; the other children go with their owner."""
+
+OWNERS: tuple[Resource[Any], ...] = (TEMPLATES, CLUSTER_TEMPLATES, SERVICES)
+"""Kinds that children name as the owner whose deletion they block.
+
+Where the admission plugin OwnerReferencesPermissionEnforcement is on, as on OpenShift, that takes the right
+to update the owner's finalizers. Nothing is ever sent there.
+"""
+
+LEASE_NAME = "aim-operator"
+
+
+class Permission(NamedTuple):
+    """One verb on one resource, spelt as RBAC does: `aimservices/status`, not a kind."""
+
+    group: str
+    resource: str
+    verb: str
+    namespaced: bool
+
+
+class Roles(NamedTuple):
+    """Rules by where they apply. An instance for the whole cluster has the first and the last."""
+
+    everywhere: list[Manifest]
+    """Cluster-wide, of an instance that serves all namespaces."""
+    namespace: list[Manifest]
+    """In each namespace that a limited instance serves."""
+    operator_namespace: list[Manifest]
+    """In its own namespace, of a limited instance."""
+    catalog: list[Manifest]
+    """Cluster-wide, of a limited instance: cluster kinds, to read."""
+    lease: list[Manifest]
+    """In its own namespace, of any instance with leader election."""
+
+
+def permissions(watched: Watched) -> frozenset[Permission]:
+    """Return everything that the operator does outside of its Lease."""
+    return frozenset(
+        (
+            *_each((informer.resource for informer in watched.all), "list", "watch"),
+            *_each(REPORTED, "patch", subresource="status"),
+            *_each(APPLIED, "get", "create", "patch"),
+            *_each(REMOVED, "delete"),
+            *_each(OWNERS, "update", subresource="finalizers"),
+            *_each((PODS,), "get", subresource="log"),
+            *_each((EVENTS,), "create", "patch"),
+        )
+    )
+
+
+def roles(watched: Watched) -> Roles:
+    """Return the rules of the chart's roles: no more than `permissions`, and nothing with a wildcard."""
+    everything = permissions(watched)
+    own = frozenset(_each(watched.own, "list", "watch"))
+    # A limited instance never writes cluster kinds.
+    catalog = {p for p in everything if not p.namespaced and p.verb in ("list", "watch")}
+    lease = _rules(_each((LEASES,), "get", "update"))
+    for rule in lease:
+        rule["resourceNames"] = [LEASE_NAME]  # a name can't limit who creates
+    return Roles(
+        everywhere=_rules(everything),
+        namespace=_rules(p for p in everything if p.namespaced),
+        operator_namespace=_rules(own),
+        catalog=_rules(catalog),
+        lease=[*lease, *_rules(_each((LEASES,), "create"))],
+    )
+
+
+def _each(resources: Iterable[Resource[Any]], *verbs: str, subresource: str = "") -> Iterable[Permission]:
+    tail = f"/{subresource}" if subresource else ""
+    for resource in resources:
+        for verb in verbs:
+            yield Permission(resource.group, resource.plural + tail, verb, resource.namespaced)
+
+
+def _rules(wanted: Iterable[Permission]) -> list[Manifest]:
+    """Return RBAC rules, one for all resources of a group that have the same verbs, in a stable order."""
+    verbs: dict[tuple[str, str], set[str]] = {}
+    for permission in wanted:
+        verbs.setdefault((permission.group, permission.resource), set()).add(permission.verb)
+    resources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (group, resource), allowed in sorted(verbs.items()):
+        resources.setdefault((group, tuple(sorted(allowed))), []).append(resource)
+    return [
+        {"apiGroups": [group], "resources": names, "verbs": list(allowed)}
+        for (group, allowed), names in resources.items()
+    ]

@@ -1,0 +1,111 @@
+"""The Helm chart: what it renders, what it refuses, and that an API server takes it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hack import plain_manifests
+from hack.cluster.build import program
+from hack.cluster.cluster import Cluster
+from hack.cluster.components import HELM
+from tests.support.cluster import CRDS
+
+CHART = plain_manifests.CHART
+VALUES = sorted((Path(__file__).parent / "chart" / "values").glob("*.yaml"))
+GOLDEN = Path(__file__).parent / "chart" / "golden"
+NAMES = [path.stem for path in VALUES]
+
+pytestmark = pytest.mark.needs_helm
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program(HELM), *arguments], capture_output=True, text=True, check=False)
+
+
+def rendered(values: Path, *more: str) -> str:
+    done = helm("template", "release", str(CHART), "--namespace=models", f"--values={values}", *more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_there_are_six_value_sets() -> None:
+    assert len(NAMES) == 6
+
+
+@pytest.mark.parametrize("values", VALUES, ids=NAMES)
+def test_it_lints_without_a_warning(values: Path) -> None:
+    done = helm("lint", "--strict", "--quiet", str(CHART), f"--values={values}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stdout
+
+
+@pytest.mark.parametrize("values", VALUES, ids=NAMES)
+def test_it_renders_as_reviewed(values: Path, pytestconfig: pytest.Config) -> None:
+    got = rendered(values, "--set=crds.install=false")
+    golden = GOLDEN / values.name
+    if pytestconfig.getoption("update_snapshots"):
+        GOLDEN.mkdir(exist_ok=True)
+        golden.write_text(got)
+    assert got == golden.read_text(), f"not as in {golden}; if the change is meant: pytest --snapshot-update"
+
+
+@pytest.mark.parametrize("values", VALUES, ids=NAMES)
+def test_an_api_server_takes_every_field_of_it(control_plane: Cluster, values: Path) -> None:
+    objects = [o for o in yaml.safe_load_all(rendered(values, "--set=crds.install=false")) if o]
+    served = [o for o in objects if o["kind"] != "ServiceMonitor"]  # of the Prometheus operator
+    namespaces = {o["metadata"]["namespace"] for o in served if "namespace" in o["metadata"]}
+    for name in sorted(namespaces):
+        control_plane.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    text = yaml.safe_dump_all(served)
+    said = control_plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
+    assert said.count("created (server dry run)") == len(served)
+
+
+def test_the_crds_are_ours_and_stay_when_the_release_goes() -> None:
+    objects = [o for o in yaml.safe_load_all(rendered(VALUES[0])) if o]
+    crds = {o["metadata"]["name"]: o for o in objects if o["kind"] == "CustomResourceDefinition"}
+    assert sorted(crds) == sorted(path.stem for path in CRDS.glob("*.yaml"))
+    for path in CRDS.glob("*.yaml"):
+        got = crds[path.stem]
+        assert got["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        assert got == yaml.safe_load(path.read_text())
+
+
+REFUSED = [
+    pytest.param(["namespaces=team-a"], "namespaces", id="a namespace that is no list"),
+    pytest.param(["replicas=0"], "replicas", id="no replica"),
+    pytest.param(["operator.workers=9999"], "workers", id="more workers than the operator takes"),
+    pytest.param(["operator.logLevel=verbose"], "logLevel", id="an unknown log level"),
+    pytest.param(["metrics.port=8081"], "port", id="the port of the probes"),
+    pytest.param(["image.digest=latest"], "digest", id="a digest that is none"),
+    pytest.param(["relicas=3"], "relicas", id="a misspelt value"),
+    pytest.param(["leaderElection=false"], "leaderElection", id="two replicas that would both write"),
+    pytest.param(["serviceAccount.create=false"], "serviceAccount.name", id="no account at all"),
+]
+
+
+@pytest.mark.parametrize(("settings", "want"), REFUSED)
+def test_values_that_make_no_sense_are_refused_by_name(settings: list[str], want: str) -> None:
+    done = helm("template", "release", str(CHART), *(f"--set={setting}" for setting in settings))
+    assert done.returncode != 0
+    assert want in done.stderr
+
+
+def test_the_plain_manifests_are_what_the_chart_renders() -> None:
+    assert plain_manifests.PATH.read_text() == plain_manifests.render()
+
+
+def test_its_version_is_the_projects() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    reference = next(
+        container["image"]
+        for o in yaml.safe_load_all(rendered(VALUES[0]))
+        if o and o["kind"] == "Deployment"
+        for container in o["spec"]["template"]["spec"]["containers"]
+    )
+    assert chart["appVersion"] == chart["version"]
+    assert reference == f"ghcr.io/silogen/aim-operator:{chart['version']}"
