@@ -15,6 +15,7 @@ from aim_operator.api.external import (
     HTTP_ROUTES,
     INFERENCE_SERVICES,
     JOBS,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     SERVING_RUNTIMES,
 )
@@ -25,8 +26,10 @@ from aim_operator.api.v1alpha1 import (
     CLUSTER_RUNTIME_CONFIGS,
     CLUSTER_TEMPLATES,
     IMAGES,
+    MODEL_CACHES,
     RUNTIME_CONFIGS,
     SERVICES,
+    TEMPLATE_CACHES,
     TEMPLATES,
 )
 from aim_operator.controllers.watched import Watched
@@ -40,24 +43,29 @@ REPORTED: tuple[Resource[Any], ...] = (
     CLUSTER_RUNTIME_CONFIGS,
     TEMPLATES,
     CLUSTER_TEMPLATES,
+    TEMPLATE_CACHES,
+    MODEL_CACHES,
     SERVICES,
 )
 """Kinds whose status the operator writes."""
 
 APPLIED: tuple[Resource[Any], ...] = (
     TEMPLATES,  # derived ones
+    TEMPLATE_CACHES,
+    MODEL_CACHES,
+    PERSISTENT_VOLUME_CLAIMS,
     JOBS,
     SERVING_RUNTIMES,
     CLUSTER_SERVING_RUNTIMES,
     INFERENCE_SERVICES,
     HTTP_ROUTES,
 )
-"""Kinds of the children. A name is looked up before it is first used; creating by apply takes two verbs."""
+"""Kinds of the children. A name that is taken is looked up; creating by apply takes two verbs."""
 
-REMOVED: tuple[Resource[Any], ...] = (TEMPLATES, JOBS, HTTP_ROUTES)
+REMOVED: tuple[Resource[Any], ...] = (TEMPLATES, TEMPLATE_CACHES, JOBS, HTTP_ROUTES)
 """Kinds that are deleted by the operator; the other children go with their owner."""
 
-OWNERS: tuple[Resource[Any], ...] = (TEMPLATES, CLUSTER_TEMPLATES, SERVICES)
+OWNERS: tuple[Resource[Any], ...] = (TEMPLATES, CLUSTER_TEMPLATES, MODEL_CACHES, SERVICES)
 """Kinds that children name as the owner whose deletion they block.
 
 Where the admission plugin OwnerReferencesPermissionEnforcement is on, as on OpenShift, that takes the right

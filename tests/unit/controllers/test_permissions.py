@@ -19,6 +19,7 @@ CLUSTER_KINDS = (
     "clusterservingruntimes.serving.kserve.io",
     "customresourcedefinitions.apiextensions.k8s.io",
     "nodes",
+    "storageclasses.storage.k8s.io",
 )
 
 
