@@ -16,9 +16,9 @@ from tests.support.cluster import StartCluster, aim_crds
 from tests.support.model_hub import MIB, MODEL, WEIGHTS, ModelHub, model_hub
 from tests.support.operator_process import (
     OperatorProcess,
-    allow_everything,
     apply_yaml,
     eventually,
+    grant_roles,
     reasons,
     running_operator,
     status_of,
@@ -34,7 +34,7 @@ LARGE = "meta-llama/Too-Large"
 @pytest.fixture
 def cluster(own_cluster: StartCluster) -> Cluster:
     started = own_cluster(("node", "kserve", "gateway", "operator-image"), crds=aim_crds())
-    allow_everything(started)
+    grant_roles(started)
     return started
 
 
@@ -98,7 +98,7 @@ def test_a_caching_template_warms_serves_is_shared_and_comes_back_when_its_files
     full_cluster: Cluster, operator_image: str, tmp_path: Path
 ) -> None:
     cluster = full_cluster
-    allow_everything(cluster)
+    grant_roles(cluster)
     with (
         model_hub(cluster, tmp_path, weights_mib=64) as hub,
         cluster.namespace() as namespace,
@@ -190,7 +190,7 @@ def test_a_failure_says_why_and_heals_once_its_cause_is_gone(
 ) -> None:
     """Each cache has a cause of its own; a token that is refused is mended, and tried again when asked."""
     cluster = full_cluster
-    allow_everything(cluster)
+    grant_roles(cluster)
     large = tmp_path / LARGE
     large.mkdir(parents=True)
     with (large / "model.safetensors").open("wb") as weights:
