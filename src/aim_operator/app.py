@@ -1,7 +1,7 @@
 """The composition root: the only place that wires clients, informers, controllers and probes.
 
 Reads like a table of contents: what is watched (controllers/watched.py), who is woken by what
-(`_controllers`), and in which order things start and stop (`run`).
+(controllers/woken_by.py), and in which order things start and stop (`run`).
 """
 
 from __future__ import annotations
@@ -10,27 +10,15 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 
 from aim_operator.api.meta import KubeObject, ObjectRef
-from aim_operator.api.resource import Resource
-from aim_operator.api.v1alpha1 import (
-    CLUSTER_IMAGES,
-    CLUSTER_RUNTIME_CONFIGS,
-    CLUSTER_TEMPLATES,
-    IMAGES,
-    MODEL_CACHES,
-    RUNTIME_CONFIGS,
-    SERVICES,
-    TEMPLATE_CACHES,
-    TEMPLATES,
-)
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.carry_out import CarryOut
-from aim_operator.controllers.dependents import Dependents, model_cache_owner, service_owner, template_owner
+from aim_operator.controllers.dependents import Dependents
 from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.images import ImageReconciler
 from aim_operator.controllers.model_caches import ModelCacheReconciler
@@ -43,20 +31,20 @@ from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.template_caches import TemplateCacheReconciler
 from aim_operator.controllers.templates import TemplateReconciler
 from aim_operator.controllers.watched import Watched
+from aim_operator.controllers.woken_by import CONTROLLER_OF, triggers
 from aim_operator.core import labels
 from aim_operator.core.model_cache.plan import DownloadOptions
 from aim_operator.core.template.plan import DiscoveryOptions
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.apply import Applier
 from aim_operator.runtime.clock import Clock, SystemClock
-from aim_operator.runtime.controller import Controller, ControllerGroup
+from aim_operator.runtime.controller import Controller, ControllerGroup, Reconciler
 from aim_operator.runtime.events import EventRecorder
 from aim_operator.runtime.foreign import ForeignWatches
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.leader import LeaderElector
 from aim_operator.runtime.metrics import MetricSink
 from aim_operator.runtime.probes import Probes
-from aim_operator.runtime.triggers import Trigger
 from aim_operator.settings import Settings
 
 log = structlog.get_logger("aim_operator")
@@ -175,7 +163,6 @@ class Operator:
 
     def _build_controllers(self, client: KubeClient, metrics: MetricSink) -> list[Controller]:
         watched, catalog, depend, clock = self.watched, self._catalog, self._dependents, self._clock
-        caching = CacheDependents(watched, catalog)
         settings, cluster = self._settings, not self._settings.namespaces
         carry_out = CarryOut(self._applier, self._recorder, self._foreign, watched.full)
         slots = DiscoverySlots(watched.jobs.store, limit=settings.max_discovery_jobs, wake=self._wake)
@@ -226,103 +213,19 @@ class Operator:
             downloads=self._downloads,
             wake=self._wake,
         )
-        return [
-            Controller(
-                "images",
-                images,
-                [
-                    Trigger(watched.images, _self(IMAGES)),
-                    Trigger(watched.cluster_images, _self(CLUSTER_IMAGES)),
-                    Trigger(watched.templates, depend.images_of_template, when=_came_or_went),
-                    Trigger(watched.cluster_templates, depend.images_of_template, when=_came_or_went),
-                    Trigger(watched.runtime_configs, depend.images_of_config, when=_came_or_went),
-                    Trigger(watched.cluster_runtime_configs, depend.images_of_config, when=_came_or_went),
-                ],
-            ),
-            Controller(
-                "runtimeconfigs",
-                configs,
-                [
-                    Trigger(watched.runtime_configs, _self(RUNTIME_CONFIGS)),
-                    Trigger(watched.cluster_runtime_configs, _self(CLUSTER_RUNTIME_CONFIGS)),
-                ],
-            ),
-            Controller(
-                "templates",
-                templates,
-                [
-                    Trigger(watched.templates, _self(TEMPLATES)),
-                    Trigger(watched.cluster_templates, _self(CLUSTER_TEMPLATES)),
-                    Trigger(watched.images, depend.templates_of_image, when=_spec_changed),
-                    Trigger(watched.cluster_images, depend.templates_of_image, when=_spec_changed),
-                    Trigger(watched.runtime_configs, depend.templates_of_config, when=_spec_changed),
-                    Trigger(watched.cluster_runtime_configs, depend.templates_of_config, when=_spec_changed),
-                    Trigger(watched.jobs, template_owner),
-                    Trigger(watched.pods, depend.template_of_pod),
-                    Trigger(watched.refusals, depend.template_of_refusal),
-                    Trigger(watched.serving_runtimes, template_owner),
-                    Trigger(watched.cluster_serving_runtimes, template_owner),
-                    Trigger(watched.services, depend.derived_templates_of),
-                    Trigger(watched.template_caches, caching.templates_of_template_cache),
-                ],
-            ),
-            Controller(
-                "templatecaches",
-                template_caches,
-                [
-                    Trigger(watched.template_caches, _self(TEMPLATE_CACHES)),
-                    Trigger(watched.template_caches, caching.template_caches_beside, when=_came_or_went),
-                    Trigger(watched.templates, caching.template_caches_of_template),
-                    Trigger(watched.cluster_templates, caching.template_caches_of_template),
-                    Trigger(watched.model_caches, caching.template_caches_of_model_cache),
-                    Trigger(watched.services, caching.template_caches_of_service),
-                    Trigger(watched.runtime_configs, caching.template_caches_of_config, when=_spec_changed),
-                    Trigger(
-                        watched.cluster_runtime_configs, caching.template_caches_of_config, when=_spec_changed
-                    ),
-                ],
-            ),
-            Controller(
-                "modelcaches",
-                model_caches,
-                [
-                    Trigger(watched.model_caches, _self(MODEL_CACHES)),
-                    Trigger(watched.claims, model_cache_owner),
-                    Trigger(watched.provisioning, caching.model_cache_of_event),
-                    Trigger(watched.storage_classes, caching.model_caches_of_storage_class),
-                    Trigger(watched.jobs, model_cache_owner),
-                    Trigger(watched.pods, caching.model_cache_of_pod),
-                    Trigger(watched.refusals, caching.model_cache_of_refusal),
-                    Trigger(watched.runtime_configs, caching.model_caches_of_config, when=_spec_changed),
-                    Trigger(
-                        watched.cluster_runtime_configs, caching.model_caches_of_config, when=_spec_changed
-                    ),
-                ],
-            ),
-            Controller(
-                "services",
-                self._services,
-                [
-                    Trigger(watched.services, _self(SERVICES)),
-                    Trigger(watched.images, depend.services_of_image, when=_spec_changed),
-                    Trigger(watched.cluster_images, depend.services_of_image, when=_spec_changed),
-                    Trigger(watched.templates, depend.services_of_template),
-                    Trigger(watched.cluster_templates, depend.services_of_template),
-                    Trigger(watched.runtime_configs, depend.services_of_config, when=_spec_changed),
-                    Trigger(watched.cluster_runtime_configs, depend.services_of_config, when=_spec_changed),
-                    Trigger(watched.inference_services, service_owner),
-                    Trigger(watched.pods, depend.service_of_pod),
-                    Trigger(watched.http_routes, service_owner),
-                    Trigger(watched.template_caches, caching.services_of_template_cache),
-                    Trigger(watched.claims, caching.services_of_claim),
-                    Trigger(watched.serving_runtimes, depend.services_of_runtime, when=_came_or_went),
-                    Trigger(watched.other_runtimes, depend.services_of_runtime, when=_came_or_went),
-                ],
-            ),
-        ]
+        reconcilers: dict[str, Reconciler] = {
+            "images": images,
+            "runtimeconfigs": configs,
+            "templates": templates,
+            "templatecaches": template_caches,
+            "modelcaches": model_caches,
+            "services": self._services,
+        }
+        woken_by = triggers(watched, depend, CacheDependents(watched, catalog))
+        return [Controller(name, each, woken_by[name]) for name, each in reconcilers.items()]
 
     def _wake(self, ref: ObjectRef) -> None:
-        self._controllers.enqueue(_CONTROLLER_OF[ref.kind], ref)
+        self._controllers.enqueue(CONTROLLER_OF[ref.kind], ref)
 
     def _wake_all(self, refs: Iterable[ObjectRef]) -> None:
         for ref in refs:
@@ -375,35 +278,6 @@ class Operator:
 
     def _unsynced(self) -> list[str]:
         return [f"{i.resource.qualified} is not synced" for i in self.watched.all if not i.synced]
-
-
-_CONTROLLER_OF = {
-    IMAGES.kind: "images",
-    CLUSTER_IMAGES.kind: "images",
-    RUNTIME_CONFIGS.kind: "runtimeconfigs",
-    CLUSTER_RUNTIME_CONFIGS.kind: "runtimeconfigs",
-    TEMPLATES.kind: "templates",
-    CLUSTER_TEMPLATES.kind: "templates",
-    SERVICES.kind: "services",
-    TEMPLATE_CACHES.kind: "templatecaches",
-    MODEL_CACHES.kind: "modelcaches",
-}
-
-
-def _self(resource: Resource[Any]) -> Callable[[KubeObject], Iterable[ObjectRef]]:
-    def itself(obj: KubeObject) -> tuple[ObjectRef]:
-        return (resource.ref(obj),)
-
-    return itself
-
-
-def _came_or_went(old: KubeObject | None, new: KubeObject | None) -> bool:
-    return old is None or new is None
-
-
-def _spec_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
-    """Whether dependents may care: status writes leave the generation as it is."""
-    return old is None or new is None or old.metadata.generation != new.metadata.generation
 
 
 def _unfenced() -> None:
