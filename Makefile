@@ -19,11 +19,11 @@ setup: .venv/.setup  ## make .venv from uv.lock; needs Python 3.11 and pip, noth
 
 .PHONY: demo
 demo: .venv/.setup  ## a model catalog becomes a running service, in memory, in seconds
-	@$(BIN)/aimctl demo
+	@$(BIN)/aimctl demo $(if $(EXAMPLE),--example $(EXAMPLE))
 
 .PHONY: demo-cluster
 demo-cluster: .venv/.setup  ## the same on a real Kubernetes with KServe and a gateway, started for it
-	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.demo_cluster --dir $(DEMO_CLUSTER)
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.demo_cluster --dir $(DEMO_CLUSTER) $(if $(EXAMPLE),--example $(EXAMPLE))
 
 ##@ Work on it
 

@@ -1,6 +1,8 @@
 """`make demo-cluster`: starts a whole cluster, runs `aimctl demo --cluster` on it, stops it.
 
-python -m hack.demo_cluster [--dir DIR]    exit code: the demo's; 2 if this machine can't do a part
+python -m hack.demo_cluster [--dir DIR] [--example NAME]
+
+Exit code: the demo's; 2 if this machine can't do a part.
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ INTERRUPTED = 130
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--dir", type=Path, help="of the cluster; one of its own in /tmp if left out")
-    directory = parser.parse_args().dir
+    parser.add_argument("--example", default="quickstart", help="which of examples/ to run")
+    arguments = parser.parse_args()
     # Killed by `kill` or a CI runner, the cluster must go as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     progress = Progress(sys.stdout)
     try:
-        return _demo(directory, progress)
+        return _demo(arguments.dir, arguments.example, progress)
     except ClusterError as error:
         print(f"\nerror: {error.reason}\n{error.remedy}".rstrip(), file=sys.stderr)
         return 1
@@ -38,7 +41,7 @@ def main() -> int:
         return INTERRUPTED
 
 
-def _demo(directory: Path | None, progress: Progress) -> int:
+def _demo(directory: Path | None, example: str, progress: Progress) -> int:
     missing = missing_parts((control_plane.PART, *SERVING_PARTS), install=True, progress=progress)
     for entry in missing:
         print(f"\n{entry.part} can't run on this machine: {entry.reason}\n  {entry.remedy}", file=sys.stderr)
@@ -49,7 +52,12 @@ def _demo(directory: Path | None, progress: Progress) -> int:
         stop_instance(directory, progress)
     with Cluster.start(SERVING_PARTS, directory, progress=progress) as cluster:
         aimctl = str(Path(sys.executable).with_name("aimctl"))
-        options = ["--cluster", f"--kubeconfig={cluster.kubeconfig}", f"--gateway-url={cluster.gateway_url}"]
+        options = [
+            "--cluster",
+            f"--example={example}",
+            f"--kubeconfig={cluster.kubeconfig}",
+            f"--gateway-url={cluster.gateway_url}",
+        ]
         code = subprocess.run([aimctl, "demo", *options], check=False).returncode
     print("The cluster of this demo is stopped. For one that stays: make cluster-up")
     return code

@@ -32,7 +32,7 @@ REFERENCE = f"{NAME}:{VERSION}"
 # What the Dockerfile copies, and itself.
 SOURCES = (
     "Dockerfile", ".dockerignore",
-    "pyproject.toml", "uv.lock", "README.md", "LICENSE", "src", "examples/quickstart",
+    "pyproject.toml", "uv.lock", "README.md", "LICENSE", "src", "examples",
 )  # fmt: skip
 SUITE = "bookworm"
 BASE_PACKAGES = ("python3", "python3.11-venv", "ca-certificates")

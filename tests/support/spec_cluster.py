@@ -21,6 +21,8 @@ from tests.support.stand_ins.__main__ import READY
 
 OPERATOR, STAND_INS = "operator", "stand-ins"
 START_SECONDS = 60.0
+KINDS = ("InferenceService", "ServingRuntime", "ClusterServingRuntime", "Gateway", "HTTPRoute")
+"""Of KServe and Gateway API, without the many more that take seconds to install and nobody asks for."""
 GATEWAY_NAMESPACE, GATEWAY = "gateways", "inference-gateway"
 _BESIDE_THE_CLUSTER: tuple[Manifest, ...] = (
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GATEWAY_NAMESPACE}},
@@ -45,8 +47,9 @@ _BESIDE_THE_CLUSTER: tuple[Manifest, ...] = (
 
 def start_spec_cluster(directory: Path, owner: int, crds: list[Manifest]) -> Cluster:
     """Return the running cluster with everything in it; only the first caller starts it."""
-    installed = [*crd_manifests("kserve"), *crd_manifests("gateway"), *crds]
-    cluster, missing = cluster_for_tests((), directory, owner=owner, crds=installed)
+    others = [*crd_manifests("kserve"), *crd_manifests("gateway")]
+    installed = [crd for crd in others if crd["spec"]["names"]["kind"] in KINDS]
+    cluster, missing = cluster_for_tests((), directory, owner=owner, crds=[*installed, *crds])
     assert cluster is not None, missing
     with locked(f"{directory} spec"):
         if OPERATOR not in processes.recorded(cluster.directory):

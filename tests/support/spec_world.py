@@ -43,6 +43,10 @@ class World:
         """Return a name that no other test has."""
         return f"{name}-{self.namespace.rpartition('-')[2]}"
 
+    def path(self, name: str = "a") -> str:
+        """Return a path that no other test has: on the one gateway the oldest service keeps a path."""
+        return f"/{self.namespace}/{name}"
+
     # Manifests
 
     def image(self, *, ref: str = IMAGE, **spec: Any) -> Manifest:

@@ -18,8 +18,12 @@ def demo(
     *,
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", metavar="DIR", help="YAML files to apply instead of the quickstart's."),
+        typer.Option("--dir", metavar="DIR", help="YAML files to apply instead of an example set."),
     ] = None,
+    example: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Example set: quickstart, team-overrides or tenant-routes."),
+    ] = "quickstart",
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -53,7 +57,7 @@ def demo(
 
     from aim_operator.cli import quickstart  # noqa: PLC0415
 
-    source = quickstart.find(directory)
+    source = quickstart.find(directory, example)
     examples = quickstart.load(source)
     console = Console()
     problems: list[str] = []

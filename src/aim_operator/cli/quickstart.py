@@ -1,6 +1,6 @@
 """The objects of a quickstart: numbered YAML files, read in order, and the kinds they may have.
 
-Owns where the shipped one is found. Called by the demo commands; nothing here talks to a server.
+Owns where the shipped ones are found. Called by the demo commands; nothing here talks to a server.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ SURROUNDINGS = (
 
 _ALL: tuple[Resource[Any], ...] = (*aim.ALL_KINDS, *SURROUNDINGS)
 _KINDS = {(resource.api_version, resource.kind): resource for resource in _ALL}
-_SHIPPED = Path(__file__).parent / "quickstart"
-_IN_SOURCE_TREE = Path(__file__).parents[3] / "examples" / "quickstart"
+_SHIPPED = Path(__file__).parent / "examples"
+_IN_SOURCE_TREE = Path(__file__).parents[3] / "examples"
+DEFAULT = "quickstart"
 
 
 class Example(Struct, frozen=True, kw_only=True):
@@ -54,13 +55,22 @@ class Example(Struct, frozen=True, kw_only=True):
         return self.resource.group == aim.GROUP
 
 
-def find(directory: Path | None) -> Path:
-    """Return the directory of a quickstart: the given one, else the shipped one."""
+def find(directory: Path | None, example: str = DEFAULT) -> Path:
+    """Return the directory of a quickstart: the given one, else the shipped one of that name."""
     if directory is not None:
         if not directory.is_dir():
             raise UserError(f"--dir {directory} is not a directory")
         return directory
-    return _IN_SOURCE_TREE if in_source_tree() else _SHIPPED
+    known = shipped()
+    if example not in known:
+        raise UserError(f"--example {example}: there is none of that name; write {', '.join(sorted(known))}")
+    return known[example]
+
+
+def shipped() -> dict[str, Path]:
+    """Return the example sets that come with the operator, by name."""
+    home = _IN_SOURCE_TREE if in_source_tree() else _SHIPPED
+    return {path.name: path for path in home.iterdir() if path.is_dir()}
 
 
 def in_source_tree() -> bool:

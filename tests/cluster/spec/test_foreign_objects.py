@@ -60,14 +60,14 @@ def test_a_namesake_of_a_services_child(
     world.hold("kserve")
     world.hold("gateway")
     theirs = foreign(kind, "chat", spec, world.namespace, **metadata)
-    world.apply(theirs, *world.catalog(), world.service(routing=routed("/a")))
+    world.apply(theirs, *world.catalog(), world.service(routing=routed(world.path())))
     before = world.need(kind, "chat")
     status = world.until_service("Degraded", "NameConflict")
     assert told(status, condition) == "False/NameConflict"
     assert told(status, "Failure") == "True/NameConflict"
     assert f"{kind} 'chat' exists and belongs to somebody else" in message(status, condition)
     # Another reconcile, for another reason, does not touch it either.
-    world.apply(world.service(routing=routed("/a"), env=[{"name": "A", "value": "b"}]))
+    world.apply(world.service(routing=routed(world.path()), env=[{"name": "A", "value": "b"}]))
     world.until_service("Degraded", "NameConflict")
     assert untouched(before, world.need(kind, "chat"))
     for who in ("kserve", "gateway"):
@@ -153,7 +153,7 @@ def job_name(world: World) -> str:
 
 
 def test_children_that_were_deleted_or_edited_come_back_as_they_were(world: World) -> None:
-    world.run(*world.catalog(), world.service(routing=routed("/a")))
+    world.run(*world.catalog(), world.service(routing=routed(world.path())))
     uid = world.need("InferenceService", "chat")["metadata"]["uid"]
     world.patch("InferenceService", "chat", {"spec": {"predictor": {"minReplicas": 7}}})
     world.until(
@@ -167,7 +167,7 @@ def test_children_that_were_deleted_or_edited_come_back_as_they_were(world: Worl
 
 def test_a_deleted_service_takes_its_children_along_and_nothing_else(world: World) -> None:
     theirs = foreign("HTTPRoute", "theirs", ROUTE, world.namespace)
-    service = world.service(routing=routed("/a"))
+    service = world.service(routing=routed(world.path()))
     world.run(theirs, *world.catalog(), service)
     world.delete(service)
     for kind in ("InferenceService", "HTTPRoute"):

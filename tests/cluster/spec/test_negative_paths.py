@@ -88,7 +88,7 @@ def no_sources(world: World) -> None:
     failing(world, env=[{"name": "AIM_TEST_MODELS", "value": "none"}])
 
 
-LABEL = "/{.metadata.labels['team']}"
+LABEL = "/{.metadata.namespace}/{.metadata.labels['team']}"
 CASES = {
     "image missing": Case(
         without_image,
@@ -131,7 +131,7 @@ CASES = {
         nothing_more,
     ),
     "gateway not existing": Case(
-        with_catalog(lambda w: w.service(routing=routed("/a", gateway=w.shared("late")))),
+        with_catalog(lambda w: w.service(routing=routed(w.path(), gateway=w.shared("late")))),
         "Starting",
         "RoutingReady",
         "False/ConfiguringRoute",
@@ -156,7 +156,7 @@ CASES = {
         "Failure",
         "True/RouteTemplateInvalid",
         "has 202 characters",
-        lambda w: w.apply(w.service(routing=routed("/a"))),
+        lambda w: w.apply(w.service(routing=routed(w.path()))),
         "the template is shorter",
         nothing_more,
     ),

@@ -43,7 +43,7 @@ def test_it_tells_what_was_used_with_scope_and_uid_and_a_hash_of_the_config(worl
         world.cluster_image(defaultServiceTemplate=base),
         world.cluster_template(base),
         config,
-        world.service(runtimeConfigName="ours", routing=routed("/a")),
+        world.service(runtimeConfigName="ours", routing=routed(world.path())),
     )
     service = world.need("AIMService", "chat")
     status = service["status"]
@@ -52,7 +52,7 @@ def test_it_tells_what_was_used_with_scope_and_uid_and_a_hash_of_the_config(worl
     used = dict(status["resolvedRuntimeConfig"])
     first = used.pop("hash")
     assert used == reference(world.need("AIMRuntimeConfig", "ours"), "Namespace")
-    assert status["routing"] == {"path": "/a"}
+    assert status["routing"] == {"path": world.path()}
     assert status["observedGeneration"] == service["metadata"]["generation"]
     well_formed(service)
 
@@ -70,7 +70,7 @@ def test_it_tells_what_was_used_with_scope_and_uid_and_a_hash_of_the_config(worl
 def test_a_service_goes_from_pending_over_starting_to_running(world: World) -> None:
     world.hold("node")
     world.hold("kserve")
-    world.apply(*world.catalog(), world.service(routing=routed("/a")))
+    world.apply(*world.catalog(), world.service(routing=routed(world.path())))
     waiting = world.until_service("Pending", "TemplateNotAvailable")
     assert told(waiting, "Resolved") == "False/TemplateNotAvailable"
     assert told(waiting, "CacheReady") == "True/CachingNotRequested"
@@ -317,7 +317,7 @@ def test_a_restart_repeats_no_event_and_writes_nothing(control_plane: Cluster) -
 def test_kubectl_shows_status_what_it_points_at_and_age(world: World) -> None:
     world.run(
         *world.catalog(metric="latency", precision="fp16", gpuSelector={"count": 1}),
-        world.service(routing=routed("/a")),
+        world.service(routing=routed(world.path())),
     )
 
     def shown(kind: str) -> dict[str, str]:
@@ -328,7 +328,7 @@ def test_kubectl_shows_status_what_it_points_at_and_age(world: World) -> None:
     assert service["STATUS"] == "Running"
     assert service["MODEL"] == world.model
     assert service["TEMPLATE"] == "fast"
-    assert service["PATH"] == "/a"
+    assert service["PATH"] == world.path()
     template = shown("aimst")
     assert (
         template.items()

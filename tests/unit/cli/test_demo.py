@@ -23,6 +23,41 @@ def test_the_quickstart_ends_with_its_service_running(capsys: pytest.CaptureFixt
     assert any(f"curl http://GATEWAY{ROUTE}/v1/models" in line for line in lines)
 
 
+EXAMPLES = [
+    pytest.param(
+        "team-overrides",
+        {
+            "team-blue/chat": ("llama-shared-latency", "/team-blue/chat"),
+            "team-red/chat": ("llama-shared-latency-ovr-", "/red/preview/chat"),
+            "team-red/batch": ("llama-shared-latency-ovr-", "/red/production/batch"),
+        },
+        id="a team with its own overrides",
+    ),
+    pytest.param(
+        "tenant-routes",
+        {
+            "tenant-one/chat": ("llama-tenants-latency", "/tenant-one/search/llama-tenants"),
+            "tenant-two/chat": ("llama-tenants-latency", "/tenant-two/search/llama-tenants"),
+            "tenant-two/canary": ("llama-tenants-latency", "/tenant-two/search/llama-tenants/canary"),
+        },
+        id="a tenant-wide route template",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "want"), EXAMPLES)
+def test_an_example_set_ends_with_its_services_running(
+    name: str, want: dict[str, tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--example", name]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for service, (template, path) in want.items():
+        (running,) = [line for line in lines if f" {service} " in line and " Running " in line]
+        on, at = running.partition(" on ")[2].split(", path ")
+        assert on.startswith(template), running
+        assert at == path
+
+
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "want"),
     [

@@ -27,13 +27,20 @@ def test_the_seeds_objects_are_in_it(name: str) -> None:
     assert spec == seed["spec"]
 
 
-def test_namespaces_come_first() -> None:
-    examples = quickstart.load(quickstart.find(None))
+@pytest.mark.parametrize("name", sorted(quickstart.shipped()))
+def test_namespaces_come_first(name: str) -> None:
+    examples = quickstart.load(quickstart.find(None, name))
     kinds = [example.resource.kind for example in examples]
     named = {example.ref.namespace for example in examples} - {""}
     made = {example.ref.name for example in examples if example.resource.kind == "Namespace"}
     assert named <= made
     assert kinds == sorted(kinds, key=lambda kind: kind != "Namespace")
+
+
+def test_an_example_set_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(UserError) as refused:
+        quickstart.find(None, "nope")
+    assert str(refused.value).endswith("write quickstart, team-overrides, tenant-routes")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,15 @@ from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import ObjectName
 from aim_operator.api.v1alpha1.resources import QUANTITY_RULES, Quantity
 
+_NO_TEMPLATE = Rule(
+    rule="!self.contains('{{')",
+    message=(
+        "KServe would expand '{{' as a Go template; put the value into a ConfigMap and refer to it "
+        "with valueFrom.configMapKeyRef"
+    ),
+)
+"""KServe executes the model server's container, as JSON, as a Go template: docs/adr/0007."""
+
 
 class KeySelector(Wire):
     """A key of a Secret or ConfigMap in the same namespace."""
@@ -55,6 +64,7 @@ class ObjectFieldSelector(Wire):
                         "metadata.labels['key'], spec.nodeName, status.podIP or the like"
                     ),
                 ),
+                Rule(rule="!self.contains('{{')", message="no label or annotation has '{{' in its key"),
             ),
         ),
     ]
@@ -84,7 +94,17 @@ class ResourceFieldSelector(Wire):
         ),
     ]
     container_name: Annotated[
-        str | UnsetType, Field(doc="Name of the container; this one if unset.", max_length=63)
+        str | UnsetType,
+        Field(
+            doc="Name of the container; this one if unset.",
+            max_length=63,
+            rules=(
+                Rule(
+                    rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+                    message="not a container's name; write lower-case letters, digits and '-'",
+                ),
+            ),
+        ),
     ] = UNSET
     divisor: Annotated[
         Quantity | UnsetType,
@@ -137,7 +157,9 @@ class EnvVar(Wire):
             ),
         ),
     ]
-    value: Annotated[str | UnsetType, Field(doc="Literal value.", max_length=32768)] = UNSET
+    value: Annotated[
+        str | UnsetType, Field(doc="Literal value.", max_length=32768, rules=(_NO_TEMPLATE,))
+    ] = UNSET
     value_from: Annotated[EnvVarSource | UnsetType, Field(doc="Reference to take the value from.")] = UNSET
 
 
