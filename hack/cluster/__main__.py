@@ -8,15 +8,16 @@ import sys
 from pathlib import Path
 
 from hack.cluster import operator_image, processes
-from hack.cluster.build import ensure, program
+from hack.cluster.build import ensure
 from hack.cluster.cache import default_instance_dir
 from hack.cluster.cluster import PARTS, Cluster, check_parts
-from hack.cluster.components import BY_PART, CONTROL_PLANE, TOOLS
+from hack.cluster.components import BY_PART, TOOLS
 from hack.cluster.control_plane import PART as CONTROL_PLANE_PART
 from hack.cluster.errors import ClusterError, Missing
 from hack.cluster.instance import Instance
 from hack.cluster.progress import Progress
 from hack.cluster.requirements import missing_parts
+from hack.cluster.shell import exports
 from hack.cluster.stop import stop_instance
 
 OPTIONAL_PARTS = PARTS[1:]
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="what runs and where")
     status.add_argument("--json", action="store_true", help="for scripts")
     status.set_defaults(run=_status)
-    env = commands.add_parser("env", help="shell line that points kubectl at the cluster: eval $(… env)")
+    env = commands.add_parser("env", help="shell lines: KUBECONFIG, GATEWAY_URL, kubectl and aimctl on PATH")
     env.set_defaults(run=_env)
     for command in (up, down, status, env):
         command.add_argument("--dir", type=Path, default=default_instance_dir(), help="default: %(default)s")
@@ -85,10 +86,10 @@ def _up(arguments: argparse.Namespace) -> int:
         return 2
     parts = [part for part in arguments.parts if part not in cannot]
     cluster = Cluster.start(parts, arguments.dir, audit=arguments.audit, owner=None, progress=progress)
-    print(f"\nexport KUBECONFIG={cluster.kubeconfig}")
+    print(f"\nkubeconfig: {cluster.kubeconfig}")
     if cluster.gateway_url:
         print(f"gateway: {cluster.gateway_url}  (Gateway gateways/inference-gateway)")
-    print(f"kubectl: {program(CONTROL_PLANE)} kubectl get nodes")
+    print(f'use it: eval "$({_command("env", arguments.dir)})"')
     print(f"stop it: {_command('down', arguments.dir)}")
     _print_missing(missing)
     return 2 if missing else 0
@@ -124,7 +125,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _env(arguments: argparse.Namespace) -> int:
-    print(f"export KUBECONFIG={Cluster.attach(arguments.dir).kubeconfig}")
+    print("\n".join(exports(Cluster.attach(arguments.dir))))
     return 0
 
 

@@ -24,8 +24,9 @@ def cache_dir() -> Path:
 
 
 def default_instance_dir() -> Path:
-    """Where `up` puts the instance that was given no directory."""
-    return cache_dir() / "default"
+    """Where `up` puts the instance that was given no directory: $AIM_CLUSTER_DEFAULT, or in the cache."""
+    chosen = os.environ.get("AIM_CLUSTER_DEFAULT")
+    return Path(chosen) if chosen else cache_dir() / "default"
 
 
 @contextmanager

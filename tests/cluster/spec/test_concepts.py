@@ -1,4 +1,4 @@
-"""docs/concepts: each page's YAML, applied in its order, comes to what the page says.
+"""docs/concepts: each page's YAML, applied in its order, comes to what the page says; so do its commands.
 
 A comment after a block tells: `<!-- then: AIMService chat is Running -->`, with a reason at the end if one
 matters. Names of the page become this test's own, so that pages do not meet.
@@ -7,6 +7,7 @@ matters. Names of the page become this test's own, so that pages do not meet.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,15 @@ import pytest
 import yaml
 
 from hack.cluster.api import Manifest
+from tests.docs.blocks import Block, commands
+from tests.docs.output import difference
 from tests.support.spec_world import API, World
 
 PAGES = sorted((Path(__file__).parents[3] / "docs" / "concepts").glob("*.md"))
 NAMESPACE = "ml-team"
 _PART = re.compile(
     r"^```yaml\n(?P<yaml>.*?)^```$"
+    r"|^```console\n(?P<console>.*?)^```$"
     r"|^<!-- then: (?P<kind>\w+) (?P<name>\S+) is (?P<state>\w+) ?(?P<reason>\w*) -->$",
     re.MULTILINE | re.DOTALL,
 )
@@ -53,6 +57,11 @@ def test_the_yaml_of_a_page_comes_to_what_the_page_says(world: World, page: Path
         if part["yaml"]:
             world.apply(*manifests(part["yaml"]))
             continue
+        if part["console"]:
+            for command in commands(Block(page.name, 0, "console", part["console"], {})):
+                printed = world.cluster.kubectl(*shlex.split(command.text)[1:])
+                assert not difference(command.output or printed, printed)
+            continue
         wait = world.until_template if part["kind"] == "AIMServiceTemplate" else world.until_service
         wait(part["state"], part["reason"], name=part["name"])
         checked += 1
@@ -65,7 +74,8 @@ def manifests(text: str) -> list[Manifest]:
 
 def test_every_block_says_what_it_comes_to() -> None:
     for page in PAGES:
-        kinds = ["yaml" if part["yaml"] else "then" for part in parts(page.read_text())]
+        told = [part for part in parts(page.read_text()) if not part["console"]]
+        kinds = ["yaml" if part["yaml"] else "then" for part in told]
         pairs = list(zip(kinds, [*kinds[1:], ""], strict=True))
         assert ("yaml", "yaml") not in pairs, page
         assert ("yaml", "") not in pairs, page

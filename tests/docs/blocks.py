@@ -1,0 +1,164 @@
+"""The fenced blocks of a page, and what the page says in HTML comments of how they are tested.
+
+On the page, before its first block:
+    <!-- tested on: nothing -->      a shell in a copy of the checkout, no cluster
+    <!-- tested on: start here -->   on from docs/index.md: its cluster, operator and quickstart
+Before a block:
+    <!-- test: saved as NAME -->     the block is written to this file for later commands
+    <!-- test: eventually -->        commands are repeated until their output is as shown, or for a minute
+    <!-- test: fails -->             the last command must fail
+    <!-- test: in the background until TEXT -->  the last command goes on; what is next waits for TEXT from it
+    <!-- test: at the end -->        run after all other pages
+    <!-- test: part of KIND -->      a part of an object, held to the schema of a whole one
+    <!-- test: run by PATH -->       a test elsewhere runs this; its file must name the folder or commands
+    <!-- test: not run, REASON -->   counted; there may be MOST_NOT_RUN of these
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_NOT_RUN = 5
+
+Environment = Literal["nothing", "start here"]
+ENVIRONMENTS: tuple[Environment, ...] = ("nothing", "start here")
+COMMANDS = ("console", "bash")
+LANGUAGES = (*COMMANDS, "yaml", "json", "text")
+WORDS = (
+    "saved as",
+    "eventually",
+    "fails",
+    "in the background until",
+    "at the end",
+    "part of",
+    "run by",
+    "not run,",
+)
+
+_COMMENT = re.compile(r"<!--\s*(tested on|test):\s*(.*?)\s*-->", re.DOTALL)
+
+
+class Block(NamedTuple):
+    """One fenced block. `says` has what the comments before it say: first words → rest."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    says: dict[str, str]
+
+    @property
+    def where(self) -> str:
+        return f"{self.page}:{self.line}"
+
+    @property
+    def run_elsewhere(self) -> bool:
+        return "run by" in self.says or "not run," in self.says
+
+
+class Page(NamedTuple):
+    name: str
+    environment: Environment | None
+    blocks: list[Block]
+    problems: list[str]
+    """Comments that nobody understands."""
+
+    @property
+    def has_commands(self) -> bool:
+        return any(block.language in COMMANDS and not block.run_elsewhere for block in self.blocks)
+
+
+def pages(root: Path = ROOT) -> list[Page]:
+    """Every Markdown file of the repository but test data, the site's first page first."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    names = [name for name in listed if not name.startswith("tests/") and (root / name).exists()]
+    return [read_page(name, (root / name).read_text()) for name in sorted(names, key=_order)]
+
+
+def _order(name: str) -> tuple[bool, str]:
+    return name != "docs/index.md", name
+
+
+def read_page(name: str, text: str) -> Page:
+    """The blocks of one page, in order."""
+    environment: Environment | None = None
+    blocks: list[Block] = []
+    problems: list[str] = []
+    says: dict[str, str] = {}
+    for token in MarkdownIt().parse(text):
+        line = token.map[0] + 1 if token.map else 0
+        if token.type == "html_block":
+            for sort, told in _COMMENT.findall(token.content):
+                if sort == "tested on":
+                    known = [one for one in ENVIRONMENTS if one == told]
+                    environment = known[0] if known else environment
+                    problems += [] if known else [f"{name}:{line}: no such environment: {told}"]
+                elif word := next((word for word in WORDS if told.startswith(word)), None):
+                    says[word] = told.removeprefix(word).strip()
+                else:
+                    problems.append(f"{name}:{line}: no such words: {told}")
+        elif token.type in ("fence", "code_block"):
+            # Without a language it has none of our words; indented code is a block too.
+            blocks.append(Block(name, line, token.info.strip(), token.content, says))
+            says = {}
+        elif says:
+            problems.append(f"{name}:{line}: a comment about a block, but no block after it")
+            says = {}
+    return Page(name, environment, blocks, problems)
+
+
+class Command(NamedTuple):
+    line: int
+    """Of the page."""
+    text: str
+    output: str | None
+    """What the page shows; None where it shows nothing of it, "" for silence is not told from that."""
+
+
+def commands(block: Block) -> list[Command]:
+    """What to run of a block: a console block's commands with their output, a bash block as a whole.
+
+    A console block marks commands by `$ `; one without any is all commands, one a line. A command goes on
+    after a `\\` at the end of a line, and through a here-document.
+    """
+    lines = block.text.splitlines()
+    if block.language == "bash":
+        return [Command(block.line + 1, block.text, None)]
+    marked = any(line.startswith("$ ") for line in lines)
+    return list(_console(block, lines if marked else [f"$ {line}" if line else line for line in lines]))
+
+
+def _console(block: Block, lines: list[str]) -> Iterator[Command]:
+    text, start, number = "", 0, 0
+    output: list[str] = []
+    while number < len(lines):
+        line = lines[number]
+        if line.startswith("$ "):
+            if text:
+                yield Command(start, text, "\n".join(output) or None)
+            text, output, start = line[2:], [], block.line + 1 + number
+            until = re.search(r"<<-?\s*['\"]?(\w+)['\"]?", text)
+            while text.endswith("\\") or (until and text.splitlines()[-1].strip() != until[1]):
+                number += 1
+                assert number < len(lines), f"{block.page}:{start}: the command does not end"
+                text += "\n" + lines[number].removeprefix("> ")
+        elif text:
+            output.append(line)
+        else:
+            raise AssertionError(f"{block.page}:{block.line + 1 + number}: output before the first command")
+        number += 1
+    if text:
+        yield Command(start, text, "\n".join(output).strip("\n") or None)
