@@ -39,6 +39,7 @@ from aim_operator.controllers.watched import (
     Watched,
 )
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template, is_derived, resolve_image
+from aim_operator.core.service.desired import PREDICTOR
 from aim_operator.core.service.resolution import model_of
 
 Config = AIMRuntimeConfig | AIMClusterRuntimeConfig
@@ -154,6 +155,12 @@ class Dependents:
         name = pod.metadata.label(INFERENCE_SERVICE_LABEL)
         if name is not None:
             yield ObjectRef(SERVICES.kind, pod.metadata.namespace, name)
+
+    def service_of_refusal(self, event: Event) -> Iterator[ObjectRef]:
+        involved = event.involved_object
+        name = involved.name.rpartition("-")[0].removesuffix(PREDICTOR)
+        if self._watched.services.store.get(involved.namespace, name) is not None:
+            yield ObjectRef(SERVICES.kind, involved.namespace, name)
 
     def all_services(self) -> Iterator[ObjectRef]:
         yield from map(SERVICES.ref, self._watched.services.store.all())

@@ -84,7 +84,9 @@ class ModelCacheReconciler:
         if claim is not None and not controlled_by(claim, cache.metadata):
             claim = None
         config = resolve_runtime_config(self._catalog, ref.namespace, (cache.spec.runtime_config_name,))
-        jobs = tuple(watched.jobs.store.by_index(BY_OWNER, cache.metadata.uid))
+        # Elsewhere anybody may name this owner.
+        owned = watched.jobs.store.by_index(BY_OWNER, cache.metadata.uid)
+        jobs = tuple(job for job in owned if job.metadata.namespace == ref.namespace)
         observed = ModelCacheObserved(cache=cache, runtime_config=config, claim=claim, jobs=jobs)
         if claim is None:
             self._downloads.drop(ref)

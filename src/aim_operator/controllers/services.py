@@ -23,12 +23,13 @@ from aim_operator.controllers.carry_out import CarryOut, Refusal
 from aim_operator.controllers.paused import paused
 from aim_operator.controllers.route_claims import RouteClaims
 from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.watched import BY_INFERENCE_SERVICE, Watched
+from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_INFERENCE_SERVICE, Watched
 from aim_operator.core.caching import listed_models, service_caches
 from aim_operator.core.catalog import scope_of
 from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.plan import EventNote, Plan, controlled_by
 from aim_operator.core.service.cache_plan import mounted_claims
+from aim_operator.core.service.desired import predictor_service
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
@@ -114,11 +115,19 @@ class ServiceReconciler:
             inference_service=inference_service if owns_inference_service else None,
             http_route=http_route if owns_http_route else None,
             pods=tuple(watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name))),
+            pods_refused=self._pods_refused(ref),
             kserve_installed=watched.inference_services.installed,
             **self._caching(service, resolution),
             gateway_api_installed=watched.http_routes.installed,
             runtime_shadowed=inference_service is None and self._shadowed(service, resolution),
         )
+
+    def _pods_refused(self, ref: ObjectRef) -> str:
+        """Read why the cluster takes no Pod of the service: quotas, Pod Security, other admission."""
+        key = (ref.namespace, predictor_service(ref.name))
+        events = self._watched.replica_refusals.store.by_index(BY_DEPLOYMENT, key)
+        last = max(events, key=lambda e: e.metadata.creation_timestamp or "", default=None)
+        return (last.message or "") if last is not None else ""
 
     def _caching(self, service: AIMService, resolution: Resolution) -> dict[str, Any]:
         """Read what a service that caches waits for and mounts."""

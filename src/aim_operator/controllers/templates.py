@@ -114,7 +114,9 @@ class TemplateReconciler:
         inherited = image.spec.runtime_config_name if image is not None else UNSET
         names = (template.spec.runtime_config_name, inherited)
         config = resolve_runtime_config(self._catalog, home, names)
-        jobs = tuple(self._watched.jobs.store.by_index(BY_OWNER, template.metadata.uid))
+        # Elsewhere anybody may name this owner: what their Job prints must not be believed.
+        owned = self._watched.jobs.store.by_index(BY_OWNER, template.metadata.uid)
+        jobs = tuple(job for job in owned if job.metadata.namespace == home)
         runtimes = self._watched.serving_runtimes if namespace else self._watched.cluster_serving_runtimes
         observed = TemplateObserved(
             template=template,

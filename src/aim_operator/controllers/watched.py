@@ -52,6 +52,7 @@ BY_CONFIG = "runtime config"
 BY_DEFAULT_TEMPLATE = "default template"
 BY_INFERENCE_SERVICE = "inference service"
 BY_JOB = "job"
+BY_DEPLOYMENT = "deployment"
 BY_INVOLVED = "involved object"
 BY_SOURCE_IN = "source in namespace"
 BY_UNCACHED_SOURCE_IN = "source without cache in namespace"
@@ -122,6 +123,12 @@ class Watched:
             own=True,
             field_selector="involvedObject.kind=Job,reason=FailedCreate",
             indexes={BY_INVOLVED: _involved},
+        )
+        # KServe hears of its Deployment only that it is not available; why, the ReplicaSet's events say.
+        self.replica_refusals = self._informer(
+            EVENTS,
+            field_selector="involvedObject.kind=ReplicaSet,reason=FailedCreate",
+            indexes={BY_DEPLOYMENT: _deployment},
         )
         self.provisioning = self._informer(
             EVENTS,
@@ -302,6 +309,11 @@ def _pending_class(claim: PersistentVolumeClaim) -> Iterator[str]:
 
 def _source_in(cache: aim.AIMModelCache) -> Iterator[tuple[str, str]]:
     yield cache.metadata.namespace, cache.spec.source_uri
+
+
+def _deployment(event: Any) -> Iterator[tuple[str, str]]:
+    """Index by the Deployment, whose name its ReplicaSets have before their hash."""
+    yield event.involved_object.namespace, event.involved_object.name.rpartition("-")[0]
 
 
 def _involved(event: Any) -> Iterator[str]:

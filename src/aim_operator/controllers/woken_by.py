@@ -98,6 +98,7 @@ def triggers(watched: Watched, depend: Dependents, caching: CacheDependents) -> 
             Trigger(watched.cluster_runtime_configs, depend.services_of_config, when=_spec_changed),
             Trigger(watched.inference_services, service_owner),
             Trigger(watched.pods, depend.service_of_pod),
+            Trigger(watched.replica_refusals, depend.service_of_refusal),
             Trigger(watched.http_routes, service_owner),
             Trigger(watched.template_caches, caching.services_of_template_cache),
             Trigger(watched.claims, caching.services_of_claim),

@@ -15,12 +15,13 @@ from aim_operator.core.plan import Child, merge_env, owner_reference, plain
 from aim_operator.core.service.route import Route
 from aim_operator.core.template.desired import GPU_RESOURCE, MODEL_FORMAT, discovered, gpu_count
 
+PREDICTOR = "-predictor"
 PREDICTOR_PORT = 80
 
 
 def predictor_service(name: str) -> str:
-    """Return the name of the Service that KServe makes for the predictor."""
-    return f"{name}-predictor"
+    """Return the name of the Service, and of the Deployment, that KServe makes for the predictor."""
+    return f"{name}{PREDICTOR}"
 
 
 CACHE_PATH = "/workspace/model-cache"

@@ -22,6 +22,8 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     inference_service: InferenceService | None = None
     http_route: HTTPRoute | None = None
     pods: tuple[Pod, ...] = ()
+    pods_refused: str = ""
+    """Why the cluster took no Pod of it at last; old news where there are Pods."""
     inference_service_foreign: bool = False
     http_route_foreign: bool = False
     runtime_shadowed: bool = False

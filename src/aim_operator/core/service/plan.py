@@ -199,7 +199,12 @@ def _follow(observed: ServiceObserved, old: AIMServiceStatus) -> Judgement:
             state=State.STARTING,
         )
     before = conditions.find(given(old.conditions, ()), c.RUNTIME_READY)
-    state = runtime_state(live, observed.pods, was_ready=before is not None and before.status == "True")
+    state = runtime_state(
+        live,
+        observed.pods,
+        was_ready=before is not None and before.status == "True",
+        refused=observed.pods_refused,
+    )
     status = State.RUNNING if state.ready else State.FAILED if state.failed else State.STARTING
     return Judgement(ok=state.ready, reason=state.reason, message=state.message, state=status)
 

@@ -28,8 +28,12 @@ class RuntimeState(Struct, frozen=True, kw_only=True):
     message: str
 
 
-def runtime_state(live: InferenceService, pods: Iterable[Pod], *, was_ready: bool) -> RuntimeState:
+def runtime_state(
+    live: InferenceService, pods: Iterable[Pod], *, was_ready: bool, refused: str = ""
+) -> RuntimeState:
     """Judge the InferenceService; KServe's or the Pod's own words are the message.
+
+    `refused` is why the cluster took no Pod at last: it counts where there is none.
 
     A Ready that KServe computed for an earlier generation counts only for a service that was ready
     before: a rollout keeps serving, a new object has yet to be looked at.
@@ -42,8 +46,9 @@ def runtime_state(live: InferenceService, pods: Iterable[Pod], *, was_ready: boo
         return RuntimeState(
             ready=True, failed=False, reason=Reason.RUNTIME_READY, message="the InferenceService is ready"
         )
-    failure = _pod_failure(pods)
-    if failure is not None:
+    pods = tuple(pods)
+    failure = _pod_failure(pods) if pods else one_line(refused)
+    if failure:
         return RuntimeState(ready=False, failed=True, reason=Reason.RUNTIME_FAILED, message=failure)
     blocked = _model_failure(status)
     if blocked is not None and current:

@@ -118,3 +118,18 @@ def test_it_is_not_ready_because(
 
 def test_a_crashing_pod_of_a_rollout_does_not_outweigh_ready() -> None:
     assert runtime_state(make_inference_service(ready=True), (CRASH,), was_ready=True).ready
+
+
+REFUSED = 'Error creating: pods "chat-predictor-1" is forbidden: violates PodSecurity "restricted:latest"'
+
+
+def test_a_pod_that_the_cluster_refuses_is_told_in_its_words() -> None:
+    got = runtime_state(make_inference_service(), (), was_ready=False, refused=REFUSED)
+    assert (got.ready, got.failed, got.reason, got.message) == (False, True, "RuntimeFailed", REFUSED)
+
+
+def test_a_refusal_is_old_news_where_there_are_pods() -> None:
+    got = runtime_state(make_inference_service(), (make_pod(),), was_ready=False, refused=REFUSED)
+    assert not got.failed
+    got = runtime_state(make_inference_service(ready=True), (), was_ready=False, refused=REFUSED)
+    assert got.ready
