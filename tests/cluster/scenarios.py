@@ -392,7 +392,7 @@ async def a_resource_version_in_an_apply_is_a_precondition(w: World) -> None:
 
 
 async def an_apply_with_a_resource_version_that_no_object_has_creates_or_conflicts(w: World) -> None:
-    """docs/adr/0004 rests on it."""
+    """docs/adr/0008 rests on it."""
     for resource, manifest in ((SERVICES, w.service("a")), (CONFIG_MAPS, w.config_map("a", {"b": "c"}))):
         manifest["metadata"]["resourceVersion"] = NO_VERSION
         made = await w.client.apply(resource, manifest)

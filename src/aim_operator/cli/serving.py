@@ -12,6 +12,8 @@ import signal
 import socket
 from typing import NamedTuple
 
+import uvloop
+
 from aim_operator.app import Operator
 from aim_operator.cli.access import check_access, refused_watch
 from aim_operator.kube.client import Client
@@ -34,7 +36,7 @@ def serve(connection: Connection, settings: Settings) -> Ended:
 
     Raises UserError where the cluster can't be used as it is.
     """
-    return asyncio.run(_serve(connection, settings))
+    return uvloop.run(_serve(connection, settings))
 
 
 async def _serve(connection: Connection, settings: Settings) -> Ended:
