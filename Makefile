@@ -37,6 +37,12 @@ test: .venv/.setup  ## every test that this machine can run; names those that it
 test-unit: .venv/.setup  ## only the tests that need no cluster
 	@$(PYTEST) tests/unit
 
+.PHONY: bench
+bench: .venv/.setup  ## measure it, ten minutes; `python -m bench.scale --full` has 10,000 services
+	@for each in converge scale discovery; do $(BIN)/python -m bench.$$each; echo; done
+	@# 2 means that this machine can't run a node; it has said why.
+	@$(BIN)/python -m bench.latency || [ $$? -eq 2 ]
+
 .PHONY: check
 check: .venv/.setup  ## ruff, formatter, mypy, import contract, generated files, links in docs, docs site
 	@$(BIN)/ruff check

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -100,9 +101,41 @@ class Api:
             if not token:
                 return found
 
+    @asynccontextmanager
+    async def watching(self, path: str, query: str = "") -> AsyncIterator[Changes]:
+        """Follow a collection from now on."""
+        url = f"{self._server}{path}?watch=true&{query}"
+        async with self._session.get(url, timeout=aiohttp.ClientTimeout(sock_read=600)) as response:
+            response.raise_for_status()
+            yield Changes(response)
+
     async def calls(self) -> Calls:
         """What the API server has answered since it started."""
         return calls_of((await self.send("GET", "/metrics")).decode())
+
+
+class Changes:
+    """A watch: what changed, one after the other, as plain JSON."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._chunks = response.content.iter_any()
+        self._pending = b""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        while b"\n" not in self._pending:
+            self._pending += await anext(self._chunks)
+        line, _, self._pending = self._pending.partition(b"\n")
+        change: dict[str, Any] = msgspec.json.decode(line)
+        return change
+
+    async def until(self, fits: Callable[[dict[str, Any]], bool]) -> None:
+        """Return when an object fits."""
+        async for change in self:
+            if fits(change["object"]):
+                return
 
 
 async def each(

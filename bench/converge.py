@@ -77,7 +77,7 @@ async def measure(cluster: Cluster, services: int, profile: Path | None = None) 
 
         async def run_floor(prefix: str, number: int) -> float:
             await cluster_rests(cluster)
-            rate = await bodies.run(api, writer, scene.names(prefix, number, spaces))
+            rate = await bodies.run(api, writer, scene.names(prefix, range(number), spaces))
             await floor.clear(api, spaces)
             return rate
 
@@ -87,7 +87,7 @@ async def measure(cluster: Cluster, services: int, profile: Path | None = None) 
             await cluster_rests(cluster)
             await operator.idle()
             idle = operator.memory_mib
-            work = scene.names("service", services, spaces)
+            work = scene.names("service", range(services), spaces)
             first = await api.calls()
             starting = await _until_starting(api, operator, work)
             between = await api.calls()

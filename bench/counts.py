@@ -49,16 +49,27 @@ def difference(after: Calls, before: Calls) -> Calls:
     return Counter({call: number - before[call] for call, number in after.items() if number > before[call]})
 
 
-def quantile(text: str, metric: str, share: float, **labels: str) -> float:
-    """Return the value below which that share of a histogram's observations is, between two buckets linearly.
+Buckets = Counter[float]
+"""A histogram: how many observations are at or below each bound."""
 
-    0 where nothing was observed; the last finite bound where it lies above that.
+
+def buckets_of(text: str, metric: str, **labels: str) -> Buckets:
+    """Return one histogram of a /metrics page; those of several label sets are added up."""
+    buckets: Buckets = Counter()
+    for found, value in samples(text, f"{metric}_bucket"):
+        if labels.items() <= found.items():
+            buckets[float(found["le"])] += int(value)
+    return buckets
+
+
+def quantile(after: Buckets, share: float, before: Buckets | None = None) -> float:
+    """Return the value below which that share of the observations is, between two buckets linearly.
+
+    Only what came after `before` counts. 0 where nothing was observed; the last finite bound where it lies
+    above that.
     """
-    buckets = sorted(
-        (float(found["le"]), value)
-        for found, value in samples(text, f"{metric}_bucket")
-        if labels.items() <= found.items()
-    )
+    known = before or Counter()
+    buckets = sorted((bound, count - known[bound]) for bound, count in after.items())
     if not buckets or buckets[-1][1] == 0:
         return 0.0
     wanted = share * buckets[-1][1]

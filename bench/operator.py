@@ -27,6 +27,8 @@ class Operator:
         self.log = cluster.directory / f"operator-{time.monotonic_ns()}.log"
         self._metrics = f"127.0.0.1:{pick_ports(['metrics'])['metrics']}"
         self.started = time.monotonic()
+        self.synced_seconds = 0.0
+        """How long after its start its caches were filled."""
         prefix = [sys.executable, "-m", "cProfile", "-o", str(profile)] if profile is not None else []
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -59,13 +61,13 @@ class Operator:
         """Resident set, now."""
         return process.memory_mib(self.pid)
 
-    async def synced(self) -> float:
-        """Wait until its caches are filled; the seconds since it was started."""
+    async def synced(self) -> None:
+        """Wait until its caches are filled."""
         while "caches synced" not in self.log.read_text():
             if self._process.poll() is not None or time.monotonic() - self.started > SYNC_SECONDS:
                 raise RuntimeError(f"the operator did not come up: {self.log.read_text()[-2000:]}")
             await asyncio.sleep(0.02)
-        return time.monotonic() - self.started
+        self.synced_seconds = time.monotonic() - self.started
 
     async def idle(self) -> None:
         """Wait until it uses next to no CPU."""
@@ -75,6 +77,11 @@ class Operator:
         with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=30) as response:
             text: str = response.read().decode()
         return text
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended otherwise than by `stop`."""
+        return self._process.poll() not in (None, 0)
 
     def stop(self) -> None:
         if self._process.poll() is None:
@@ -89,7 +96,7 @@ async def running(cluster: Cluster, *flags: str, profile: Path | None = None) ->
     try:
         await operator.synced()
         yield operator
-        # Its pid is gone from /proc if it died: reading it says so.
-        _ = operator.cpu_seconds
+        if operator.died:
+            raise RuntimeError(f"the operator died: {operator.log.read_text()[-2000:]}")
     finally:
         operator.stop()

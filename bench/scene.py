@@ -42,6 +42,10 @@ INFERENCE_SERVICES_PATH = INFERENCE_SERVICES.collection_path()
 HTTP_ROUTES_PATH = HTTP_ROUTES.collection_path()
 
 
+Plain = dict[str, Any]
+"""An object as plain JSON."""
+
+
 class Name(NamedTuple):
     """A service: its namespace, name, and the model it asks for."""
 
@@ -91,6 +95,17 @@ async def publish(api: Api, size: Catalog) -> None:
 
     The first template of an image is its default.
     """
+    await publish_config(api)
+    images = await each(range(size.images), lambda number: _image(api, number))
+    by_name = {image.metadata.name: image for image in images}
+    await each(
+        range(size.templates),
+        lambda number: _template(api, number, by_name[f"model-{number % size.images}"]),
+    )
+
+
+async def publish_config(api: Api) -> None:
+    """Create the configuration by which all services are routed, each under a path of its own."""
     routing = {
         "enabled": True,
         "gatewayRef": GATEWAY,
@@ -104,11 +119,6 @@ async def publish(api: Api, size: Catalog) -> None:
             "metadata": {"name": "default"},
             "spec": {"routing": routing},
         },
-    )
-    images = await each(range(size.images), lambda number: _image(api, number))
-    by_name = {image.metadata.name: image for image in images}
-    await each(
-        range(size.templates), lambda number: _template(api, number, by_name[f"model-{number % size.images}"])
     )
 
 
@@ -190,19 +200,24 @@ async def templates_available(api: Api, number: int) -> None:
         seen = await api.list(CLUSTER_TEMPLATES.collection_path(), Seen)
         if sum(template.status.status == "Available" for template in seen) == number:
             return
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1)
 
 
 async def make_namespaces(api: Api, names: Sequence[str]) -> None:
     await each(names, lambda name: api.create("/api/v1/namespaces", {"metadata": {"name": name}}))
 
 
-def names(prefix: str, number: int, namespaces: Sequence[str], images: int = 1) -> list[Name]:
-    """Spread services over namespaces and models."""
-    return [
-        Name(namespaces[i % len(namespaces)], f"{prefix}-{i:05}", f"model-{i % images}")
-        for i in range(number)
-    ]
+def names(
+    prefix: str, numbers: range, namespaces: Sequence[str], images: int = 1, *, popular: int = 0
+) -> list[Name]:
+    """Spread services over namespaces and models; every `popular`-th has model-0, the others the rest."""
+
+    def model(number: int) -> int:
+        if not popular or images == 1:
+            return number % images
+        return 0 if number % popular == 0 else 1 + number % (images - 1)
+
+    return [Name(namespaces[i % len(namespaces)], f"{prefix}-{i:05}", f"model-{model(i)}") for i in numbers]
 
 
 def service_manifest(name: Name) -> dict[str, Any]:
