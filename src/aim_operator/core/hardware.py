@@ -1,9 +1,11 @@
-"""Which GPU models the nodes have, read from the labels that GPU operators put on them."""
+"""GPU models and the labels that GPU operators put on nodes: who has them, and who must not run what."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+
+from aim_operator.api.meta import Manifest
 
 _PRODUCT_LABELS = frozenset(
     {"amd.com/gpu.product-name", "beta.amd.com/gpu.product-name", "nvidia.com/gpu.product"}
@@ -53,6 +55,32 @@ def available(model: str, models: frozenset[str]) -> bool:
     """Whether some node has GPUs of this model. All words of the name must be there."""
     wanted = _words(model)
     return bool(wanted) and wanted <= models
+
+
+def node_affinity(model: str) -> Manifest | None:
+    """Return the affinity that keeps Pods off nodes which are labelled with another GPU model.
+
+    It follows from the model alone, not from the nodes there are: so it never changes under a running
+    service, and where no node tells its GPUs it excludes none. None for a model whose labels are not
+    known. See docs/adr/0008.
+    """
+    known = _words(model) & set(_DEVICES.values())
+    if len(known) != 1:
+        return None
+    (name,) = known
+    devices = sorted(device for device, of in _DEVICES.items() if of == name)
+    products = [name, *(f"AMD_Instinct_{name}{form}" for form in ("", "_OAM", "_VF"))]
+    having = [
+        *(_expression(key, "In", devices) for key in sorted(_DEVICE_LABELS)),
+        *(_expression(key, "In", products) for key in sorted(_PRODUCT_LABELS) if "amd.com" in key),
+    ]
+    silent = [_expression(key, "DoesNotExist") for key in sorted(_DEVICE_LABELS | _PRODUCT_LABELS)]
+    terms = [{"matchExpressions": [one]} for one in having] + [{"matchExpressions": silent}]
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def _expression(key: str, operator: str, values: list[str] | None = None) -> Manifest:
+    return {"key": key, "operator": operator, **({"values": values} if values else {})}
 
 
 def _words(text: str) -> set[str]:

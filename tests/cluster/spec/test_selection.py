@@ -216,3 +216,37 @@ def test_failed_and_derived_templates_are_no_candidates(world: World) -> None:
     # One without model sources may be chosen, but nothing is started on it.
     world.apply(world.template("good", env=none))
     world.until_service("Degraded", "NoModelSources")
+
+
+def test_a_gpu_model_keeps_services_off_nodes_that_have_another(world: World) -> None:
+    world.apply(
+        world.image(),
+        world.config(),
+        world.template("bound", gpuSelector={"model": "MI300X"}),
+        world.template("free", gpuSelector={"count": 1}),
+    )
+    for name in ("bound", "free"):
+        world.until_template("Available", name=name)
+    assert "affinity" not in world.need("ServingRuntime", "free")["spec"]
+    bound = world.need("ServingRuntime", "bound")
+    required = bound["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    terms = required["nodeSelectorTerms"]
+    pods = {"MI300X": "74a1", "MI325X": "74a5"}
+    fitting = [
+        model
+        for model, device in pods.items()
+        if any(
+            expression["key"] == "amd.com/gpu.device-id" and device in expression.get("values", [])
+            for term in terms
+            for expression in term["matchExpressions"]
+        )
+    ]
+    assert fitting == ["MI300X"]
+    # Nodes that come and go change nothing.
+    node = gpu_node(world, "more", **{PRODUCT: "AMD_Instinct_MI325X_OAM"})
+    world.apply(node)
+    world.delete(node)
+    world.annotate("AIMServiceTemplate", "bound", rediscover="again")
+    world.until("AIMServiceTemplate", "bound", lambda t: t["status"]["status"] == "Progressing")
+    world.until_template("Available", name="bound")
+    assert world.need("ServingRuntime", "bound")["metadata"]["generation"] == bound["metadata"]["generation"]

@@ -8,7 +8,7 @@ from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RU
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import labels
+from aim_operator.core import hardware, labels
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -148,6 +148,10 @@ def runtime(
     }
     if secrets := union_pull_secrets(config.image_pull_secrets, template_pull_secrets(template)):
         spec["imagePullSecrets"] = plain(secrets)
+    selector = given(template.spec.gpu_selector, None)
+    asked = given(selector.model, None) if selector is not None else None
+    if asked is not None and (affinity := hardware.node_affinity(asked)) is not None:
+        spec["affinity"] = affinity
     resource = SERVING_RUNTIMES if scope_of(template) == "Namespace" else CLUSTER_SERVING_RUNTIMES
     metadata_block: Manifest = {
         "name": template.metadata.name,
