@@ -8,7 +8,16 @@ from aim_operator.fetch.outcome import Outcome
 from aim_operator.fetch.retrying import Policy
 from aim_operator.fetch.run import Options, fetch
 
-STALL_SECONDS = 1.0
+PATIENT_SECONDS = 30.0
+"""What a busy machine never needs between two bytes."""
+STALL_SECONDS = 3.0
+"""Where silence is what is tested."""
+
+
+def limits(fault: str) -> dict[str, float]:
+    """Options for a fetch that meets this fault."""
+    is_silent = fault.startswith(("stall", "silent"))
+    return {"stall_seconds": STALL_SECONDS} if is_silent else {}
 
 
 async def fetched(
@@ -19,7 +28,7 @@ async def fetched(
     capacity_bytes: int | None = None,
     connections: int = 4,
     attempts: int = 4,
-    stall_seconds: float = STALL_SECONDS,
+    stall_seconds: float = PATIENT_SECONDS,
 ) -> tuple[Outcome, list[str]]:
     """What became of it, and the lines that it said."""
     lines: list[str] = []

@@ -1,0 +1,192 @@
+"""An S3 to test against: moto's server, which the real boto3 works with, behind a proxy that plays faults.
+
+`with S3Server() as s3`: `s3.url` is the endpoint, `s3.client()` a boto3 client to fill it, `s3.faults` as in
+faults.py (kinds status, silent, drop, stall, corrupt, no-range), `s3.log` what was sent of which object.
+The proxy passes requests on as they are; moto checks no signatures, so it wants to see that there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+import boto3
+from aiohttp import web
+from botocore.config import Config
+
+from hack.cluster.ports import pick_ports
+from tests.support.faults import Fault, Faults
+from tests.support.ranges import RequestLog
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from types_boto3_s3 import S3Client
+
+KEY = "AKIATESTTESTTESTTEST"
+SECRET = "very/secret/very/secret/very/secret"
+_START_SECONDS = 60
+
+
+class S3Server:
+    """Starts on entering, and stops on leaving."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.log = RequestLog()
+        self.denied = False
+        self.headers: dict[str, str] = {}
+        """More headers of every answer about an object."""
+        self._moto_port = pick_ports(["moto"])["moto"]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.url = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "eu-central-1",
+        }
+
+    def client(self) -> S3Client:
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{self._moto_port}",
+            region_name="eu-central-1",
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            config=Config(request_checksum_calculation="when_required"),
+        )
+
+    def __enter__(self) -> Self:
+        self._moto = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._moto_port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(_START_SECONDS)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        self._moto.kill()
+        self._moto.wait()
+
+    async def _start(self) -> None:
+        self._session = aiohttp.ClientSession(auto_decompress=False)
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                async with self._session.get(f"http://127.0.0.1:{self._moto_port}/moto-api/"):
+                    break
+            except aiohttp.ClientConnectionError:
+                assert time.monotonic() < deadline, "moto did not start"
+                await asyncio.sleep(0.1)
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._pass_on)
+        self._runner = web.AppRunner(
+            application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def _close(self) -> None:
+        await self._runner.cleanup()
+        await self._session.close()
+
+    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        is_signed = "Authorization" in request.headers or "X-Amz-Signature" in request.query
+        if self.denied or not is_signed:
+            return _error(HTTPStatus.FORBIDDEN, "AccessDenied")
+        fault = self.faults.take(request.path)
+        kind = fault.kind if fault else ""
+        if fault and kind == "status":
+            self.log.add(server="fault", path=request.path, status=int(fault.number("code")))
+            return _error(int(fault.number("code")), fault.values.get("code_name", "Fault"))
+        if kind == "silent":
+            await asyncio.sleep(3600)
+        headers = request.headers.copy()
+        if kind == "no-range":
+            headers.popall("Range", None)
+        async with self._session.request(
+            request.method,
+            f"http://127.0.0.1:{self._moto_port}{request.raw_path}",
+            headers=headers,
+            data=await request.read(),
+        ) as answer:
+            body = await answer.read()
+            response = web.StreamResponse(status=answer.status)
+            for name, value in answer.headers.items():
+                if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                    response.headers.add(name, value)
+            response.headers.update(self.headers)
+            response.content_length = int(answer.headers.get("Content-Length", len(body)))
+        return await self._answered(request, response, body, fault)
+
+    async def _answered(
+        self, request: web.Request, response: web.StreamResponse, body: bytes, fault: Fault | None
+    ) -> web.StreamResponse:
+        kind = fault.kind if fault else ""
+        if kind == "corrupt" and body:
+            body = bytes([body[0] ^ 0xFF]) + body[1:]
+        after = int(fault.number("after")) if fault and kind in ("drop", "stall") else len(body)
+        entry = self.log.add(
+            path=request.path,
+            method=request.method,
+            status=response.status,
+            query=dict(request.query),
+            sent=0,
+        )
+        entry["range"] = request.headers.get("Range", "")
+        await response.prepare(request)
+        if request.method != "HEAD":
+            await response.write(body[:after])
+            entry["sent"] = len(body[:after])
+        if kind == "stall":
+            await asyncio.sleep(3600)
+        if kind == "drop" and request.transport is not None:
+            request.transport.abort()
+            return response
+        await response.write_eof()
+        return response
+
+
+def _error(status: int, code: str) -> web.Response:
+    text = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>said by a test</Message></Error>'
+    return web.Response(status=status, text=text, content_type="application/xml")
+
+
+def put_in_parts(client: S3Client, bucket: str, key: str, content: bytes, part_bytes: int) -> str:
+    """A multipart upload; its ETag."""
+    upload = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    parts: list[Any] = []
+    for number, start in enumerate(range(0, len(content), part_bytes), 1):
+        part = client.upload_part(
+            Bucket=bucket,
+            Key=key,
+            UploadId=upload,
+            PartNumber=number,
+            Body=content[start : start + part_bytes],
+        )
+        parts.append({"PartNumber": number, "ETag": part["ETag"]})
+    done = client.complete_multipart_upload(
+        Bucket=bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+    )
+    return str(json.loads(done["ETag"]) if done["ETag"].startswith('"') else done["ETag"])
