@@ -14,10 +14,9 @@ STALL_SECONDS = 3.0
 """Where silence is what is tested."""
 
 
-def limits(fault: str) -> dict[str, float]:
-    """Options for a fetch that meets this fault."""
-    is_silent = fault.startswith(("stall", "silent"))
-    return {"stall_seconds": STALL_SECONDS} if is_silent else {}
+def stall_seconds_for(fault: str) -> float:
+    """The limit for a fetch that meets this fault."""
+    return STALL_SECONDS if fault.startswith(("stall", "silent")) else PATIENT_SECONDS
 
 
 async def fetched(

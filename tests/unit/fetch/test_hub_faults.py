@@ -10,7 +10,7 @@ import pytest
 from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.partial import CHUNK_BYTES
 from tests.support.fetch_process import assert_same_files, progress
-from tests.support.fetching import fetched, limits
+from tests.support.fetching import fetched, stall_seconds_for
 from tests.support.hub_server import Hub
 
 PATIENCE_SECONDS = 60
@@ -50,7 +50,10 @@ async def test_what_passes_is_survived(fault: str, want: str, hub: Hub, tmp_path
     hub.faults.add(fault)
     async with asyncio.timeout(PATIENCE_SECONDS):
         outcome, lines = await fetched(
-            "hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}, **limits(fault)
+            "hf://acme/tiny",
+            tmp_path / "out",
+            {"HF_ENDPOINT": hub.url},
+            stall_seconds=stall_seconds_for(fault),
         )
     assert outcome.reason == FetchReason.DOWNLOADED, lines
     assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
@@ -116,7 +119,10 @@ async def test_what_stays_has_its_reason(
     hub.faults.add(fault)
     async with asyncio.timeout(PATIENCE_SECONDS):
         outcome, lines = await fetched(
-            "hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}, **limits(fault)
+            "hf://acme/tiny",
+            tmp_path / "out",
+            {"HF_ENDPOINT": hub.url},
+            stall_seconds=stall_seconds_for(fault),
         )
     assert (outcome.reason, want in outcome.message) == (reason, True), (outcome, lines)
     assert not (tmp_path / "out" / ".aim-fetch" / "complete.json").exists()

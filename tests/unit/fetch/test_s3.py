@@ -11,7 +11,7 @@ import pytest
 
 from aim_operator.fetch.outcome import FetchReason
 from tests.support.fetch_process import FetchProcess, assert_same_files
-from tests.support.fetching import fetched, limits
+from tests.support.fetching import fetched, stall_seconds_for
 from tests.support.s3_server import SECRET, S3Server, put_in_parts
 
 PATIENCE_SECONDS = 60
@@ -119,7 +119,10 @@ async def test_what_passes_is_survived(
     s3.faults.add(fault)
     async with asyncio.timeout(PATIENCE_SECONDS):
         outcome, lines = await fetched(
-            f"s3://{bucket}/models/tiny", tmp_path / "out", s3.environment, **limits(fault)
+            f"s3://{bucket}/models/tiny",
+            tmp_path / "out",
+            s3.environment,
+            stall_seconds=stall_seconds_for(fault),
         )
     assert outcome.reason == FetchReason.DOWNLOADED, lines
     assert want in "\n".join(lines)
@@ -164,7 +167,10 @@ async def test_what_stays_has_its_reason(
     prefix = "hashed" if "x.bin" in fault else "tiny"
     async with asyncio.timeout(PATIENCE_SECONDS):
         outcome, lines = await fetched(
-            f"s3://{bucket}/models/{prefix}", tmp_path / "out", s3.environment, **limits(fault)
+            f"s3://{bucket}/models/{prefix}",
+            tmp_path / "out",
+            s3.environment,
+            stall_seconds=stall_seconds_for(fault),
         )
     assert (outcome.reason, want in outcome.message) == (reason, True), (outcome, lines)
     assert SECRET not in str(outcome) + str(lines)
