@@ -46,6 +46,11 @@ def kubeconfig(tmp_path: Path) -> Path:
         pytest.param(["run", "--log-level", "loud"], "--log-level", id="an unknown log level"),
         pytest.param(["run", "--kubeconfig", "/no/such"], "/no/such", id="a kubeconfig that is not there"),
         pytest.param(["run", "--kubeconfig", __file__], "not YAML", id="a kubeconfig that is none"),
+        pytest.param(
+            ["fetch", "hf://a/b", "d", "--capacity=much"], "--capacity", id="a capacity that is none"
+        ),
+        pytest.param(["fetch", "hf://a/b", "d", "--connections=0"], "--connections", id="no connections"),
+        pytest.param(["fetch", "hf://a/b", "d", "--stall-seconds=0"], "--stall-seconds", id="no time at all"),
         pytest.param(["demo", "--dir", "/no/such"], "--dir /no/such", id="a directory that is not there"),
         pytest.param(["crds", "--output-dir", "/dev/null"], "/dev/null", id="a directory that is a file"),
     ],

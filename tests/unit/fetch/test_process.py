@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+
+import pytest
 
 from tests.support.fetch_process import FetchProcess, assert_same_files, progress
 from tests.support.hub_server import Hub
+from tests.support.operator_process import eventually
 
 
 def test_a_model_is_fetched_once(hub: Hub, tmp_path: Path) -> None:
@@ -31,6 +35,9 @@ def test_a_model_is_fetched_once(hub: Hub, tmp_path: Path) -> None:
         "totalBytes": total,
         "finishedAt": marker["finishedAt"],
     }
+    # Any uid may read it, and one of the volume's group may go on with it.
+    modes = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*")}
+    assert modes == {path: 0o775 if path.is_dir() else 0o664 for path in modes}
     assert first.message["reason"] == "Downloaded"
     assert (first.message["totalBytes"], first.message["downloadedBytes"]) == (total, total)
     assert first.message["revision"] == marker["revision"]
@@ -40,3 +47,62 @@ def test_a_model_is_fetched_once(hub: Hub, tmp_path: Path) -> None:
     assert second.wait() == 0, second.text
     assert progress(second.text) == [(total, total, 100)]
     assert len(hub.log.entries) == asked
+
+
+def test_asked_to_stop_it_stops_at_once_and_the_next_run_goes_on(hub: Hub, tmp_path: Path) -> None:
+    hub.faults.add("slow:path=/cdn/*,rate=4000000")
+    environment = {"HF_ENDPOINT": hub.url}
+    process = FetchProcess("hf://acme/tiny", tmp_path / "out", tmp_path / "log", environment=environment)
+    eventually(lambda: any(entry.get("sent") for entry in hub.log.entries), "bytes are sent")
+    process.process.terminate()
+    assert process.wait(10) == 143, process.text
+    assert process.message["reason"] == "Interrupted"
+    assert not (tmp_path / "out" / ".aim-fetch" / "lease").exists()
+    hub.faults.clear()
+    process = FetchProcess("hf://acme/tiny", tmp_path / "out", tmp_path / "log", environment=environment)
+    assert process.wait() == 0, process.text
+    assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
+
+
+def test_two_at_once_fetch_once(hub: Hub, tmp_path: Path) -> None:
+    """The second waits, and finds it done."""
+    hub.faults.add("slow:path=/cdn/*,rate=6000000")
+    environment = {"HF_ENDPOINT": hub.url}
+    pair = [
+        FetchProcess("hf://acme/tiny", tmp_path / "out", tmp_path / f"log-{n}", environment=environment)
+        for n in (1, 2)
+    ]
+    assert [process.wait() for process in pair] == [0, 0]
+    texts = sorted((process.text for process in pair), key=lambda text: "nothing to fetch" in text)
+    assert "nothing to fetch" not in texts[0]
+    assert "complete since" in texts[1]
+    sent = [(entry["path"], entry["start"]) for entry in hub.log.entries if entry.get("sent")]
+    assert len(sent) == len(set(sent))
+
+
+@pytest.mark.parametrize(
+    ("argv", "want"),
+    [
+        pytest.param(["hf://only-a-name", "{out}"], "write hf://owner/model", id="a URI that is none"),
+        pytest.param(["hf://a/b", "/proc/none"], "may write to", id="a directory that can't be made"),
+    ],
+)
+def test_what_the_user_can_mend_is_exit_code_2(argv: list[str], want: str, tmp_path: Path) -> None:
+    uri, directory, *flags = [text.format(out=tmp_path / "out") for text in argv]
+    process = FetchProcess(uri, Path(directory), tmp_path / "log", *flags, environment={})
+    assert (process.wait(), want in process.text) == (2, True), process.text
+
+
+def test_memory_does_not_follow_the_number_of_files(hub: Hub, tmp_path: Path) -> None:
+    """10,000 files that are listed and refused for their size: what is held of them is small."""
+    for number in range(10_000):
+        path = f"folder-{number % 100}/file-{number:05}.safetensors"
+        entry = {"type": "file", "path": path, "size": 1 << 36, "oid": "0" * 40}
+        hub.extra_entries.append({**entry, "lfs": {"oid": "0" * 64, "size": 1 << 36, "pointerSize": 134}})
+    process = FetchProcess(
+        "hf://acme/tiny", tmp_path / "out", tmp_path / "log", environment={"HF_ENDPOINT": hub.url}
+    )
+    _, status, usage = os.wait4(process.process.pid, 0)
+    process.process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.process.returncode == 12, process.text
+    assert usage.ru_maxrss < 160 * 1024
