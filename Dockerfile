@@ -22,7 +22,7 @@ RUN /opt/uv/bin/uv sync --frozen --no-dev --no-install-project --compile-bytecod
 
 FROM dependencies AS project
 COPY README.md LICENSE ./
-COPY examples/quickstart examples/quickstart
+COPY examples examples
 COPY src src
 # Apart from the dependencies: an upgrade that changes only this layer is a pull of a few hundred kB.
 RUN /opt/uv/bin/uv pip install --quiet --no-deps --compile-bytecode \
