@@ -10,7 +10,12 @@ _SPECIAL = re.compile(r"`[^`]*`|[<>*_\[\]\\]")
 
 def prose(text: str) -> str:
     """`text` in which only code in backticks is Markdown."""
-    return _SPECIAL.sub(lambda match: match[0] if match[0].startswith("`") else f"\\{match[0]}", text)
+    return _SPECIAL.sub(_harmless, text)
+
+
+def _harmless(match: re.Match[str]) -> str:
+    # Not every Markdown takes a backslash before an angle bracket.
+    return {"<": "&lt;", ">": "&gt;"}.get(match[0], match[0] if len(match[0]) > 1 else f"\\{match[0]}")
 
 
 def code(text: str) -> str:

@@ -85,7 +85,7 @@ def test_values_that_the_code_gives_a_label_are_explained() -> None:
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("<name>-predictor", r"\<name\>-predictor"),
+        ("<name>-predictor", "&lt;name&gt;-predictor"),
         ("it is `a<b`", "it is `a<b`"),
         ("spec[0] and snake_case", r"spec\[0\] and snake\_case"),
     ],
