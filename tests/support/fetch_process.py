@@ -12,7 +12,7 @@ from typing import Any
 
 AIMCTL = str(Path(sys.executable).with_name("aimctl"))
 _PROGRESS = re.compile(
-    r"progress downloadedBytes=(\d+) totalBytes=(\d+) percentage=(\d+) rate=[\d.]+[KMG]?i?B/s remaining=\w+"
+    r"progress downloadedBytes=(\d+) totalBytes=(\d+) percentage=(\d+) rate=[\d.]+[KMGT]?i?B/s remaining=\w+"
 )
 
 

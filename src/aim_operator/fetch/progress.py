@@ -122,11 +122,11 @@ class Progress:
 
 
 def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
+    for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.0f}{unit}" if unit == "B" else f"{count:.1f}{unit}"
         count /= 1024
-    return f"{count:.1f}GiB"
+    return f"{count:.1f}TiB"
 
 
 def size_text(count: int) -> str:
