@@ -53,7 +53,7 @@ def draw(result: Result, directory: Path) -> None:
         axes[0][1],
         "Memory, MiB",
         {
-            "all Running": [s.memory_mib for s in stages],
+            "at rest": [s.memory_mib for s in stages],
             "after a restart": [s.restart_memory_mib for s in stages],
         },
     )
