@@ -39,7 +39,7 @@ test-unit: .venv/.setup  ## only the tests that need no cluster
 
 .PHONY: bench
 bench: .venv/.setup  ## measure it, ten minutes; `python -m bench.scale --full` has 10,000 services
-	@for each in converge scale discovery; do $(BIN)/python -m bench.$$each; echo; done
+	@for each in restart converge scale discovery; do $(BIN)/python -m bench.$$each; echo; done
 	@# 2 means that this machine can't run a node; it has said why.
 	@$(BIN)/python -m bench.latency || [ $$? -eq 2 ]
 

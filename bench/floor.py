@@ -50,7 +50,7 @@ class _Created(msgspec.Struct):
     metadata: _Meta
 
 
-class _OneOfEach:
+class OneOfEach:
     """A catalog of the first image, template and configuration of a scene."""
 
     def __init__(
@@ -102,7 +102,7 @@ class Floor:
 
     @classmethod
     async def prepare(cls, api: Api) -> Floor:
-        catalog = _OneOfEach(
+        catalog = OneOfEach(
             msgspec.convert(await api.get(CLUSTER_IMAGES.object_path("model-0")), AIMClusterImage),
             msgspec.convert(
                 await api.get(CLUSTER_TEMPLATES.object_path("template-0")), AIMClusterServiceTemplate

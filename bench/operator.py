@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from bench import process
@@ -23,8 +23,8 @@ SYNC_SECONDS = 120.0
 class Operator:
     """`aimctl run` of this checkout, with its defaults."""
 
-    def __init__(self, cluster: Cluster, *flags: str, profile: Path | None = None) -> None:
-        self.log = cluster.directory / f"operator-{time.monotonic_ns()}.log"
+    def __init__(self, directory: Path, kubeconfig: Path, *, profile: Path | None = None) -> None:
+        self.log = directory / f"operator-{time.monotonic_ns()}.log"
         self._metrics = f"127.0.0.1:{pick_ports(['metrics'])['metrics']}"
         self.started = time.monotonic()
         self.synced_seconds = 0.0
@@ -36,10 +36,9 @@ class Operator:
                     *prefix,
                     str(Path(sys.executable).with_name("aimctl")),
                     "run",
-                    f"--kubeconfig={cluster.operator_kubeconfig}",
+                    f"--kubeconfig={kubeconfig}",
                     f"--metrics-address={self._metrics}",
                     "--log-format=json",
-                    *flags,
                 ],
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
@@ -89,10 +88,17 @@ class Operator:
         self._process.wait(30)
 
 
+def running(cluster: Cluster, *, profile: Path | None = None) -> AbstractAsyncContextManager[Operator]:
+    """Run an operator on a cluster of ours."""
+    return started(cluster.directory, cluster.operator_kubeconfig, profile=profile)
+
+
 @asynccontextmanager
-async def running(cluster: Cluster, *flags: str, profile: Path | None = None) -> AsyncIterator[Operator]:
+async def started(
+    directory: Path, kubeconfig: Path, *, profile: Path | None = None
+) -> AsyncIterator[Operator]:
     """Yield an operator whose caches are filled; it must still be alive at the end."""
-    operator = Operator(cluster, *flags, profile=profile)
+    operator = Operator(directory, kubeconfig, profile=profile)
     try:
         await operator.synced()
         yield operator

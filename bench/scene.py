@@ -106,20 +106,44 @@ async def publish(api: Api, size: Catalog) -> None:
 
 async def publish_config(api: Api) -> None:
     """Create the configuration by which all services are routed, each under a path of its own."""
-    routing = {
-        "enabled": True,
-        "gatewayRef": GATEWAY,
-        "routeTemplate": "/{.metadata.namespace}/{.metadata.name}/",
-    }
     await api.create(
         CLUSTER_RUNTIME_CONFIGS.collection_path(),
         {
             "apiVersion": CLUSTER_RUNTIME_CONFIGS.api_version,
             "kind": CLUSTER_RUNTIME_CONFIGS.kind,
             "metadata": {"name": "default"},
-            "spec": {"routing": routing},
+            "spec": config_spec(),
         },
     )
+
+
+def config_spec() -> Plain:
+    routing = {
+        "enabled": True,
+        "gatewayRef": GATEWAY,
+        "routeTemplate": "/{.metadata.namespace}/{.metadata.name}/",
+    }
+    return {"routing": routing}
+
+
+def image_spec(number: int) -> Plain:
+    return {
+        "image": f"ghcr.io/example/model-{number}:v1.2.0",
+        "defaultServiceTemplate": f"template-{number}",
+        "resources": {
+            "limits": {"cpu": "8", "memory": "64Gi"},
+            "requests": {"cpu": "4", "memory": "32Gi"},
+        },
+    }
+
+
+def template_spec(image: str) -> Plain:
+    return {
+        "aimImageName": image,
+        "metric": "latency",
+        "precision": "fp16",
+        "gpuSelector": {"count": 1, "model": "MI300X"},
+    }
 
 
 async def _image(api: Api, number: int) -> AIMClusterImage:
@@ -129,14 +153,7 @@ async def _image(api: Api, number: int) -> AIMClusterImage:
             "apiVersion": CLUSTER_IMAGES.api_version,
             "kind": CLUSTER_IMAGES.kind,
             "metadata": {"name": f"model-{number}"},
-            "spec": {
-                "image": f"ghcr.io/example/model-{number}:v1.2.0",
-                "defaultServiceTemplate": f"template-{number}",
-                "resources": {
-                    "limits": {"cpu": "8", "memory": "64Gi"},
-                    "requests": {"cpu": "4", "memory": "32Gi"},
-                },
-            },
+            "spec": image_spec(number),
         },
     )
     return msgspec.convert(created, AIMClusterImage)
@@ -149,12 +166,7 @@ async def _template(api: Api, number: int, image: AIMClusterImage) -> None:
             "apiVersion": CLUSTER_TEMPLATES.api_version,
             "kind": CLUSTER_TEMPLATES.kind,
             "metadata": {"name": f"template-{number}"},
-            "spec": {
-                "aimImageName": image.metadata.name,
-                "metric": "latency",
-                "precision": "fp16",
-                "gpuSelector": {"count": 1, "model": "MI300X"},
-            },
+            "spec": template_spec(image.metadata.name),
         },
     )
     template = msgspec.convert(created, AIMClusterServiceTemplate)
@@ -245,7 +257,7 @@ def _true(type_: str, **more: Any) -> dict[str, Any]:
     }
 
 
-_READY = {
+READY = {
     "status": {
         "observedGeneration": 1,
         "url": "http://example.invalid",
@@ -259,7 +271,7 @@ _READY = {
         },
     }
 }
-_ACCEPTED = {
+ACCEPTED = {
     "status": {
         "parents": [
             {
@@ -277,12 +289,12 @@ _ACCEPTED = {
 
 async def accept_route(api: Api, name: Name) -> None:
     """Write what a gateway does to a route."""
-    await api.merge(f"{HTTP_ROUTES.object_path(name.name, name.namespace)}/status", _ACCEPTED)
+    await api.merge(f"{HTTP_ROUTES.object_path(name.name, name.namespace)}/status", ACCEPTED)
 
 
 async def start_model(api: Api, name: Name) -> None:
     """Write what KServe does once the model server is up."""
-    await api.merge(f"{INFERENCE_SERVICES.object_path(name.name, name.namespace)}/status", _READY)
+    await api.merge(f"{INFERENCE_SERVICES.object_path(name.name, name.namespace)}/status", READY)
 
 
 async def make_ready(api: Api, name: Name) -> None:

@@ -117,7 +117,7 @@ class Applier:
         by the server. A webhook that rewrites our fields is accepted: repaired is only what changes after
         our own apply. An object that is being deleted is left alone.
         """
-        digest = _digest(manifest)
+        digest = digest_of(manifest)
         retry_after = None
         if live is not None:
             if live.metadata.deletion_timestamp is not None or self._settled(live, manifest, digest):
@@ -264,6 +264,7 @@ def _remember(memory: dict[str, Any], uid: str, value: Any) -> None:
         del memory[next(iter(memory))]
 
 
-def _digest(manifest: Manifest) -> str:
+def digest_of(manifest: Manifest) -> str:
+    """Return the hash that an applied object carries."""
     encoded = msgspec.json.encode(manifest, order="deterministic")
     return hashlib.sha256(encoded).hexdigest()[:16]
