@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from aim_operator.api import crd
 from hack import plain_manifests, roles
-from hack.reference import api, cli, metrics
+from hack.reference import api, chart, cli, metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "aim-operator"
@@ -40,12 +40,13 @@ def everything() -> list[Generated]:
     """What must be on disk."""
     crds = crd.files()
     reference = ROOT / "docs" / "reference"
+    pages = {"chart.md": chart.text(), "cli.md": cli.text(), "metrics.md": metrics.text()}
     return [
         Generated(ROOT / "deploy" / "crds", crds, "*.yaml"),
         Generated(CHART / "files" / "crds", {name: kept(text) for name, text in crds.items()}, "*.yaml"),
         Generated(CHART / "files" / "rules", roles.files(), "*.yaml"),
         Generated(reference / "api", api.files(), "*.md"),
-        Generated(reference, {"cli.md": cli.text(), "metrics.md": metrics.text()}, ""),
+        Generated(reference, pages, ""),
     ]
 
 

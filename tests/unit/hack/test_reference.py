@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from aim_operator.api import crd
 from aim_operator.api.meta import Manifest
@@ -14,7 +15,7 @@ from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1.kinds import ALL_KINDS
 from aim_operator.runtime.controller import _Lane
 from aim_operator.runtime.events import EventRecorder
-from hack.reference import api, cli, metrics
+from hack.reference import api, chart, cli, metrics
 from hack.reference.text import code, prose
 
 
@@ -96,3 +97,14 @@ def test_prose_is_no_markup(text: str, want: str) -> None:
 
 def test_code_may_hold_backticks() -> None:
     assert [code("a"), code("a`b"), code("`a`")] == ["`a`", "``a`b``", "`` `a` ``"]
+
+
+def test_every_value_of_the_chart_is_told_with_its_default() -> None:
+    page = chart.text()
+    assert "- `replicas` (integer, default `2`): One works, the others stand by.\n" in page
+    assert (
+        '- `image.pullPolicy` (one of `Always`, `IfNotPresent`, `Never`, default `"IfNotPresent"`)\n' in page
+    )
+    values = yaml.safe_load((chart.CHART / "values.yaml").read_text())
+    told = re.findall(r"^- `([\w.]+)`", page, re.MULTILINE)
+    assert [name for name in values if not any(one.partition(".")[0] == name for one in told)] == []
