@@ -82,6 +82,8 @@ def _storage_container() -> Manifest:
                 "name": "storage-initializer",
                 "image": STORAGE_INITIALIZER_IMAGE,
                 "imagePullPolicy": "IfNotPresent",
+                # KServe ships none; without it no Pod fits a namespace that enforces `restricted`.
+                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                 "resources": {
                     "requests": {"cpu": "10m", "memory": "16Mi"},
                     "limits": {"cpu": "1", "memory": "1Gi"},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -48,3 +50,22 @@ def acts_in_sandbox(audit: Iterable[AuditEntry]) -> frozenset[Act]:
         for entry in audit
         if entry.user.startswith("operator")
     )
+
+
+def acts_in_audit_log(events: Iterable[dict[str, Any]]) -> frozenset[Act]:
+    """What a user did on a real API server, and was not refused.
+
+    An apply that created its object was checked for two verbs, and shows as one.
+    """
+    acts: set[Act] = set()
+    for event in events:
+        reference = event.get("objectRef")
+        if not reference or event.get("responseStatus", {}).get("code", 0) == HTTPStatus.FORBIDDEN:
+            continue
+        group, subresource = reference.get("apiGroup", ""), reference.get("subresource", "")
+        name = f"{reference['resource']}.{group}" if group else reference["resource"]
+        resource = f"{name}/{subresource}" if subresource else name
+        acts.add((event["verb"], resource))
+        if event["verb"] == "patch" and event["responseStatus"]["code"] == HTTPStatus.CREATED:
+            acts.add(("create", resource))
+    return frozenset(acts)

@@ -17,6 +17,7 @@ from aim_operator.core.template.desired import GPU_RESOURCE, MODEL_FORMAT, disco
 
 PREDICTOR = "-predictor"
 PREDICTOR_PORT = 80
+_OF_PODS = ("runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile")
 
 
 def predictor_service(name: str) -> str:
@@ -85,6 +86,8 @@ def inference_service(
             {"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
             for name, claim in ((_volume(mount), mount.claim) for mount in mounts)
         ]
+    if pod_context := _pod_level(model.get("securityContext", {})):
+        predictor["securityContext"] = pod_context
     if config.service_account_name is not None:
         predictor["serviceAccountName"] = config.service_account_name
     secrets = union_pull_secrets(given(spec.image_pull_secrets, ()), config.image_pull_secrets)
@@ -179,6 +182,15 @@ def _image_reference(status: AIMServiceTemplateStatus, image: Image) -> str:
     servers, with the old image.
     """
     return given(given(status.discovery, Discovery()).image, "") or image.spec.image
+
+
+def _pod_level(context: Manifest) -> Manifest:
+    """Return what of a container's security context a Pod has too.
+
+    KServe's storage initializer gets nothing from the model's container; what it lacks itself, it takes
+    from the Pod.
+    """
+    return {key: context[key] for key in _OF_PODS if key in context}
 
 
 def _text(metadata: Manifest, key: str, fallback: object) -> str:

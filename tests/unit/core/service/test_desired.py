@@ -132,3 +132,19 @@ def test_the_backend_is_the_service_that_kserve_makes() -> None:
     assert http_route()["spec"]["rules"][0]["backendRefs"] == [
         {"name": "chat-predictor", "port": 80, "kind": "Service"}
     ]
+
+
+def test_what_a_pod_has_too_of_the_security_context_is_on_the_pod_for_kserves_initializer() -> None:
+    context = {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "allowPrivilegeEscalation": False,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    got = predictor(config={"securityContext": context})
+    assert got["model"]["securityContext"] == context
+    assert got["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
