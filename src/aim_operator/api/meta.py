@@ -27,8 +27,11 @@ class _WireMeta(msgspec.StructMeta):
 
 # Type checkers do not inherit options either, so the base states them once for all shapes.
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class Wire(Struct, metaclass=_WireMeta, frozen=True, kw_only=True, rename="camel"):
-    """Base of every shape read from or written to the API server. Unknown fields are tolerated."""
+class Wire(Struct, metaclass=_WireMeta, frozen=True, kw_only=True, rename="camel", gc=False):
+    """Base of every shape read from or written to the API server. Unknown fields are tolerated.
+
+    What is decoded holds no cycles: the garbage collector need not look at it.
+    """
 
 
 def given(value: T | UnsetType | None, default: D) -> T | D:

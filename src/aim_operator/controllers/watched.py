@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import (
@@ -30,6 +30,7 @@ from aim_operator.api.external import (
 )
 from aim_operator.api.meta import KubeObject, given
 from aim_operator.api.resource import K, Resource
+from aim_operator.controllers import slim
 from aim_operator.core import labels
 from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
@@ -110,6 +111,7 @@ class Watched:
                 BY_TEMPLATE_IN: _template_names_in,
                 BY_CONFIG: _config,
             },
+            slim=slim.service,
         )
         self.jobs = self._informer(JOBS, own=True, label_selector=ours, indexes={BY_OWNER: _owner})
         self.pods = self._informer(
@@ -155,16 +157,18 @@ class Watched:
         )
         self.storage_classes = self._informer(STORAGE_CLASSES)
         self.nodes = self._informer(NODES)
-        self.inference_services = self._informer(INFERENCE_SERVICES, label_selector=ours, slim=_own_bytes)
-        self.serving_runtimes = self._informer(SERVING_RUNTIMES, label_selector=ours, slim=_own_bytes)
+        self.inference_services = self._informer(
+            INFERENCE_SERVICES, label_selector=ours, slim=slim.inference_service
+        )
+        self.serving_runtimes = self._informer(SERVING_RUNTIMES, label_selector=ours, slim=slim.own_bytes)
         # Whose name a cluster template's runtime must not have; ours are above.
         self.other_runtimes = self._informer(
             metadata_view(SERVING_RUNTIMES), label_selector=labels.NOT_MANAGED_BY_CONTROLLER
         )
         self.cluster_serving_runtimes = self._informer(
-            CLUSTER_SERVING_RUNTIMES, label_selector=ours, slim=_own_bytes
+            CLUSTER_SERVING_RUNTIMES, label_selector=ours, slim=slim.own_bytes
         )
-        self.http_routes = self._informer(HTTP_ROUTES, label_selector=ours, slim=_own_bytes)
+        self.http_routes = self._informer(HTTP_ROUTES, label_selector=ours, slim=slim.http_route)
         self.crds = self._informer(CUSTOM_RESOURCE_DEFINITIONS)
 
     @property
@@ -207,11 +211,6 @@ class Watched:
             indexes=indexes or {},
             **options,
         )
-
-
-def _own_bytes(obj: O) -> O:
-    """Copy the spec's bytes out of the event's buffer, which they would keep alive whole."""
-    return structs.replace(obj, spec=obj.spec.copy())
 
 
 def _owner(obj: KubeObject) -> Iterator[str]:
