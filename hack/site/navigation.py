@@ -9,11 +9,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 _REST = re.compile(r'^(?P<indent> *)"(?P<folder>[^"*]+)/\*",$', re.MULTILINE)
+_EMPTY = re.compile(r'^ *\{ "[^"]+" = \[\s*\] \},\n', re.MULTILINE)
 
 
 def expanded(config: str, pages: Iterable[str]) -> str:
     """Return `config` with the pages that it does not name in the place of their folder's "folder/*".
 
+    A section that has no page then is left out: it would lead nowhere.
     Raises ValueError for pages that have no place then, and for names of pages that are not there.
     """
     there = set(pages)
@@ -25,7 +27,7 @@ def expanded(config: str, pages: Iterable[str]) -> str:
         left.difference_update(inside)
         return "\n".join(f'{match["indent"]}"{page}",' for page in inside)
 
-    out = _REST.sub(rest, config)
+    out = _EMPTY.sub("", _REST.sub(rest, config))
     problems = [f"{page} is not in the navigation; name it there" for page in sorted(left)]
     problems += [f"{page} is in the navigation, and not there" for page in sorted(named - there)]
     if problems:

@@ -70,6 +70,11 @@ def test_pages_that_are_not_named_stand_where_their_folder_is() -> None:
     assert got == NAV.replace('    "guides/*",', '    "guides/a.md",\n    "guides/c.md",')
 
 
+def test_a_section_without_pages_is_left_out() -> None:
+    nav = '[project]\nnav = [\n  "index.md",\n  { "Guides" = [\n    "guides/*",\n  ] },\n]\n'
+    assert expanded(nav, ["index.md"]) == '[project]\nnav = [\n  "index.md",\n]\n'
+
+
 def test_a_page_without_a_place_and_a_place_without_a_page_are_errors() -> None:
     with pytest.raises(ValueError, match="navigation") as error:
         expanded(NAV, ["index.md", "other/a.md"])
