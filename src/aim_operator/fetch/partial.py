@@ -51,7 +51,11 @@ def mapped_bytes(folder: int, identity: str, size: int) -> int:
 
 
 class Partial(Protocol):
-    """Blocking; called from threads, one chunk at a time from each."""
+    """Blocking, unless it is in memory; called from threads, one chunk at a time from each."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all but `finish` and `discard` are done at once."""
 
     def missing(self) -> list[int]: ...
 
@@ -71,6 +75,8 @@ class Partial(Protocol):
 
 class LargeFile:
     """A file in chunks."""
+
+    in_memory = False
 
     def __init__(self, folder: int, identity: str, size: int, *, sync_chunks: bool) -> None:
         self._folder = folder
@@ -134,6 +140,8 @@ class LargeFile:
 
 class SmallFile:
     """A file of one chunk that is in memory until it is whole."""
+
+    in_memory = True
 
     def __init__(self, folder: int, identity: str, size: int) -> None:
         self._folder = folder

@@ -189,7 +189,9 @@ class Transfer:
             for chunk in new:
                 coming.partial.mark(chunk)
 
-        if after > before:
+        if coming.partial.in_memory:
+            write()
+        elif after > before:
             await self._on_volume(write)
         stream.position = after
         for chunk in new:
