@@ -21,7 +21,7 @@ ALL = pages()
 FIRST = "docs/index.md"
 
 
-def tested_on(environment: Environment) -> list[Page]:
+def pages_on(environment: Environment) -> list[Page]:
     return [page for page in ALL if page.environment == environment and page.name != FIRST]
 
 
@@ -35,7 +35,7 @@ def run(page: Page, session: Session, *, at_the_end: bool = False) -> None:
             assert not problem, problem
 
 
-@pytest.mark.parametrize("page", tested_on("nothing"), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages_on("nothing"), ids=lambda page: page.name)
 def test_page_without_a_cluster(page: Page, tmp_path: Path) -> None:
     with Session(tmp_path, {}) as session:
         run(page, session)
@@ -70,7 +70,7 @@ def test_first_page_and_those_that_go_on_from_it(
     environment = {"AIM_CLUSTER_DEFAULT": str(instance)}
     with session_of(first, tmp_path, environment) as session:
         run(first, session)
-        for page in tested_on("start here"):
+        for page in pages_on("start here"):
             with subtests.test(page=page.name), session_of(page, tmp_path, environment) as follower:
                 follower.run('eval "$(python3 -m hack.cluster env)"')
                 run(page, follower)
