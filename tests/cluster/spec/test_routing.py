@@ -272,6 +272,14 @@ def test_routing_is_ready_when_every_condition_of_the_parent_says_so(world: Worl
     status = world.until_service("Degraded", "RouteFailed")
     assert refusal["message"] in message(status, "RoutingReady"), "the gateway's own words"
     assert told(status, "RuntimeReady") == "True/RuntimeReady"
+    _say(world, accepted="True", resolved="False", reason="BackendNotFound", message="no such Service")
+    world.until(
+        "AIMService",
+        "chat",
+        lambda s: "ResolvedRefs=False: no such Service" in message(s["status"], "RoutingReady"),
+        "tells of the other condition",
+    )
+    assert told(world.status(), "RoutingReady") == "False/RouteFailed"
     _say(world, accepted="True")
     world.until_service("Running")
 
@@ -286,7 +294,9 @@ def test_a_listener_that_the_gateway_has_not_is_told_in_the_gateways_words(world
     world.until_service("Running")
 
 
-def _say(world: World, *, accepted: str, reason: str = "Accepted", message: str = "") -> None:
+def _say(
+    world: World, *, accepted: str, resolved: str = "True", reason: str = "Accepted", message: str = ""
+) -> None:
     """Write the route's status as its gateway would."""
     route = world.need("HTTPRoute", "chat")
     common = {
@@ -295,7 +305,7 @@ def _say(world: World, *, accepted: str, reason: str = "Accepted", message: str 
     }
     conditions = [
         {"type": "Accepted", "status": accepted, "reason": reason, "message": message, **common},
-        {"type": "ResolvedRefs", "status": "True", "reason": "ResolvedRefs", "message": "", **common},
+        {"type": "ResolvedRefs", "status": resolved, "reason": reason, "message": message, **common},
     ]
     parent = {
         "parentRef": route["spec"]["parentRefs"][0],
