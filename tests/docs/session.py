@@ -35,7 +35,11 @@ class Session:
             if entry.name not in _NOT_LINKED:
                 (folder / entry.name).symlink_to(entry)
         # Nothing of the machine's own clusters: a page must say what it works with.
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("KUBE", "AIM_"))}
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("KUBE", "AIM_", "MAKE", "MFLAGS"))
+        }
         path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],

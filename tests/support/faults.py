@@ -12,7 +12,7 @@ Written as `kind[:key=value,…]`, for a command line and a test alike:
     wrong-range                             a Content-Range of other bytes
     other-size                              a Content-Range whose total is one more
     gzip                                    claim Content-Encoding: gzip
-    corrupt                                 change the first byte of the file
+    corrupt                                 change the first byte of the answer
     redirect:to=ftp://x                     send on to there
 
 Keys of all kinds: times (for ever if left out), path (a glob on the request's path), skip (let so many

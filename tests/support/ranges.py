@@ -155,7 +155,7 @@ async def _send_copied(
     block_bytes = int(max(1, min(rate / 20, _BLOCK_BYTES))) if rate else 64 * 1024
     while start < end:
         block = bytearray(file.read(min(block_bytes, end - start)))
-        if fault and fault.kind == "corrupt" and start == 0:
+        if fault and fault.kind == "corrupt" and start == entry["start"]:
             block[0] ^= 0xFF
         await response.write(block)
         start += len(block)
