@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from hack.cluster.cluster import Cluster
@@ -32,7 +35,23 @@ class CrashResult:
 
     killed_after: int
     state: dict[str, Any]
+    jobs: int
     writes: list[Write]
+
+    def applied(self) -> Counter[tuple[str, str]]:
+        """Resource and name of what was written for certain, without status."""
+        return self._count(lambda code: code != HTTPStatus.GATEWAY_TIMEOUT)
+
+    def undecided(self) -> Counter[tuple[str, str]]:
+        """What was on its way when the operator was killed: written or not, the API server doesn't say."""
+        return self._count(lambda code: code == HTTPStatus.GATEWAY_TIMEOUT)
+
+    def _count(self, wanted: Callable[[int], bool]) -> Counter[tuple[str, str]]:
+        return Counter(
+            (resource, name)
+            for _, resource, name, code in self.writes
+            if not resource.endswith("/status") and wanted(code)
+        )
 
 
 def crash_after_each_write(cluster: Cluster, *, at_once: int = 4) -> list[CrashResult]:
@@ -63,7 +82,7 @@ def _run(cluster: Cluster, number: int) -> CrashResult | None:
             )
             eventually(lambda: _ttl_is_set(cluster, namespace), "the Job may go")
         names = [(*w[:2], _without_hash(w[2]), w[3]) for w in writes(cluster, namespace=namespace)]
-        return CrashResult(number, _state(cluster, namespace), names)
+        return CrashResult(number, _state(cluster, namespace), len(_jobs(cluster, namespace)), names)
 
 
 def _killed(cluster: Cluster, namespace: str, number: int) -> bool:
@@ -100,8 +119,14 @@ def _killed(cluster: Cluster, namespace: str, number: int) -> bool:
 
 
 def _ttl_is_set(cluster: Cluster, namespace: str) -> bool:
-    jobs = json.loads(cluster.kubectl("get", "jobs", f"--namespace={namespace}", "-o", "json"))["items"]
+    jobs = _jobs(cluster, namespace)
     return bool(jobs) and all("ttlSecondsAfterFinished" in job["spec"] for job in jobs)
+
+
+def _jobs(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
+    listed = cluster.kubectl("get", "jobs", f"--namespace={namespace}", "-o", "json")
+    items: list[dict[str, Any]] = json.loads(listed)["items"]
+    return items
 
 
 def _without_hash(name: str) -> str:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -135,7 +134,10 @@ def reasons(status: dict[str, Any]) -> dict[str, str]:
 
 
 def writes(cluster: Cluster, *, namespace: str = "") -> Iterator[tuple[str, str, str, int]]:
-    """(verb, resource[/subresource], name, HTTP code) of every write of the operator, from the audit log."""
+    """(verb, resource[/subresource], name, HTTP code) of every write of the operator, from the audit log.
+
+    The code 504 is of a process that was killed meanwhile; what it asked for may have been written or not.
+    """
     for event in cluster.audit_events():
         reference: Any = event.get("objectRef") or {}
         verb = str(event["verb"])
@@ -145,8 +147,6 @@ def writes(cluster: Cluster, *, namespace: str = "") -> Iterator[tuple[str, str,
             continue
         sub = f"/{reference['subresource']}" if reference.get("subresource") else ""
         response: Any = event.get("responseStatus") or {}
-        if response.get("code") == HTTPStatus.GATEWAY_TIMEOUT:
-            continue  # the request of a process that was killed meanwhile: nothing was written
         yield verb, f"{reference['resource']}{sub}", reference.get("name", ""), response.get("code", 0)
 
 
