@@ -12,9 +12,11 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from msgspec import Struct
+from yarl import URL
 
 from aim_operator import errors
 from aim_operator.kube.credentials import Connection
@@ -32,7 +34,9 @@ _KNOWN_WARNINGS = 256
 class Observer(Protocol):
     """Who counts what the client does; runtime.metrics does."""
 
-    def called(self, verb: str, resource: str, code: int, seconds: float) -> None: ...
+    def called(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        """An answer began after so many seconds; `code` is 0 where none came."""
+        ...
 
     def undecodable(self, resource: str, reason: str) -> None: ...
 
@@ -107,7 +111,7 @@ class Transport:
             total=total_seconds, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
         )
         with translated(request.call):
-            async with self._opened(request, limits) as response:
+            async with await self._open(request, limits) as response:
                 yield response.content.iter_any()
 
     async def close(self) -> None:
@@ -121,31 +125,25 @@ class Transport:
     async def _once(self, request: Request, seconds: float) -> bytes:
         limits = aiohttp.ClientTimeout(total=max(seconds, 0.001), sock_connect=CONNECT_SECONDS)
         with translated(request.call):
-            async with self._opened(request, limits) as response:
+            async with await self._open(request, limits) as response:
                 return await response.read()
 
-    @asynccontextmanager
-    async def _opened(
-        self, request: Request, limits: aiohttp.ClientTimeout
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Open an answer of status 2xx; raise any other. A 401 is tried once more with new credentials."""
-        rejected = False
-        while True:
-            async with self._answered(request, limits, rejected=rejected) as response:
-                if response.status == 401 and not rejected and self._connection.authorization.can_renew():
-                    rejected = True
-                    continue
-                if not 200 <= response.status < 300:
-                    body = await response.read()
-                    raise failure(request.call, response.status, body, response.headers)
-                self._note_warnings(request.call, response.headers)
-                yield response
-                return
+    async def _open(self, request: Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        """Return an answer of status 2xx; raise any other. A 401 is tried once more with new credentials."""
+        response = await self._request(request, limits, rejected=False)
+        if response.status == 401 and self._connection.authorization.can_renew():
+            response.release()
+            response = await self._request(request, limits, rejected=True)
+        if not 200 <= response.status < 300:
+            async with response:
+                raise failure(request.call, response.status, await response.read(), response.headers)
+        self._note_warnings(request.call, response.headers)
+        return response
 
-    @asynccontextmanager
-    async def _answered(
+    async def _request(
         self, request: Request, limits: aiohttp.ClientTimeout, *, rejected: bool
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> aiohttp.ClientResponse:
+        """Send once; return whatever answer begins, its body still to be read."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         code = 0
@@ -154,21 +152,25 @@ class Transport:
             authorization = await self._authorization(rejected=rejected)
             if authorization:
                 headers["Authorization"] = authorization
-            async with self._opened_session().request(
+            response = await self._opened_session().request(
                 request.method,
-                self._connection.server + request.path,
-                params=request.query or None,
+                self._url(request),
                 headers=headers,
                 data=request.body,
                 timeout=limits,
                 allow_redirects=False,
                 server_hostname=self._connection.server_hostname,
                 proxy=self._connection.proxy,
-            ) as response:
-                code = response.status
-                yield response
+            )
+            code = response.status
+            return response
         finally:
             self._observer.called(request.call.verb, request.call.resource, code, loop.time() - start)
+
+    def _url(self, request: Request) -> URL:
+        """Quoted here, so that aiohttp need not parse, normalise and quote each part once more."""
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return URL(f"{self._connection.server}{quote(request.path)}{query}", encoded=True)
 
     async def _authorization(self, *, rejected: bool) -> str:
         try:

@@ -31,7 +31,7 @@ CALM_SECONDS = 600.0
 """After this long without a repair an object counts as calm again."""
 REMEMBERED = 100_000
 NO_VERSION = "1"
-"""A resourceVersion that no object has: an apply with it creates, or conflicts (docs/adr/0008)."""
+"""A resourceVersion that no object has: an apply with it creates, or conflicts (docs/adr/0004)."""
 
 
 class ApplyOutcome(Struct, Generic[K], frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ registry of its own. App-level gauges are added with `gauge`. Read by runtime.pr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import structlog
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("aim_operator.api")
 
+M = TypeVar("M", "Counter", "Histogram")
 Sample = tuple[tuple[str, ...], float]
 """Label values, and the value."""
 
@@ -35,7 +36,7 @@ class MetricSink:
     """Takes measurements, and forgets them. Also a kube.transport.Observer."""
 
     def called(self, verb: str, resource: str, code: int, seconds: float) -> None:
-        """An API call ended; `code` is 0 where no answer came."""
+        """An API call was answered; `code` is 0 where no answer came."""
 
     def undecodable(self, resource: str, reason: str) -> None:
         """An object did not fit its type and was left out."""
@@ -98,7 +99,7 @@ class Metrics(MetricSink):
             "code",
         )
         self._call_seconds = self._histogram(
-            "aim_api_call_seconds", "Seconds an API call took, watches left out", "verb"
+            "aim_api_call_seconds", "Seconds until an API call was answered, watches left out", "verb"
         )
         self._undecodable = self._counter(
             "aim_undecodable_objects", "Objects that did not fit their type", "resource"
@@ -112,26 +113,26 @@ class Metrics(MetricSink):
         return [*self._described, *gauges]
 
     def called(self, verb: str, resource: str, code: int, seconds: float) -> None:
-        self._calls.labels(verb, resource, str(code)).inc()
+        self._calls[verb, resource, str(code)].inc()
         if verb != "watch":
-            self._call_seconds.labels(verb).observe(seconds)
+            self._call_seconds[(verb,)].observe(seconds)
 
     def undecodable(self, resource: str, reason: str) -> None:
-        self._undecodable.labels(resource).inc()
+        self._undecodable[(resource,)].inc()
         self._say_once(resource, "an object does not fit its type and is left out", reason)
 
     def warned(self, resource: str, text: str) -> None:
         self._say_once(resource, "the API server warns", text)
 
     def reconciled(self, controller: str, result: str, seconds: float) -> None:
-        self._reconciles.labels(controller, result).inc()
-        self._reconcile_seconds.labels(controller).observe(seconds)
+        self._reconciles[controller, result].inc()
+        self._reconcile_seconds[(controller,)].observe(seconds)
 
     def waited(self, controller: str, seconds: float) -> None:
-        self._queue_seconds.labels(controller).observe(seconds)
+        self._queue_seconds[(controller,)].observe(seconds)
 
     def event_dropped(self, why: str) -> None:
-        self._dropped.labels(why).inc()
+        self._dropped[(why,)].inc()
 
     def queue(self, controller: str, depth: Callable[[], float], age: Callable[[], float]) -> None:
         self._add("aim_queue_depth", "Keys waiting to be reconciled", ("controller",), (controller,), depth)
@@ -165,18 +166,18 @@ class Metrics(MetricSink):
 
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+    def _counter(self, name: str, help_text: str, *labels: str) -> _Children[Counter]:
         from prometheus_client import Counter  # noqa: PLC0415
 
         # Counters are exposed with this suffix, whatever they are called.
         self._described.append(Described("counter", f"{name}_total", labels, help_text))
-        return Counter(name, help_text, labels, registry=self.registry)
+        return _Children(Counter(name, help_text, labels, registry=self.registry))
 
-    def _histogram(self, name: str, help_text: str, *labels: str) -> Histogram:
+    def _histogram(self, name: str, help_text: str, *labels: str) -> _Children[Histogram]:
         from prometheus_client import Histogram  # noqa: PLC0415
 
         self._described.append(Described("histogram", name, labels, help_text))
-        return Histogram(name, help_text, labels, buckets=_SECONDS, registry=self.registry)
+        return _Children(Histogram(name, help_text, labels, buckets=_SECONDS, registry=self.registry))
 
     def _add(
         self,
@@ -192,6 +193,18 @@ class Metrics(MetricSink):
         if text not in self._said and len(self._said) < 1000:
             self._said.add(text)
             log.warning(event, resource=resource, text=text)
+
+
+class _Children(dict[tuple[str, ...], M]):
+    """A metric's children by their label values: `labels` checks and locks anew at each call."""
+
+    def __init__(self, metric: M) -> None:
+        super().__init__()
+        self._child: Callable[..., M] = metric.labels
+
+    def __missing__(self, values: tuple[str, ...]) -> M:
+        child = self[values] = self._child(*values)
+        return child
 
 
 class _Gauge:
