@@ -94,7 +94,12 @@ class Operator:
             fence=self._elector.fence if settings.leader_elect else _unfenced,
         )
         self._recorder = EventRecorder(
-            client, clock=clock, component=COMPONENT, instance=identity, metrics=metrics
+            client,
+            clock=clock,
+            component=COMPONENT,
+            instance=identity,
+            metrics=metrics,
+            busy=lambda: self._controllers.saturated,
         )
         self._foreign = ForeignWatches(client, clock=clock)
         self._downloads = DownloadProgress(client, clock=clock, wake=self._wake)

@@ -100,6 +100,11 @@ class ControllerGroup:
         """Whether nothing waits, is parked, or runs. What was put off for later does not count."""
         return not self._running and all(lane.idle for lane in self._lanes)
 
+    @property
+    def saturated(self) -> bool:
+        """Whether every worker is at work."""
+        return len(self._running) >= self._limit
+
     def enqueue(self, controller: str, ref: ObjectRef) -> None:
         """Have `ref` reconciled by the controller of that name."""
         self._by_name[controller].queue.add(ref)

@@ -1,14 +1,15 @@
 """Tells people what happened to an object: events.k8s.io/v1, aggregated, never in anybody's way.
 
-`record` only appends to a bounded queue; one background task writes. What is too much is dropped and
-counted: events inform, nothing depends on them.
+`record` only appends to a bounded queue; one background task writes, slowly while every worker has objects
+to write. What is too much is dropped and counted: events inform, nothing depends on them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal
 
 import structlog
@@ -38,6 +39,8 @@ REMEMBERED = 4096
 BURST = 25
 REFILL_SECONDS = 30.0
 """Events of one object: so many at once, then one in so many seconds."""
+YIELD_SECONDS = 0.2
+"""Between two writes while all workers are at work: an Event costs the server as much as what it tells of."""
 PAUSE_SECONDS = 5.0
 """After a failed write: whatever overloads the server, it is not events that must get through."""
 NOTE_BYTES = 1024
@@ -59,14 +62,17 @@ class Note(Struct, frozen=True):
 
 
 class _Series(Struct):
-    """A note that was seen: the Event written for it ("" before it was) and how often it came."""
+    """A note that was seen: the Event written for it ("" before it was) and how often it came.
 
-    first: str
+    Remembered by the note's hash, since thousands are; `note` itself is there while it waits to be written.
+    """
+
+    note: Note | None
+    first_at: datetime
     seen_at: float
     written_at: float
     count: int = 1
     event_name: str = ""
-    queued: bool = True
 
 
 class _Bucket(Struct):
@@ -75,7 +81,10 @@ class _Bucket(Struct):
 
 
 class EventRecorder:
-    """`component` is the reporting controller, `instance` its process (a Pod's name)."""
+    """`component` is the reporting controller, `instance` its process (a Pod's name).
+
+    `busy` tells whether all workers are at work.
+    """
 
     def __init__(
         self,
@@ -85,15 +94,17 @@ class EventRecorder:
         component: str,
         instance: str,
         metrics: MetricSink | None = None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._clock = clock
         self._component = component
         self._instance = instance
         self._metrics = metrics or MetricSink()
-        self._series: OrderedDict[Note, _Series] = OrderedDict()
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-        self._queue: asyncio.Queue[Note] = asyncio.Queue(QUEUE_LIMIT)
+        self._busy = busy
+        self._series: dict[int, _Series] = {}
+        self._buckets: dict[str, _Bucket] = {}
+        self._queue: asyncio.Queue[_Series] = asyncio.Queue(QUEUE_LIMIT)
 
     def record(  # noqa: PLR0917 - the parts of an Event, in its order
         self,
@@ -117,28 +128,30 @@ class EventRecorder:
             action=action,
         )
         now = self._clock.monotonic()
-        series = self._series.get(note)
+        key = hash(note)
+        series = self._series.pop(key, None)
         if series is not None and now - series.seen_at < SERIES_SECONDS:
             series.count += 1
             series.seen_at = now
-            self._series.move_to_end(note)
+            self._series[key] = series
             self._queue_repetition(note, series)
             return
         if not self._allowed(note.uid, now):
             self._metrics.event_dropped("rate")
             return
-        if self._enqueue(note):
-            self._series[note] = _Series(micro_time(self._clock.now()), now, now)
-            self._series.move_to_end(note)
-            while len(self._series) > REMEMBERED:
-                self._series.popitem(last=False)
+        series = _Series(note, self._clock.now(), now, now)
+        if self._enqueue(series):
+            self._series[key] = series
+            _forget_oldest(self._series)
 
     async def run(self) -> None:
         """Write what is recorded, until cancelled."""
         while True:
-            note = await self._queue.get()
-            if not await self._write(note):
+            series = await self._queue.get()
+            if not await self._write(series):
                 await self._clock.sleep(PAUSE_SECONDS)
+            elif self._busy():
+                await self._clock.sleep(YIELD_SECONDS)
 
     async def close(self, *, seconds: float = 2.0) -> None:
         """Write what is still waiting, for `seconds` at most. `run` must have ended, or take part."""
@@ -155,13 +168,16 @@ class EventRecorder:
 
     def _queue_repetition(self, note: Note, series: _Series) -> None:
         """Write a series when it comes again and the last write is a while ago; never for its own sake."""
-        if series.queued or self._clock.monotonic() - series.written_at < SERIES_INTERVAL_SECONDS:
+        waits = series.note is not None
+        if waits or self._clock.monotonic() - series.written_at < SERIES_INTERVAL_SECONDS:
             return
-        series.queued = self._enqueue(note)
+        series.note = note
+        if not self._enqueue(series):
+            series.note = None
 
-    def _enqueue(self, note: Note) -> bool:
+    def _enqueue(self, series: _Series) -> bool:
         try:
-            self._queue.put_nowait(note)
+            self._queue.put_nowait(series)
         except asyncio.QueueFull:
             self._metrics.event_dropped("queue")
             return False
@@ -172,20 +188,17 @@ class EventRecorder:
         bucket.tokens = min(BURST, bucket.tokens + (now - bucket.since) / REFILL_SECONDS)
         bucket.since = now
         self._buckets[uid] = bucket
-        if len(self._buckets) > REMEMBERED:
-            self._buckets.popitem(last=False)
+        _forget_oldest(self._buckets)
         if bucket.tokens < 1:
             return False
         bucket.tokens -= 1
         return True
 
-    async def _write(self, note: Note) -> bool:
-        """Write one note, as a new Event or as the next count of its series. Returns whether it worked."""
-        series = self._series.get(note)
-        if series is None:
-            self._metrics.event_dropped("age")
+    async def _write(self, series: _Series) -> bool:
+        """Write a note, as a new Event or as the next count of its series. Returns whether it worked."""
+        note, series.note = series.note, None
+        if note is None:
             return True
-        series.queued = False
         series.written_at = self._clock.monotonic()
         namespace = note.namespace or CLUSTER_NAMESPACE
         try:
@@ -198,7 +211,7 @@ class EventRecorder:
                 series.event_name = manifest["metadata"]["name"]
         except NotFound:
             # The namespace goes, or the Event expired (an hour, by default): the next one starts anew.
-            self._series.pop(note, None)
+            self._series.pop(hash(note), None)
             self._metrics.event_dropped("gone")
             return True
         except (Forbidden, Invalid, Conflict) as error:
@@ -228,7 +241,7 @@ class EventRecorder:
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
             "metadata": {"name": name, "namespace": namespace},
-            "eventTime": series.first,
+            "eventTime": micro_time(series.first_at),
             "reportingController": self._component,
             "reportingInstance": self._instance[:128],
             "action": note.action,
@@ -240,6 +253,11 @@ class EventRecorder:
         if series.count > 1:
             manifest["series"] = self._state(series)
         return manifest
+
+
+def _forget_oldest(remembered: dict[Any, Any]) -> None:
+    while len(remembered) > REMEMBERED:
+        del remembered[next(iter(remembered))]
 
 
 def _cut(message: str) -> str:

@@ -29,8 +29,14 @@ class Recording:
         self.client = FakeClient()
         self.clock = VirtualClock()
         self.dropped = Dropped()
+        self.busy = False
         self.recorder = EventRecorder(
-            self.client, clock=self.clock, component="op", instance="pod-1", metrics=self.dropped
+            self.client,
+            clock=self.clock,
+            component="op",
+            instance="pod-1",
+            metrics=self.dropped,
+            busy=lambda: self.busy,
         )
 
     def record(
@@ -145,6 +151,21 @@ async def test_recording_never_waits() -> None:
     for number in range(QUEUE_LIMIT + 5):
         scene.record(name=f"n{number}")
     assert scene.dropped.why == ["queue"] * 5
+
+
+async def test_objects_go_first() -> None:
+    """While all workers are at work events trickle; none is lost by that."""
+    async with recording() as scene:
+        scene.busy = True
+        for number in range(10):
+            scene.record(f"{number}")
+        await scene.clock.settle()
+        assert len(scene.events) == 1
+        await scene.clock.advance(1.01)
+        assert len(scene.events) == 6
+        scene.busy = False
+        await scene.clock.advance(0.2)
+        assert [event["note"] for event in scene.events] == [f"{number}" for number in range(10)]
 
 
 async def test_a_failed_event_is_dropped_and_the_next_one_waits() -> None:
