@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeGuard, TypeVar
 
 from msgspec import Struct
 
@@ -17,6 +17,8 @@ from aim_operator.runtime.controller import Result
 from aim_operator.runtime.events import EventRecorder
 from aim_operator.runtime.foreign import ForeignWatches
 from aim_operator.runtime.informer import Informer
+
+T = TypeVar("T")
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -96,9 +98,7 @@ class CarryOut:
         refused: list[Refusal] = []
         for follows in (False, True):
             wave = [child for child in children if child.follows is follows]
-            outcomes = await asyncio.gather(
-                *(self._apply(key, child) for child in wave), return_exceptions=True
-            )
+            outcomes = await _outcomes([self._apply(key, child) for child in wave])
             for child, outcome in zip(wave, outcomes, strict=True):
                 if _is_refusal(outcome):
                     refused.append(Refusal(child=child, error=outcome))
@@ -150,6 +150,16 @@ class CarryOut:
                 raise
             # Ours, which the cache does not show yet: services that derive the same template make it once.
             return await self._applier.apply(key, child.resource, child.manifest, live=live)
+
+
+async def _outcomes(applying: Sequence[Awaitable[T]]) -> list[T | BaseException]:
+    """Gather what all return or raise. One alone, as mostly, needs no task of its own."""
+    if len(applying) != 1:
+        return await asyncio.gather(*applying, return_exceptions=True)
+    try:
+        return [await applying[0]]
+    except ApiError as error:
+        return [error]
 
 
 def _is_refusal(outcome: object) -> TypeGuard[ApiError]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ def short_hash(value: Any, digits: int = HASH_DIGITS) -> str:
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:digits]
 
 
+@lru_cache(1024)
 def label_value(text: str) -> str:
     """Return `text` as a valid label value: unchanged where it is one, or empty; else with a hash.
 

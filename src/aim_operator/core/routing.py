@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote as percent_encode
 from urllib.parse import unquote_to_bytes
@@ -46,9 +46,7 @@ def document(service: AIMService) -> dict[str, Any]:
     return plain | {"apiVersion": API_VERSION, "kind": "AIMService"}
 
 
-def render_path(
-    template: str | None, service_document: Mapping[str, Any], *, namespace: str, uid: str
-) -> str:
+def render_path(template: str | None, service_document: dict[str, Any], *, namespace: str, uid: str) -> str:
     """Render and normalise a template; `/<namespace>/<uid>` where there is none.
 
     The result is a valid PathPrefix of at most 200 characters, never `/`, and literal_path leaves it as
@@ -78,6 +76,7 @@ def _encoded(text: str) -> str:
         raise _invalid(f"{quote(text)} is no valid Unicode text", "remove the broken characters") from error
 
 
+@lru_cache(jsonpath.REMEMBERED)
 def _encoded_literal(text: str) -> str:
     """Encode the template's own text: triplets stay, with upper-case digits; a bare '%' is data."""
     pieces = _TRIPLET.split(text)
@@ -103,6 +102,8 @@ def _path(encoded: str) -> str:
 
 def _check(segment: str) -> None:
     """Refuse what a gateway reads in another way than it is written, and what Gateway API refuses."""
+    if "%" not in segment and segment not in (".", ".."):
+        return
     decoded = unquote_to_bytes(segment)
     if decoded in (b".", b".."):
         raise _invalid(f"segment {quote(segment)} stands for another directory", "remove or rename it")

@@ -242,6 +242,38 @@ def test_any_template_over_any_object_gives_text_or_a_spec_error(
         assert error.message.isprintable()  # noqa: PT017
 
 
+plain_names = st.sampled_from(["spec", "env", "name", "a"])
+steps = st.lists(plain_names.map(lambda name: f".{name}") | st.integers(0, 3).map("[{}]".format), max_size=4)
+plain_documents = st.dictionaries(
+    plain_names,
+    st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(plain_names, inner, max_size=3),
+        max_leaves=12,
+    ),
+)
+
+
+@given(plain_names, steps, plain_documents)
+def test_plain_steps_select_what_the_library_selects(
+    first: str, more: list[str], document: dict[str, Any]
+) -> None:
+    path = f".{first}{''.join(more)}"
+    # A second bracket beside the first name makes it no plain walk: the library evaluates that one.
+    by_library = f"{{[{first!r},'not there']{''.join(more)}}}"
+    assert outcome(f"{{{path}}}", document) == outcome(by_library, document)
+
+
+def outcome(template: str, document: dict[str, Any]) -> str:
+    """The text that is selected, or what is wrong."""
+    (part,) = jsonpath.parse(template)
+    assert isinstance(part, jsonpath.Expression)
+    try:
+        return jsonpath.evaluate(part, document)
+    except SpecError as error:
+        return error.message.replace(template, "")
+
+
 @given(st.text(min_size=1, max_size=40))
 def test_every_key_can_be_spelled_in_quotes(key: str) -> None:
     spelled = key.replace("\\", "\\\\").replace("'", "\\'")
