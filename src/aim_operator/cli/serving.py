@@ -7,6 +7,7 @@ to read what is watched. What goes wrong later is app.py's, which goes on and sa
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
 import signal
 import socket
@@ -49,6 +50,8 @@ async def _serve(connection: Connection, settings: Settings) -> Ended:
     try:
         operator = Operator(client, settings, clock=clock, identity=identity, metrics=metrics)
         await check_access(client, connection, operator.watched.all, settings.namespaces)
+        # Modules and decoders stay: no collection has to go through them again.
+        gc.freeze()
         await _until_stopped(operator, clock, stop)
     finally:
         await client.close()

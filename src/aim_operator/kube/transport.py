@@ -11,6 +11,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -169,8 +170,8 @@ class Transport:
 
     def _url(self, request: Request) -> URL:
         """Quoted here, so that aiohttp need not parse, normalise and quote each part once more."""
-        query = f"?{urlencode(request.query)}" if request.query else ""
-        return URL(f"{self._connection.server}{quote(request.path)}{query}", encoded=True)
+        path, query = quote(request.path), _query(tuple(request.query.items()))
+        return URL(f"{self._connection.server}{path}{query}", encoded=True)
 
     async def _authorization(self, *, rejected: bool) -> str:
         try:
@@ -199,6 +200,11 @@ class Transport:
         if warning and warning not in self._warnings and len(self._warnings) < _KNOWN_WARNINGS:
             self._warnings.add(warning)
             self._observer.warned(call.resource, warning)
+
+
+@lru_cache(64)
+def _query(items: tuple[tuple[str, str], ...]) -> str:
+    return f"?{urlencode(items)}" if items else ""
 
 
 def _pause(attempt: int, error: errors.Unavailable) -> float:
