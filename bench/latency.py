@@ -24,7 +24,8 @@ from aim_operator.api.v1alpha1 import CLUSTER_IMAGES, CLUSTER_TEMPLATES, SERVICE
 from bench import report, scene
 from bench.api import Api
 from bench.operator import running
-from hack.cluster.cluster import PARTS, Cluster
+from hack.cluster import control_plane
+from hack.cluster.cluster import SERVING_PARTS, Cluster
 from hack.cluster.progress import Progress
 from hack.cluster.requirements import missing_parts
 
@@ -49,7 +50,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 async def measure(cluster: Cluster, trials: int) -> Result:
-    """Measure on a cluster with all parts and our CRDs."""
+    """Measure on a cluster with node, KServe, gateway and our CRDs."""
     scene.allow_everything(cluster)
     async with Api(cluster) as api, running(cluster):
         await scene.make_namespaces(api, [NAMESPACE])
@@ -126,12 +127,12 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
     options = parser.parse_args()
     progress = Progress(sys.stderr)
-    missing = missing_parts(PARTS, install=True, progress=progress)
+    missing = missing_parts((control_plane.PART, *SERVING_PARTS), install=True, progress=progress)
     for entry in missing:
         print(f"{entry.part} can't run on this machine: {entry.reason}\n  {entry.remedy}", file=sys.stderr)
     if missing:
         return MISSING
-    with Cluster.start(PARTS[1:], crds=scene.aim_crds(), progress=progress) as cluster:
+    with Cluster.start(SERVING_PARTS, crds=scene.aim_crds(), progress=progress) as cluster:
         result = asyncio.run(measure(cluster, options.trials))
     print(tables(result))
     if options.json is not None:
