@@ -21,6 +21,7 @@ from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import BY_INVOLVED, BY_JOB, BY_OWNER, Watched
 from aim_operator.core import attempts
 from aim_operator.core.catalog import MissingRuntimeConfig, resolve_runtime_config
+from aim_operator.core.messages import last_message
 from aim_operator.core.model_cache import desired
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import DownloadOptions, decide
@@ -93,11 +94,10 @@ class ModelCacheReconciler:
             return observed
         class_name = given(claim.spec.storage_class_name, "")
         said = watched.provisioning.store.by_index(BY_INVOLVED, claim.metadata.uid)
-        last = max(said, key=lambda event: event.metadata.creation_timestamp or "", default=None)
         observed = structs.replace(
             observed,
             storage_class=watched.storage_classes.store.get("", class_name) if class_name else None,
-            provisioning_failure=(last.message or "") if last is not None else "",
+            provisioning_failure=last_message(said),
         )
         if isinstance(config, MissingRuntimeConfig):
             return observed
@@ -119,11 +119,10 @@ class ModelCacheReconciler:
         if finished(job) and not attempts.recorded(bookkeeping, digest, ended_at(job)):
             pods = await pods_of(self._client, job, pods)
         events = self._watched.refusals.store.by_index(BY_INVOLVED, job.metadata.uid)
-        last = max(events, key=lambda event: event.metadata.creation_timestamp or "", default=None)
         return structs.replace(
             observed,
             pods=pods,
-            refusal=(last.message or "") if last is not None and not pods else "",
+            refusal="" if pods else last_message(events),
             progress=self._downloads.follow(ref, running) if (running := _running(pods)) else None,
         )
 

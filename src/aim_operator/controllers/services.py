@@ -26,6 +26,7 @@ from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_INFERENCE_SERVICE, Watched
 from aim_operator.core.caching import listed_models, service_caches
 from aim_operator.core.catalog import scope_of
+from aim_operator.core.messages import last_message
 from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.plan import EventNote, Plan, controlled_by
 from aim_operator.core.service.cache_plan import mounted_claims
@@ -125,9 +126,7 @@ class ServiceReconciler:
     def _pods_refused(self, ref: ObjectRef) -> str:
         """Read why the cluster takes no Pod of the service: quotas, Pod Security, other admission."""
         key = (ref.namespace, predictor_service(ref.name))
-        events = self._watched.replica_refusals.store.by_index(BY_DEPLOYMENT, key)
-        last = max(events, key=lambda e: e.metadata.creation_timestamp or "", default=None)
-        return (last.message or "") if last is not None else ""
+        return last_message(self._watched.replica_refusals.store.by_index(BY_DEPLOYMENT, key))
 
     def _caching(self, service: AIMService, resolution: Resolution) -> dict[str, Any]:
         """Read what a service that caches waits for and mounts."""

@@ -35,6 +35,7 @@ from aim_operator.core.catalog import (
     resolve_image,
     resolve_runtime_config,
 )
+from aim_operator.core.messages import last_message
 from aim_operator.core.naming import discovery_job_name
 from aim_operator.core.plan import Plan, controlled_by
 from aim_operator.core.pods import ended_at, finished, job_condition
@@ -168,10 +169,7 @@ class TemplateReconciler:
         if news:
             pods = await pods_of(self._client, job, pods)
         events = self._watched.refusals.store.by_index(BY_INVOLVED, job.metadata.uid)
-        last = max(events, key=lambda e: e.metadata.creation_timestamp or "", default=None)
-        observed = structs.replace(
-            observed, pods=pods, refusal=(last.message or "") if last is not None and not pods else ""
-        )
+        observed = structs.replace(observed, pods=pods, refusal="" if pods else last_message(events))
         if news and job_condition(job, "Complete") is not None:
             return structs.replace(observed, output=await read_output(self._client, job, pods))
         return observed

@@ -70,6 +70,13 @@ class MissingRuntimeConfig(Struct, frozen=True):
 
     name: str
 
+    def message(self, namespace: str, *, field: str = "spec.runtimeConfigName") -> str:
+        """Say what is missing, as seen from a namespace, and what to do; `field` is what named it."""
+        return (
+            f"{field}: no AIMRuntimeConfig {self.name!r} in namespace {namespace!r} and no "
+            f"AIMClusterRuntimeConfig {self.name!r}; create one"
+        )
+
 
 def scope_of(obj: KubeObject) -> Scope:
     return "Namespace" if obj.metadata.namespace else "Cluster"

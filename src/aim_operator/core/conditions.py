@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from msgspec import structs
 
 from aim_operator.api.meta import Condition
+from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import State
 
 MESSAGE_LIMIT = 4096
 """The API takes 32768 characters; messages are read by people, and quote what others wrote."""
@@ -20,6 +22,19 @@ MESSAGE_LIMIT = 4096
 def find(conditions: Iterable[Condition], condition_type: str) -> Condition | None:
     """Find the condition of that type, or None."""
     return next((condition for condition in conditions if condition.type == condition_type), None)
+
+
+def summary(state: str, reason: str, message: str) -> list[Condition]:
+    """Return Ready, Progressing and Failure of a template or cache in that state."""
+    holding = {
+        c.READY: state == State.AVAILABLE,
+        c.PROGRESSING: state == State.PROGRESSING,
+        c.FAILURE: state in (State.FAILED, State.DEGRADED),
+    }
+    return [
+        Condition(type=type_, status="True" if holds else "False", reason=reason, message=message)
+        for type_, holds in holding.items()
+    ]
 
 
 def merge(

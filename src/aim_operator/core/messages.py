@@ -5,6 +5,10 @@ Called wherever untrusted text goes into a condition or event.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from aim_operator.api.external import Event
+
 LINE_LIMIT = 1024
 
 
@@ -24,3 +28,9 @@ def one_line(text: str | None, limit: int = LINE_LIMIT) -> str:
     """Fold untrusted text into one bounded, printable line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in (text or "")[: limit * 4]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def last_message(events: Iterable[Event]) -> str:
+    """Return what the youngest of some events says; "" where there is none."""
+    last = max(events, key=lambda event: event.metadata.creation_timestamp or "", default=None)
+    return (last.message or "") if last is not None else ""

@@ -261,9 +261,11 @@ def test_children_of_a_model_cache_are_as_reviewed(pytestconfig: pytest.Config) 
     )
     config = RuntimeConfig(service_account_name="downloader", storage=Storage(headroom_percent=20))
     options = DownloadOptions(image="ghcr.io/silogen/aim-operator:1.0.0", requests=JOB_REQUESTS)
+    claim = make_claim(cache)
+    digest = model_cache_desired.digest(cache, config, claim, options)
     children = [
         model_cache_desired.claim(cache, config),
-        model_cache_desired.job(cache, config, make_claim(cache), options),
+        model_cache_desired.job(cache, config, claim, options, digest=digest),
     ]
     manifests = {child.resource.kind: child.manifest for child in children}
     assert_golden(GOLDEN / MODEL_CACHE, manifests, update=update)

@@ -49,13 +49,11 @@ class Inputs(Struct, frozen=True, kw_only=True):
     observed: ModelCacheObserved
     claim: PersistentVolumeClaim
     config: RuntimeConfig
+    digest: str
+    """Of all that the download depends on, `desired.digest`."""
     old: AIMModelCacheStatus
     now: datetime
     options: DownloadOptions
-
-    @property
-    def digest(self) -> str:
-        return desired.digest(self.observed.cache, self.config, self.claim, self.options)
 
 
 def complete(download: Download | UnsetType, claim: PersistentVolumeClaim) -> bool:
@@ -101,7 +99,12 @@ def _removal(job: Job) -> Removal:
 
 def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:
     return desired.job(
-        inputs.observed.cache, inputs.config, inputs.claim, inputs.options, ttl_seconds=ttl_seconds
+        inputs.observed.cache,
+        inputs.config,
+        inputs.claim,
+        inputs.options,
+        digest=inputs.digest,
+        ttl_seconds=ttl_seconds,
     )
 
 

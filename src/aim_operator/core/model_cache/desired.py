@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING
-from typing import Any
 
 from msgspec import Struct
 
-from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
+from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.v1alpha1 import AIMModelCache, LocalObjectReference, Quantity
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import labels, quantity
+from aim_operator.core import jobs, labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
 from aim_operator.core.naming import claim_name, download_job_name, label_value, short_hash
 from aim_operator.core.plan import Child, owner_reference, plain
 
 MOUNT_PATH = "/model-cache"
 TERMINATION_LOG = "/dev/termination-log"
-NON_ROOT_UID = 65532
 HEADROOM_PERCENT = 10
 ACCESS_MODES = ("ReadWriteMany",)
 _GIB = 1024**3
@@ -94,22 +92,19 @@ def job(
     claim: PersistentVolumeClaim,
     options: DownloadOptions,
     *,
+    digest: str,
     ttl_seconds: int | None = None,
 ) -> Child:
-    """Render the download Job. It has a TTL only once its result is kept elsewhere."""
+    """Render the download Job. `digest` is that of all that it depends on."""
     requested = given(claim.spec.resources.requests, {}).get("storage")
     capacity = ["--capacity", str(int(quantity.parse(requested)))] if requested is not None else []
     pod_spec: Manifest = {
-        "restartPolicy": "Never",
         # A service account is there for its pull secrets and cloud identity; the API is none of its business.
         "automountServiceAccountToken": False,
         "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": NON_ROOT_UID,
-            "runAsGroup": NON_ROOT_UID,
-            "fsGroup": NON_ROOT_UID,
+            **jobs.POD_SECURITY,
+            "fsGroup": jobs.NON_ROOT_UID,
             "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [
             {
@@ -124,11 +119,7 @@ def job(
                 "env": plain(given(cache.spec.env, ())),
                 "resources": {"requests": options.requests},
                 "terminationMessagePath": TERMINATION_LOG,
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": {**jobs.CONTAINER_SECURITY, "readOnlyRootFilesystem": True},
                 "volumeMounts": [{"name": "model", "mountPath": MOUNT_PATH}, _TMP],
             }
         ],
@@ -137,32 +128,15 @@ def job(
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         ],
     }
-    if config.service_account_name is not None:
-        pod_spec["serviceAccountName"] = config.service_account_name
-    if secrets := pull_secrets(cache, config):
-        pod_spec["imagePullSecrets"] = plain(secrets)
-    name = download_job_name(cache.metadata.name, digest(cache, config, claim, options))
-    metadata = _metadata(cache, name)
-    job_spec: dict[str, Any] = {
-        "backoffLimit": 0,  # the retries are ours: they need a status and a pause
-        # A drained node is nobody's failure: the Job makes another Pod, and that goes on from there.
-        "podFailurePolicy": {
-            "rules": [
-                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-            ]
-        },
-        "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod_spec},
-    }
-    if ttl_seconds is not None:
-        job_spec["ttlSecondsAfterFinished"] = ttl_seconds
-    return Child(
-        resource=JOBS,
-        manifest={
-            "apiVersion": JOBS.api_version,
-            "kind": JOBS.kind,
-            "metadata": metadata,
-            "spec": job_spec,
-        },
+    # A drained node is nobody's failure: the Job makes another Pod, and that goes on from there.
+    disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    return jobs.job(
+        _metadata(cache, download_job_name(cache.metadata.name, digest)),
+        pod_spec,
+        config=config,
+        pull_secrets=pull_secrets(cache, config),
+        ttl_seconds=ttl_seconds,
+        spec={"podFailurePolicy": {"rules": [disrupted]}},
     )
 
 

@@ -68,14 +68,10 @@ def _case(
     if isinstance(config, MissingRuntimeConfig):
         if live is not None and claim.usable and attempt.complete(old.download, live):
             return attempt.available(old.download, old.progress)
-        namespace = observed.cache.metadata.namespace
         return Case(
             state=State.DEGRADED,
             reason=Reason.RUNTIME_CONFIG_MISSING,
-            message=(
-                f"spec.runtimeConfigName: no AIMRuntimeConfig {config.name!r} in namespace {namespace!r} and "
-                f"no AIMClusterRuntimeConfig {config.name!r}; create one"
-            ),
+            message=config.message(observed.cache.metadata.namespace),
             download=old.download,
             progress=old.progress,
         )
@@ -88,8 +84,12 @@ def _case(
             progress=old.progress,
         )
         return _with_claim(observed, waiting) if live is None else waiting
-    inputs = attempt.Inputs(observed=observed, claim=live, config=config, old=old, now=now, options=options)
-    return attempt.case(inputs)
+    digest = desired.digest(observed.cache, config, live, options)
+    return attempt.case(
+        attempt.Inputs(
+            observed=observed, claim=live, config=config, digest=digest, old=old, now=now, options=options
+        )
+    )
 
 
 def _with_claim(observed: ModelCacheObserved, waiting: Case) -> Case:
@@ -135,11 +135,6 @@ def _status(
 
 
 def _conditions(case: Case, claim: Storage) -> list[Condition]:
-    def condition(type_: str, holds: bool) -> Condition:  # noqa: FBT001 - reads as a sentence below
-        return Condition(
-            type=type_, status="True" if holds else "False", reason=case.reason, message=case.message
-        )
-
     return [
         Condition(
             type=c.STORAGE_READY,
@@ -147,7 +142,5 @@ def _conditions(case: Case, claim: Storage) -> list[Condition]:
             reason=claim.reason,
             message=claim.message,
         ),
-        condition(c.READY, case.state == State.AVAILABLE),
-        condition(c.PROGRESSING, case.state == State.PROGRESSING),
-        condition(c.FAILURE, case.state in (State.FAILED, State.DEGRADED)),
+        *conditions.summary(case.state, case.reason, case.message),
     ]

@@ -74,7 +74,7 @@ def resolve(service: AIMService, catalog: Catalog) -> Resolution:
     )
     config = resolve_runtime_config(catalog, namespace, names)
     if isinstance(config, MissingRuntimeConfig):
-        from_ = (
+        field = (
             "spec.runtimeConfigName"
             if service.spec.runtime_config_name is not UNSET
             else (f"runtimeConfigName of template {base.metadata.name!r} or image {model!r}")
@@ -83,10 +83,7 @@ def resolve(service: AIMService, catalog: Catalog) -> Resolution:
             found,
             problem=Problem(
                 reason=Reason.RUNTIME_CONFIG_MISSING,
-                message=(
-                    f"{from_}: no AIMRuntimeConfig {config.name!r} in namespace {namespace!r} and no "
-                    f"AIMClusterRuntimeConfig {config.name!r}; create one"
-                ),
+                message=config.message(namespace, field=field),
             ),
         )
     return _with_template(structs.replace(found, config=config), service, base, image, catalog)

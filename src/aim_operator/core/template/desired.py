@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
+from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import hardware, labels
+from aim_operator.core import hardware, jobs, labels
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -25,7 +25,6 @@ from aim_operator.core.template import discovery
 
 DEADLINE_SECONDS = 600
 """An image that can't be pulled must free its discovery slot some day."""
-NON_ROOT_UID = 65532
 MODEL_FORMAT = "aim"
 GPU_RESOURCE = "amd.com/gpu"
 PORT = 8000
@@ -41,7 +40,7 @@ def job(
     requests: Manifest,
     ttl_seconds: int | None = None,
 ) -> Child:
-    """Render the discovery Job. It has a TTL only once its result is kept elsewhere."""
+    """Render the discovery Job."""
     metadata_labels = {
         labels.NAME: "aim-discovery",
         labels.COMPONENT: "discovery-job",
@@ -59,14 +58,8 @@ def job(
         "AIM_GPU_COUNT": given(selector.count, None) if selector else None,
     }
     pod_spec: Manifest = {
-        "restartPolicy": "Never",
         "automountServiceAccountToken": config.service_account_name is not None,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": NON_ROOT_UID,
-            "runAsGroup": NON_ROOT_UID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": jobs.POD_SECURITY,
         "containers": [
             {
                 "name": "discovery",
@@ -76,37 +69,22 @@ def job(
                 "resources": {"requests": requests},
                 # Gives the Pod's status the last words of a failed run, without reading its log.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": jobs.CONTAINER_SECURITY,
             }
         ],
     }
-    if config.service_account_name is not None:
-        pod_spec["serviceAccountName"] = config.service_account_name
-    if secrets := discovery.pull_secrets(template, config):
-        pod_spec["imagePullSecrets"] = plain(secrets)
-    job_spec: Manifest = {
-        "backoffLimit": 0,  # the retries are ours: they need a status and a slot
-        "activeDeadlineSeconds": DEADLINE_SECONDS,
-        "template": {"metadata": {"labels": metadata_labels}, "spec": pod_spec},
-    }
-    if ttl_seconds is not None:
-        job_spec["ttlSecondsAfterFinished"] = ttl_seconds
-    return Child(
-        resource=JOBS,
-        manifest={
-            "apiVersion": JOBS.api_version,
-            "kind": JOBS.kind,
-            "metadata": {
-                "name": discovery_job_name(template.metadata.name, digest),
-                "namespace": namespace,
-                "labels": metadata_labels,
-                "ownerReferences": [owner_reference(API_VERSION, kind_of(template), template.metadata)],
-            },
-            "spec": job_spec,
+    return jobs.job(
+        {
+            "name": discovery_job_name(template.metadata.name, digest),
+            "namespace": namespace,
+            "labels": metadata_labels,
+            "ownerReferences": [owner_reference(API_VERSION, kind_of(template), template.metadata)],
         },
+        pod_spec,
+        config=config,
+        pull_secrets=discovery.pull_secrets(template, config),
+        ttl_seconds=ttl_seconds,
+        spec={"activeDeadlineSeconds": DEADLINE_SECONDS},
     )
 
 

@@ -60,12 +60,8 @@ def _case(
             f"spec.aimImageName: no {kinds} is named {template.spec.aim_image_name!r}; create it",
         )
     if isinstance(config, MissingRuntimeConfig):
-        return _degraded(
-            old,
-            Reason.RUNTIME_CONFIG_MISSING,
-            f"spec.runtimeConfigName: no AIMRuntimeConfig {config.name!r} in namespace "
-            f"{observed.discovery_namespace!r} and no AIMClusterRuntimeConfig {config.name!r}; create one",
-        )
+        said = config.message(observed.discovery_namespace)
+        return _degraded(old, Reason.RUNTIME_CONFIG_MISSING, said)
     inputs = attempt.Inputs(observed=observed, image=image, config=config, old=old, now=now, options=options)
     return attempt.case(inputs)
 

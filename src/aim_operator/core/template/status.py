@@ -58,13 +58,8 @@ def build_status(
 def _conditions(
     observed: TemplateObserved, old: AIMServiceTemplateStatus, case: Case, status: AIMServiceTemplateStatus
 ) -> list[Condition]:
-    def condition(type_: str, holds: bool) -> Condition:  # noqa: FBT001 - reads as a sentence below
-        return Condition(
-            type=type_, status="True" if holds else "False", reason=case.reason, message=case.message
-        )
-
     found = attempts.succeeded(case.discovery, observed.digest) and bool(observed.digest)
-    discovered = condition(c.DISCOVERED, False)
+    discovered = Condition(type=c.DISCOVERED, status="False", reason=case.reason, message=case.message)
     if found:
         number = len(given(status.model_sources, ()))
         discovered = Condition(
@@ -80,9 +75,7 @@ def _conditions(
             discovered = before
     result = [
         discovered,
-        condition(c.READY, case.state == State.AVAILABLE),
-        condition(c.PROGRESSING, case.state == State.PROGRESSING),
-        condition(c.FAILURE, case.state in (State.FAILED, State.DEGRADED)),
+        *conditions.summary(case.state, case.reason, case.message),
         _hardware(observed, status),
     ]
     if template_caches(observed.template):

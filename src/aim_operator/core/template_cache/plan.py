@@ -11,7 +11,7 @@ from datetime import datetime
 
 from msgspec import UNSET, Struct, UnsetType
 
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
     AIMModelCacheStatus,
@@ -61,12 +61,8 @@ def _case(observed: TemplateCacheObserved) -> _Case:
     if not sources_of(template):
         return _without_sources(template)
     if isinstance(config, MissingRuntimeConfig):
-        namespace = observed.cache.metadata.namespace
-        return _degraded(
-            Reason.RUNTIME_CONFIG_MISSING,
-            f"spec.runtimeConfigName: no AIMRuntimeConfig {config.name!r} in namespace {namespace!r} and no "
-            f"AIMClusterRuntimeConfig {config.name!r}; create one",
-        )
+        said = config.message(observed.cache.metadata.namespace)
+        return _degraded(Reason.RUNTIME_CONFIG_MISSING, said)
     children = tuple(_children(observed, template, config))
     parts = [_judge(source) for source in observed.sources]
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
@@ -160,7 +156,7 @@ def _status(
         progress=_progress(observed.sources),
         conditions=conditions.merge(
             given(old.conditions, ()),
-            _conditions(case),
+            conditions.summary(case.state, case.reason, case.message),
             now=conditions.timestamp(now),
             generation=generation,
         ),
@@ -195,18 +191,6 @@ def _progress(sources: Iterable[SourceObserved]) -> CacheProgress | UnsetType:
     else:
         share = min(downloaded * 100 // total, 99) if total else min(percentages)
     return CacheProgress(total_bytes=total, downloaded_bytes=downloaded, percentage=share)
-
-
-def _conditions(case: _Case) -> list[Condition]:
-    holding = {
-        c.READY: case.state == State.AVAILABLE,
-        c.PROGRESSING: case.state == State.PROGRESSING,
-        c.FAILURE: case.state in (State.FAILED, State.DEGRADED),
-    }
-    return [
-        Condition(type=type_, status="True" if holds else "False", reason=case.reason, message=case.message)
-        for type_, holds in holding.items()
-    ]
 
 
 def _transitions(old: AIMTemplateCacheStatus, new: AIMTemplateCacheStatus) -> tuple[EventNote, ...]:

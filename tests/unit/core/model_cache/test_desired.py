@@ -68,7 +68,9 @@ def test_the_claim(cache: AIMModelCache, config: RuntimeConfig, want: tuple[Any,
 
 def job(cache: AIMModelCache | None = None, config: RuntimeConfig = CONFIG) -> dict[str, Any]:
     cache = cache or make_model_cache()
-    manifest: dict[str, Any] = desired.job(cache, config, make_claim(cache), OPTIONS).manifest
+    claim = make_claim(cache)
+    digest = desired.digest(cache, config, claim, OPTIONS)
+    manifest: dict[str, Any] = desired.job(cache, config, claim, OPTIONS, digest=digest).manifest
     return manifest
 
 
