@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from aim_operator.api.external import JOBS
 from hack.cluster.cluster import Cluster
 from tests.support.catalog_yaml import catalog, service
 from tests.support.operator_process import (
@@ -124,8 +125,7 @@ def _ttl_is_set(cluster: Cluster, namespace: str) -> bool:
 
 
 def _jobs(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
-    listed = cluster.kubectl("get", "jobs", f"--namespace={namespace}", "-o", "json")
-    items: list[dict[str, Any]] = json.loads(listed)["items"]
+    items: list[dict[str, Any]] = cluster.api.get(JOBS.collection_path(namespace))["items"]
     return items
 
 

@@ -143,6 +143,7 @@ def run(
     level = flags.choice("--log-level", log_level.lower(), flags.LOG_LEVELS)
 
     # What can be refused without them comes before the imports that take time.
+    _import_structlog_without_rich()
     from aim_operator.cli.serving import serve  # noqa: PLC0415
     from aim_operator.kube import credentials  # noqa: PLC0415
     from aim_operator.runtime import logs  # noqa: PLC0415
@@ -151,3 +152,17 @@ def run(
     logs.configure(chosen_format, level)
     if serve(connection, settings).interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _import_structlog_without_rich() -> None:
+    """Keep rich out of a process that draws nothing: structlog imports it wherever it is installed.
+
+    3 MiB, and a fifth of a second of each start.
+    """
+    if "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment] # makes `import rich` raise ImportError
+    try:
+        import structlog  # noqa: F401, PLC0415
+    finally:
+        del sys.modules["rich"]
