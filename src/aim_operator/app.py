@@ -170,7 +170,14 @@ class Operator:
         watched, catalog, depend, clock = self.watched, self._catalog, self._dependents, self._clock
         settings, cluster = self._settings, not self._settings.namespaces
         carry_out = CarryOut(self._applier, self._recorder, self._foreign, watched.full)
-        slots = DiscoverySlots(watched.jobs.store, limit=settings.max_discovery_jobs, wake=self._wake)
+        slots = DiscoverySlots(
+            watched.jobs.store,
+            catalog,
+            operator_namespace=settings.operator_namespace,
+            limit=settings.max_discovery_jobs,
+            clock=clock,
+            wake=self._wake,
+        )
         watched.jobs.add_handler(slots.job_changed)
         watched.templates.add_handler(slots.template_changed)
         watched.cluster_templates.add_handler(slots.template_changed)

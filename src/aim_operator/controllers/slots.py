@@ -1,96 +1,195 @@
-"""Discovery slots: at most so many discovery Jobs at once across the cluster, oldest template first.
+"""Discovery slots: at most so many discoveries at once across the cluster, shared by its namespaces.
 
-A slot is held by an unfinished Job, or by a grant whose Job is not in the cache yet. Nothing is
-stored: after a restart the Jobs themselves say who holds what.
+A template holds a slot while it has an unfinished Job, or a grant whose Job is not in the cache yet.
+Nothing is stored: after a restart the Jobs themselves say who holds what. Whose turn it is, and which
+Jobs count, core/template/slots.py decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
 from msgspec import UNSET
 
 from aim_operator.api.external import Job
-from aim_operator.api.meta import KubeObject, ObjectRef
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES
+from aim_operator.controllers.dependents import template_owner
+from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.watched import BY_OWNER
 from aim_operator.core.catalog import Template
-from aim_operator.core.pods import finished
+from aim_operator.core.template.desired import DEADLINE_SECONDS
 from aim_operator.core.template.observed import Slot
+from aim_operator.core.template.slots import Turn, holds_slot, next_turns, turn, turns_ahead
+from aim_operator.runtime.clock import Clock, Timer
 from aim_operator.runtime.store import Store
 
-Rank = tuple[str, str, str]
+LONGEST_HOLD_SECONDS = DEADLINE_SECONDS + 60.0
+"""After which a Job no longer counts. Its deadline ends it before, unless somebody took that away."""
 
 
 class DiscoverySlots:
-    """Grants slots in the order of creationTimestamp, then name. Single-threaded, like the event loop."""
+    """Who waits and who holds. Single-threaded, like the event loop."""
 
-    def __init__(self, jobs: Store[Job], *, limit: int, wake: Callable[[ObjectRef], None]) -> None:
-        self._jobs = jobs
+    def __init__(
+        self,
+        jobs: Store[Job],
+        catalog: StoreCatalog,
+        *,
+        operator_namespace: str,
+        limit: int,
+        clock: Clock,
+        wake: Callable[[ObjectRef], None],
+    ) -> None:
+        self._jobs, self._catalog = jobs, catalog
+        self._operator_namespace = operator_namespace
         self._limit = limit
+        self._clock = clock
         self._wake = wake
-        self._granted: dict[ObjectRef, str] = {}  # template → name of the Job that it may create
-        self._waiting: dict[ObjectRef, Rank] = {}
-        self._active: set[tuple[str, str]] = set()
+        self._waiting: dict[str, list[Turn]] = {}
+        self._turns: dict[ObjectRef, Turn] = {}
+        self._granted: dict[ObjectRef, str] = {}
+        """The name of the Job that a template may create."""
+        self._holding: dict[ObjectRef, dict[str, Timer]] = {}
+        """The names of a template's unfinished Jobs; all of them together hold one slot."""
+        self._overdue: set[tuple[ObjectRef, str]] = set()
+        self._held: Counter[str] = Counter()
+        """Slots in use by namespace: `_granted` and `_holding` counted."""
 
-    def template_changed(self, old: Template | None, new: Template | None) -> None:
-        """Give a template that was never looked at its place before its first reconcile.
-
-        Otherwise the slots would go, after a start, to whoever is reconciled first, not to the oldest.
-        An informer handler.
-        """
-        if old is None and new is not None and new.status is UNSET:
-            ref = (TEMPLATES if new.metadata.namespace else CLUSTER_TEMPLATES).ref(new)
-            self._waiting[ref] = _rank(ref, new)
-
-    def request(self, ref: ObjectRef, template: KubeObject, job_name: str, namespace: str) -> Slot:
+    def request(self, ref: ObjectRef, template: Template, job_name: str) -> Slot:
         """Ask for a slot for this template's Job; asking again while waiting keeps the place."""
-        if self._granted.get(ref) == job_name and (namespace, job_name) not in self._active:
+        if self._granted.get(ref) == job_name:
             return Slot(granted=True, limit=self._limit)
-        self._waiting[ref] = _rank(ref, template)
-        order = sorted(self._waiting, key=self._waiting.__getitem__)
-        ahead = order.index(ref)
+        self._wait(ref, template)
+        ahead = turns_ahead(self._turns[ref], self._waiting, self._held)
         if ahead >= self._free():
             return Slot(granted=False, ahead=ahead, limit=self._limit)
-        del self._waiting[ref]
+        self._leave(ref)
+        if self._granted.get(ref) is None:
+            self._held[ref.namespace] += 1
         self._granted[ref] = job_name
         return Slot(granted=True, limit=self._limit)
 
     def withdraw(self, ref: ObjectRef) -> None:
         """Give up a grant or a place in the queue: the template needs no Job (now)."""
-        held = self._granted.pop(ref, None)
-        waited = self._waiting.pop(ref, None)
-        if held is not None or waited is not None:
+        waited, held = self._leave(ref), self._ungrant(ref)
+        if waited or held:
             self._wake_next()
+
+    # Informer handlers
+
+    def template_changed(self, old: Template | None, new: Template | None) -> None:
+        """Follow the templates: an informer handler.
+
+        One that was never looked at has its place before its first reconcile. Otherwise the slots would
+        go, after a start, to whoever is reconciled first.
+        """
+        template = new or old
+        if template is None:
+            return
+        ref = (TEMPLATES if template.metadata.namespace else CLUSTER_TEMPLATES).ref(template)
+        if new is not None and new.status is UNSET and old is None:
+            self._wait(ref, new)
+        known = list(self._holding.get(ref, ()))
+        if old is None and new is not None:
+            # Jobs may have come before their template, after a start.
+            known = [job.metadata.name for job in self._jobs.by_index(BY_OWNER, new.metadata.uid)]
+        for name in known:
+            self._count(ref, name)
 
     def job_changed(self, old: Job | None, new: Job | None) -> None:
         """Follow the Jobs: an informer handler."""
-        job = new or old
-        if job is None:
-            return
-        key = (job.metadata.namespace, job.metadata.name)
-        if new is not None and not finished(new):
-            self._active.add(key)
-            for ref in [ref for ref, name in self._granted.items() if name == key[1]]:
-                del self._granted[ref]
-        elif key in self._active:
-            self._active.discard(key)
-            self._wake_next()
+        for job in (old, new):
+            for ref in template_owner(job) if job is not None else ():
+                # Elsewhere anybody may name this owner.
+                if job is not None and job.metadata.namespace == self._home(ref):
+                    self._count(ref, job.metadata.name)
+
+    # Metrics
 
     def samples(self) -> list[tuple[tuple[str, ...], float]]:
         """Return how many discoveries run and wait: for a gauge labelled `state`."""
-        running = len(self._active) + len(self._granted)
-        return [(("running",), float(running)), (("waiting",), float(len(self._waiting)))]
+        return [(("running",), float(self._held.total())), (("waiting",), float(len(self._turns)))]
 
-    def _free(self) -> int:
-        return max(0, self._limit - len(self._active) - len(self._granted))
+    # Who waits
+
+    def _wait(self, ref: ObjectRef, template: Template) -> None:
+        own = turn(template)
+        if self._turns.get(ref) == own:
+            return
+        self._leave(ref)
+        self._turns[ref] = own
+        insort(self._waiting.setdefault(ref.namespace, []), own)
+
+    def _leave(self, ref: ObjectRef) -> bool:
+        own = self._turns.pop(ref, None)
+        if own is None:
+            return False
+        turns = self._waiting[ref.namespace]
+        del turns[bisect_left(turns, own)]
+        if not turns:
+            del self._waiting[ref.namespace]
+        return True
 
     def _wake_next(self) -> None:
-        for ref in self._next():
-            self._wake(ref)
+        for each in next_turns(self._waiting, self._held, self._free()):
+            kind = TEMPLATES.kind if each.namespace else CLUSTER_TEMPLATES.kind
+            self._wake(ObjectRef(kind, each.namespace, each.name))
 
-    def _next(self) -> Iterator[ObjectRef]:
-        yield from sorted(self._waiting, key=self._waiting.__getitem__)[: self._free()]
+    # Who holds
 
+    def _free(self) -> int:
+        return max(0, self._limit - self._held.total())
 
-def _rank(ref: ObjectRef, template: KubeObject) -> Rank:
-    return (template.metadata.creation_timestamp or "", ref.name, ref.namespace)
+    def _home(self, ref: ObjectRef) -> str:
+        return ref.namespace or self._operator_namespace
+
+    def _count(self, ref: ObjectRef, name: str) -> None:
+        """Have the Job of that name hold the template's slot, or no longer, as the caches have it now."""
+        home = self._home(ref)
+        template, job = self._catalog.template_at(ref), self._jobs.get(home, name)
+        if template is not None and job is not None and holds_slot(template, job, home=home):
+            self._hold(ref, name)
+        else:
+            self._overdue.discard((ref, name))
+            self._release(ref, name)
+
+    def _hold(self, ref: ObjectRef, name: str) -> None:
+        if name in self._holding.get(ref, ()) or (ref, name) in self._overdue:
+            return
+        if self._granted.get(ref) == name:
+            self._ungrant(ref)
+        if ref not in self._holding:
+            self._holding[ref] = {}
+            self._held[ref.namespace] += 1
+        expire = partial(self._expire, ref, name)
+        self._holding[ref][name] = self._clock.call_later(LONGEST_HOLD_SECONDS, expire)
+
+    def _expire(self, ref: ObjectRef, name: str) -> None:
+        self._overdue.add((ref, name))
+        self._release(ref, name)
+
+    def _release(self, ref: ObjectRef, name: str) -> None:
+        jobs = self._holding.get(ref, {})
+        timer = jobs.pop(name, None)
+        if timer is None:
+            return
+        timer.cancel()
+        if not jobs:
+            del self._holding[ref]
+            self._free_one(ref)
+            self._wake_next()
+
+    def _ungrant(self, ref: ObjectRef) -> bool:
+        if self._granted.pop(ref, None) is None:
+            return False
+        self._free_one(ref)
+        return True
+
+    def _free_one(self, ref: ObjectRef) -> None:
+        self._held[ref.namespace] -= 1
+        if not self._held[ref.namespace]:
+            del self._held[ref.namespace]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import (
     AIMClusterImage,
     AIMClusterRuntimeConfig,
@@ -37,6 +38,10 @@ class StoreCatalog:
 
     def cluster_template(self, name: str) -> AIMClusterServiceTemplate | None:
         return self._watched.cluster_templates.store.get("", name)
+
+    def template_at(self, ref: ObjectRef) -> Template | None:
+        """Return the template of either scope that a key means."""
+        return self.template(ref.namespace, ref.name) if ref.namespace else self.cluster_template(ref.name)
 
     def templates_of(self, namespace: str, image_name: str) -> Iterable[AIMServiceTemplate]:
         return self._watched.templates.store.by_index(BY_IMAGE_IN, (namespace, image_name))

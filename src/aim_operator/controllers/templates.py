@@ -72,7 +72,7 @@ class TemplateReconciler:
 
     async def reconcile(self, ref: ObjectRef) -> Result:
         """Bring one template to where its inputs want it."""
-        template = self._template(ref)
+        template = self._catalog.template_at(ref)
         if template is None or paused(template):
             self._slots.withdraw(ref)
             self._carry_out.forget(ref)
@@ -102,11 +102,6 @@ class TemplateReconciler:
 
     def _decide(self, observed: TemplateObserved, now: datetime) -> Plan[AIMServiceTemplateStatus]:
         return decide(observed, now=now, options=self._options)
-
-    def _template(self, ref: ObjectRef) -> Template | None:
-        if ref.namespace:
-            return self._catalog.template(ref.namespace, ref.name)
-        return self._catalog.cluster_template(ref.name)
 
     async def _gather(self, ref: ObjectRef, template: Template, now: datetime) -> TemplateObserved:
         namespace = template.metadata.namespace
@@ -154,7 +149,7 @@ class TemplateReconciler:
         if needless or not observed.writable or not observed.in_use:
             self._slots.withdraw(ref)
             return Slot(granted=False)
-        return self._slots.request(ref, observed.template, name, observed.discovery_namespace)
+        return self._slots.request(ref, observed.template, name)
 
     async def _with_job(self, observed: TemplateObserved, job: Job) -> TemplateObserved:
         key = (job.metadata.namespace, job.metadata.name)

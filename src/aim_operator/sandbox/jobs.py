@@ -84,8 +84,7 @@ class JobController(StandIn):
         if old is None or old.obj["spec"].get("suspend") != spec.get("suspend"):
             self._later(job, "start", partial(self._start, job.key, job.uid), self.start_seconds)
             if "activeDeadlineSeconds" in spec:
-                deadline = partial(self._deadline, job.key, job.uid)
-                self._later(job, "deadline", deadline, spec["activeDeadlineSeconds"])
+                self._deadline_in(job, spec["activeDeadlineSeconds"])
         ended = _ended_at(job)
         if ended and "ttlSecondsAfterFinished" in spec:
             left = spec["ttlSecondsAfterFinished"] - age_seconds(self.server.clock, ended)
@@ -224,8 +223,20 @@ class JobController(StandIn):
             if pod.obj["status"]["phase"] not in ("Succeeded", "Failed"):
                 self.server.delete(self.server.kinds.of(POD), pod.key.name, namespace=pod.key.namespace)
 
+    def _deadline_in(self, job: Stored, seconds: float) -> None:
+        self._later(job, "deadline", partial(self._deadline, job.key, job.uid), seconds)
+
     def _deadline(self, key: Key, uid: str) -> None:
-        self._end(key, uid, _DEADLINE)
+        job = self.live(key, uid)
+        # Resumed, it gets all its time again.
+        if job is None or job.obj["spec"].get("suspend") or "activeDeadlineSeconds" not in job.obj["spec"]:
+            return
+        since = job.obj["status"].get("startTime") or job.obj["metadata"]["creationTimestamp"]
+        left = job.obj["spec"]["activeDeadlineSeconds"] - age_seconds(self.server.clock, since)
+        if left > 0:
+            self._deadline_in(job, left)
+        else:
+            self._end(key, uid, _DEADLINE)
 
     def _expire(self, key: Key, uid: str) -> None:
         job = self.live(key, uid)

@@ -180,3 +180,18 @@ async def test_a_suspended_job_starts_once_it_is_resumed() -> None:
         await cluster.client.apply(JOBS, make_job(suspend=False))
         await cluster.advance()
         assert cluster.conditions(JOBS, "job")["Complete"][0] == "True"
+
+
+async def test_a_suspended_job_has_no_deadline_until_it_is_resumed() -> None:
+    async with running() as cluster:
+        cluster.sandbox.jobs.behaviours[IMAGE] = ImageBehaviour(outcome="hangs")
+        await cluster.client.apply(JOBS, make_job(suspend=False, activeDeadlineSeconds=600))
+        await cluster.advance(500)
+        await cluster.client.apply(JOBS, make_job(suspend=True, activeDeadlineSeconds=600))
+        await cluster.advance(3600)
+        assert "Failed" not in cluster.conditions(JOBS, "job")
+        await cluster.client.apply(JOBS, make_job(suspend=False, activeDeadlineSeconds=600))
+        await cluster.advance(599)
+        assert "Failed" not in cluster.conditions(JOBS, "job")
+        await cluster.advance(1)
+        assert "Failed" in cluster.conditions(JOBS, "job")

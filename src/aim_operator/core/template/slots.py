@@ -1,0 +1,102 @@
+"""Discovery slots: which Jobs hold one, and whose turn it is when one is free.
+
+A slot goes to the namespace that uses the fewest, within it to the oldest template; cluster templates
+count as one namespace. Decides only; controllers/slots.py keeps who waits and who holds.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from aim_operator.api.external import Job
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
+from aim_operator.core.catalog import Template
+from aim_operator.core.naming import HASH_DIGITS, discovery_job_name
+from aim_operator.core.pods import finished
+
+
+class Turn(NamedTuple):
+    """A waiting template's place among those of its namespace ("": cluster templates), oldest first."""
+
+    created: str
+    name: str
+    namespace: str
+
+
+Waiting = Mapping[str, Sequence[Turn]]
+"""By namespace, in order."""
+
+
+def turn(template: Template) -> Turn:
+    metadata = template.metadata
+    return Turn(metadata.creation_timestamp or "", metadata.name, metadata.namespace)
+
+
+def next_turns(waiting: Waiting, held: Mapping[str, int], free: int) -> list[Turn]:
+    """Return whose turn it is, first things first. `held` counts the slots in use by namespace.
+
+    Between namespaces that use equally many, the older template goes first. Costs what there are
+    namespaces that wait.
+    """
+    heads = [(held.get(namespace, 0), turns[0], 0) for namespace, turns in waiting.items() if turns]
+    heapq.heapify(heads)
+    chosen: list[Turn] = []
+    while heads and len(chosen) < free:
+        used, first, place = heads[0]
+        chosen.append(first)
+        turns = waiting[first.namespace]
+        if place + 1 < len(turns):
+            heapq.heapreplace(heads, (used + 1, turns[place + 1], place + 1))
+        else:
+            heapq.heappop(heads)
+    return chosen
+
+
+def turns_ahead(own: Turn, waiting: Waiting, held: Mapping[str, int]) -> int:
+    """Return how many of `waiting`, which `own` is one of, `next_turns` would choose before it.
+
+    Costs what there are namespaces that wait, however many templates they have.
+    """
+    used = held.get(own.namespace, 0) + bisect_left(waiting[own.namespace], own)
+    ahead = 0
+    for namespace, turns in waiting.items():
+        # Each namespace has its turns once it has used fewer slots, and one more at a draw, if older.
+        before = min(used - held.get(namespace, 0), len(turns))
+        if before >= 0:
+            ahead += before
+            ahead += before < len(turns) and held.get(namespace, 0) + before == used and turns[before] < own
+    return ahead
+
+
+def holds_slot(template: Template, job: Job, *, home: str) -> bool:
+    """Whether a Job is a discovery of this template that goes on. `home` is where its Jobs are made.
+
+    Labels and owner references are anybody's to write in a namespace. So it must be a Job that the
+    template would have: of its namespace, with the name of one, and for inputs without a result so far.
+    One that is being deleted takes its Pod along.
+    """
+    metadata = job.metadata
+    owner = metadata.controller()
+    if owner is None or owner.uid != template.metadata.uid or metadata.namespace != home:
+        return False
+    digest = metadata.name[-HASH_DIGITS:]
+    return (
+        metadata.name == discovery_job_name(template.metadata.name, digest)
+        and metadata.deletion_timestamp is None
+        and not finished(job)
+        and not _known(template, digest)
+    )
+
+
+def _known(template: Template, digest: str) -> bool:
+    """Whether the result for inputs of which only the first digits are known is in status."""
+    known = given(template.status, AIMServiceTemplateStatus()).discovery
+    if known is UNSET or given(known.attempts, 0):
+        return False
+    return given(known.spec_hash, "")[:HASH_DIGITS] == digest
