@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hack.cluster.cluster import Cluster
+from hack.cluster.cluster import SERVING_PARTS, Cluster
 from hack.cluster.manifests import crd_manifests, install_crds
 from tests.support.catalog_yaml import catalog, service
 from tests.support.cluster import StartCluster, aim_crds
@@ -34,11 +34,10 @@ pytestmark = [
 
 
 @pytest.fixture
-def cluster(own_cluster: StartCluster) -> Cluster:
-    """A whole cluster for one test, audited, in which the operator may do everything."""
-    started = own_cluster(("node", "kserve", "gateway"), crds=aim_crds())
-    grant_roles(started)
-    return started
+def cluster(full_cluster: Cluster) -> Cluster:
+    """The shared cluster; an operator keeps to its test's namespaces there."""
+    grant_roles(full_cluster)
+    return full_cluster
 
 
 def running(cluster: Cluster, namespace: str, name: str) -> bool:
@@ -46,7 +45,7 @@ def running(cluster: Cluster, namespace: str, name: str) -> bool:
 
 
 def test_a_service_answers_through_the_gateway_and_is_gone_without_a_trace(cluster: Cluster) -> None:
-    with cluster.namespace() as namespace, running_operator(cluster):
+    with cluster.namespace() as namespace, running_operator(cluster, f"--namespaces={namespace}"):
         apply_yaml(cluster, catalog(namespace) + service(namespace, "chat"))
         eventually(lambda: running(cluster, namespace, "chat"), "the service runs")
         status = status_of(cluster, "aimsvc", "chat", namespace)
@@ -85,30 +84,27 @@ def test_a_service_answers_through_the_gateway_and_is_gone_without_a_trace(clust
         )
 
 
-def test_discovery_says_why_it_fails_and_heals_once_the_image_is_mended(cluster: Cluster) -> None:
-    want = {
-        "ghcr.io/example/broken:v1": ("Failed", "DiscoveryFailed"),
-        "ghcr.io/example/garbage:v1": ("Failed", "DiscoveryParseFailed"),
-        "ghcr.io/example/not-there:v1": ("Progressing", "ImagePullFailed"),
-    }
-    with running_operator(cluster):
-        for image, (state, reason) in want.items():
-            with cluster.namespace() as namespace:
-                apply_yaml(cluster, catalog(namespace, image=image))
+@pytest.mark.parametrize(
+    ("image", "state", "reason"),
+    [
+        ("ghcr.io/example/broken:v1", "Failed", "DiscoveryFailed"),
+        ("ghcr.io/example/garbage:v1", "Failed", "DiscoveryParseFailed"),
+        ("ghcr.io/example/not-there:v1", "Progressing", "ImagePullFailed"),
+    ],
+)
+def test_discovery_says_why_it_fails_and_heals_once_the_image_is_mended(
+    cluster: Cluster, image: str, state: str, reason: str
+) -> None:
+    with cluster.namespace() as namespace, running_operator(cluster, f"--namespaces={namespace}"):
 
-                def told(namespace: str = namespace, state: str = state, reason: str = reason) -> bool:
-                    status = status_of(cluster, "aimst", "fast", namespace)
-                    got = reasons(status).get("Discovered", "")
-                    return status.get("status") == state and got == f"False/{reason}"
+        def said() -> tuple[str, str]:
+            status = status_of(cluster, "aimst", "fast", namespace)
+            return status.get("status", ""), reasons(status).get("Discovered", "")
 
-                eventually(told, f"{image} leads to {state} because of {reason}")
-                apply_yaml(cluster, catalog(namespace))
-                eventually(
-                    lambda namespace=namespace: (  # type: ignore[misc]
-                        status_of(cluster, "aimst", "fast", namespace).get("status") == "Available"
-                    ),
-                    f"the template that had {image} is available with a good image",
-                )
+        apply_yaml(cluster, catalog(namespace, image=image))
+        eventually(lambda: said() == (state, f"False/{reason}"), f"it is {state} because of {reason}")
+        apply_yaml(cluster, catalog(namespace))
+        eventually(lambda: said()[0] == "Available", "it is available with a good image")
 
 
 def test_kserve_and_gateway_api_are_picked_up_once_installed(own_cluster: StartCluster) -> None:
@@ -151,7 +147,9 @@ def test_killed_after_any_write_it_ends_in_the_same_state_without_a_needless_wri
         assert not needless, f"killed after write {result.killed_after}: {result.writes}"
 
 
-def test_at_rest_the_api_server_hears_nothing_but_watches_and_the_lease(cluster: Cluster) -> None:
+def test_at_rest_the_api_server_hears_nothing_but_watches_and_the_lease(own_cluster: StartCluster) -> None:
+    cluster = own_cluster(SERVING_PARTS, crds=aim_crds())
+    grant_roles(cluster)
     services = [f"chat-{number}" for number in range(50)]
     with cluster.namespace() as namespace, running_operator(cluster, "--leader-elect"):
         apply_yaml(cluster, catalog(namespace, gpus=1) + "".join(service(namespace, s) for s in services))

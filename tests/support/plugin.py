@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -46,6 +47,7 @@ __all__ = [
     "world",
 ]
 
+E2E = Path(__file__).parents[1] / "e2e"
 PREPARED = pytest.StashKey[bool]()
 MEASURED_PROPERTY = "aim_measured"
 
@@ -81,6 +83,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The longest first, so that no worker is left alone with one of them at the end.
+    items.sort(key=lambda item: E2E not in item.path.parents)
     for item in items:
         for fixture, parts in PARTS_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
