@@ -64,9 +64,8 @@ class DiscoverySlots:
         if self._granted.get(ref) == job_name:
             return Slot(granted=True, limit=self._limit)
         self._wait(ref, template)
-        ahead = turns_ahead(self._turns[ref], self._waiting, self._held)
-        if ahead >= self._free():
-            return Slot(granted=False, ahead=ahead, limit=self._limit)
+        if turns_ahead(self._turns[ref], self._waiting, self._held) >= self._free():
+            return Slot(granted=False, limit=self._limit)
         self._leave(ref)
         if self._granted.get(ref) is None:
             self._held[ref.namespace] += 1

@@ -129,11 +129,11 @@ def _without_job(inputs: Inputs) -> Case:
     if due is not None and due > inputs.now:
         return _still_failed(old, requeue_after_seconds=(due - inputs.now).total_seconds())
     if not observed.slot.granted:
-        ahead = f", {observed.slot.ahead} ahead of this one" if observed.slot.ahead else ""
+        # How many are ahead is not said: it would be wrong a second later, or a write for each of them.
         return Case(
             state=State.PENDING,
             reason=Reason.AWAITING_SLOT,
-            message=f"waiting for one of {observed.slot.limit} discovery slots{ahead}",
+            message=f"waiting for one of {observed.slot.limit} discovery slots, which namespaces get in turn",
             discovery=old.discovery,
         )
     if observed.job_foreign:

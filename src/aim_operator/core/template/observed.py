@@ -11,10 +11,9 @@ from aim_operator.core.discovery_output import DiscoveryResult
 
 
 class Slot(Struct, frozen=True, kw_only=True):
-    """Whether a discovery Job may be created now, and how many templates are ahead if not."""
+    """Whether a discovery Job may be created now."""
 
     granted: bool
-    ahead: int = 0
     limit: int = 0
 
 

@@ -114,7 +114,7 @@ SITUATIONS = {
         (State.DEGRADED, "False/RuntimeConfigMissing", []),
     ),
     "all slots are taken": (
-        make_template_observed(slot=Slot(granted=False, ahead=2, limit=10)),
+        make_template_observed(slot=Slot(granted=False, limit=10)),
         (State.PENDING, "False/AwaitingDiscoverySlot", []),
     ),
     "the API server refuses the Job": (
@@ -331,13 +331,8 @@ def test_a_template_that_stays(observed: TemplateObserved) -> None:
             id="which configuration is missing, and where it was looked for",
         ),
         pytest.param(
-            make_template_observed(slot=Slot(granted=False, ahead=2, limit=10)),
-            "waiting for one of 10 discovery slots, 2 ahead of this one",
-            id="how long the queue is",
-        ),
-        pytest.param(
             make_template_observed(slot=Slot(granted=False, limit=1)),
-            "waiting for one of 1 discovery slots",
+            "waiting for one of 1 discovery slots, which namespaces get in turn",
             id="that it is next",
         ),
         pytest.param(
