@@ -333,7 +333,7 @@ def test_a_template_that_stays(observed: TemplateObserved) -> None:
         pytest.param(
             make_template_observed(slot=Slot(granted=False, limit=1)),
             "waiting for one of 1 discovery slots, which namespaces get in turn",
-            id="that it is next",
+            id="that it waits for its turn",
         ),
         pytest.param(
             make_template_observed(job_refused="jobs.batch is forbidden: exceeded\nquota"),
