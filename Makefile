@@ -38,10 +38,12 @@ test-unit: .venv/.setup  ## only the tests that need no cluster
 	@$(PYTEST) tests/unit
 
 .PHONY: bench
-bench: .venv/.setup  ## measure it, ten minutes; `python -m bench.scale --full` has 10,000 services
-	@for each in restart converge scale discovery; do $(BIN)/python -m bench.$$each; echo; done
+bench: .venv/.setup  ## measure it, a quarter of an hour; `python -m bench.scale --full` has 10,000 services
+	@$(if $(JSON),mkdir -p $(JSON))
+	@for each in restart converge scale discovery fetch; do \
+	  $(BIN)/python -m bench.$$each $(if $(JSON),--json $(JSON)/$$each.json); echo; done
 	@# 2 means that this machine can't run a node; it has said why.
-	@$(BIN)/python -m bench.latency || [ $$? -eq 2 ]
+	@$(BIN)/python -m bench.latency $(if $(JSON),--json $(JSON)/latency.json) || [ $$? -eq 2 ]
 
 .PHONY: check
 check: .venv/.setup  ## ruff, formatter, mypy, import contract, generated files, links in docs, docs site
