@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Where it is set, each of the hundreds of processes that tests start would compile all it imports: a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 # Of this checkout, so that a cluster of another one is left alone; short, for the Unix sockets in it.
