@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 
@@ -23,9 +24,13 @@ def run(options: Options, termination_log: Path | None) -> int:
     environment = dict(os.environ)
     redactor = Redactor(environment)
 
+    whole_lines = threading.Lock()
+
     def say(text: str) -> None:
-        sys.stdout.write(redactor.one_line(text, _LONGEST_LINE) + "\n")
-        sys.stdout.flush()
+        line = redactor.one_line(text, _LONGEST_LINE) + "\n"
+        with whole_lines:
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
     signals: list[int] = []
 

@@ -1,8 +1,11 @@
-"""A file on its way in memory: which chunks are missing, and how far it is hashed. No I/O of its own."""
+"""A file on its way in memory: which chunks are missing, and how far it is hashed. No I/O of its own.
+
+Of many threads: whoever asks or changes what is missing or waiting has the transfer's lock.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections import deque
 
 from aim_operator.fetch.checksums import Digest
@@ -11,7 +14,10 @@ from aim_operator.fetch.partial import CHUNK_BYTES, Partial, chunk_count, span
 
 
 class Coming:
-    """`waiting` are the spans that nobody fetches yet, `missing` the chunks that are not there yet."""
+    """`waiting` are the spans that nobody fetches yet, `missing` the chunks that are not there yet.
+
+    `digest` and `hashed_bytes` are of the thread that holds `hashing`.
+    """
 
     def __init__(
         self, file: RemoteFile, checksum: Checksum | None, partial: Partial, missing: list[int]
@@ -24,7 +30,7 @@ class Coming:
         self.direct: Request | None = None
         self.digest = Digest(checksum, file.size) if checksum else None
         self.hashed_bytes = 0
-        self.hashing = asyncio.Lock()
+        self.hashing = threading.Lock()
         self._frontier = 0
         self.whole_only = False
 

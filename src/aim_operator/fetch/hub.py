@@ -18,7 +18,7 @@ from aim_operator.fetch.listing import Checksum, Listing, RemoteFile, Request
 from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.retrying import Policy, Transient, retrying
 from aim_operator.fetch.source_uri import HubUri
-from aim_operator.fetch.threads import in_thread
+from aim_operator.fetch.threads import limited
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -33,7 +33,7 @@ _SHA1_LENGTH = 40
 
 
 class HubSource:
-    """One repository at one revision. Calls of the library run in threads, limited and retried."""
+    """One repository at one revision. Calls of the library are limited and retried."""
 
     def __init__(
         self,
@@ -57,23 +57,23 @@ class HubSource:
     def _host(self) -> str:
         return urlsplit(self._endpoint).hostname or self._endpoint
 
-    async def list(self, pinned: str | None) -> Listing:
+    def list(self, pinned: str | None) -> Listing:
         if pinned is not None:
             try:
-                return await self._list(pinned)
+                return self._list(pinned)
             except FetchError as error:
                 if error.reason != FetchReason.SOURCE_NOT_FOUND:
                     raise
                 self._retried(f"commit {pinned} is gone; {self._uri.revision} is looked up anew")
-        return await self._list(self._uri.revision)
+        return self._list(self._uri.revision)
 
-    async def request(self, file: RemoteFile) -> Request:
+    def request(self, file: RemoteFile) -> Request:
         from huggingface_hub import hf_hub_url  # noqa: PLC0415 - takes half a second to import
 
         url = hf_hub_url(self._uri.repository, file.path, revision=self._revision, endpoint=self._endpoint)
         return Request(url=url, headers={"Authorization": f"Bearer {self._token}"} if self._token else {})
 
-    async def checksum(self, file: RemoteFile) -> Checksum | None:
+    def checksum(self, file: RemoteFile) -> Checksum | None:
         return file.checksum
 
     def refusal(self, code: str) -> str:
@@ -89,13 +89,13 @@ class HubSource:
             " read it"
         )
 
-    async def _list(self, revision: str) -> Listing:
-        commit = await self._call(lambda: self._commit(revision))
+    def _list(self, revision: str) -> Listing:
+        commit = self._call(lambda: self._commit(revision))
         self._revision = commit
         try:
-            files = await self._call(lambda: listing.check(self._tree(commit)))
+            files = self._call(lambda: listing.check(self._tree(commit)))
         except _NoTree:
-            files = await self._call(lambda: listing.check(self._siblings(commit)))
+            files = self._call(lambda: listing.check(self._siblings(commit)))
         if not files:
             raise FetchError(
                 FetchReason.SOURCE_NOT_FOUND,
@@ -144,14 +144,14 @@ class HubSource:
                 )
             yield _file(sibling.rfilename, size, etag)
 
-    async def _call(self, call: Callable[[], T]) -> T:
-        async def attempt() -> T:
+    def _call(self, call: Callable[[], T]) -> T:
+        def attempt() -> T:
             try:
-                return await in_thread(lambda: self._translated(call), self._limit_seconds)
+                return limited(lambda: self._translated(call), self._limit_seconds)
             except TimeoutError as error:
                 raise Transient(f"no answer from {self._host}", stalled=True) from error
 
-        return await retrying(f"{self._uri.repository} can't be listed", attempt, self._policy, self._retried)
+        return retrying(f"{self._uri.repository} can't be listed", attempt, self._policy, self._retried)
 
     def _translated(self, call: Callable[[], T]) -> T:
         import httpx2  # noqa: PLC0415 - comes with huggingface_hub

@@ -65,18 +65,18 @@ class Request(Struct, frozen=True):
 
 
 class Source(Protocol):
-    """A place that models come from."""
+    """A place that models come from. Blocking, within limits; called from threads."""
 
     def refusal(self, code: str) -> str:
         """What to do when a file is refused with the server's word `code`, for people."""
 
-    async def list(self, pinned: str | None) -> Listing:
+    def list(self, pinned: str | None) -> Listing:
         """List at the pinned revision, or, where there is none or it is gone, at what the URI means now."""
 
-    async def request(self, file: RemoteFile) -> Request:
+    def request(self, file: RemoteFile) -> Request:
         """How to GET the file, from now on for some minutes."""
 
-    async def checksum(self, file: RemoteFile) -> Checksum | None:
+    def checksum(self, file: RemoteFile) -> Checksum | None:
         """What to verify the file by; None where the source has nothing usable."""
 
 

@@ -10,6 +10,7 @@ Bytes count once they are on the volume and remembered there, so that the next r
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,11 +24,12 @@ _NEARLY = 99
 
 
 class Progress:
-    """Counts; `report` prints until cancelled. `say` prints one sentence."""
+    """Counts, for any thread; `report` prints until cancelled. `say` prints one sentence."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self.say = say
         self._clock = clock
+        self._lock = threading.Lock()
         self.total_bytes = 0
         self.verified = False
         self._stored = 0
@@ -36,7 +38,6 @@ class Progress:
         self._causes: Counter[str] = Counter()
         self._samples: list[tuple[float, int]] = [(clock(), 0)]
         self.last_byte = clock()
-        self.streams = 0
 
     def begin(self, *, total_bytes: int, stored_bytes: int, shown_bytes: int) -> None:
         """Set where it stands; `shown_bytes` were shown before, so that no less may be now."""
@@ -46,20 +47,24 @@ class Progress:
 
     def received(self, count: int) -> None:
         """Bytes came in."""
-        self._received += count
-        self.last_byte = self._clock()
+        with self._lock:
+            self._received += count
+            self.last_byte = self._clock()
 
     def stored(self, count: int) -> None:
         """Bytes are on the volume, and remembered (or, negative, were discarded)."""
-        self._stored += count
+        with self._lock:
+            self._stored += count
 
     def retried(self, cause: str) -> None:
-        self._causes[cause] += 1
+        with self._lock:
+            self._causes[cause] += 1
 
     @property
     def downloaded_bytes(self) -> int:
-        self._shown = max(self._shown, min(self._stored, self.total_bytes))
-        return self._shown
+        with self._lock:
+            self._shown = max(self._shown, min(self._stored, self.total_bytes))
+            return self._shown
 
     @property
     def percentage(self) -> int:
@@ -105,7 +110,8 @@ class Progress:
                 last_causes = now
 
     def _print_causes(self) -> None:
-        causes, self._causes = self._causes, Counter()
+        with self._lock:
+            causes, self._causes = self._causes, Counter()
         if not causes:
             return
         often = ", ".join(f"{count} x {cause}" for cause, count in causes.most_common(_MOST_CAUSES))

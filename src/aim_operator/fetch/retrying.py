@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import Struct
@@ -51,17 +51,15 @@ class Policy(Struct, frozen=True):
         )
 
 
-async def retrying(
-    what: str, call: Callable[[], Awaitable[T]], policy: Policy, retried: Callable[[str], None]
-) -> T:
-    """Await `call()` until it does not fail in passing; FetchError after the last attempt."""
+def retrying(what: str, call: Callable[[], T], policy: Policy, retried: Callable[[str], None]) -> T:
+    """Return what `call` does once it does not fail in passing; FetchError after the last attempt."""
     failures = 0
     while True:
         try:
-            return await call()
+            return call()
         except Transient as cause:
             failures += 1
             if failures >= policy.attempts:
                 raise policy.given_up(what, cause) from cause
             retried(str(cause))
-            await asyncio.sleep(policy.wait_seconds(failures, cause.retry_after_seconds))
+            time.sleep(policy.wait_seconds(failures, cause.retry_after_seconds))

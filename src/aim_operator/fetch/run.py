@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from aim_operator.fetch.records import Marker, State
 from aim_operator.fetch.retrying import Policy
 from aim_operator.fetch.source_uri import HubUri
 from aim_operator.fetch.stall import StallWatch
+from aim_operator.fetch.threads import in_thread
 from aim_operator.fetch.transfer import Transfer, volume_error
 from aim_operator.fetch.volume import Volume, identity
 
@@ -79,7 +79,6 @@ class _Run:
 
     async def complete(self) -> Outcome:
         uri = source_uri.parse(self._options.uri)
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(self._options.connections + 2))
         volume = Volume(self._options.directory)
         async with DirectoryLock(volume.state_folder, self._say).hold():
             self._refuse_other_source(volume)
@@ -127,7 +126,7 @@ class _Run:
 
     async def _once(self, source: Source, volume: Volume) -> Outcome:
         state = volume.records.state()
-        listing = await source.list(state.revision if state else None)
+        listing = await in_thread(lambda: source.list(state.revision if state else None))
         self._revision = listing.revision
         volume.tidy(listing.files)
         self._check_space(listing, volume)
@@ -141,7 +140,7 @@ class _Run:
         )
         async with self._reported():
             unverified = await self._transfer(source, volume, listing)
-            await asyncio.to_thread(volume.sync, listing.files)
+            await in_thread(lambda: volume.sync(listing.files))
             self._progress.verified = True
         finished = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         marker = Marker(
@@ -181,7 +180,7 @@ class _Run:
         try:
             await transfer.run(left, options.connections)
         finally:
-            await client.close()
+            client.close()
         return transfer.unverified
 
     @contextlib.asynccontextmanager

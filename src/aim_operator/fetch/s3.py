@@ -21,7 +21,7 @@ from aim_operator.fetch.listing import Checksum, Listing, RemoteFile, Request, S
 from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.retrying import Policy, Transient, retrying
 from aim_operator.fetch.source_uri import S3Uri
-from aim_operator.fetch.threads import in_thread
+from aim_operator.fetch.threads import limited
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -37,7 +37,7 @@ _CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
 class S3Source:
-    """The objects below one prefix. Calls of the library run in threads, limited and retried."""
+    """The objects below one prefix. Calls of the library are limited and retried."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class S3Source:
         self._client = self._new_client(environment)
         self._folder = uri.prefix if not uri.prefix or uri.prefix.endswith("/") else f"{uri.prefix}/"
 
-    async def list(self, pinned: str | None) -> Listing:
+    def list(self, pinned: str | None) -> Listing:
         """What is there now: S3 has no commits to go back to."""
         del pinned
-        files = await self._call(lambda: listing.check(self._objects()))
+        files = self._call(lambda: listing.check(self._objects()))
         if not files:
             raise FetchError(
                 FetchReason.SOURCE_NOT_FOUND,
@@ -70,7 +70,7 @@ class S3Source:
             digest.update(f"{file.path}\0{file.size}\0{file.etag}\n".encode())
         return Listing(revision=f"sha256:{digest.hexdigest()}", files=files)
 
-    async def request(self, file: RemoteFile) -> Request:
+    def request(self, file: RemoteFile) -> Request:
         def sign() -> str:
             return self._client.generate_presigned_url(
                 "get_object",
@@ -78,12 +78,12 @@ class S3Source:
                 ExpiresIn=_SIGNED_SECONDS,
             )
 
-        url = await self._call(sign)
+        url = self._call(sign)
         return Request(url=url, headers={"If-Match": f'"{file.etag}"'})
 
-    async def checksum(self, file: RemoteFile) -> Checksum | None:
+    def checksum(self, file: RemoteFile) -> Checksum | None:
         """SHA-256 where the object has one; else what its ETag tells: of all, or of parts of known size."""
-        return await self._call(lambda: self._checksum(file))
+        return self._call(lambda: self._checksum(file))
 
     def refusal(self, code: str) -> str:
         said = f" ({code})" if code else ""
@@ -145,16 +145,14 @@ class S3Source:
         # The first part tells the size of all but the last, if they were made alike.
         return Checksum("md5", parts[1], part) if part and -(-file.size // part) == count else None
 
-    async def _call(self, call: Callable[[], T]) -> T:
-        async def attempt() -> T:
+    def _call(self, call: Callable[[], T]) -> T:
+        def attempt() -> T:
             try:
-                return await in_thread(lambda: self._translated(call), self._limit_seconds)
+                return limited(lambda: self._translated(call), self._limit_seconds)
             except TimeoutError as error:
                 raise Transient("no answer from S3", stalled=True) from error
 
-        return await retrying(
-            f"bucket {self._uri.bucket} can't be read", attempt, self._policy, self._retried
-        )
+        return retrying(f"bucket {self._uri.bucket} can't be read", attempt, self._policy, self._retried)
 
     def _translated(self, call: Callable[[], T]) -> T:
         from botocore import exceptions  # noqa: PLC0415 - a second to import

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -18,38 +19,44 @@ class StallWatch:
     """`watch` raises FetchError(Stalled) once streams waited `limit_seconds` with nothing happening.
 
     Time in which no stream is open, as between attempts, does not count. An answer that is an error is no
-    silence: attempts are counted for those.
+    silence: attempts are counted for those. Streams are in threads, the watch on the event loop.
     """
 
     def __init__(self, limit_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit_seconds = limit_seconds
         self._clock = clock
+        self._lock = threading.Lock()
         self._silent_seconds = 0.0
         self._looked = clock()
         self._waiting = 0
 
     def happened(self) -> None:
         """A byte came, or an answer that is no silence."""
-        self._silent_seconds = 0.0
+        with self._lock:
+            self._silent_seconds = 0.0
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
         """Around a stream, from its request to its end."""
-        self._waiting += 1
+        with self._lock:
+            self._waiting += 1
         try:
             yield
         finally:
-            self._waiting -= 1
+            with self._lock:
+                self._waiting -= 1
 
     def check(self) -> None:
-        now = self._clock()
-        if self._waiting:
-            self._silent_seconds += now - self._looked
-        self._looked = now
-        if self._silent_seconds >= self.limit_seconds:
+        with self._lock:
+            now = self._clock()
+            if self._waiting:
+                self._silent_seconds += now - self._looked
+            self._looked = now
+            silent_seconds = self._silent_seconds
+        if silent_seconds >= self.limit_seconds:
             raise FetchError(
                 FetchReason.STALLED,
-                f"no byte came for {self._silent_seconds:.0f} s, though streams were opened anew; what is"
+                f"no byte came for {silent_seconds:.0f} s, though streams were opened anew; what is"
                 " there stays, and the next run goes on from it. See whether the source and the volume"
                 " answer; --stall-seconds sets the limit",
             )

@@ -1,36 +1,44 @@
 """Files of a listing onto a volume: ranged streams, so many at once, each retried; then verified and placed.
 
-Memory follows the number of connections only: a stream holds a megabyte or two, files are opened when
-their first chunk is due, and closed when they are whole.
+Each stream has a thread: what the kernel has received goes into one object, and from there to the volume,
+without the interpreter's lock. Memory follows the number of connections only: a stream holds half a
+megabyte, files are opened when their first chunk is due, and closed when they are whole.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import TypeVar
 
 from aim_operator.errors import FetchError
+from aim_operator.fetch.answers import RangeIgnored, Refused
 from aim_operator.fetch.coming import Coming, Stream
-from aim_operator.fetch.http import Body, Client, RangeIgnored, Refused
+from aim_operator.fetch.http import Body, Client
 from aim_operator.fetch.listing import RemoteFile, Source
 from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.partial import span
 from aim_operator.fetch.progress import Progress
 from aim_operator.fetch.retrying import Policy, Transient
 from aim_operator.fetch.stall import StallWatch
+from aim_operator.fetch.threads import in_thread
 from aim_operator.fetch.volume import Volume
 
-T = TypeVar("T")
-
-_WRITE_BYTES = 1024 * 1024
+_WRITE_BYTES = 256 * 1024
 """Gathered before each write, so that a write costs little beside what it writes."""
 _PROGRESS_BYTES = 64 * 1024
 """An attempt that gained less counts as one that gained nothing: a server that sends a little and breaks off
 each time would be tried for ever."""
+_SETTLE_SECONDS = 10.0
+"""How long a failed run waits for what it still does on the volume; a dead file system takes for ever."""
+
+
+class _Stopped(Exception):
+    """The run has ended: this thread is to end too, and to leave the volume alone."""
 
 
 class Transfer:
@@ -58,43 +66,71 @@ class Transfer:
         self._queue: deque[Coming] = deque()
         self._twice: set[str] = set()
         self._busy = 0
-        self._changed = asyncio.Event()
+        self._at_volume = 0
+        self._stopped = threading.Event()
+        self._changed = threading.Condition()
+        """Guards what is above it, and what comings say of themselves; notified when there may be work."""
         self.unverified = 0
         """Files that only their size could be checked of."""
 
     async def run(self, files: Iterable[RemoteFile], connections: int) -> None:
-        """Return when all files are verified and in their places. FetchError or SourceChanged otherwise."""
+        """Return when all files are verified and in their places. FetchError or SourceChanged otherwise.
+
+        Once it has ended nothing is done on the volume any more, unless it was cancelled.
+        """
         self._files = iter(files)
-        work = asyncio.gather(*(self._work() for _ in range(connections)))
+        work = asyncio.gather(*(in_thread(self._work) for _ in range(connections)))
         watch = asyncio.create_task(self._stall.watch())
         try:
             await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
             for ended in (work, watch):
                 if ended.done():
                     ended.result()
+        except Exception:
+            self._stop()
+            await in_thread(self._settle)
+            raise
         finally:
+            self._stop()
             work.cancel()
             watch.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)
 
-    async def _work(self) -> None:
-        while True:
-            stream = self._next_stream()
-            file = None if stream else next(self._files, None)
-            if stream is None and file is None:
-                if not self._busy:
-                    return
-                await self._changed.wait()
-                continue
-            self._busy += 1
-            try:
+    def _stop(self) -> None:
+        self._stopped.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _settle(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._at_volume, _SETTLE_SECONDS)
+
+    def _work(self) -> None:
+        with contextlib.suppress(_Stopped):
+            while (task := self._next()) is not None:
+                try:
+                    task()
+                finally:
+                    with self._changed:
+                        self._busy -= 1
+                        self._changed.notify_all()
+
+    def _next(self) -> Callable[[], None] | None:
+        """What to do next; None once nothing is left, and nobody is at work who may yet find more."""
+        with self._changed:
+            while not self._stopped.is_set():
+                stream = self._next_stream()
                 if stream is not None:
-                    await self._fetch(stream)
-                elif file is not None:
-                    await self._begin(file)
-            finally:
-                self._busy -= 1
-                self._wake()
+                    self._busy += 1
+                    return lambda: self._fetch(stream)
+                file = next(self._files, None)
+                if file is not None:
+                    self._busy += 1
+                    return lambda: self._begin(file)
+                if not self._busy:
+                    return None
+                self._changed.wait()
+        raise _Stopped
 
     def _next_stream(self) -> Stream | None:
         while self._queue:
@@ -103,28 +139,29 @@ class Transfer:
             self._queue.popleft()
         return None
 
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def _begin(self, file: RemoteFile) -> None:
-        checksum = await self._source.checksum(file)
-        partial = self._volume.partial(file, verifiable=checksum is not None)
-        coming = Coming(file, checksum, partial, partial.missing())
+    def _begin(self, file: RemoteFile) -> None:
+        checksum = self._source.checksum(file)
+        with self._on_volume():
+            partial = self._volume.partial(file, verifiable=checksum is not None)
+            coming = Coming(file, checksum, partial, partial.missing())
         if coming.missing:
-            self._queue.append(coming)
+            with self._changed:
+                self._queue.append(coming)
         else:
-            await self._finish(coming)
+            self._finish(coming)
 
-    async def _fetch(self, stream: Stream) -> None:
+    def _fetch(self, stream: Stream) -> None:
         """Fetch a span, however often it takes; a failure counts only if no byte came since the last one."""
         failures, best = 0, stream.start
         while stream.position < stream.stop:
             try:
-                await self._attempt(stream)
+                self._attempt(stream)
             except RangeIgnored:
-                if stream.coming.fetch_whole():
-                    self._queue.append(stream.coming)
+                with self._changed:
+                    is_news = stream.coming.fetch_whole()
+                    if is_news:
+                        self._queue.append(stream.coming)
+                if is_news:
                     self._progress.say(f"{stream.coming.file.path}: the server sends whole files only")
                 return
             except Transient as cause:
@@ -136,119 +173,140 @@ class Transfer:
                 if failures >= self._policy.attempts:
                     raise self._policy.given_up(stream.coming.file.path, cause) from cause
                 self._progress.retried(str(cause))
-                await asyncio.sleep(self._policy.wait_seconds(failures, cause.retry_after_seconds))
+                self._stopped.wait(self._policy.wait_seconds(failures, cause.retry_after_seconds))
 
-    async def _attempt(self, stream: Stream) -> None:
-        coming = stream.coming
-        passing = coming.direct is not None
-        request = coming.direct or await self._source.request(coming.file)
+    def _attempt(self, stream: Stream) -> None:
+        coming, direct = stream.coming, stream.coming.direct
+        request = direct or self._source.request(coming.file)
         if coming.whole_only:
             # There is no going on in the midst of it.
             stream.position = 0
         with self._stall.waiting():
             try:
-                async with self._client.get(
-                    request, stream.position, stream.stop, coming.file.size, passing=passing
+                with self._client.get(
+                    request, stream.position, stream.stop, coming.file.size, passing=direct is not None
                 ) as body:
                     coming.direct = body.direct or coming.direct
-                    await self._store(stream, body)
+                    self._store(stream, body)
             except Refused as refused:
                 raise FetchError(
                     FetchReason.AUTHENTICATION_FAILED,
                     f"{coming.file.path}: {refused}: {self._source.refusal(refused.code)}",
                 ) from refused
 
-    async def _store(self, stream: Stream, body: Body) -> None:
+    def _store(self, stream: Stream, body: Body) -> None:
         pieces: list[bytes] = []
         held = 0
         try:
-            async for piece in body.pieces():
+            for piece in body.pieces():
+                if self._stopped.is_set():
+                    raise _Stopped
                 self._progress.received(len(piece))
                 self._stall.happened()
-                pieces.append(piece[: body.stop - stream.position - held])
-                held += len(pieces[-1])
+                pieces.append(piece)
+                held += len(piece)
                 if held >= _WRITE_BYTES or stream.position + held == body.stop:
                     written, pieces, held = pieces, [], 0
-                    await self._write(stream, written)
+                    self._write(stream, written)
         except Transient:
-            if pieces:
-                # Received is received: the next attempt begins behind it.
-                await self._write(stream, pieces)
+            # Received is received: the next attempt begins behind it.
+            self._write(stream, pieces)
             raise
-        if stream.position < body.stop:
-            raise Transient("a body ended early")
 
-    async def _write(self, stream: Stream, pieces: list[bytes]) -> None:
+    def _write(self, stream: Stream, pieces: list[bytes]) -> None:
         coming = stream.coming
         before = stream.position
         after = before + sum(map(len, pieces))
-        new = [chunk for chunk in stream.ends(before, after) if chunk in coming.missing]
-
-        def write() -> None:
+        with self._on_volume():
+            with self._changed:
+                new = [chunk for chunk in stream.ends(before, after) if chunk in coming.missing]
             coming.partial.write(pieces, before)
             for chunk in new:
                 coming.partial.mark(chunk)
-
-        if coming.partial.in_memory:
-            write()
-        elif after > before:
-            await self._on_volume(write)
         stream.position = after
-        for chunk in new:
+        if not new:
+            return
+        with self._changed:
+            # Another stream may have brought it too, where the server only then began to ignore ranges.
+            gained = coming.missing.intersection(new)
+            coming.missing -= gained
+            is_whole = bool(gained) and not coming.missing
+        for chunk in gained:
             start, stop = span(chunk, coming.file.size)
             self._progress.stored(stop - start)
-            coming.missing.discard(chunk)
-        if new and not coming.missing:
-            await self._finish(coming)
-        elif new:
-            await self._hash_known(coming)
+        if is_whole:
+            self._finish(coming)
+        else:
+            self._hash_known(coming)
 
-    async def _hash_known(self, coming: Coming) -> None:
-        """Hash what is there from the beginning on, while it is still in memory; one at a time."""
-        digest, known = coming.digest, coming.known_bytes()
-        if digest is None or known <= coming.hashed_bytes or coming.hashing.locked():
+    def _hash_known(self, coming: Coming) -> None:
+        """Hash what is there from the beginning on, while it is still in memory; one thread at a time."""
+        if coming.digest is None or not coming.hashing.acquire(blocking=False):
             return
-        async with coming.hashing:
-            await self._on_volume(lambda: coming.partial.feed(digest, coming.hashed_bytes, known))
-            coming.hashed_bytes = known
+        try:
+            while True:
+                with self._changed:
+                    known = coming.known_bytes()
+                if known <= coming.hashed_bytes:
+                    return
+                with self._on_volume():
+                    coming.partial.feed(coming.digest, coming.hashed_bytes, known)
+                coming.hashed_bytes = known
+        finally:
+            coming.hashing.release()
 
-    async def _finish(self, coming: Coming) -> None:
-        file, checksum, digest = coming.file, coming.checksum, coming.digest
-
-        def verify_and_place() -> str | None:
-            if checksum is not None and digest is not None:
-                coming.partial.feed(digest, coming.hashed_bytes, file.size)
-                got = digest.hexdigest()
-                if got != checksum.value:
-                    coming.partial.discard()
-                    return got
-            self._volume.finish(file, coming.partial)
-            return None
-
-        async with coming.hashing:
-            got = await self._on_volume(verify_and_place)
+    def _finish(self, coming: Coming) -> None:
+        with coming.hashing, self._on_volume():
+            got = self._verified_and_placed(coming)
+        file, checksum = coming.file, coming.checksum
         if got is None:
-            self.unverified += checksum is None
+            with self._changed:
+                self.unverified += checksum is None
             return
         wanted = f"{checksum.algorithm} {checksum.value}" if checksum else ""
         problem = f"{file.path} is not what the source says it is: wanted {wanted}, got {got}"
-        if file.path in self._twice:
+        with self._changed:
+            is_second = file.path in self._twice
+            self._twice.add(file.path)
+        if is_second:
             raise FetchError(
                 FetchReason.DOWNLOAD_FAILED,
                 f"{problem}, twice; the file is spoilt at the source or on the way (a proxy?)",
             )
-        self._twice.add(file.path)
         self._progress.say(f"{problem}; it is discarded and fetched once more")
         self._progress.stored(-file.size)
-        await self._on_volume(self._discarded)
-        self._files = chain((file,), self._files)
+        with self._on_volume():
+            self._discarded()
+        with self._changed:
+            self._files = chain((file,), self._files)
 
-    async def _on_volume(self, call: Callable[[], T]) -> T:
-        """Do something blocking on the volume; FetchError where it can't be done."""
+    def _verified_and_placed(self, coming: Coming) -> str | None:
+        """What the file hashes to, if it is not what it should; None once it is in its place."""
+        file, checksum, digest = coming.file, coming.checksum, coming.digest
+        if checksum is not None and digest is not None:
+            coming.partial.feed(digest, coming.hashed_bytes, file.size)
+            got = digest.hexdigest()
+            if got != checksum.value:
+                coming.partial.discard()
+                return got
+        self._volume.finish(file, coming.partial)
+        return None
+
+    @contextlib.contextmanager
+    def _on_volume(self) -> Iterator[None]:
+        """Around all that is done on the volume: not once the run has ended. FetchError if it fails."""
+        with self._changed:
+            if self._stopped.is_set():
+                raise _Stopped
+            self._at_volume += 1
         try:
-            return await asyncio.to_thread(call)
+            yield
         except OSError as error:
             raise volume_error(error) from error
+        finally:
+            with self._changed:
+                self._at_volume -= 1
+                self._changed.notify_all()
 
 
 def volume_error(error: OSError) -> FetchError:

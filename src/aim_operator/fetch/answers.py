@@ -1,0 +1,99 @@
+"""What an answer to a ranged GET means: which bytes come, or why they do not. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from aim_operator.errors import FetchError
+from aim_operator.fetch.listing import SourceChanged
+from aim_operator.fetch.outcome import FetchReason
+from aim_operator.fetch.retrying import Transient
+
+_GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+_CHANGED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
+_ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+
+
+class RangeIgnored(Exception):
+    """The server sends whole files only."""
+
+
+class Refused(Exception):
+    """401 or 403. `code` is the server's own word for it, if it has one."""
+
+    def __init__(self, host: str, status: int, code: str) -> None:
+        super().__init__(f"{host} answered {status}{f' {code}' if code else ''}")
+        self.code = code
+
+
+def failure(host: str, status: int, headers: Mapping[str, str], text: bytes, *, passing: bool) -> Exception:
+    """What a status that is no success means; `text` is the beginning of its body.
+
+    `passing` says that the address came by a redirect, and may be good for some time only.
+    """
+    found = _ERROR_CODE.search(text)
+    code = found[1].decode() if found else headers.get("X-Error-Code", "")[:64]
+    said = f"{host} answered {status}{f' {code}' if code else ''}"
+    if status in _CHANGED:
+        return SourceChanged(said)
+    if passing and 400 <= status < 500 and status not in _PASSING:
+        # The place that a redirect names may be signed for some minutes only: ask for a new one.
+        return Transient(said)
+    if code == "InvalidObjectState":
+        return FetchError(FetchReason.DOWNLOAD_FAILED, f"{said}: the object is archived; restore it first")
+    if status in _REFUSED:
+        return Refused(host, status, code)
+    if status in _GONE:
+        return SourceChanged(said)
+    if status in _PASSING or status >= 500:
+        return Transient(said, retry_after_seconds=_retry_after(headers.get("Retry-After")))
+    return FetchError(FetchReason.DOWNLOAD_FAILED, said)
+
+
+def checked_stop(host: str, status: int, headers: Mapping[str, str], asked: range, size: int) -> int:
+    """Where the body stops, once the headers of a success are what was asked for.
+
+    Earlier than asked perhaps, never later. RangeIgnored if only the whole can be had.
+    """
+    encoding = headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", ""):
+        raise Transient(f"{host} answered with Content-Encoding {encoding[:20]} though asked for none")
+    if status == HTTPStatus.OK:
+        length = headers.get("Content-Length", "")
+        if re.fullmatch(r"\d{1,19}", length, re.ASCII) and int(length) != size:
+            raise Transient(f"{host} answered 200 with {length} bytes for a file of {size}")
+        if asked != range(size):
+            raise RangeIgnored
+        return size
+    said = headers.get("Content-Range", "")
+    found = _CONTENT_RANGE.fullmatch(said.strip())
+    if found is None:
+        raise Transient(f"{host} answered 206 with Content-Range {said[:60]!r}")
+    first, last, total = (int(number) for number in found.groups())
+    if total != size:
+        raise SourceChanged(f"{host} has a file of {total} bytes where {size} were listed")
+    if first != asked.start or last not in asked:
+        raise Transient(f"{host} sent bytes {first}-{last} when asked for {asked.start}-{asked.stop - 1}")
+    return last + 1
+
+
+def _retry_after(text: str | None) -> float | None:
+    """Seconds; the header may have a date instead."""
+    if text is None:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text.strip(), re.ASCII):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
