@@ -162,6 +162,11 @@ class Cluster:
                 self._instance.parts.append(part)
                 self._instance.save()
 
+    @property
+    def network(self) -> str:
+        """The name of the node's bridge, and of the control group of all its Pods."""
+        return self._instance.network
+
     def crash_containerd(self) -> None:
         """Kills the node's container runtime under its Pods and starts it again."""
         node.crash_containerd(self._instance)

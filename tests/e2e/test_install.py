@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import count
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from hack.cluster.cluster import SERVING_PARTS, Cluster
 from tests.support.catalog_yaml import catalog, service
 from tests.support.cluster import REPOSITORY, StartCluster
+from tests.support.failover import Leadership, kill, leadership, writers, writes
 from tests.support.helm import Release, records
 from tests.support.operator_process import apply_yaml, eventually, reasons, status_of
 from tests.support.permissions import Act, acts_in_audit_log, declared_acts
@@ -29,6 +31,8 @@ pytestmark = [
 ]
 
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
+LEASE_SECONDS, RETRY_SECONDS = 15.0, 2.4
+"""How long a Lease lasts, and how long at most a standby waits between two looks at it."""
 COMPLAINTS = {"error", "warning"}
 # What a cluster's life has and this test's few minutes have not.
 RARE: dict[Act, str] = {
@@ -95,6 +99,7 @@ def test_install_serve_upgrade_and_uninstall(
 
     use_everything(cluster)
     upgrade_under_load(cluster, release, path)
+    fail_over(cluster, release, record_property)
     compare_with_audit_log(release)
     the_token_reads_no_secret(release)
 
@@ -227,6 +232,68 @@ def change_route(cluster: Cluster, number: int) -> str:
 
 def route(cluster: Cluster) -> str:
     return cluster.kubectl("get", "httproute", "llama-chat", "--namespace=ml-team", "-o", "json")
+
+
+def fail_over(cluster: Cluster, release: Release, record_property: Callable[[str, object], None]) -> None:
+    """Kill the leader, then delete the next one: each time the other goes on where it was."""
+    # Downloads that fail, for want of a hub, are tried again whenever that is due.
+    pause = "aim.silogen.ai/reconciliation-paused=true"
+    cluster.kubectl("annotate", "aimmc", "--all", "--all-namespaces", pause)
+    rested = quiet(cluster, "llama-chat")
+    first = leadership(release)
+    assert first is not None
+    began = datetime.now(UTC)
+    kill(release, first.pod)
+    second = next_leader(cluster, release, first, "after-kill")
+    seconds = round((second.since - began).total_seconds(), 1)
+    record_property("seconds from SIGKILL of the leader to the next", seconds)
+    assert seconds < LEASE_SECONDS + RETRY_SECONDS + 1
+    eventually(lambda: len(release.ready_pods()) == 2, "the killed container is back", 30)
+
+    deleted = datetime.now(UTC)
+    cluster.kubectl("delete", "pod", second.pod, f"--namespace={release.namespace}", "--wait=false")
+    third = next_leader(cluster, release, second, "after-delete")
+    seconds = round((third.since - deleted).total_seconds(), 1)
+    record_property("seconds from deletion of the leader to the next", seconds)
+    assert seconds < RETRY_SECONDS + 3, "the Lease was given back"
+
+    # One after the other, and nothing but what was asked for meanwhile: nothing is written again.
+    written = list(writes(release, since=began))
+    assert writers(written) == [second.pod, third.pod]
+    for leader, service_name in ((second, "after-kill"), (third, "after-delete")):
+        assert {write.name for write in written if write.pod == leader.pod} == {service_name}, written
+    assert rested == quiet(cluster, "llama-chat")
+
+
+def quiet(cluster: Cluster, name: str) -> str:
+    """Wait until a service's last change is done; its resourceVersion then."""
+    path = f"/apis/aim.silogen.ai/v1alpha1/namespaces/ml-team/aimservices/{name}"
+    found = cluster.api.wait_for(
+        path,
+        lambda s: (
+            s["status"]["observedGeneration"] == s["metadata"]["generation"]
+            and s["status"]["status"] == "Running"
+        ),
+        30,
+        f"{name} is",
+    )
+    version: str = found["metadata"]["resourceVersion"]
+    return version
+
+
+def next_leader(cluster: Cluster, release: Release, last: Leadership, service_name: str) -> Leadership:
+    """Ask for a service while nobody leads, and wait until it runs; who leads then."""
+    apply_yaml(cluster, service("ml-team", service_name))
+    led: list[Leadership] = []
+
+    def taken() -> bool:
+        now = leadership(release)
+        led[:] = [now] if now is not None and now.identity != last.identity else []
+        return bool(led)
+
+    eventually(taken, "another replica leads", 40)
+    eventually(lambda: state(cluster, service_name) == "Running", "what was asked for meanwhile runs", 60)
+    return led[0]
 
 
 def compare_with_audit_log(release: Release) -> None:

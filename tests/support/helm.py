@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hack.cluster.api import condition
 from hack.cluster.build import program
 from hack.cluster.cluster import Cluster
 from hack.cluster.components import CONTROL_PLANE, HELM
@@ -39,6 +40,15 @@ class Release:
     def pods(self) -> list[str]:
         arguments = ("get", "pods", f"--namespace={self.namespace}", f"--selector={SELECTOR}", "-o", "name")
         return self.cluster.kubectl(*arguments).split()
+
+    def ready_pods(self) -> list[str]:
+        """The names of those Pods whose caches are synced."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={SELECTOR.replace('=', '%3D')}"
+        return [
+            pod["metadata"]["name"]
+            for pod in self.cluster.api.request("GET", path)["items"]
+            if condition(pod, "Ready") == "True"
+        ]
 
     def token(self) -> str:
         arguments = ("create", "token", self.name, f"--namespace={self.namespace}", "--duration=10m")

@@ -24,6 +24,7 @@ from aim_operator.runtime.metrics import MetricSink
 log = structlog.get_logger("aim_operator.leader")
 
 RELEASE_SECONDS = 3.0
+MARGIN_SECONDS = 0.01
 
 
 class LeaseSpec(Wire):
@@ -114,7 +115,18 @@ class LeaderElector:
 
     async def _acquire(self) -> None:
         while not await self._try(within_seconds=self._renew_seconds):
-            await self._clock.sleep(spread(self._retry_seconds, self._retry_seconds * 1.2))
+            look = spread(self._retry_seconds, self._retry_seconds * 1.2)
+            await self._clock.sleep(min(look, self._runs_out_in()))
+
+    def _runs_out_in(self) -> float:
+        """Seconds until a record that does not change any more may be taken over: then, not a look later."""
+        if self._observed is None:
+            return float("inf")
+        spec, since = self._observed
+        seconds = given(spec.lease_duration_seconds, self._lease_seconds)
+        left = since + seconds - self._clock.monotonic()
+        # A little later than that: seconds are floats, and what is left of them may be too little to pass.
+        return left + MARGIN_SECONDS if left > 0 else float("inf")
 
     async def _renew_while_possible(self) -> None:
         """Renew every `retry` seconds; returns once the Lease is lost."""
