@@ -11,6 +11,7 @@ Small files never come here: `SmallFile` keeps them in memory until they are who
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -84,6 +85,7 @@ class LargeFile:
         self._map_name = f"{identity}.map"
         self._size = size
         self._sync_chunks = sync_chunks
+        self._writing = threading.Lock()
         flags = os.O_RDWR | os.O_CREAT
         self._data = folders.open_file(folder, self._data_name, flags)
         try:
@@ -103,7 +105,9 @@ class LargeFile:
         return [chunk for chunk in range(count) if there[chunk : chunk + 1] != bytes([_THERE])]
 
     def write(self, pieces: list[bytes], offset: int) -> None:
-        folders.write_all(self._data, pieces, offset)
+        # The kernel lets one at a time write to a file, and has the others spin, which costs a core.
+        with self._writing:
+            folders.write_all(self._data, pieces, offset)
 
     def mark(self, chunk: int) -> None:
         if self._sync_chunks:
