@@ -33,6 +33,8 @@ class Coming:
         self.hashing = threading.Lock()
         self._frontier = 0
         self.whole_only = False
+        self.finishing = False
+        """Somebody verifies and places it, as nothing is missing any more."""
 
     def fetch_whole(self) -> bool:
         """Only the whole file can be had, in one stream. Whether that is news."""

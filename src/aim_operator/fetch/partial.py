@@ -75,7 +75,7 @@ class Partial(Protocol):
 
 
 class LargeFile:
-    """A file in chunks."""
+    """A file in chunks. Once it is finished or discarded, writing to it does nothing."""
 
     in_memory = False
 
@@ -107,12 +107,16 @@ class LargeFile:
     def write(self, pieces: list[bytes], offset: int) -> None:
         # The kernel lets one at a time write to a file, and has the others spin, which costs a core.
         with self._writing:
-            folders.write_all(self._data, pieces, offset)
+            if self._data >= 0:
+                folders.write_all(self._data, pieces, offset)
 
     def mark(self, chunk: int) -> None:
-        if self._sync_chunks:
-            os.fdatasync(self._data)
-        os.pwrite(self._map, bytes([_THERE]), chunk)
+        with self._writing:
+            if self._data < 0:
+                return
+            if self._sync_chunks:
+                os.fdatasync(self._data)
+            os.pwrite(self._map, bytes([_THERE]), chunk)
 
     def feed(self, digest: Digest, start: int, stop: int) -> None:
         buffer = memoryview(bytearray(min(_READ_BYTES, stop - start)))
@@ -136,10 +140,11 @@ class LargeFile:
         folders.remove(self._folder, self._data_name)
 
     def close(self) -> None:
-        for descriptor in (self._data, self._map):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._data = self._map = -1
+        with self._writing:
+            for descriptor in (self._data, self._map):
+                if descriptor >= 0:
+                    os.close(descriptor)
+            self._data = self._map = -1
 
 
 class SmallFile:

@@ -21,7 +21,7 @@ from aim_operator.fetch.coming import Coming, Stream
 from aim_operator.fetch.http import Body, Client
 from aim_operator.fetch.listing import RemoteFile, Source
 from aim_operator.fetch.outcome import FetchReason
-from aim_operator.fetch.partial import span
+from aim_operator.fetch.partial import CHUNK_BYTES, span
 from aim_operator.fetch.progress import Progress
 from aim_operator.fetch.retrying import Policy, Transient
 from aim_operator.fetch.stall import StallWatch
@@ -153,7 +153,7 @@ class Transfer:
     def _fetch(self, stream: Stream) -> None:
         """Fetch a span, however often it takes; a failure counts only if no byte came since the last one."""
         failures, best = 0, stream.start
-        while stream.position < stream.stop:
+        while stream.position < stream.stop and not stream.coming.finishing:
             try:
                 self._attempt(stream)
             except RangeIgnored:
@@ -181,20 +181,28 @@ class Transfer:
         if coming.whole_only:
             # There is no going on in the midst of it.
             stream.position = 0
+        is_whole = False
         with self._stall.waiting():
             try:
                 with self._client.get(
                     request, stream.position, stream.stop, coming.file.size, passing=direct is not None
                 ) as body:
                     coming.direct = body.direct or coming.direct
-                    self._store(stream, body)
+                    is_whole = self._store(stream, body)
             except Refused as refused:
                 raise FetchError(
                     FetchReason.AUTHENTICATION_FAILED,
                     f"{coming.file.path}: {refused}: {self._source.refusal(refused.code)}",
                 ) from refused
+        if is_whole:
+            stream.position = stream.stop
+            with self._changed:
+                is_ours, coming.finishing = not coming.finishing, True
+            if is_ours:
+                self._finish(coming)
 
-    def _store(self, stream: Stream, body: Body) -> None:
+    def _store(self, stream: Stream, body: Body) -> bool:
+        """Put what comes on the volume. Whether the file has all its bytes then: no more are needed."""
         pieces: list[bytes] = []
         held = 0
         try:
@@ -207,13 +215,17 @@ class Transfer:
                 held += len(piece)
                 if held >= _WRITE_BYTES or stream.position + held == body.stop:
                     written, pieces, held = pieces, [], 0
-                    self._write(stream, written)
+                    if self._write(stream, written):
+                        return True
         except Transient:
             # Received is received: the next attempt begins behind it.
-            self._write(stream, pieces)
+            if self._write(stream, pieces):
+                return True
             raise
+        return False
 
-    def _write(self, stream: Stream, pieces: list[bytes]) -> None:
+    def _write(self, stream: Stream, pieces: list[bytes]) -> bool:
+        """Write and remember. Whether nothing of the file is missing any more."""
         coming = stream.coming
         before = stream.position
         after = before + sum(map(len, pieces))
@@ -224,20 +236,17 @@ class Transfer:
             for chunk in new:
                 coming.partial.mark(chunk)
         stream.position = after
-        if not new:
-            return
         with self._changed:
             # Another stream may have brought it too, where the server only then began to ignore ranges.
             gained = coming.missing.intersection(new)
             coming.missing -= gained
-            is_whole = bool(gained) and not coming.missing
+            is_whole = not coming.missing
         for chunk in gained:
             start, stop = span(chunk, coming.file.size)
             self._progress.stored(stop - start)
-        if is_whole:
-            self._finish(coming)
-        else:
+        if gained and not is_whole:
             self._hash_known(coming)
+        return is_whole
 
     def _hash_known(self, coming: Coming) -> None:
         """Hash what is there from the beginning on, while it is still in memory; one thread at a time."""
@@ -249,15 +258,24 @@ class Transfer:
                     known = coming.known_bytes()
                 if known <= coming.hashed_bytes:
                     return
-                with self._on_volume():
-                    coming.partial.feed(coming.digest, coming.hashed_bytes, known)
-                coming.hashed_bytes = known
+                self._hash(coming, known)
         finally:
             coming.hashing.release()
 
+    def _hash(self, coming: Coming, until: int) -> None:
+        """In steps: of a file that an earlier run had nearly whole it takes minutes, which are no silence."""
+        while coming.digest is not None and coming.hashed_bytes < until:
+            stop = min(coming.hashed_bytes + CHUNK_BYTES, until)
+            with self._on_volume():
+                coming.partial.feed(coming.digest, coming.hashed_bytes, stop)
+            coming.hashed_bytes = stop
+            self._stall.happened()
+
     def _finish(self, coming: Coming) -> None:
-        with coming.hashing, self._on_volume():
-            got = self._verified_and_placed(coming)
+        with coming.hashing:
+            self._hash(coming, coming.file.size)
+            with self._on_volume():
+                got = self._verified_and_placed(coming)
         file, checksum = coming.file, coming.checksum
         if got is None:
             with self._changed:
@@ -284,7 +302,6 @@ class Transfer:
         """What the file hashes to, if it is not what it should; None once it is in its place."""
         file, checksum, digest = coming.file, coming.checksum, coming.digest
         if checksum is not None and digest is not None:
-            coming.partial.feed(digest, coming.hashed_bytes, file.size)
             got = digest.hexdigest()
             if got != checksum.value:
                 coming.partial.discard()

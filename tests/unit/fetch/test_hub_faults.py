@@ -191,6 +191,15 @@ async def test_a_mirror_without_trees(hub: Hub, tmp_path: Path) -> None:
     assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
 
 
+async def test_a_part_that_is_still_coming_when_the_whole_has_come_is_left(hub: Hub, tmp_path: Path) -> None:
+    """The first range at a speed that takes a minute; all others are answered with the whole file."""
+    hub.faults.add(f"slow:path={BIG},rate=140000,times=1", f"no-range:path={BIG}")
+    async with asyncio.timeout(PATIENCE_SECONDS / 2):
+        outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url})
+    assert outcome.reason == FetchReason.DOWNLOADED, lines
+    assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
+
+
 async def test_signed_addresses_that_expire_are_asked_for_anew(hub: Hub, tmp_path: Path) -> None:
     hub.sign_seconds = 0.3
     hub.faults.add(f"slow:path={BIG},rate=20000000")
