@@ -14,10 +14,11 @@ from itertools import count
 import pytest
 
 from hack.cluster.cluster import SERVING_PARTS, Cluster
+from tests.docs.blocks import commands_for
 from tests.support.catalog_yaml import catalog, service
 from tests.support.cluster import REPOSITORY, StartCluster
 from tests.support.failover import Leadership, kill, leadership, writers, writes
-from tests.support.helm import Release, records
+from tests.support.helm import Release, records, run_as_reader
 from tests.support.operator_process import apply_yaml, eventually, reasons, status_of
 from tests.support.permissions import Act, acts_in_audit_log, declared_acts
 
@@ -30,6 +31,11 @@ pytestmark = [
     pytest.mark.needs_audit,
 ]
 
+THIS = "tests/e2e/test_install.py"
+# As the pages have them: what is run here is what readers run.
+INSTALL, UNINSTALL = commands_for(THIS, "docs/operations/install.md")
+(UPGRADE,) = commands_for(THIS, "docs/operations/upgrade.md")
+(LOAD_IMAGE,) = commands_for(THIS, "hack/cluster/README.md")
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 LEASE_SECONDS, RETRY_SECONDS = 15.0, 2.4
 """How long a Lease lasts, and how long at most a standby waits between two looks at it."""
@@ -87,10 +93,11 @@ def answer(cluster: Cluster, path: str) -> int:
 def test_install_serve_upgrade_and_uninstall(
     own_cluster: StartCluster, record_property: Callable[[str, object], None]
 ) -> None:
-    cluster = own_cluster((*SERVING_PARTS, "operator-image"))
+    cluster = own_cluster(SERVING_PARTS)
+    run_as_reader(cluster, LOAD_IMAGE)
     release = Release(cluster, "aim-operator", "kaiwo-system")
     began = time.monotonic()
-    release.install()
+    release.run(INSTALL)
     cluster.kubectl("apply", "--server-side", f"--filename={QUICKSTART}")
     eventually(lambda: state(cluster, "llama-chat") == "Running", "the quickstart's service runs", 120)
     path = status_of(cluster, "aimsvc", "llama-chat", "ml-team")["routing"]["path"]
@@ -103,7 +110,7 @@ def test_install_serve_upgrade_and_uninstall(
     compare_with_audit_log(release)
     the_token_reads_no_secret(release)
 
-    release.uninstall()
+    release.run(UNINSTALL)
     eventually(lambda: not release.pods(), "its Pods are gone")  # Helm waits for the Deployment only
     kept = cluster.kubectl("get", "crds,aimclimg,aimclst,aimst,aimsvc", "--all-namespaces", "-o", "name")
     assert kept.count("aim.silogen.ai") > 9 + 4
@@ -183,7 +190,7 @@ def upgrade_under_load(cluster: Cluster, release: Release, path: str) -> None:
     before = set(release.pods())
     assert len(before) == 2
     with release.followed_logs() as logs, load(cluster, path) as answers:
-        release.upgrade("operator.workers=16")
+        release.run(UPGRADE, "operator.workers=16")
         eventually(lambda: not before & set(release.pods()), "the old Pods are gone")
         written = len(answers)
         eventually(lambda: len(answers) > written + 5, "the load goes on")
@@ -319,7 +326,11 @@ def the_token_reads_no_secret(release: Release) -> None:
 def limited_to_namespaces(cluster: Cluster) -> None:
     cluster.kubectl("create", "namespace", "team-a")
     release = Release(cluster, "limited", "limited-system")
-    release.install("namespaces={team-a}", "crds.install=false", "replicas=1", "fullnameOverride=limited")
+    install = INSTALL.replace("install aim-operator", "install limited").replace(
+        "kaiwo-system", "limited-system"
+    )
+    settings = ("namespaces={team-a}", "crds.install=false", "replicas=1", "fullnameOverride=limited")
+    release.run(install, *settings)
     for namespace in ("ml-research", "team-a"):  # the one that is served last
         apply_yaml(cluster, catalog(namespace) + service(namespace, "chat"))
     eventually(lambda: state(cluster, "chat", "team-a") == "Running", "what it serves runs", 90)

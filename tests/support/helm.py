@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from hack.cluster.components import CONTROL_PLANE, HELM
 from hack.cluster.errors import ClusterError
 from tests.support.cluster import REPOSITORY
 
-CHART = REPOSITORY / "charts" / "aim-operator"
 SELECTOR = "app.kubernetes.io/name=aim-operator"
 
 
@@ -28,14 +28,9 @@ class Release:
         self.cluster, self.name, self.namespace = cluster, name, namespace
         self.user = f"system:serviceaccount:{namespace}:{name}"
 
-    def install(self, *settings: str) -> None:
-        self._helm("install", self.name, str(CHART), "--create-namespace", *_set(settings))
-
-    def upgrade(self, *settings: str) -> None:
-        self._helm("upgrade", self.name, str(CHART), "--reuse-values", *_set(settings))
-
-    def uninstall(self) -> None:
-        self._helm("uninstall", self.name)
+    def run(self, command: str, *settings: str) -> str:
+        """Run a command of the docs, such as `helm install …`, in a shell; `settings` are added to it."""
+        return run_as_reader(self.cluster, " ".join([command, "--timeout=150s", *_set(settings)]))
 
     def pods(self) -> list[str]:
         arguments = ("get", "pods", f"--namespace={self.namespace}", f"--selector={SELECTOR}", "-o", "name")
@@ -89,18 +84,34 @@ class Release:
         argv = [program(CONTROL_PLANE), "kubectl", "logs", "--follow", pod, f"--namespace={self.namespace}"]
         return subprocess.Popen(argv, stdout=output, stderr=subprocess.DEVNULL, env=self._environment())
 
-    def _helm(self, *arguments: str) -> str:
-        argv = [program(HELM), *arguments, f"--namespace={self.namespace}", "--wait", "--timeout=150s"]
-        done = subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{done.stderr}\n{self._seen()}"
-        return done.stdout
-
-    def _seen(self) -> str:
-        return self.cluster.kubectl("get", "pods,events", f"--namespace={self.namespace}")
-
     def _environment(self) -> dict[str, str]:
-        home = str(self.cluster.directory / "helm")
-        return {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig), "HELM_CACHE_HOME": home}
+        return {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig)}
+
+
+def run_as_reader(cluster: Cluster, command: str) -> str:
+    """Run a command as it stands in the docs: a shell in the checkout, this cluster, helm on PATH."""
+    commands = cluster.directory / "bin"
+    commands.mkdir(exist_ok=True)
+    if not (commands / "helm").exists():
+        (commands / "helm").symlink_to(program(HELM))
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "HELM_CACHE_HOME": str(cluster.directory / "helm"),
+        "AIM_CLUSTER_DEFAULT": str(cluster.directory),
+        "PATH": f"{commands}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        ["bash", "-euc", command],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    pods = "" if done.returncode == 0 else cluster.kubectl("get", "pods,events", "--all-namespaces")
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}\n{pods}"
+    return done.stdout
 
 
 def records(text: str) -> list[dict[str, Any]]:
@@ -109,4 +120,4 @@ def records(text: str) -> list[dict[str, Any]]:
 
 
 def _set(settings: Sequence[str]) -> list[str]:
-    return [f"--set={setting}" for setting in settings]
+    return [f"--set={shlex.quote(setting)}" for setting in settings]
