@@ -61,14 +61,15 @@ class DiscoverySlots:
 
     def request(self, ref: ObjectRef, template: Template, job_name: str) -> Slot:
         """Ask for a slot for this template's Job; asking again while waiting keeps the place."""
-        if self._granted.get(ref) == job_name:
+        if ref in self._granted:
+            # For whichever Job comes of it: its inputs may have changed before one could be created.
+            self._granted[ref] = job_name
             return Slot(granted=True, limit=self._limit)
         self._wait(ref, template)
         if turns_ahead(self._turns[ref], self._waiting, self._held) >= self._free():
             return Slot(granted=False, limit=self._limit)
         self._leave(ref)
-        if self._granted.get(ref) is None:
-            self._held[ref.namespace] += 1
+        self._held[ref.namespace] += 1
         self._granted[ref] = job_name
         return Slot(granted=True, limit=self._limit)
 
