@@ -34,8 +34,10 @@ def draw(result: Result, directory: Path) -> None:
     def plot(axis: Any, title: str, lines: dict[str, list[float]], goal: float | None = None) -> None:
         for (label, values), colour in zip(lines.items(), (BLUE, GREY), strict=False):
             axis.plot(sizes, values, marker="o", color=colour, label=label)
-            for size, value in zip(sizes, values, strict=True):
-                where = (0, 6)
+            for number, (size, value) in enumerate(zip(sizes, values, strict=True)):
+                # The higher of two has its number above, the lower one below.
+                lowest = min(each[number] for each in lines.values())
+                where = (0, -14) if len(lines) > 1 and value == lowest else (0, 6)
                 text = f"{value:.3g}" if value < 100 else f"{value:.0f}"
                 axis.annotate(text, (size, value), where, textcoords="offset points", ha="center")
         if goal is not None:
