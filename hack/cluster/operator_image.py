@@ -160,6 +160,8 @@ class _Store:
         options = ["--layers", "--isolation=chroot", "--pull-never", f"--build-arg=BASE={base}"]
         if BUNDLE.exists():
             options += [f"--volume={CERTIFICATES}:{CERTIFICATES}:ro", f"--build-arg=PIP_CERT={BUNDLE}"]
+        # What a build that was killed left would keep pruning from its end; nobody else uses this store.
+        self._buildah("rm", "--all")
         # The dependencies' stage has a name of its own, so that pruning what older builds left spares it.
         for extra in (["--target=dependencies", "--tag=localhost/aim-dependencies"], [f"--tag={REFERENCE}"]):
             self._buildah("build", *options, *extra, str(REPOSITORY))
