@@ -18,7 +18,7 @@ LABELS = {
     "object changes; `forbidden`, a permission is missing; `not_leader`; `error`; `cancelled`, by a stop.",
     "state": "`running` or `waiting` for a slot.",
     "verb": "`get`, `list`, `watch`, `apply`, `patch`, `delete` and so on.",
-    "why": "`rate`, too many about one object; `queue`, too many at once; `age`, its series was forgotten; "
+    "why": "`rate`, too many about one object; `queue`, too many at once; "
     "`refused`, the API server would not take it; `gone`, its namespace ends; `error`; "
     "`stop`, not written before the operator ended.",
 }
