@@ -2,7 +2,8 @@
 
 The repository's own Dockerfile is built, by Debian's buildah; only its BASE is another: Debian bookworm with
 its Python, made by mmdebstrap from wherever apt gets its packages. The base and the layer of dependencies
-are kept in the cache directory; what a change of the source costs is the last layer.
+are kept in the cache directory; what a change of the source costs is the last layer. Images of another
+architecture than this machine's are for hack/foreign_image.py, which has it run their programs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import platform
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -28,6 +29,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 NAME = "ghcr.io/silogen/aim-operator"
 VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 REFERENCE = f"{NAME}:{VERSION}"
+
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""By Debian's and OCI's name of the architecture, the kernel's."""
+NATIVE = next((name for name, machine in MACHINES.items() if machine == platform.machine()), "unknown")
 
 # What the Dockerfile copies, and itself.
 SOURCES = (
@@ -68,40 +73,52 @@ def start_operator_image(instance: Instance, progress: Progress) -> None:
             loaded.write_text(archive.name)
 
 
-def ensure_archive(progress: Progress) -> Path:
+def ensure_archive(progress: Progress, architecture: str = NATIVE) -> Path:
     """A docker archive of the image of this checkout, built if need be."""
     with _lock(progress):
-        return _ensure_archive(progress)
+        return _ensure_archive(progress, architecture)
+
+
+def reference(architecture: str) -> str:
+    """The image's name in an archive; that of another architecture must not take the place of ours."""
+    return REFERENCE if architecture == NATIVE else f"{REFERENCE}-{architecture}"
+
+
+def run(progress: Progress, architecture: str, command: Sequence[str]) -> str:
+    """What a program of the image prints, in a container that is removed again."""
+    with _lock(progress):
+        return _Store(architecture).run(command)
 
 
 def _lock(progress: Progress) -> AbstractContextManager[float]:
     return locked("operator image", lambda: progress.line(PART, "another process builds it, waiting"))
 
 
-def _ensure_archive(progress: Progress) -> Path:
+def _ensure_archive(progress: Progress, architecture: str = NATIVE) -> Path:
     directory = cache_dir() / "operator-images"
     directory.mkdir(exist_ok=True)
-    archive = directory / f"{sources_hash()}.tar"
+    archive = directory / f"{sources_hash(architecture=architecture)}.tar"
     if archive.exists():
         archive.touch()  # used just now: the last to be removed
         return archive
-    store = _Store()
+    store = _Store(architecture)
     base = store.ensure_base(progress)
-    with progress.step(PART, f"building {REFERENCE}, first time takes half a minute", "built in"):
+    name = reference(architecture)
+    with progress.step(PART, f"building {name}, first time takes half a minute", "built in"):
         partial = directory / "partial"
         partial.unlink(missing_ok=True)
         store.build(base, partial)
     partial.rename(archive)
     megabytes = archive.stat().st_size / 1_000_000
-    progress.line(PART, f"{REFERENCE} has {megabytes:.0f} MB, uncompressed")
+    progress.line(PART, f"{name} has {megabytes:.0f} MB, uncompressed")
     for old in sorted(directory.glob("*.tar"), key=lambda path: path.stat().st_mtime)[:-ARCHIVES_KEPT]:
         old.unlink()
     return archive
 
 
-def sources_hash(repository: Path = REPOSITORY) -> str:
+def sources_hash(repository: Path = REPOSITORY, architecture: str = NATIVE) -> str:
     """Changes with anything that goes into the image."""
-    digest = hashlib.sha256(base_hash().encode())
+    digest = hashlib.sha256(base_hash(architecture).encode())
     for path in _source_files(repository):
         digest.update(str(path.relative_to(repository)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
@@ -116,15 +133,16 @@ def _source_files(repository: Path) -> Iterator[Path]:
             yield path
 
 
-def base_hash() -> str:
-    text = f"{platform.machine()} {SUITE} {BASE_OPTIONS}"
+def base_hash(architecture: str = NATIVE) -> str:
+    text = f"{MACHINES.get(architecture, architecture)} {SUITE} {BASE_OPTIONS}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class _Store:
     """Buildah's images and layers, in the cache directory and apart from those of the machine's user."""
 
-    def __init__(self) -> None:
+    def __init__(self, architecture: str) -> None:
+        self._architecture = architecture
         root = cache_dir() / "buildah"
         # What buildah holds mounted does not outlive a boot, and so must not its notes of it.
         run = Path("/run/aim-operator") / hashlib.sha256(str(root).encode()).hexdigest()[:12]
@@ -136,7 +154,7 @@ class _Store:
 
     def ensure_base(self, progress: Progress) -> str:
         """The tag of the Debian base."""
-        tag = f"localhost/aim-base:{base_hash()}"
+        tag = f"localhost/aim-base:{base_hash(self._architecture)}"
         if self._buildah("images", "--quiet", "--filter", f"reference={tag}"):
             return tag
         archive = cache_dir() / ".building-base.tar"
@@ -146,10 +164,12 @@ class _Store:
             # Its scratch directory is as large as the base: /tmp may be in memory.
             env = {**os.environ, "TMPDIR": str(cache_dir())}
             try:
-                self._run(["mmdebstrap", "--mode=root", *BASE_OPTIONS, SUITE, str(archive)], env)
+                options = ["--mode=root", f"--architectures={self._architecture}", *BASE_OPTIONS]
+                self._run(["mmdebstrap", *options, SUITE, str(archive)], env)
             except ClusterError as error:
                 raise CannotError(error.reason, "Make Debian's packages reachable and try again.") from error
             container = self._buildah("from", "scratch")
+            self._buildah("config", f"--arch={self._architecture}", container)
             self._buildah("add", "--quiet", container, str(archive), "/")
             self._buildah("commit", "--quiet", "--rm", container, tag)
         archive.unlink()
@@ -158,15 +178,25 @@ class _Store:
     def build(self, base: str, archive: Path) -> None:
         """Builds the Dockerfile on a base, into a docker archive."""
         options = ["--layers", "--isolation=chroot", "--pull-never", f"--build-arg=BASE={base}"]
+        options += [f"--arch={self._architecture}"]
         if BUNDLE.exists():
             options += [f"--volume={CERTIFICATES}:{CERTIFICATES}:ro", f"--build-arg=PIP_CERT={BUNDLE}"]
         # What a build that was killed left would keep pruning from its end; nobody else uses this store.
         self._buildah("rm", "--all")
         # The dependencies' stage has a name of its own, so that pruning what older builds left spares it.
-        for extra in (["--target=dependencies", "--tag=localhost/aim-dependencies"], [f"--tag={REFERENCE}"]):
+        name = reference(self._architecture)
+        dependencies = name.replace(NAME, "localhost/aim-dependencies").replace(VERSION, "latest")
+        for extra in (["--target=dependencies", f"--tag={dependencies}"], [f"--tag={name}"]):
             self._buildah("build", *options, *extra, str(REPOSITORY))
-        self._buildah("push", "--quiet", REFERENCE, f"docker-archive:{archive}:{REFERENCE}")
+        self._buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
         self._buildah("rmi", "--prune")
+
+    def run(self, command: Sequence[str]) -> str:
+        container = self._buildah("from", "--pull-never", reference(self._architecture))
+        try:
+            return self._buildah("run", "--isolation=chroot", container, "--", *command)
+        finally:
+            self._buildah("rm", container)
 
     def _buildah(self, *arguments: str) -> str:
         return self._run(["buildah", *self._options, *arguments], dict(os.environ)).strip()

@@ -33,6 +33,8 @@ PACKAGES = {
         "iproute2": "ip",
     },
     "operator-image": {"buildah": "buildah", "mmdebstrap": "mmdebstrap"},
+    # No part of a cluster: for images of another architecture.
+    "emulator": {"qemu-user-static": "qemu-aarch64-static", "arch-test": "arch-test"},
 }
 
 
@@ -47,7 +49,7 @@ def _missing(part: str, progress: Progress, *, install: bool) -> Missing | None:
         return Missing(
             part, f"it needs Linux, this is {platform.system()}", "Use a Linux machine or a container."
         )
-    if not all(is_built(component) for component in BY_PART[part]):
+    if not all(is_built(component) for component in BY_PART.get(part, ())):
         try:
             ensure_go(progress)
         except CannotError as error:

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from hack.cluster.operator_image import REFERENCE, REPOSITORY, SOURCES, sources_hash
+from hack.cluster.operator_image import (
+    MACHINES,
+    NATIVE,
+    REFERENCE,
+    REPOSITORY,
+    SOURCES,
+    reference,
+    sources_hash,
+)
 
 
 @pytest.fixture
@@ -58,3 +66,10 @@ def test_bytecode_makes_no_other_image(checkout: Path) -> None:
 
 def test_the_tag_is_fixed_so_that_no_registry_is_asked() -> None:
     assert re.fullmatch(r"ghcr\.io/silogen/aim-operator:\d+\.\d+\.\d+", REFERENCE)
+
+
+def test_each_architecture_has_an_image_of_its_own() -> None:
+    foreign = next(architecture for architecture in MACHINES if architecture != NATIVE)
+    assert reference(NATIVE) == REFERENCE
+    assert reference(foreign) == f"{REFERENCE}-{foreign}"
+    assert sources_hash(architecture=foreign) != sources_hash()
