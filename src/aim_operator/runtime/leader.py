@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType, to_builtins
 
 from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta, Wire, given
 from aim_operator.api.resource import Resource
-from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound, NotLeader
+from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound, NotLeader, Unavailable
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.backoff import spread
 from aim_operator.runtime.clock import Clock, micro_time, within
@@ -150,6 +150,11 @@ class LeaderElector:
         except (Conflict, NotFound) as error:
             self._lease = None
             self._log.debug("somebody else was first", error=str(error))
+            return False
+        except Unavailable as error:
+            # It is tried again in a moment; should that not help, the loss of the Lease is told.
+            self._lease = None
+            self._log.info("the Lease was not renewed, trying again", error=str(error))
             return False
         except ApiError as error:
             self._lease = None

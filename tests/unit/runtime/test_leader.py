@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from aim_operator import errors
 from aim_operator.runtime.clock import Timer
@@ -148,6 +149,25 @@ async def test_a_stopped_leader_lets_the_next_one_lead_at_once() -> None:
     assert two.working
     assert spec(client)["leaseTransitions"] == 1
     await stop(two)
+
+
+async def test_a_renewal_that_is_made_good_is_no_warning_and_a_lost_lease_is() -> None:
+    """Whoever reads warnings only need not hear of a line that was cut for seconds."""
+    clock, _, (one, *_) = make(0)
+    one.start()
+    await clock.advance(10)
+    with capture_logs() as logs:
+        one.line.cut = True
+        await clock.advance(5)
+        one.line.cut = False
+        await clock.advance(30)
+        assert (one.terms, {entry["log_level"] for entry in logs}) == (1, {"info"})
+        one.line.cut = True
+        await clock.advance(30)
+        assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == [
+            "the Lease was lost, standing by"
+        ]
+    await stop(one)
 
 
 @pytest.mark.parametrize("seed", range(20))
