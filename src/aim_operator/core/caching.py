@@ -27,7 +27,7 @@ from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels
 from aim_operator.core.catalog import Catalog, Template, kind_of, resolve_runtime_config, scope_of
 from aim_operator.core.naming import label_value
-from aim_operator.core.plan import Child, owner_reference
+from aim_operator.core.plan import Child, child, owner_reference
 
 COMPONENT = "template-cache"
 
@@ -94,14 +94,10 @@ def desired_template_cache(template: Template, namespace: str) -> Child:
     }
     if isinstance(template, AIMServiceTemplate):
         metadata["ownerReferences"] = [owner_reference(API_VERSION, kind_of(template), template.metadata)]
-    return Child(
-        resource=TEMPLATE_CACHES,
-        manifest={
-            "apiVersion": TEMPLATE_CACHES.api_version,
-            "kind": TEMPLATE_CACHES.kind,
-            "metadata": metadata,
-            "spec": {"templateRef": template.metadata.name, "templateScope": scope_of(template)},
-        },
+    return child(
+        TEMPLATE_CACHES,
+        metadata=metadata,
+        spec={"templateRef": template.metadata.name, "templateScope": scope_of(template)},
     )
 
 

@@ -8,7 +8,7 @@ from aim_operator.api.external import JOBS
 from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import LocalObjectReference
 from aim_operator.core.catalog import RuntimeConfig
-from aim_operator.core.plan import Child, plain
+from aim_operator.core.plan import Child, child, plain
 
 NON_ROOT_UID = 65532
 
@@ -41,17 +41,13 @@ def job(
     if pull_secrets:
         pod["imagePullSecrets"] = plain(pull_secrets)
     ttl = {"ttlSecondsAfterFinished": ttl_seconds} if ttl_seconds is not None else {}
-    return Child(
-        resource=JOBS,
-        manifest={
-            "apiVersion": JOBS.api_version,
-            "kind": JOBS.kind,
-            "metadata": metadata,
-            "spec": {
-                "backoffLimit": 0,  # the retries are ours: they need a status, and a slot or a pause
-                **spec,
-                "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
-                **ttl,
-            },
+    return child(
+        JOBS,
+        metadata=metadata,
+        spec={
+            "backoffLimit": 0,  # the retries are ours: they need a status, and a slot or a pause
+            **spec,
+            "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
+            **ttl,
         },
     )

@@ -24,6 +24,17 @@ class Child(Struct, frozen=True, kw_only=True):
     follows: bool = False
 
 
+def child(resource: Resource[Any], *, metadata: Manifest, spec: Manifest, follows: bool = False) -> Child:
+    """Make a child of what is its own: everything else of a manifest follows from its resource."""
+    manifest = {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": metadata,
+        "spec": spec,
+    }
+    return Child(resource=resource, manifest=manifest, follows=follows)
+
+
 class Removal(Struct, frozen=True, kw_only=True):
     """A live object to delete, with its uid (and, on request, its resourceVersion) as precondition."""
 

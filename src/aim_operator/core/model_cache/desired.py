@@ -13,7 +13,7 @@ from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import jobs, labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
 from aim_operator.core.naming import claim_name, download_job_name, label_value, short_hash
-from aim_operator.core.plan import Child, owner_reference, plain
+from aim_operator.core.plan import Child, child, owner_reference, plain
 
 MOUNT_PATH = "/model-cache"
 TERMINATION_LOG = "/dev/termination-log"
@@ -56,14 +56,10 @@ def claim(cache: AIMModelCache, config: RuntimeConfig) -> Child:
     if name := storage_class(cache, config):
         spec["storageClassName"] = name
     metadata = _metadata(cache, claim_name(cache.metadata.name, cache.metadata.uid))
-    return Child(
-        resource=PERSISTENT_VOLUME_CLAIMS,
-        manifest={
-            "apiVersion": PERSISTENT_VOLUME_CLAIMS.api_version,
-            "kind": PERSISTENT_VOLUME_CLAIMS.kind,
-            "metadata": metadata,
-            "spec": spec,
-        },
+    return child(
+        PERSISTENT_VOLUME_CLAIMS,
+        metadata=metadata,
+        spec=spec,
     )
 
 

@@ -26,7 +26,7 @@ from aim_operator.core.catalog import (
     union_pull_secrets,
 )
 from aim_operator.core.naming import derived_template_name, short_hash
-from aim_operator.core.plan import Child, plain
+from aim_operator.core.plan import Child, child, plain
 
 
 class Derivation(Struct, frozen=True, kw_only=True):
@@ -113,16 +113,12 @@ def _usable(template: KubeObject) -> bool:
 
 def _child(name: str, namespace: str, spec: Manifest) -> Child:
     """Render the derived template. It has no owner: services share it, and it goes with the last one."""
-    return Child(
-        resource=TEMPLATES,
-        manifest={
-            "apiVersion": TEMPLATES.api_version,
-            "kind": TEMPLATES.kind,
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "labels": {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"},
-            },
-            "spec": spec,
+    return child(
+        TEMPLATES,
+        metadata={
+            "name": name,
+            "namespace": namespace,
+            "labels": {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"},
         },
+        spec=spec,
     )

@@ -11,7 +11,7 @@ from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels, resources
 from aim_operator.core.catalog import Image, RuntimeConfig, Template, kind_of, union_pull_secrets
 from aim_operator.core.naming import label_value, short_hash
-from aim_operator.core.plan import Child, merge_env, owner_reference, plain
+from aim_operator.core.plan import Child, child, merge_env, owner_reference, plain
 from aim_operator.core.service.route import Route
 from aim_operator.core.template.desired import GPU_RESOURCE, MODEL_FORMAT, discovered, gpu_count
 
@@ -94,36 +94,30 @@ def inference_service(
     if secrets:
         predictor["imagePullSecrets"] = plain(secrets)
     metadata = discovered(status)
-    return Child(
-        resource=INFERENCE_SERVICES,
-        manifest={
-            "apiVersion": INFERENCE_SERVICES.api_version,
-            "kind": INFERENCE_SERVICES.kind,
-            "metadata": {
-                "name": service.metadata.name,
-                "namespace": service.metadata.namespace,
-                "labels": {
-                    labels.NAME: "aim-service",
-                    labels.COMPONENT: "inference-service",
-                    labels.MANAGED_BY: labels.CONTROLLER,
-                    labels.TEMPLATE: label_value(template.metadata.name),
-                    labels.MODEL_ID: label_value(image.metadata.name),
-                    labels.IMAGE: label_value(_image_reference(status, image)),
-                    labels.TEMPLATE_METRIC: label_value(_text(metadata, "metric", template.spec.metric)),
-                    labels.TEMPLATE_PRECISION: label_value(
-                        _text(metadata, "precision", template.spec.precision)
-                    ),
-                },
-                "annotations": {
-                    # Standard (raw) deployments have a plain Service for the route to point at,
-                    # whatever mode the cluster defaults to; replicas are ours, not an autoscaler's.
-                    "serving.kserve.io/deploymentMode": "Standard",
-                    "serving.kserve.io/autoscalerClass": "none",
-                },
-                "ownerReferences": [owner_reference(API_VERSION, kind_of(service), service.metadata)],
+    return child(
+        INFERENCE_SERVICES,
+        metadata={
+            "name": service.metadata.name,
+            "namespace": service.metadata.namespace,
+            "labels": {
+                labels.NAME: "aim-service",
+                labels.COMPONENT: "inference-service",
+                labels.MANAGED_BY: labels.CONTROLLER,
+                labels.TEMPLATE: label_value(template.metadata.name),
+                labels.MODEL_ID: label_value(image.metadata.name),
+                labels.IMAGE: label_value(_image_reference(status, image)),
+                labels.TEMPLATE_METRIC: label_value(_text(metadata, "metric", template.spec.metric)),
+                labels.TEMPLATE_PRECISION: label_value(_text(metadata, "precision", template.spec.precision)),
             },
-            "spec": {"predictor": predictor},
+            "annotations": {
+                # Standard (raw) deployments have a plain Service for the route to point at,
+                # whatever mode the cluster defaults to; replicas are ours, not an autoscaler's.
+                "serving.kserve.io/deploymentMode": "Standard",
+                "serving.kserve.io/autoscalerClass": "none",
+            },
+            "ownerReferences": [owner_reference(API_VERSION, kind_of(service), service.metadata)],
         },
+        spec={"predictor": predictor},
     )
 
 
@@ -162,16 +156,12 @@ def http_route(service: AIMService, route: Route) -> Child:
     }
     if annotations := given(routing.annotations, {}):
         metadata["annotations"] = dict(annotations)
-    return Child(
-        resource=HTTP_ROUTES,
+    return child(
+        HTTP_ROUTES,
         # Under a stranger's InferenceService it would lead to the stranger's model.
         follows=True,
-        manifest={
-            "apiVersion": HTTP_ROUTES.api_version,
-            "kind": HTTP_ROUTES.kind,
-            "metadata": metadata,
-            "spec": {"parentRefs": [plain(route.gateway)], "rules": [rule]},
-        },
+        metadata=metadata,
+        spec={"parentRefs": [plain(route.gateway)], "rules": [rule]},
     )
 
 

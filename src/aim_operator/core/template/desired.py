@@ -20,7 +20,7 @@ from aim_operator.core.catalog import (
     union_pull_secrets,
 )
 from aim_operator.core.naming import discovery_job_name, label_value
-from aim_operator.core.plan import Child, merge_env, owner_reference, plain
+from aim_operator.core.plan import Child, child, merge_env, owner_reference, plain
 from aim_operator.core.template import discovery
 
 DEADLINE_SECONDS = 600
@@ -143,14 +143,10 @@ def runtime(
     }
     if template.metadata.namespace:
         metadata_block["namespace"] = template.metadata.namespace
-    return Child(
-        resource=resource,
-        manifest={
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "metadata": metadata_block,
-            "spec": spec,
-        },
+    return child(
+        resource,
+        metadata=metadata_block,
+        spec=spec,
     )
 
 

@@ -23,7 +23,7 @@ from aim_operator.core.catalog import (
     union_pull_secrets,
 )
 from aim_operator.core.naming import model_cache_name
-from aim_operator.core.plan import Child, merge_env, plain
+from aim_operator.core.plan import Child, child, merge_env, plain
 from aim_operator.core.template_cache.observed import TemplateCacheObserved
 
 
@@ -66,24 +66,20 @@ def model_cache(
     name = runtime_config_name(observed)
     if isinstance(name, str):
         spec["runtimeConfigName"] = name
-    return Child(
-        resource=MODEL_CACHES,
-        manifest={
-            "apiVersion": MODEL_CACHES.api_version,
-            "kind": MODEL_CACHES.kind,
-            "metadata": {
-                "name": live.metadata.name
-                if live is not None
-                else model_cache_name(source.source_uri, class_name),
-                "namespace": observed.cache.metadata.namespace,
-                "labels": {
-                    labels.NAME: "aim-model-cache",
-                    labels.COMPONENT: "model-cache",
-                    labels.MANAGED_BY: labels.CONTROLLER,
-                },
+    return child(
+        MODEL_CACHES,
+        metadata={
+            "name": live.metadata.name
+            if live is not None
+            else model_cache_name(source.source_uri, class_name),
+            "namespace": observed.cache.metadata.namespace,
+            "labels": {
+                labels.NAME: "aim-model-cache",
+                labels.COMPONENT: "model-cache",
+                labels.MANAGED_BY: labels.CONTROLLER,
             },
-            "spec": spec,
         },
+        spec=spec,
     )
 
 
