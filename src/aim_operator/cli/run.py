@@ -163,6 +163,6 @@ def _import_structlog_without_rich() -> None:
         return
     sys.modules["rich"] = None  # type: ignore[assignment] # makes `import rich` raise ImportError
     try:
-        import structlog  # noqa: F401, PLC0415
+        import structlog  # noqa: F401, PLC0415 - kept by sys.modules: later imports find it without rich
     finally:
         del sys.modules["rich"]
