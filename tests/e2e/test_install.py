@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -39,8 +40,6 @@ INSTALL, UNINSTALL = commands_for(THIS, "docs/operations/install.md")
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 LEASE_SECONDS = 15.0
 """How long a Lease lasts that nobody gives back."""
-COMPLAINTS = {"error", "warning"}
-LEASE_LOST = "the Lease was lost, standing by"
 # What a cluster's life has and this test's few minutes have not.
 RARE: dict[Act, str] = {
     ("patch", "events.events.k8s.io"): "an event comes again within minutes",
@@ -200,14 +199,13 @@ def upgrade_under_load(cluster: Cluster, release: Release, path: str) -> None:
     assert set(answers) == {200}, f"{len(answers)} requests: {sorted(set(answers))}"
     texts = [path.read_text() for path in logs]
     texts += [cluster.kubectl("logs", pod, f"--namespace={release.namespace}") for pod in release.pods()]
-    # Of reconciles: on a busy machine a replica may lose its Lease, which is what it has another for.
-    complaints = [
-        entry
-        for text in texts
-        for entry in records(text)
-        if entry["level"] in COMPLAINTS and entry["message"] != LEASE_LOST
-    ]
-    assert not complaints, complaints
+    failed = [entry for text in texts for entry in records(text) if is_failed_reconcile(entry)]
+    assert not failed, "\n".join(map(str, failed))
+
+
+def is_failed_reconcile(entry: dict[str, Any]) -> bool:
+    """Not on a busy machine: that the Lease was lost, or a watch doubted, which is put right by itself."""
+    return entry["level"] == "error" or (entry["level"] == "warning" and "controller" in entry)
 
 
 @contextmanager

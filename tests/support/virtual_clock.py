@@ -89,6 +89,12 @@ class VirtualClock:
         self._elapsed = end
         await self.settle()
 
+    def freeze(self, seconds: float) -> None:
+        """Let `seconds` pass while the process stands still: then all timers that are due fire."""
+        self._elapsed += seconds
+        while (due := self.next_due) is not None and due <= self._elapsed:
+            self._call_next()
+
     async def run_until(self, condition: Callable[[], bool], *, limit_seconds: float = 3600.0) -> None:
         """Let time pass until `condition` holds. Fails after `limit_seconds`, or when no timer is left."""
         await self.settle()
@@ -110,9 +116,12 @@ class VirtualClock:
         return task.result()
 
     async def _fire(self, due: float) -> None:
-        _, _, timer = heapq.heappop(self._timers)
         self._elapsed = max(self._elapsed, due)
+        self._call_next()
+        await self.settle()
+
+    def _call_next(self) -> None:
+        _, _, timer = heapq.heappop(self._timers)
         callback, timer.callback = timer.callback, None
         if callback is not None:
             callback()
-        await self.settle()

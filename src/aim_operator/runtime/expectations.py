@@ -19,10 +19,13 @@ from aim_operator.runtime.informer import Informer
 
 log = structlog.get_logger("aim_operator.expectations")
 
-DOUBT_SECONDS = 15.0
-"""After this long the watch is doubted, and everything listed again."""
-GIVE_UP_SECONDS = 120.0
-"""After this long the key goes on with what there is: the server can't be listed either."""
+STEP_SECONDS = 3.0
+"""Patience is counted in steps of this length. One that took twice as long does not count: then it was this
+process that stood still, and what the watch brought meanwhile is still to be read."""
+DOUBT_STEPS = 5
+"""After as many the watch is doubted, and everything listed again."""
+GIVE_UP_STEPS = 40
+"""After as many the key goes on with what there is: the server can't be listed either."""
 
 Kind = tuple[str, str]
 """(group, plural)."""
@@ -84,7 +87,7 @@ class Expectations:
         return key not in self._versions and key not in self._going
 
     def on_met(self, key: ObjectRef, callback: Callable[[], None]) -> None:
-        """Call back once met(key): at once, when the caches have come so far, or after GIVE_UP_SECONDS."""
+        """Call back once met(key): at once, when the caches have come so far, or after GIVE_UP_STEPS."""
         if self.met(key):
             callback()
             return
@@ -92,10 +95,7 @@ class Expectations:
         waiting.append(callback)
         if len(waiting) > 1:
             return
-        self._timers[key] = self._clock.call_later(DOUBT_SECONDS, partial(self._doubt, key))
-        self._listen(key)
-
-    def _listen(self, key: ObjectRef) -> None:
+        self._start_step(key, 0)
         for (kind, namespace), version in list(self._versions.get(key, {}).items()):
             self._informers[kind].when_seen(namespace, version, partial(self._check, key))
 
@@ -110,28 +110,41 @@ class Expectations:
         for callback in self._waiting.pop(key, ()):
             callback()
 
-    def _doubt(self, key: ObjectRef) -> None:
+    def _start_step(self, key: ObjectRef, steps: int) -> None:
+        ended = partial(self._step_ended, key, steps, self._clock.monotonic())
+        self._timers[key] = self._clock.call_later(STEP_SECONDS, ended)
+
+    def _step_ended(self, key: ObjectRef, steps: int, began: float) -> None:
         if self.met(key):
             self._release(key)
             return
+        if self._clock.monotonic() - began < 2 * STEP_SECONDS:
+            steps += 1
+            if steps == DOUBT_STEPS:
+                self._doubt(key)
+            elif steps == GIVE_UP_STEPS:
+                self._give_up(key)
+                return
+        self._start_step(key, steps)
+
+    def _doubt(self, key: ObjectRef) -> None:
         awaited = {*self._versions.get(key, {}), *((k, ns) for k, ns, _ in self._going.get(key, {}).values())}
+        informers = {(self._informers[kind], namespace) for kind, namespace in awaited}
         log.warning(
             "a write did not come back by its watch, listing again",
             key=str(key),
-            kinds=" ".join(sorted({plural for (_, plural), _ in awaited})),
+            kinds=" ".join(sorted(informer.resource.plural for informer, _ in informers)),
+            silent_seconds=round(max(informer.age_seconds for informer, _ in informers), 1),
+            errors=[str(i.last_error) for i, _ in informers if i.last_error is not None],
         )
-        for kind, namespace in sorted(awaited):
-            self._informers[kind].relist(namespace)
-        self._timers[key] = self._clock.call_later(
-            GIVE_UP_SECONDS - DOUBT_SECONDS, partial(self._give_up, key)
-        )
+        for informer, namespace in informers:
+            informer.relist(namespace)
 
     def _give_up(self, key: ObjectRef) -> None:
-        if not self.met(key):
-            log.error("a write never came back, going on with an old cache", key=str(key))
-            self._versions.pop(key, None)
-            for uid in list(self._going.get(key, {})):
-                self._drop_going(key, uid)
+        log.error("a write never came back, going on with an old cache", key=str(key))
+        self._versions.pop(key, None)
+        for uid in list(self._going.get(key, {})):
+            self._drop_going(key, uid)
         self._release(key)
 
     def _changed(self, old: KubeObject | None, new: KubeObject | None) -> None:

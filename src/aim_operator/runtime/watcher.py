@@ -113,8 +113,9 @@ class Watcher(Generic[K]):
 
     def relist(self) -> None:
         """Give up the stream and list again: somebody has reason to doubt it."""
-        self._relist_wanted = True
+        self._resource_version = ""
         if self._stream is not None:
+            self._relist_wanted = True
             self._stream.cancel()
 
     async def run(self) -> None:

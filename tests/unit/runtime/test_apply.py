@@ -12,7 +12,7 @@ import pytest
 from aim_operator import errors
 from aim_operator.api.meta import Condition, Manifest
 from aim_operator.runtime.apply import Applier, ApplyOutcome
-from aim_operator.runtime.expectations import DOUBT_SECONDS, GIVE_UP_SECONDS
+from aim_operator.runtime.expectations import DOUBT_STEPS, GIVE_UP_STEPS, STEP_SECONDS
 from aim_operator.runtime.informer import Informer
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
@@ -361,9 +361,24 @@ async def test_a_stalled_watch_is_listed_again_rather_than_waited_for() -> None:
         scene.client.muted.add(WIDGETS.qualified)
         await scene.apply()
         called = await woken(scene)
-        await scene.clock.advance(DOUBT_SECONDS + 5)
+        await scene.clock.advance(DOUBT_STEPS * STEP_SECONDS + 5)
         assert called == ["woken"]
         assert scene.live is not None
+
+
+async def test_a_process_that_stood_still_does_not_doubt_the_watch() -> None:
+    """What came meanwhile is still to be read: a frozen or starved process must not list everything."""
+    async with applying() as scene:
+        scene.client.muted.add(WIDGETS.qualified)
+        await scene.apply()
+        called = await woken(scene)
+        for _ in range(3):
+            scene.clock.freeze(2 * DOUBT_STEPS * STEP_SECONDS)
+            await scene.clock.settle()
+        lists = [call for call in scene.client.calls if call.name == "initial"]
+        assert (called, len(lists)) == ([], 1)
+        await scene.clock.advance(DOUBT_STEPS * STEP_SECONDS)
+        assert called == ["woken"]
 
 
 async def test_a_server_that_cannot_be_listed_does_not_park_a_key_for_ever() -> None:
@@ -373,7 +388,7 @@ async def test_a_server_that_cannot_be_listed_does_not_park_a_key_for_ever() -> 
         await scene.apply()
         called = await woken(scene)
         scene.client.fail("watch", WIDGETS, *[errors.Forbidden("no") for _ in range(50)])
-        await scene.clock.advance(GIVE_UP_SECONDS - 1)
+        await scene.clock.advance(GIVE_UP_STEPS * STEP_SECONDS - 1)
         assert called == []
         await scene.clock.advance(2)
         assert called == ["woken"]

@@ -291,6 +291,18 @@ async def test_a_doubted_stream_is_listed_again() -> None:
         assert seen.client.open_watches(WIDGETS) == 1
 
 
+async def test_a_stream_doubted_between_two_attempts_is_listed_at_the_next() -> None:
+    """Not only when the watch that comes next has ended by itself, minutes later."""
+    async with following(make_client("a")) as seen:
+        seen.client.fail("watch", WIDGETS, errors.Unavailable("away"))
+        seen.client.end_watches(WIDGETS)
+        await seen.clock.settle()
+        seen.informer.relist("team")
+        await seen.clock.advance(5)
+        assert [call.name for call in seen.client.calls][-1] == "initial"
+        assert seen.client.open_watches(WIDGETS) == 1
+
+
 async def test_a_streamed_list_that_ends_early_is_not_believed() -> None:
     """Without its last bookmark nobody knows what was missing; so it is asked for again."""
 
