@@ -4,7 +4,8 @@ A hub in a process of its own serves, by sendfile(2), one large file, then many 
 them into an empty directory, in turn, round after round; the best round of each counts. Times are of whole
 processes, start-up included, as a Job pays it. The directory is in memory (/dev/shm) unless another is
 given: a disk would be what is measured, and only `aimctl fetch` waits for it (fsync). `aimctl fetch` also
-verifies checksums, which the others do not: "curl, then SHA-256" is curl with that.
+lists the model and verifies checksums, which curl does not: "curl, then SHA-256" is curl with the second, and
+"listing alone" is how long the first takes a process that does nothing else.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
     with path.open("rb") as file:
         hashlib.file_digest(file, "sha256")
 """
+LISTING = """\
+import sys
+from huggingface_hub import HfApi
+list(HfApi().list_repo_tree(sys.argv[1], recursive=True))
+"""
 OURS = "aimctl fetch"
 OTHERS = ("snapshot_download", "curl", "curl --parallel")
 VERIFIED = "curl, then SHA-256"
@@ -60,6 +66,8 @@ class Result(Struct, frozen=True, kw_only=True):
     files: int
     bytes: int
     runs: dict[str, Run]
+    listing_seconds: float
+    """Of a process that only lists the model by huggingface_hub: any that does so takes longer."""
     share_of_best: float
     """Throughput of ours as a share of the better one of the others."""
 
@@ -142,11 +150,13 @@ def measure(root: Path, url: str, model: str, rounds: int) -> Result:
             shutil.rmtree(out)
             if number and (name not in best or got.seconds < best[name].seconds):
                 best[name] = got
+    listing = [run([[sys.executable, "-c", LISTING, model]], environment).seconds for _ in range(rounds + 1)]
     return Result(
         model=model,
         files=len(source),
         bytes=sum(source.values()),
         runs=best,
+        listing_seconds=min(listing),
         share_of_best=round(min(best[name].seconds for name in OTHERS) / best[OURS].seconds, 3),
     )
 
@@ -175,6 +185,7 @@ def tables(result: Report) -> str:
             [name, got.seconds, each.bytes / MIB / got.seconds, got.cpu_seconds, got.resident_mib]
             for name, got in each.runs.items()
         ]
+        rows.append(["listing alone", each.listing_seconds, None, None, None])
         title = f"{each.model}: {each.files} files, {each.bytes / MIB:.0f} MiB, in {result.directory}"
         head = ["", "seconds", "MiB/s", "CPU seconds", "resident MiB"]
         share = f"  {OURS} has {each.share_of_best:.2f} of the throughput of the best other one; goal {GOAL}"

@@ -44,7 +44,7 @@ def fetch(
     connections: Annotated[
         str,
         typer.Option(
-            envvar="AIM_CONNECTIONS", show_envvar=False, metavar="N", help="Ranges fetched at once."
+            envvar="AIM_CONNECTIONS", show_envvar=False, metavar="N", help="Ranges fetched at once, at most."
         ),
     ] = "8",
     attempts: Annotated[

@@ -16,6 +16,7 @@ from aim_operator.fetch.http import Client
 from aim_operator.fetch.listing import Listing, Source, SourceChanged
 from aim_operator.fetch.lock import DirectoryLock
 from aim_operator.fetch.outcome import FetchReason, Outcome
+from aim_operator.fetch.pace import Pace
 from aim_operator.fetch.progress import Progress, size_text
 from aim_operator.fetch.records import Marker, State
 from aim_operator.fetch.retrying import Policy
@@ -178,7 +179,7 @@ class _Run:
         done = volume.records.done
         left = [file for file in listing.files if identity(file) not in done]
         try:
-            await transfer.run(left, options.connections)
+            await transfer.run(left, Pace(options.connections))
         finally:
             client.close()
         return transfer.unverified

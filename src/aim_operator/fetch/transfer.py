@@ -1,8 +1,8 @@
 """Files of a listing onto a volume: ranged streams, so many at once, each retried; then verified and placed.
 
 Each stream has a thread: what the kernel has received goes into one object, and from there to the volume,
-without the interpreter's lock. Memory follows the number of connections only: a stream holds half a
-megabyte, files are opened when their first chunk is due, and closed when they are whole.
+without the interpreter's lock. Memory follows the number of connections only: a stream holds a megabyte
+or two, files are opened when their first chunk is due, and closed when they are whole.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from aim_operator.fetch.coming import Coming, Stream
 from aim_operator.fetch.http import Body, Client
 from aim_operator.fetch.listing import RemoteFile, Source
 from aim_operator.fetch.outcome import FetchReason
+from aim_operator.fetch.pace import LOOK_SECONDS, Pace
 from aim_operator.fetch.partial import CHUNK_BYTES, span
 from aim_operator.fetch.progress import Progress
 from aim_operator.fetch.retrying import Policy, Transient
@@ -28,7 +29,7 @@ from aim_operator.fetch.stall import StallWatch
 from aim_operator.fetch.threads import in_thread
 from aim_operator.fetch.volume import Volume
 
-_WRITE_BYTES = 256 * 1024
+_WRITE_BYTES = 1024 * 1024
 """Gathered before each write, so that a write costs little beside what it writes."""
 _PROGRESS_BYTES = 64 * 1024
 """An attempt that gained less counts as one that gained nothing: a server that sends a little and breaks off
@@ -73,13 +74,13 @@ class Transfer:
         self.unverified = 0
         """Files that only their size could be checked of."""
 
-    async def run(self, files: Iterable[RemoteFile], connections: int) -> None:
+    async def run(self, files: Iterable[RemoteFile], pace: Pace) -> None:
         """Return when all files are verified and in their places. FetchError or SourceChanged otherwise.
 
         Once it has ended nothing is done on the volume any more, unless it was cancelled.
         """
         self._files = iter(files)
-        work = asyncio.gather(*(in_thread(self._work) for _ in range(connections)))
+        work = asyncio.create_task(self._all_work(pace))
         watch = asyncio.create_task(self._stall.watch())
         try:
             await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
@@ -95,6 +96,25 @@ class Transfer:
             work.cancel()
             watch.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)
+
+    async def _all_work(self, pace: Pace) -> None:
+        """Have as many threads at work as the pace says, until nothing is left to do."""
+        working: list[asyncio.Task[None]] = []
+        ended: set[asyncio.Task[None]] = set()
+        try:
+            while not ended:
+                more = range(pace.streams - len(working))
+                working += [asyncio.create_task(in_thread(self._work)) for _ in more]
+                ended, _ = await asyncio.wait(
+                    working, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                pace.look()
+            # One ends when nothing is left for any of them, or by an error.
+            await asyncio.gather(*working)
+        finally:
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
 
     def _stop(self) -> None:
         self._stopped.set()
