@@ -1,12 +1,78 @@
-"""What errors of the volume mean."""
+"""A run over the files of a listing, where what matters is what the volume does."""
 
 from __future__ import annotations
 
 import errno
+import time
+from pathlib import Path
 
 import pytest
 
-from aim_operator.fetch.transfer import volume_error
+from aim_operator.fetch.checksums import Digest
+from aim_operator.fetch.http import Client
+from aim_operator.fetch.hub import HubSource
+from aim_operator.fetch.listing import RemoteFile
+from aim_operator.fetch.pace import Pace
+from aim_operator.fetch.partial import CHUNK_BYTES, LargeFile, Partial
+from aim_operator.fetch.progress import Progress
+from aim_operator.fetch.retrying import Policy
+from aim_operator.fetch.source_uri import HubUri
+from aim_operator.fetch.stall import StallWatch
+from aim_operator.fetch.transfer import Transfer, volume_error
+from aim_operator.fetch.volume import Volume, identity
+from tests.support.hub_server import Hub
+
+STALL_SECONDS = 1.6
+
+
+class SlowFile(LargeFile):
+    """To read a chunk of it takes half of what is a stall."""
+
+    def feed(self, digest: Digest, start: int, stop: int) -> None:
+        time.sleep(STALL_SECONDS / 2)
+        super().feed(digest, start, stop)
+
+
+class SlowVolume(Volume):
+    def partial(self, file: RemoteFile, *, verifiable: bool) -> Partial:
+        plain = super().partial(file, verifiable=verifiable)
+        if not isinstance(plain, LargeFile):
+            return plain
+        plain.close()
+        return SlowFile(self._partial, identity(file), file.size, sync_chunks=False)
+
+
+async def test_hashing_what_an_earlier_run_left_is_no_stall(hub: Hub, tmp_path: Path) -> None:
+    """Of a file that is nearly whole it takes minutes, in which the stream that came upon it waits."""
+    source = HubSource(
+        HubUri("acme/tiny", "main"),
+        {"HF_ENDPOINT": hub.url},
+        policy=Policy(attempts=1),
+        limit_seconds=20,
+        retried=print,
+    )
+    (large,) = [file for file in source.list(None).files if file.size > CHUNK_BYTES]
+    content = (tmp_path / "models" / "acme" / "tiny" / large.path).read_bytes()
+    volume = SlowVolume(tmp_path / "out")
+    earlier = volume.partial(large, verifiable=True)
+    earlier.write([content[CHUNK_BYTES : 2 * CHUNK_BYTES]], CHUNK_BYTES)
+    earlier.mark(1)
+    earlier.close()
+    stall = StallWatch(STALL_SECONDS)
+    transfer = Transfer(
+        source=source,
+        volume=volume,
+        client=Client(connections=1, idle_seconds=20, environment={}),
+        progress=Progress(print),
+        policy=Policy(attempts=1),
+        stall=stall,
+        discarded=lambda: None,
+    )
+    began = time.monotonic()
+    await transfer.run([large], Pace(1))
+    assert time.monotonic() - began > STALL_SECONDS
+    assert (tmp_path / "out" / large.path).read_bytes() == content
+    volume.close()
 
 
 @pytest.mark.parametrize(
