@@ -128,16 +128,18 @@ class Expectations:
         self._start_step(key, steps)
 
     def _doubt(self, key: ObjectRef) -> None:
-        awaited = {*self._versions.get(key, {}), *((k, ns) for k, ns, _ in self._going.get(key, {}).values())}
-        informers = {(self._informers[kind], namespace) for kind, namespace in awaited}
+        going = ((kind, namespace) for kind, namespace, _ in self._going.get(key, {}).values())
+        # Sorted: in which order streams are given up decides what runs next, and simulations repeat.
+        awaited = sorted({*self._versions.get(key, {}), *going})
+        informers = [self._informers[kind] for kind, _ in awaited]
         log.warning(
             "a write did not come back by its watch, listing again",
             key=str(key),
-            kinds=" ".join(sorted(informer.resource.plural for informer, _ in informers)),
-            silent_seconds=round(max(informer.age_seconds for informer, _ in informers), 1),
-            errors=[str(i.last_error) for i, _ in informers if i.last_error is not None],
+            kinds=" ".join(sorted({plural for (_, plural), _ in awaited})),
+            silent_seconds=round(max(informer.age_seconds for informer in informers), 1),
+            errors=[str(informer.last_error) for informer in informers if informer.last_error is not None],
         )
-        for informer, namespace in informers:
+        for informer, (_, namespace) in zip(informers, awaited, strict=True):
             informer.relist(namespace)
 
     def _give_up(self, key: ObjectRef) -> None:
