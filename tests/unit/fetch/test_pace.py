@@ -41,7 +41,7 @@ def test_a_busy_moment_takes_no_stream_away() -> None:
 
 
 def test_looking_more_often_adds_no_more() -> None:
-    """Threads that end early wake whoever looks: only time counts."""
+    """Only time counts."""
     machine = Machine()
     for _ in range(100):
         machine.seconds += LOOK_SECONDS / 50
