@@ -23,12 +23,8 @@ HANDLERS = Path("/proc/sys/fs/binfmt_misc")
 TRIED = (["uname", "--machine"], ["aimctl", "--version"], ["aimctl", "demo"])
 
 
-def ensure_emulator(architecture: str, progress: Progress) -> None:
+def register_emulator(architecture: str) -> None:
     """Have the kernel run that architecture's programs by qemu-user-static. Does nothing if it does."""
-    if architecture == NATIVE:
-        return
-    for missing in missing_parts(["emulator"], progress):
-        raise CannotError(missing.reason, missing.remedy)
     machine = MACHINES[architecture]
     if (HANDLERS / f"qemu-{machine}").exists():
         return
@@ -50,9 +46,11 @@ def main() -> int:
     architecture = parser.parse_args().architecture
     progress = Progress(sys.stderr)
     try:
-        for missing in missing_parts([PART], progress):
+        is_foreign = architecture != NATIVE
+        for missing in missing_parts([PART, "emulator"] if is_foreign else [PART], progress):
             raise CannotError(missing.reason, missing.remedy)
-        ensure_emulator(architecture, progress)
+        if is_foreign:
+            register_emulator(architecture)
         archive = ensure_archive(progress, architecture)
         for command in TRIED:
             print(f"$ {' '.join(command)}\n{run(progress, architecture, command)}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -163,6 +164,6 @@ def _import_structlog_without_rich() -> None:
         return
     sys.modules["rich"] = None  # type: ignore[assignment] # makes `import rich` raise ImportError
     try:
-        import structlog  # noqa: F401, PLC0415 - kept by sys.modules: later imports find it without rich
+        import_module("structlog")  # from now on every import of it finds this one
     finally:
         del sys.modules["rich"]

@@ -56,11 +56,7 @@ def claim(cache: AIMModelCache, config: RuntimeConfig) -> Child:
     if name := storage_class(cache, config):
         spec["storageClassName"] = name
     metadata = _metadata(cache, claim_name(cache.metadata.name, cache.metadata.uid))
-    return child(
-        PERSISTENT_VOLUME_CLAIMS,
-        metadata=metadata,
-        spec=spec,
-    )
+    return child(PERSISTENT_VOLUME_CLAIMS, metadata=metadata, spec=spec)
 
 
 def digest(

@@ -143,11 +143,7 @@ def runtime(
     }
     if template.metadata.namespace:
         metadata_block["namespace"] = template.metadata.namespace
-    return child(
-        resource,
-        metadata=metadata_block,
-        spec=spec,
-    )
+    return child(resource, metadata=metadata_block, spec=spec)
 
 
 def discovered(status: AIMServiceTemplateStatus) -> dict[str, Any]:
