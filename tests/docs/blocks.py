@@ -2,7 +2,7 @@
 
 On the page, before its first block:
     <!-- tested on: nothing -->      a shell in a copy of the checkout, no cluster
-    <!-- tested on: start here -->   on from docs/index.md: its cluster, operator and quickstart
+    <!-- tested on: start here -->   on from docs/start.md: its cluster, operator and quickstart
 Before a block:
     <!-- test: saved as NAME -->     the block is written to this file for later commands
     <!-- test: eventually -->        commands are repeated until their output is as shown, or for a minute
@@ -90,7 +90,7 @@ def pages(root: Path = ROOT) -> list[Page]:
 
 
 def _order(name: str) -> tuple[bool, str]:
-    return name != "docs/index.md", name
+    return name != "docs/start.md", name
 
 
 def read_page(name: str, text: str) -> Page:

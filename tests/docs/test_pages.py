@@ -18,7 +18,7 @@ from tests.docs.session import Session
 from tests.support.cluster import DIRECTORY_VARIABLE
 
 ALL = pages()
-FIRST = "docs/index.md"
+FIRST = "docs/start.md"
 
 
 def pages_on(environment: Environment) -> list[Page]:
