@@ -118,6 +118,9 @@ def make_template_status(
                 {"name": uri.partition("://")[2], "sourceUri": uri, "size": "1073741824"} for uri in sources
             ],
             "profile": {
+                "filename": "vllm-a-profile.yaml",
+                "aim_id": "example/model",
+                "model_id": "example/model",
                 "metadata": {
                     "engine": "vllm",
                     "gpu": "MI300X",
@@ -125,7 +128,7 @@ def make_template_status(
                     "metric": "latency",
                     "precision": "fp16",
                     **metadata,
-                }
+                },
             },
             **({"discovery": {"image": discovered_image}} if discovered_image else {}),
         },

@@ -121,13 +121,20 @@ def make_resolved_config(
     )
 
 
-def make_result(*names: str, gpu_count: int = 1, **metadata: Any) -> DiscoveryResult:
-    """What a dry run printed: one source for each model name, or for one of the name org/model."""
+def make_result(
+    *names: str, gpu_count: int = 1, profile: dict[str, Any] | None = None, **metadata: Any
+) -> DiscoveryResult:
+    """What a dry run printed: one source for each model name, or for one of the name org/model.
+
+    `profile` is what the profile says beside its metadata: by default what an image for one model prints.
+    """
+    named = {"filename": "vllm-a-profile.yaml", "aim_id": "org/model", "model_id": "org/model"}
     return DiscoveryResult(
         model_sources=tuple(
             ModelSource(name=name, source_uri=f"hf://{name}", size="1024") for name in names or ("org/model",)
         ),
         profile={
+            **(named if profile is None else profile),
             "metadata": {
                 "engine": "vllm",
                 "gpu": "MI300X",

@@ -55,8 +55,8 @@ class LogTail:
 class DiscoveryResult(Struct, frozen=True, kw_only=True):
     """Checked output.
 
-    `profile` has metadata (snake_case), engine_args, env_vars and, where they were printed, model,
-    quantized_model and filename.
+    `profile` has metadata (snake_case), engine_args, env_vars and, where they were printed, filename, aim_id
+    and model_id, or model and quantized_model (images from before 0.8). Nulls in engine_args are flags.
     """
 
     model_sources: tuple[ModelSource, ...]
@@ -73,6 +73,8 @@ class _Metadata(Struct, omit_defaults=True):
 
 
 class _Profile(Struct, omit_defaults=True):
+    aim_id: Annotated[str, Meta(max_length=1024)] | None = None
+    model_id: Annotated[str, Meta(max_length=1024)] | None = None
     model: Annotated[str, Meta(max_length=1024)] | None = None
     quantized_model: Annotated[str, Meta(max_length=1024)] | None = None
     metadata: _Metadata | None = None

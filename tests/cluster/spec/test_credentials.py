@@ -127,7 +127,7 @@ def test_a_token_from_a_secret_is_referenced_in_discovery_and_serving_and_never_
     assert not [ref for ref in asked if ref.get("resource") == "secrets"]  # type: ignore[attr-defined]
 
 
-def test_discovery_asks_for_what_the_template_says_after_the_templates_own_variables(world: World) -> None:
+def test_discovery_asks_for_what_the_template_says_and_the_templates_own_variables_win(world: World) -> None:
     world.run(
         *world.catalog(
             metric="throughput",
@@ -139,13 +139,13 @@ def test_discovery_asks_for_what_the_template_says_after_the_templates_own_varia
     )
     (job,) = world.all("Job")
     assert list(variables(pod_of(job)["containers"][0]).items()) == [
-        ("A", "b"),
-        ("AIM_METRIC", "throughput"),
-        ("AIM_LOG_LEVEL_ROOT", "CRITICAL"),
-        ("AIM_LOG_LEVEL", "CRITICAL"),
+        ("AIM_LOG_LEVEL_ROOT", "WARNING"),
+        ("AIM_LOG_LEVEL", "WARNING"),
+        ("AIM_METRIC", "mine"),
         ("AIM_PRECISION", "fp8"),
         ("AIM_GPU_MODEL", "MI300X"),
         ("AIM_GPU_COUNT", "2"),
+        ("A", "b"),
     ]
 
 

@@ -194,7 +194,7 @@ def test_the_inference_service_is_what_kserve_needs_to_run_it_as_the_template_sa
     model = predictor["model"]
     assert model["modelFormat"] == {"name": "aim", "version": "1"}
     assert model["runtime"] == "fast"
-    assert model["storageUri"] == "hf://sandbox/llama-3.1-8b-instruct"
+    assert model["storage"] == {}, "the server fetches by itself"
     world.apply(world.service(replicas=1))
     world.until("InferenceService", "chat", lambda s: s["spec"]["predictor"]["maxReplicas"] == 1)
 

@@ -76,6 +76,18 @@ def test_the_first_element_is_read() -> None:
     assert got.profile == make_profile() | {"filename": "mi300x-latency.yaml"}
 
 
+def test_the_profile_of_an_image_for_one_model_is_kept_with_its_flags_that_have_no_value() -> None:
+    profile = {
+        "aim_id": "org/Model",
+        "model_id": "other/Model-FP8",
+        "metadata": {"engine": "vllm", "gpu_count": 1, "manual_selection_only": False, "type": "optimized"},
+        "engine_args": {"tensor-parallel-size": 1, "async-scheduling": None},
+        "env_vars": {"GPU_ARCHS": "gfx942"},
+    }
+    log = json.dumps([{"filename": "a.yaml", "profile": profile, "models": [make_model()]}]).encode()
+    assert parse(log).profile == profile | {"filename": "a.yaml"}
+
+
 def test_a_pretty_printed_array_is_read() -> None:
     assert parse(make_log(make_element(), indent=2)) == parse(make_log(make_element()))
 

@@ -42,7 +42,7 @@ def inference_service(
     config: RuntimeConfig,
     mounts: tuple[Mount, ...] = (),
 ) -> Child:
-    """Render the InferenceService: with `mounts` from the caches, else from the first model source.
+    """Render the InferenceService: with `mounts` from the caches, else for a server that fetches by itself.
 
     Raises SpecError(ResourcesInvalid).
     """
@@ -63,7 +63,6 @@ def inference_service(
     cached = ({"name": "AIM_CACHE_PATH", "value": CACHE_PATH},) if mounts else ()
     if env := merge_env(cached, plain(given(spec.env, ()))):
         model["env"] = env
-    sources = given(status.model_sources, ())
     if mounts:
         # Without any storage KServe takes a predictor for a multi-model server and adds its agent:
         # docs/adr/0006-cached-models-are-pvc-storage.md.
@@ -72,8 +71,10 @@ def inference_service(
             {"name": _volume(mount), "mountPath": f"{CACHE_PATH}/{mount.model}", "readOnly": True}
             for mount in mounts
         ]
-    elif sources:
-        model["storageUri"] = sources[0].source_uri
+    else:
+        # The server fetches by itself, with the user's variables, and never looks at what KServe would
+        # fetch. Without a path this adds no storage initializer, and without it KServe adds its agent.
+        model["storage"] = {}
     if config.security_context is not UNSET:
         model["securityContext"] = plain(config.security_context)
     predictor: Manifest = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, SERVING_RUNTIMES
@@ -28,6 +29,8 @@ DEADLINE_SECONDS = 600
 MODEL_FORMAT = "aim"
 GPU_RESOURCE = "amd.com/gpu"
 PORT = 8000
+GENERAL = "general"
+_PROFILE_FILE = re.compile(r"([A-Za-z0-9._-]+)\.ya?ml", re.ASCII)
 
 
 def job(
@@ -50,8 +53,9 @@ def job(
     spec = template.spec
     selector = given(spec.gpu_selector, None)
     inputs = {
-        "AIM_LOG_LEVEL_ROOT": "CRITICAL",
-        "AIM_LOG_LEVEL": "CRITICAL",
+        # Why no profile fits is said in a warning, and nowhere else.
+        "AIM_LOG_LEVEL_ROOT": "WARNING",
+        "AIM_LOG_LEVEL": "WARNING",
         "AIM_METRIC": given(spec.metric, None),
         "AIM_PRECISION": given(spec.precision, None),
         "AIM_GPU_MODEL": given(selector.model, None) if selector else None,
@@ -65,7 +69,7 @@ def job(
                 "name": "discovery",
                 "image": image.spec.image,
                 "args": ["dry-run", "--format=json"],
-                "env": merge_env(plain(template_env(template)), _variables(inputs)),
+                "env": merge_env(_variables(inputs), plain(template_env(template))),
                 "resources": {"requests": requests},
                 # Gives the Pod's status the last words of a failed run, without reading its log.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -97,9 +101,9 @@ def runtime(
     nothing in it is a Go template.
     """
     metadata = discovered(status)
-    sources = given(status.model_sources, ())
     found = {
-        "AIM_MODEL_ID": sources[0].name if sources else None,
+        "AIM_MODEL_ID": _model_id(status),
+        "AIM_PROFILE_ID": _profile_id(status),
         "VLLM_ENABLE_METRICS": "true",
         "AIM_METRIC": metadata.get("metric"),
         "AIM_PRECISION": metadata.get("precision"),
@@ -156,6 +160,28 @@ def gpu_count(status: AIMServiceTemplateStatus) -> int | None:
     """Return the discovered number of GPUs per replica."""
     count = discovered(status).get("gpu_count")
     return count if isinstance(count, int) else None
+
+
+def _model_id(status: AIMServiceTemplateStatus) -> str | None:
+    """Return the model that the image has to be told: only one that serves any model wants to know.
+
+    An image for one model has its name baked in as AIM_ID, and ends with code 1 where both are set. Its
+    profile has an aim_id, or at least a type that is not general: in statuses of older versions of the
+    operator there is no aim_id. Images from before 0.8 have no AIM_ID, and print `model`.
+    """
+    profile = given(status.profile, {})
+    of_one_model = "aim_id" in profile or (
+        "model" not in profile and discovered(status).get("type", GENERAL) != GENERAL
+    )
+    sources = given(status.model_sources, ())
+    return None if of_one_model or not sources else sources[0].name
+
+
+def _profile_id(status: AIMServiceTemplateStatus) -> str | None:
+    """Return the name of the discovered profile, by which the server takes that one and no other."""
+    filename = given(status.profile, {}).get("filename")
+    found = _PROFILE_FILE.fullmatch(filename) if isinstance(filename, str) else None
+    return found[1] if found else None
 
 
 def _variables(values: dict[str, Any]) -> list[Manifest]:

@@ -91,7 +91,14 @@ def test_only_the_services_own_env_is_on_the_inference_service() -> None:
 def test_what_nobody_asks_for_is_absent() -> None:
     got = predictor(discovered={"sources": ()})
     assert set(got) == {"model", "minReplicas", "maxReplicas"}
-    assert set(got["model"]) == {"modelFormat", "runtime", "resources"}
+    assert set(got["model"]) == {"modelFormat", "runtime", "resources", "storage"}
+
+
+def test_kserve_downloads_nothing_and_takes_it_for_an_ordinary_predictor() -> None:
+    """The server fetches by itself. Without `storage` KServe would add its agent."""
+    model = predictor()["model"]
+    assert model["storage"] == {}
+    assert "storageUri" not in model
 
 
 def test_pull_secrets_are_the_services_and_the_configurations() -> None:

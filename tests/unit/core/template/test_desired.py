@@ -109,13 +109,13 @@ def test_the_job_of_a_full_template_to_the_letter() -> None:
                             "image": "ghcr.io/example/llama:v1",
                             "args": ["dry-run", "--format=json"],
                             "env": [
-                                SECRET_ENV,
-                                {"name": "AIM_LOG_LEVEL_ROOT", "value": "CRITICAL"},
-                                {"name": "AIM_LOG_LEVEL", "value": "CRITICAL"},
+                                {"name": "AIM_LOG_LEVEL_ROOT", "value": "WARNING"},
+                                {"name": "AIM_LOG_LEVEL", "value": "WARNING"},
                                 {"name": "AIM_METRIC", "value": "latency"},
                                 {"name": "AIM_PRECISION", "value": "fp8"},
                                 {"name": "AIM_GPU_MODEL", "value": "MI300X"},
                                 {"name": "AIM_GPU_COUNT", "value": "2"},
+                                SECRET_ENV,
                             ],
                             "resources": {"requests": REQUESTS},
                             "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -142,12 +142,15 @@ def test_the_job_of_a_bare_template_sets_nothing_that_was_not_asked_for() -> Non
     assert "ttlSecondsAfterFinished" not in job["spec"]
 
 
-def test_what_the_template_asks_for_wins_over_the_same_name_in_its_env() -> None:
-    template = make_template(metric="latency", env=[{"name": "AIM_METRIC", "value": "throughput"}])
+def test_the_templates_env_wins_over_what_discovery_sets() -> None:
+    own = [{"name": "AIM_METRIC", "value": "throughput"}, {"name": "AIM_LOG_LEVEL", "value": "DEBUG"}]
+    template = make_template(metric="latency", env=own)
     env = pod_spec(render_job(template))["containers"][0]["env"]
-    assert [variable for variable in env if variable["name"] == "AIM_METRIC"] == [
-        {"name": "AIM_METRIC", "value": "latency"}
-    ]
+    assert {variable["name"]: variable["value"] for variable in env} == {
+        "AIM_LOG_LEVEL_ROOT": "WARNING",
+        "AIM_LOG_LEVEL": "DEBUG",
+        "AIM_METRIC": "throughput",
+    }
 
 
 def test_the_job_of_a_cluster_template_lives_in_the_operators_namespace() -> None:
@@ -219,7 +222,7 @@ def test_the_runtime_of_a_namespaced_template_to_the_letter() -> None:
                     "name": "kserve-container",
                     "image": "ghcr.io/example/llama:v1",
                     "env": [
-                        {"name": "AIM_MODEL_ID", "value": "org/model"},
+                        {"name": "AIM_PROFILE_ID", "value": "vllm-a-profile"},
                         {"name": "VLLM_ENABLE_METRICS", "value": "true"},
                         {"name": "AIM_METRIC", "value": "latency"},
                         {"name": "AIM_PRECISION", "value": "fp8"},
@@ -266,6 +269,45 @@ def test_the_templates_env_wins_over_what_was_discovered() -> None:
 )
 def test_what_was_not_discovered_is_not_set(metadata: dict[str, Any], missing: str) -> None:
     assert missing not in names(container(render_runtime(make_template(), **metadata))["env"])
+
+
+@pytest.mark.parametrize(
+    ("profile", "type_", "want"),
+    [
+        pytest.param({"aim_id": "org/model"}, "optimized", None, id="one model: its AIM_ID is baked in"),
+        pytest.param({}, "general", "other/model", id="general: the image serves any model"),
+        pytest.param({"model": "org/model"}, "optimized", "other/model", id="of an image from before 0.8"),
+        pytest.param({}, None, "other/model", id="of an image that says nothing of itself"),
+        pytest.param({}, "preview", None, id="one model, kept by a version that dropped aim_id"),
+    ],
+)
+def test_the_server_is_told_the_model_where_its_image_serves_any(
+    profile: dict[str, Any], type_: str | None, want: str | None
+) -> None:
+    wanted: dict[str, Any] = {} if type_ is None else {"type": type_}
+    result = make_result("other/model", profile=profile, **wanted)
+    status = make_discovered_status("any", result)
+    child = desired.runtime(make_template(), make_image(), RuntimeConfig(), status)
+    env = {variable["name"]: variable["value"] for variable in container(child)["env"] if "value" in variable}
+    assert env.get("AIM_MODEL_ID") == want
+
+
+@pytest.mark.parametrize(
+    ("filename", "want"),
+    [
+        pytest.param("vllm-mi300x-fp8-tp1-latency.yaml", "vllm-mi300x-fp8-tp1-latency", id="a profile"),
+        pytest.param("vllm.0.9.yml", "vllm.0.9", id="with dots"),
+        pytest.param("general/vllm.yaml", None, id="a path"),
+        pytest.param("vllm", None, id="no file of profiles"),
+        pytest.param("$(SECRET).yaml", None, id="what Kubernetes would expand"),
+        pytest.param(None, None, id="none"),
+    ],
+)
+def test_the_discovered_profile_is_pinned_by_its_filename(filename: str | None, want: str | None) -> None:
+    profile = {} if filename is None else {"filename": filename}
+    env = container(render_runtime(make_template(), profile=profile))["env"]
+    found = [variable["value"] for variable in env if variable["name"] == "AIM_PROFILE_ID"]
+    assert found == ([want] if want else [])
 
 
 @pytest.mark.parametrize("count", [pytest.param(0, id="none discovered"), pytest.param(None, id="unknown")])
