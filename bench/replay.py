@@ -1,4 +1,4 @@
-"""A few endpoints of an API server, in this process: serves N converged services, and takes what follows.
+"""A few endpoints of an API server, in this process: N converged services among nodes, and what is written.
 
 For what needs many objects and no admission: filling caches, memory, the operator's own part of a reaction.
 Versions count up, watches tell every write. Everything else of an API server is left out, so speeds of
@@ -23,6 +23,7 @@ from msgspec import structs
 from aim_operator.api.external import (
     HTTP_ROUTES,
     INFERENCE_SERVICES,
+    NODES,
     HTTPRoute,
     InferenceService,
 )
@@ -106,7 +107,7 @@ def _metadata(name: str, namespace: str, version: int = 1) -> Plain:
 class Server:
     """Objects by path of their collection and by (namespace, name)."""
 
-    def __init__(self, services: Sequence[Name]) -> None:
+    def __init__(self, services: Sequence[Name], nodes: int = 0) -> None:
         self._objects: dict[str, dict[tuple[str, str], Plain]] = defaultdict(dict)
         self._watches: dict[str, list[asyncio.Queue[bytes]]] = defaultdict(list)
         self._version = 1000
@@ -122,6 +123,10 @@ class Server:
         )
         for name in services:
             self._add(name, one)
+        for number in range(nodes):
+            node = scene.node(number)
+            metadata = node["metadata"] | _metadata(node["metadata"]["name"], "")
+            self._objects[NODES.collection_path()]["", metadata["name"]] = {**node, "metadata": metadata}
 
     def _add(self, name: Name, one: OneOfEach) -> None:
         """Put in a service and its children as they are once all is well: decide has nothing to add."""

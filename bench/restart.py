@@ -1,6 +1,6 @@
 """What an operator costs that starts beside many services, and how fast it reacts among them.
 
-python -m bench.restart [--sizes N,N] [--json FILE]
+python -m bench.restart [--sizes N,N] [--nodes N] [--json FILE]
 
 Without a cluster: a stand-in (bench.replay) serves services that have converged, the operator fills its
 caches from it and must find nothing to write. Then single services change, one at a time: until the apply
@@ -26,6 +26,7 @@ from bench.replay import Server, serving
 
 SIZES = (0, 100, 1000, 2000, 10_000)
 NAMESPACES = 50
+NODES = 2000
 CHANGES = 200
 
 
@@ -44,13 +45,14 @@ class Stage(Struct, frozen=True, kw_only=True):
 
 class Result(Struct, frozen=True, kw_only=True):
     machine: report.Machine
+    nodes: int
     stages: list[Stage]
 
 
-async def measure(size: int, directory: Path) -> Stage:
+async def measure(size: int, nodes: int, directory: Path) -> Stage:
     spaces = [f"team-{number}" for number in range(NAMESPACES)]
     services = scene.names("svc", range(size), spaces)
-    server = Server(services)
+    server = Server(services, nodes)
     async with serving(server, directory) as kubeconfig, started(directory, kubeconfig) as operator:
         await operator.idle()
         memory, cpu, writes = operator.memory_mib, operator.cpu_seconds, server.writes
@@ -89,22 +91,23 @@ def tables(result: Result) -> str:
         ("change of one service p50, ms", [s.change_p50_ms for s in result.stages]),
         ("change of one service p99, ms", [s.change_p99_ms for s in result.stages]),
     ]
-    title = "Started beside converged services, served by a stand-in"
+    title = f"Started beside converged services and {result.nodes} nodes, served by a stand-in"
     return report.table(title, head, [(name, *values) for name, values in rows])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", metavar="N,N", help="other sizes")
+    parser.add_argument("--nodes", type=int, metavar="N", default=NODES, help="nodes with GPUs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")] if options.sizes else list(SIZES)
     stages = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as directory:
-            stages.append(asyncio.run(measure(size, Path(directory))))
+            stages.append(asyncio.run(measure(size, options.nodes, Path(directory))))
         print(f"  {size} done", file=sys.stderr, flush=True)
-    result = Result(machine=report.machine(), stages=stages)
+    result = Result(machine=report.machine(), nodes=options.nodes, stages=stages)
     print(tables(result))
     if options.json is not None:
         report.dump(options.json, result)

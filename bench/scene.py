@@ -137,6 +137,24 @@ def image_spec(number: int) -> Plain:
     }
 
 
+def node(number: int) -> Plain:
+    """Return the metadata of a node with GPUs: fifty labels, most of them about its CPU."""
+    features = {f"feature.node.kubernetes.io/cpu-cpuid.FEATURE{bit}": "true" for bit in range(44)}
+    labels = {
+        "kubernetes.io/hostname": f"node-{number}",
+        "topology.kubernetes.io/zone": f"zone-{number % 3}",
+        "amd.com/gpu.family": "AI",
+        "amd.com/gpu.vram": "192G",
+        "amd.com/gpu.device-id": "74a1",
+        "amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM",
+    }
+    return {
+        "apiVersion": "meta.k8s.io/v1",
+        "kind": "PartialObjectMetadata",
+        "metadata": {"name": f"node-{number}", "labels": features | labels},
+    }
+
+
 def template_spec(image: str) -> Plain:
     return {
         "aimImageName": image,

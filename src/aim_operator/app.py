@@ -159,7 +159,6 @@ class Operator:
         await self._elector.run(self._work)
 
     async def _work(self) -> None:
-        self._catalog.refresh_gpu_models()
         for service in self.watched.services.store.all():
             self._services.claim(service)
         await self._controllers.run()
@@ -263,15 +262,12 @@ class Operator:
             for informer in by_name.get(crd.metadata.name, ()) if crd is not None else ():
                 informer.recheck()
 
-        def node_changed(old: KubeObject | None, new: KubeObject | None) -> None:
-            if old is not None and new is not None and old.metadata.labels == new.metadata.labels:
-                return
-            if self._catalog.refresh_gpu_models():
-                self._wake_all(depend.all_templates())
-                self._wake_all(depend.services_by_choice())
+        def gpu_models_changed() -> None:
+            self._wake_all(depend.all_templates())
+            self._wake_all(depend.services_by_choice())
 
         watched.crds.add_handler(crd_changed)
-        watched.nodes.add_handler(node_changed)
+        self._catalog.gpus.on_change(self._clock, gpu_models_changed)
         for runtimes in (watched.serving_runtimes, watched.cluster_serving_runtimes):
             runtimes.on_installed(lambda _installed: self._wake_all(depend.all_templates()))
         for children in (watched.inference_services, watched.http_routes):

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from msgspec import UNSET, structs
 
 from aim_operator.api.external import HTTPRoute, InferenceService, OwnedObject
-from aim_operator.api.meta import ObjectMeta
+from aim_operator.api.meta import KubeObject, ObjectMeta, given
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus
+from aim_operator.core import hardware
 
 T = TypeVar("T")
 O = TypeVar("O", bound=OwnedObject)  # noqa: E741 - an Owned object
@@ -33,6 +34,17 @@ def inference_service(obj: InferenceService) -> InferenceService:
 
 def http_route(obj: HTTPRoute) -> HTTPRoute:
     return _with_shared_status(own_bytes(obj), obj.status, "parents")
+
+
+def node(obj: KubeObject) -> KubeObject:
+    """Keep the name and the labels about GPUs: nodes carry fifty labels, and change every minute."""
+    kept = {
+        name: value for name, value in given(obj.metadata.labels, {}).items() if hardware.is_gpu_label(name)
+    }
+    metadata = structs.replace(
+        obj.metadata, labels=_words(kept), annotations=UNSET, owner_references=UNSET, finalizers=UNSET
+    )
+    return structs.replace(obj, metadata=metadata)
 
 
 def service(obj: AIMService) -> AIMService:

@@ -14,8 +14,8 @@ from aim_operator.api.v1alpha1 import (
     AIMServiceTemplate,
     AIMTemplateCache,
 )
+from aim_operator.controllers.gpu_models import GpuModels
 from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, BY_TEMPLATE_IN, Watched
-from aim_operator.core import hardware
 from aim_operator.core.caching import choose, means
 from aim_operator.core.catalog import Template
 
@@ -25,7 +25,7 @@ class StoreCatalog:
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
-        self._gpu_models: frozenset[str] = frozenset()
+        self.gpus = GpuModels(watched.nodes)
 
     def image(self, namespace: str, name: str) -> AIMImage | None:
         return self._watched.images.store.get(namespace, name)
@@ -66,13 +66,4 @@ class StoreCatalog:
         return found is not None and not means(found, template, self)
 
     def gpu_models(self) -> frozenset[str]:
-        return self._gpu_models
-
-    def refresh_gpu_models(self) -> bool:
-        """Read the nodes' labels again; return whether the set of GPU models has changed."""
-        models: set[str] = set()
-        for node in self._watched.nodes.store.all():
-            models |= hardware.gpu_models(node.metadata.labels or {})
-        changed = models != self._gpu_models
-        self._gpu_models = frozenset(models)
-        return changed
+        return self.gpus.words

@@ -156,7 +156,7 @@ class Watched:
             indexes={BY_OWNER: _owner, BY_PENDING_CLASS: _pending_class},
         )
         self.storage_classes = self._informer(STORAGE_CLASSES)
-        self.nodes = self._informer(NODES)
+        self.nodes = self._informer(NODES, slim=slim.node)
         self.inference_services = self._informer(
             INFERENCE_SERVICES, label_selector=ours, slim=slim.inference_service
         )

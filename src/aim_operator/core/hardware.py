@@ -33,6 +33,11 @@ _DEVICES = {
 _SEPARATORS = re.compile(r"[^A-Za-z0-9]+")
 
 
+def is_gpu_label(key: str) -> bool:
+    """Whether `gpu_models` may read a label."""
+    return "/gpu." in key
+
+
 def gpu_models(node_labels: Mapping[str, str]) -> frozenset[str]:
     """Return every word that may name a GPU model of this node, in upper case.
 

@@ -8,7 +8,7 @@ from bench import restart
 
 
 async def test_beside_converged_services_nothing_is_written_until_one_changes(tmp_path: Path) -> None:
-    stage = await restart.measure(3, tmp_path)
+    stage = await restart.measure(3, 10, tmp_path)
     assert stage.writes == 0
     assert stage.change_p50_ms > 0
     assert stage.memory_mib > 20
