@@ -30,15 +30,33 @@ demo-cluster: .venv/.setup  ## the same on a real Kubernetes with KServe and a g
 
 ##@ Work on it
 
+# `make test TESTS=tests/unit/core` runs some; with NOT_RUN=fail, tests that can't run here are a failure.
+TESTS ?= tests
+NOT_RUN ?= name
+
 .PHONY: test
-test: .venv/.setup  ## every test that this machine can run; names those that it can't
-	@# Building takes minutes the first time, and shows so here; 2 means that this machine can't.
-	@[ -n "$${AIM_TEST_KUBECONFIG:-}" ] || $(BIN)/python -m hack.cluster build || [ $$? -eq 2 ]
-	@$(PYTEST) tests
+test: .venv/.setup  ## every test that this machine can run now; names those that it can't; TESTS=path for some
+	@$(PYTEST) --not-run=$(NOT_RUN) $(TESTS)
+
+.PHONY: test-all
+test-all: cluster-build  ## build the cluster's programs, once, then every test; fails if one can't run
+	@$(MAKE) --no-print-directory test NOT_RUN=fail
 
 .PHONY: test-unit
-test-unit: .venv/.setup  ## only the tests that need no cluster
+test-unit: .venv/.setup  ## single functions and processes, no cluster
 	@$(PYTEST) tests/unit
+
+.PHONY: test-simulation
+test-simulation: .venv/.setup  ## the whole operator on an API server in memory, with faults and crashes
+	@$(PYTEST) tests/simulation
+
+.PHONY: test-cluster
+test-cluster: cluster-build  ## on a real control plane: API server, etcd, controllers
+	@$(PYTEST) tests/cluster
+
+.PHONY: test-e2e
+test-e2e: cluster-build  ## on a real node with KServe and a gateway; and what the docs tell readers to run
+	@$(PYTEST) tests/e2e tests/docs
 
 .PHONY: bench
 bench: .venv/.setup  ## measure it, a quarter of an hour; `python -m bench.scale --full` has 10,000 services
@@ -78,6 +96,11 @@ clean:  ## remove .venv and all caches of this directory
 
 ##@ A cluster of your own
 
+.PHONY: cluster-build
+cluster-build: .venv/.setup  ## build its programs, once for all checkouts: half an hour on two cores; can be interrupted
+	@# A cluster of your own, in AIM_TEST_KUBECONFIG, takes kubectl and Helm. 2: it has said what can't be built here.
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.cluster build $(if $(AIM_TEST_KUBECONFIG),--parts helm) || [ $$? -eq 2 ]
+
 .PHONY: cluster-up
 cluster-up: .venv/.setup  ## start Kubernetes with a node, KServe and a gateway on this machine
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.cluster up --parts node,kserve,gateway
@@ -91,5 +114,5 @@ help:
 	@bold=; blue=; plain=; if [ -t 1 ]; then bold=$$'\e[1m'; blue=$$'\e[36m'; plain=$$'\e[0m'; fi; \
 	awk -F '  ## ' -v bold="$$bold" -v blue="$$blue" -v plain="$$plain" ' \
 	  /^##@/ { printf "\n%s%s%s\n", bold, substr($$0, 5), plain } \
-	  /^[a-z-]+:.*  ## / { sub(/:.*/, "", $$1); printf "  %smake %-13s%s %s\n", blue, $$1, plain, $$2 }' \
+	  /^[a-z0-9-]+:.*  ## / { sub(/:.*/, "", $$1); printf "  %smake %-15s%s %s\n", blue, $$1, plain, $$2 }' \
 	  $(MAKEFILE_LIST); echo

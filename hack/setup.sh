@@ -3,7 +3,8 @@
 # uv is taken from PATH, else installed into .venv (or, where Python has no venv module, beside it).
 set -eu
 
-cd "$(dirname "$0")/.."
+# -P: where `hack` is a link to that of a checkout, as in tests of the docs, scripts must name the checkout's .venv.
+cd -P "$(dirname "$0")/.."
 
 new_enough='import sys; sys.exit(sys.version_info < (3, 11))'
 python=

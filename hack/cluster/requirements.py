@@ -22,6 +22,11 @@ from hack.cluster.kernel import cgroup_roots
 from hack.cluster.progress import Progress
 from hack.cluster.toolchain import ensure_go
 
+NOT_BUILT = "not built on this machine yet"
+BUILD_THEM = (
+    "Run `make test-all`, or `make cluster-build` once (half an hour on two idle cores);"
+    " then `make test` runs these too."
+)
 CNI_PLUGINS = Path("/usr/lib/cni")
 # Each Debian package that a part takes, with a file or program that shows it is there.
 PACKAGES = {
@@ -36,6 +41,14 @@ PACKAGES = {
     # No part of a cluster: for images of another architecture.
     "emulator": {"qemu-user-static": "qemu-aarch64-static", "arch-test": "arch-test"},
 }
+
+
+def unbuilt_parts(parts: Sequence[str]) -> list[Missing]:
+    """The parts, of those asked for, whose programs could be built here and are not built yet."""
+    if sys.platform != "linux":
+        return []  # `missing_parts` says what stands in the way there
+    unbuilt = (part for part in dict.fromkeys(parts) if not all(map(is_built, BY_PART.get(part, ()))))
+    return [Missing(part, NOT_BUILT, BUILD_THEM) for part in unbuilt]
 
 
 def missing_parts(parts: Sequence[str], progress: Progress, *, install: bool = True) -> list[Missing]:

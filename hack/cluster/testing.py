@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hack.cluster.api import Manifest
-from hack.cluster.build import ensure
 from hack.cluster.cluster import SILENT, THIS_PROCESS, Cluster
-from hack.cluster.components import BY_PART
 from hack.cluster.control_plane import PART as CONTROL_PLANE
 from hack.cluster.errors import CannotError, Missing
 from hack.cluster.external import external_cluster
 from hack.cluster.manifests import CRDS_OF_PART, crd_manifests
-from hack.cluster.requirements import missing_parts
+from hack.cluster.requirements import missing_parts, unbuilt_parts
 
 
 def cluster_for_tests(
@@ -57,13 +55,9 @@ def cluster_for_tests(
 
 
 def unusable_parts(parts: Sequence[str]) -> list[Missing]:
-    """The parts that this machine cannot do. Builds what is not built yet: that may take minutes."""
-    missing = missing_parts(parts, SILENT)
-    for part in dict.fromkeys(parts):
-        try:
-            for component in BY_PART[part]:
-                if part not in {entry.part for entry in missing}:
-                    ensure(component, SILENT)
-        except CannotError as error:
-            missing.append(error.missing(part))
-    return missing
+    """The parts that this machine cannot do now. Builds nothing: a test run shall not turn into a build.
+
+    Where something is not built yet, only that is returned: no package is installed for a part that could
+    not start anyhow.
+    """
+    return unbuilt_parts(parts) or missing_parts(parts, SILENT)

@@ -9,7 +9,6 @@ skipped, and tests.support.plugin names it at the end of the run.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -28,15 +27,16 @@ from hack.cluster.components import TOOLS
 from hack.cluster.errors import Missing
 from hack.cluster.external import VARIABLE, external_cluster
 from hack.cluster.progress import Progress
+from hack.cluster.requirements import unbuilt_parts
 from hack.cluster.stop import stop_instance
 from hack.cluster.testing import cluster_for_tests, unusable_parts
+from tests.support import not_run
 from tests.support.spec_cluster import assert_at_work, start_spec_cluster
 from tests.support.spec_world import World
 
 # Set by the main pytest process, inherited by xdist's workers.
 DIRECTORY_VARIABLE = "AIM_TEST_CLUSTER_DIRECTORY"
 OWNER_VARIABLE = "AIM_TEST_CLUSTER_OWNER"
-MISSING_PROPERTY = "aim_missing_part"
 # Our own clusters always have an audit log; somebody else's may keep it elsewhere.
 AUDIT = "audit"
 MARKERS = {f"needs_{part.replace('-', '_')}": part for part in (*PARTS, *TOOLS, AUDIT)}
@@ -102,7 +102,7 @@ def spec_cluster(
     request: pytest.FixtureRequest, spec_cluster_shared: tuple[Cluster | None, list[Missing]]
 ) -> Cluster:
     """A control plane with stand-ins for node, KServe and gateway, and one operator at work for all tests."""
-    if external_cluster() is not None:
+    if os.environ.get(VARIABLE):
         pytest.skip(f"needs stand-ins instead of the parts of a cluster, and {VARIABLE} is set")
     cluster = _usable(request, *spec_cluster_shared)
     assert_at_work(cluster)
@@ -128,7 +128,7 @@ def operator_image(full_cluster: Cluster) -> str:
 @pytest.fixture
 def own_cluster(request: pytest.FixtureRequest) -> Iterator[StartCluster]:
     """Starts instances for this test alone: `own_cluster(("node",), crds=…)`. They stop with it."""
-    if external_cluster() is not None:
+    if os.environ.get(VARIABLE):
         pytest.skip(f"starts a cluster of its own, and {VARIABLE} is set")
     started: list[Cluster] = []
 
@@ -165,13 +165,15 @@ def stop_shared_clusters() -> None:
 
 
 def skip_if_missing(item: pytest.Item, parts: tuple[str, ...]) -> None:
-    """Skips a test by its markers; building what they need may take minutes the first time."""
+    """Skips a test by its markers. Nothing is built for it."""
     _skip(item, _missing_parts(parts))
 
 
 @cache  # asking again would, for example, try to install Go again
 def _missing_parts(parts: tuple[str, ...]) -> list[Missing]:
-    external = external_cluster()
+    # kubectl, which an external cluster needs as well, is the control plane's program.
+    unbuilt = unbuilt_parts(PARTS[:1])
+    external = None if unbuilt else external_cluster()
     if external is None:
         return unusable_parts([part for part in parts if part in (*PARTS, *TOOLS)])
     absent = [external.missing(part) for part in parts if part not in TOOLS]
@@ -200,7 +202,5 @@ def _usable(request: pytest.FixtureRequest, cluster: Cluster | None, missing: li
 def _skip(item: pytest.Item, missing: list[Missing]) -> None:
     if not missing:
         return
-    for entry in missing:
-        text = json.dumps([entry.part, entry.reason, entry.remedy])
-        item.user_properties.append((MISSING_PROPERTY, text))
+    not_run.keep(item, missing)
     pytest.skip("; ".join(f"{entry.part}: {entry.reason}" for entry in missing))

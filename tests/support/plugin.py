@@ -1,7 +1,7 @@
 """The pytest plugin of this repository: cluster fixtures, their markers, and what was not run.
 
-A test skipped because this machine lacks a part of a cluster is named at the end, with the reason and the
-remedy: a green run says what it did not prove. Figures that tests measured are shown in tables. The
+A skipped test is named at the end, with the reason and the remedy: a green run says what it did not prove,
+and with `--not-run=fail`, as in CI, it is not green. Figures that tests measured are shown in tables. The
 markers follow from the fixtures; a test that starts clusters itself carries them by hand.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,6 @@ from hack.cluster.cluster import PARTS
 from tests.support.cluster import (
     DIRECTORY_VARIABLE,
     MARKERS,
-    MISSING_PROPERTY,
     PARTS_OF_FIXTURE,
     control_plane,
     control_plane_shared,
@@ -34,6 +34,7 @@ from tests.support.cluster import (
     stop_shared_clusters,
     world,
 )
+from tests.support.not_run import lines, not_run
 
 __all__ = [
     "control_plane",
@@ -50,6 +51,7 @@ __all__ = [
 E2E = Path(__file__).parents[1] / "e2e"
 PREPARED = pytest.StashKey[bool]()
 MEASURED_PROPERTY = "aim_measured"
+OPTION, NAME, FAIL = "--not-run", "name", "fail"
 
 
 class Measure(Protocol):
@@ -68,7 +70,17 @@ def measure(record_property: Callable[[str, object], None]) -> Measure:
     return keep
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        OPTION,
+        choices=(NAME, FAIL),
+        default=NAME,
+        help="tests that this machine can't run: name them, or fail",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    _take_interrupts()
     for marker, part in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: runs only where this machine can do: {part}")
     # In the main process only, and not in a pytest that a test of ours runs inside of it.
@@ -100,9 +112,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         skip_if_missing(item, tuple(dict.fromkeys((PARTS[0], *parts))))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter: pytest.TerminalReporter | None = session.config.pluginmanager.get_plugin("terminalreporter")
+    # Workers report to the main process, which knows all that was skipped.
+    if reporter is None or hasattr(session.config, "workerinput"):
+        return
+    must_run = session.config.getoption(OPTION) == FAIL
+    if must_run and exitstatus == pytest.ExitCode.OK and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     _tell_measured(terminalreporter)
-    _tell_missing(terminalreporter)
+    _tell_not_run(terminalreporter)
+
+
+def _take_interrupts() -> None:
+    """Take SIGINT, and let tests' children take it: our parent may ignore (as `&` in sh) or block it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _tell_measured(terminalreporter: pytest.TerminalReporter) -> None:
@@ -120,18 +150,13 @@ def _tell_measured(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line("  ".join(cells).rstrip())
 
 
-def _tell_missing(terminalreporter: pytest.TerminalReporter) -> None:
-    tests_of: dict[tuple[str, str, str], list[str]] = {}
-    for report in terminalreporter.stats.get("skipped", []):
-        for name, value in getattr(report, "user_properties", ()):
-            if name == MISSING_PROPERTY:
-                part, reason, remedy = json.loads(value)
-                tests_of.setdefault((part, reason, remedy), []).append(report.nodeid)
-    if not tests_of:
+def _tell_not_run(terminalreporter: pytest.TerminalReporter) -> None:
+    groups = not_run(terminalreporter.stats.get("skipped", []))
+    if not groups:
         return
     terminalreporter.section("NOT RUN on this machine:", sep="=", yellow=True, bold=True)
-    for (part, reason, remedy), tests in sorted(tests_of.items()):
-        terminalreporter.line(f"{part}: {reason}", yellow=True)
-        terminalreporter.line(f"  remedy: {remedy}")
-        for test in sorted(tests):
-            terminalreporter.line(f"  - {test}")
+    for group in groups:
+        for line in lines(group):
+            terminalreporter.line(line, yellow=not line.startswith(" "))
+    if terminalreporter.config.getoption(OPTION) == FAIL:
+        terminalreporter.line(f"That fails this run: {OPTION}={FAIL}.", red=True)
