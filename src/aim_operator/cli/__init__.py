@@ -5,6 +5,7 @@ Owns the mapping from errors to exit codes: 0 done, 1 not achieved, 2 something 
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. Errors made on purpose become one line on stderr."""
     from aim_operator.cli.app import app  # noqa: PLC0415 - only here may typer's usage errors end the process
 
+    _take_interrupts()
     try:
         app(args=None if argv is None else list(argv), prog_name=_program())
     except SystemExit as done:
@@ -26,6 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {_one_line(error)}", file=sys.stderr)  # noqa: T201
         return MEND
     return 0
+
+
+def _take_interrupts() -> None:
+    """Make SIGINT end every command alike, `run` as `demo`: a shell starts `aimctl … &` with it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _program() -> str:

@@ -126,9 +126,17 @@ def test_a_running_operator_has_no_rich(tmp_path: Path) -> None:
     assert "rich" not in modules
 
 
-def test_ctrl_c_ends_the_demo_quietly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param("", id="at a prompt"),
+        pytest.param("trap '' INT;", id="in the background of a script, where SIGINT is ignored"),
+    ],
+)
+def test_ctrl_c_ends_the_demo_quietly(before: str, tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as out:
-        demo = subprocess.Popen([AIMCTL, "demo"], stdout=subprocess.PIPE, stderr=out, text=True)
+        command = ["sh", "-c", f'{before} exec "$0" demo', AIMCTL]
+        demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=out, text=True)
         assert demo.stdout is not None
         # Its first line says that it began.
         assert "demo" in demo.stdout.readline()
