@@ -24,6 +24,8 @@ from aim_operator.core.messages import quote
 from aim_operator.errors import SpecError
 
 MAX_PATH = 200
+MAX_VALUE = 1024
+"""What one expression may select: an annotation can have 256 KiB. Longer than a path: slashes may go."""
 
 _TRIPLET = re.compile(r"(%[0-9A-Fa-f]{2})", re.ASCII)
 
@@ -57,10 +59,20 @@ def render_path(template: str | None, service_document: dict[str, Any], *, names
     parts = []
     for part in jsonpath.parse(template):
         if isinstance(part, jsonpath.Expression):
-            parts.append(_encoded(jsonpath.evaluate(part, service_document)))
+            parts.append(_encoded(_value(part, service_document)))
         else:
             parts.append(_encoded(part.text) if part.quoted else _encoded_literal(part.text))
     return _path("".join(parts))
+
+
+def _value(expression: jsonpath.Expression, service_document: dict[str, Any]) -> str:
+    value = jsonpath.evaluate(expression, service_document)
+    if len(value) > MAX_VALUE:
+        raise _invalid(
+            f"{quote(expression.source)} selects a text of {len(value)} characters",
+            f"select one of at most {MAX_VALUE}",
+        )
+    return value
 
 
 def literal_path(path: str) -> str:
