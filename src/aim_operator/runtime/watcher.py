@@ -43,7 +43,9 @@ MISSING_RETRY_SECONDS = 600.0
 """The fallback only: `recheck` is called when a CRD appears."""
 EAGER_SECONDS = 60.0
 """How long after `recheck` a kind is asked for eagerly: a CRD is served seconds after it is created."""
-SHORT_WATCH_SECONDS = 1.0
+HEALTHY_SECONDS = 10.0
+"""A watch that worked for as long starts the backoff anew. A list that was answered does not: a server may
+answer each, and call it too old the moment it is watched from."""
 
 
 class Sink(Protocol[K]):
@@ -97,6 +99,8 @@ class Watcher(Generic[K]):
         self._eager_until = float("-inf")
         self._stream: asyncio.Task[None] | None = None
         self._relist_wanted = False
+        self._watching_since: float | None = None
+        """Since when the current stream watches; None while it lists."""
         self._log = log.bind(resource=resource.qualified, namespace=selection.namespace)
         self.last_contact: float | None = None
         """When the server was last heard of, by the clock's monotonic time."""
@@ -112,7 +116,13 @@ class Watcher(Generic[K]):
             self._recheck.set()
 
     def relist(self) -> None:
-        """Give up the stream and list again: somebody has reason to doubt it."""
+        """Give up the stream and list again: somebody has reason to doubt it.
+
+        A list that is due or under way is left alone: what it brings settles the doubt, or the doubt is
+        raised again. Else each of many that wait for it would begin it anew, and it would never end.
+        """
+        if self._relist_wanted or not self._resource_version:
+            return
         self._resource_version = ""
         if self._stream is not None:
             self._relist_wanted = True
@@ -126,31 +136,43 @@ class Watcher(Generic[K]):
 
     async def _step(self) -> float:
         """List or watch once. Returns how long to wait before the next step."""
-        started = self._clock.monotonic()
         try:
-            await self._interruptible()
+            doubted = await self._interruptible()
         except NotFound as error:
             # Of a collection: the kind is not installed, or its namespace is not there.
             return self._gone_missing(error)
         except Expired:
             self._log.debug("resourceVersion expired, listing again")
             self._resource_version = ""
-            return 0.0 if self._clock.monotonic() - started > SHORT_WATCH_SECONDS else self._backoff.next()
+            return self._next_pause(since_heard=False, at_once=True)
         except TooManyRequests as error:
             self.last_error = error
             return max(jittered(2 * error.retry_after_seconds), error.retry_after_seconds)
         except ApiError as error:
             self._note(error)
-            return self._backoff.next()
+            return self._next_pause(since_heard=True, at_once=False)
         except Exception:  # noqa: BLE001 - a broken slim or index function must not end the watch
             self._log.exception("the cache failed, listing again")
             self._resource_version = ""
             return self._backoff.next()
-        if self._clock.monotonic() - started < SHORT_WATCH_SECONDS:
-            return self._backoff.next()
-        return 0.0
+        return self._next_pause(since_heard=doubted, at_once=True)
 
-    async def _interruptible(self) -> None:
+    def _next_pause(self, *, since_heard: bool, at_once: bool) -> float:
+        """Return the pause after a stream. `since_heard` counts what it lasted until its last word only.
+
+        `at_once` is for one that ended as streams do: after a healthy one there is no pause.
+        """
+        if self._watching_since is not None:
+            until = self.last_contact if since_heard else self._clock.monotonic()
+            if until is not None and until - self._watching_since >= HEALTHY_SECONDS:
+                self._backoff.reset()
+                if at_once:
+                    return 0.0
+        return self._backoff.next()
+
+    async def _interruptible(self) -> bool:
+        """List or watch; return whether `relist` ended it."""
+        self._watching_since = None
         self._stream = asyncio.ensure_future(self._list_or_watch())
         try:
             await self._stream
@@ -160,9 +182,10 @@ class Watcher(Generic[K]):
                 raise
         finally:
             self._stream = None
-        if self._relist_wanted:
-            self._relist_wanted = False
+        doubted, self._relist_wanted = self._relist_wanted, False
+        if doubted:
             self._resource_version = ""
+        return doubted
 
     async def _list_or_watch(self) -> None:
         if self._resource_version:
@@ -210,6 +233,8 @@ class Watcher(Generic[K]):
             timeout_seconds=seconds,
         )
         silence = _Silence(self._clock, seconds + GRACE_SECONDS)
+        if not initial:
+            self._watching_since = self._clock.monotonic()
         try:
             # The protocol promises an iterator; every client's is a generator, to be closed at once.
             async with aclosing(cast("Any", stream)) as events:
@@ -244,6 +269,7 @@ class Watcher(Generic[K]):
         self.is_missing = False
         self._sink.replaced(objects, resource_version)
         self._resource_version = resource_version
+        self._watching_since = self._clock.monotonic()
         self._sink.progressed(resource_version)
 
     def _tell(self, event: WatchEvent[K]) -> None:
@@ -261,7 +287,6 @@ class Watcher(Generic[K]):
         if self.last_error is not None:
             self._log.info("watch is back")
             self.last_error = None
-        self._backoff.reset()
 
     def _gone_missing(self, error: NotFound) -> float:
         self._resource_version = ""

@@ -341,3 +341,42 @@ async def test_a_list_that_breaks_off_is_not_believed(streams_lists: bool) -> No
         await seen.clock.advance(10)
         assert seen.names == ["a", "b"]
         assert all(new is not None for _, new in seen.told)
+
+
+async def test_a_server_that_calls_every_list_too_old_is_asked_ever_less_often() -> None:
+    """Each list is answered, and each watch from it is refused: that is no health. The cache stays."""
+    client = make_client("a", "b", streams_lists=False)
+    client.fail("watch", WIDGETS, *[errors.Expired("too old", code=410) for _ in range(2000)])
+    async with following(client) as seen:
+        for _ in range(10):
+            await seen.clock.advance(60)
+            assert seen.names == ["a", "b"]
+            assert not seen.informer.dead
+        assert 10 < seen.verbs().count("list") < 40
+        assert len(seen.told) == 2
+
+
+async def test_a_watch_that_worked_for_a_while_is_made_again_within_a_second() -> None:
+    """Also after a time of failures: health that lasted starts the backoff anew."""
+    client = make_client("a")
+    client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(10)])
+    async with following(client) as seen:
+        await seen.clock.run_until(lambda: seen.informer.synced)
+        await seen.clock.advance(60)
+        before = len(client.calls)
+        client.muted.add(WIDGETS.qualified)
+        client.put(WIDGETS, make_widget("b"))
+        client.compact()
+        client.end_watches(WIDGETS)
+        await seen.clock.advance(1)
+        assert seen.names == ["a", "b"]
+        assert [call.name == "initial" for call in client.calls[before:]] == [False, True]
+
+
+async def test_a_server_that_ends_every_watch_at_once_is_not_asked_in_a_loop() -> None:
+    client = make_client("a")
+    async with following(client) as seen:
+        for _ in range(600):
+            client.end_watches(WIDGETS)
+            await seen.clock.advance(1)
+        assert len(client.calls) < 50
