@@ -23,7 +23,8 @@ from aim_operator.core import jsonpath
 from aim_operator.core.messages import quote
 from aim_operator.errors import SpecError
 
-MAX_PATH = 200
+MAX_PATH = 199
+"""The seed: under 200 characters."""
 MAX_VALUE = 1024
 """What one expression may select: an annotation can have 256 KiB. Longer than a path: slashes may go."""
 
@@ -51,7 +52,7 @@ def document(service: AIMService) -> dict[str, Any]:
 def render_path(template: str | None, service_document: dict[str, Any], *, namespace: str, uid: str) -> str:
     """Render and normalise a template; `/<namespace>/<uid>` where there is none.
 
-    The result is a valid PathPrefix of at most 200 characters, never `/`, and literal_path leaves it as
+    The result is a valid PathPrefix of under 200 characters, never `/`, and literal_path leaves it as
     it is. Raises SpecError(RouteTemplateInvalid) that names the expression or segment and the remedy.
     """
     if template is None:
@@ -107,7 +108,7 @@ def _path(encoded: str) -> str:
     if len(path) > MAX_PATH:
         raise _invalid(
             f"the path {quote(path, 40)} has {len(path)} characters once encoded",
-            f"shorten the template or the values it selects to {MAX_PATH}",
+            f"shorten the template or the values it selects, to at most {MAX_PATH}",
         )
     return path
 
