@@ -75,7 +75,7 @@ def fetch(
         ),
     ] = None,
 ) -> None:
-    """Fetch a model's files into a directory: resumed, verified, with progress in the log.
+    """Download a model's files into a directory, resumed and verified.
 
     HF_TOKEN and HF_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL are
     honoured. Exit codes: 0 done, 2 something to mend in the call, 10 authentication failed, 11 source not
