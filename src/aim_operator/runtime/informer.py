@@ -14,6 +14,7 @@ from typing import Generic
 
 import structlog
 
+from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.resource import K, Resource
 from aim_operator.errors import ApiError
 from aim_operator.kube.protocol import KubeClient
@@ -215,10 +216,11 @@ class _Stream(Generic[K]):
 
     # The sink of the watcher
 
-    def replaced(self, objects: list[K], resource_version: str) -> None:
-        del resource_version
+    def replaced(self, objects: list[K], undecodable: list[ObjectMeta]) -> None:
         slimmed = [self._informer.slimmed(obj) for obj in objects]
-        changes = self._informer.store.replace_all(slimmed, namespace=self._namespace)
+        changes = self._informer.store.replace_all(
+            slimmed, namespace=self._namespace, undecodable=undecodable
+        )
         self.synced = True
         self._informer.stream_changed()
         self._informer.tell(changes)
@@ -231,10 +233,15 @@ class _Stream(Generic[K]):
         else:
             self._informer.tell([(old, kept)])
 
-    def deleted(self, obj: K) -> None:
-        old = self._informer.store.remove(obj.metadata.namespace, obj.metadata.name)
+    def deleted(self, metadata: ObjectMeta) -> None:
+        old = self._informer.store.remove(metadata.namespace, metadata.name)
         if old is not None:
             self._informer.tell([(old, None)])
+
+    def undecodable(self, metadata: ObjectMeta) -> None:
+        gone = self._informer.store.keep(metadata)
+        if gone is not None:
+            self._informer.tell([(gone, None)])
 
     def progressed(self, resource_version: str) -> None:
         number = _number(resource_version)

@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, cast
 import structlog
 from msgspec import Struct
 
+from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.resource import K, Resource, WatchEvent
 from aim_operator.errors import (
     ApiError,
@@ -51,13 +52,17 @@ answer each, and call it too old the moment it is watched from."""
 class Sink(Protocol[K]):
     """Who is told. Calls come in the order of the stream."""
 
-    def replaced(self, objects: list[K], resource_version: str) -> None:
-        """Take this as everything there is."""
+    def replaced(self, objects: list[K], undecodable: list[ObjectMeta]) -> None:
+        """Take this as everything there is; of what is undecodable, what is known stays."""
         ...
 
     def changed(self, obj: K) -> None: ...
 
-    def deleted(self, obj: K) -> None: ...
+    def deleted(self, metadata: ObjectMeta) -> None: ...
+
+    def undecodable(self, metadata: ObjectMeta) -> None:
+        """Something changed and does not fit its type any more: what is known of it stays."""
+        ...
 
     def progressed(self, resource_version: str) -> None:
         """Every change up to `resource_version` has been told."""
@@ -72,6 +77,14 @@ class Selection(Struct, frozen=True, kw_only=True):
     namespace: str = ""
     label_selector: str = ""
     field_selector: str = ""
+
+
+class _Listed(Generic[K]):
+    """What a streamed list has brought so far."""
+
+    def __init__(self) -> None:
+        self.objects: list[K] = []
+        self.undecodable: list[ObjectMeta] = []
 
 
 class Watcher(Generic[K]):
@@ -201,6 +214,7 @@ class Watcher(Generic[K]):
 
     async def _list_pages(self) -> None:
         objects: list[K] = []
+        undecodable: list[ObjectMeta] = []
         token = ""
         while True:
             page = await self._client.list(
@@ -213,16 +227,17 @@ class Watcher(Generic[K]):
             )
             self._heard()
             objects.extend(page.items)
+            undecodable.extend(page.undecodable)
             token = page.continue_token
             if not token:
                 break
-        self._replace(objects, page.resource_version)
+        self._replace(objects, undecodable, page.resource_version)
         await self._consume(initial=False)
 
     async def _consume(self, *, initial: bool) -> None:
         """Watch until the server ends the stream. `initial`: it starts with all objects there are."""
         seconds = int(spread(*WATCH_SECONDS))
-        listed: list[K] | None = [] if initial else None
+        listed: _Listed[K] | None = _Listed() if initial else None
         stream = self._client.watch(
             self._resource,
             namespace=self._selection.namespace,
@@ -244,7 +259,7 @@ class Watcher(Generic[K]):
                     if listed is None:
                         self._tell(event)
                     elif self._collect(event, listed):
-                        self._replace(listed, event.resource_version)
+                        self._replace(listed.objects, listed.undecodable, event.resource_version)
                         listed = None
         except asyncio.CancelledError:
             if silence.too_long:
@@ -257,17 +272,19 @@ class Watcher(Generic[K]):
         if listed is not None:
             raise Unavailable(f"the list of {self._resource.qualified} broke off")
 
-    def _collect(self, event: WatchEvent[K], listed: list[K]) -> bool:
+    def _collect(self, event: WatchEvent[K], listed: _Listed[K]) -> bool:
         """Take an event of the streamed list. Returns whether it was the last."""
         if event.type == "BOOKMARK":
             return event.initial_events_end
         if event.object is not None:
-            listed.append(event.object)
+            listed.objects.append(event.object)
+        elif event.undecodable is not None:
+            listed.undecodable.append(event.undecodable)
         return False
 
-    def _replace(self, objects: list[K], resource_version: str) -> None:
+    def _replace(self, objects: list[K], undecodable: list[ObjectMeta], resource_version: str) -> None:
         self.is_missing = False
-        self._sink.replaced(objects, resource_version)
+        self._sink.replaced(objects, undecodable)
         self._resource_version = resource_version
         self._watching_since = self._clock.monotonic()
         self._sink.progressed(resource_version)
@@ -275,9 +292,14 @@ class Watcher(Generic[K]):
     def _tell(self, event: WatchEvent[K]) -> None:
         if event.object is not None:
             if event.type == "DELETED":
-                self._sink.deleted(event.object)
+                self._sink.deleted(event.object.metadata)
             else:
                 self._sink.changed(event.object)
+        elif event.undecodable is not None:
+            if event.type == "DELETED":
+                self._sink.deleted(event.undecodable)
+            else:
+                self._sink.undecodable(event.undecodable)
         if event.resource_version:
             self._resource_version = event.resource_version
             self._sink.progressed(event.resource_version)

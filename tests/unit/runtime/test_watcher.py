@@ -380,3 +380,60 @@ async def test_a_server_that_ends_every_watch_at_once_is_not_asked_in_a_loop() -
             client.end_watches(WIDGETS)
             await seen.clock.advance(1)
         assert len(client.calls) < 50
+
+
+UNREADABLE: dict[str, Any] = {"status": {"phase": ["not", "text"]}}
+
+
+async def test_an_object_that_is_deleted_while_it_cannot_be_decoded_is_gone() -> None:
+    """A ghost would be kept for ever: its owner would wait for it to go."""
+    async with following(make_client("a", "b")) as seen:
+        seen.client.put(WIDGETS, make_widget("a", **UNREADABLE))
+        await seen.clock.settle()
+        seen.client.remove(WIDGETS, "a", "team")
+        await seen.clock.settle()
+        assert seen.names == ["b"]
+        assert seen.told[-1] == ("a", None)
+        assert not seen.informer.store.is_undecodable("team", "a")
+
+
+@pytest.mark.parametrize("streams_lists", [True, False], ids=["streamed", "paged"])
+async def test_a_live_object_that_cannot_be_decoded_stays_as_it_was_known(streams_lists: bool) -> None:  # noqa: FBT001
+    """It must not look deleted, neither by a change nor by a list; and it is known again once it fits."""
+    async with following(make_client("a", "b", streams_lists=streams_lists)) as seen:
+        known = seen.informer.store.get("team", "a")
+        changed = seen.client.put(WIDGETS, make_widget("a", **UNREADABLE))
+        await seen.clock.settle()
+        assert seen.informer.store.get("team", "a") is known
+        assert seen.informer.store.is_undecodable("team", "a")
+        assert seen.informer.has_seen("team", changed["metadata"]["resourceVersion"])
+        seen.informer.relist("team")
+        await seen.clock.advance(5)
+        assert seen.informer.store.get("team", "a") is known
+        assert seen.informer.store.is_undecodable("team", "a")
+        assert len(seen.told) == 2, "nobody was told that it went"
+        seen.client.put(WIDGETS, make_widget("a", status={"phase": "fine"}))
+        await seen.clock.settle()
+        assert seen.told[-1] == ("a", "a")
+        assert not seen.informer.store.is_undecodable("team", "a")
+
+
+async def test_an_object_that_could_never_be_decoded_is_not_said_to_be_absent() -> None:
+    """After a restart nothing is known of it, but that it is there."""
+    client = make_client("b")
+    client.put(WIDGETS, make_widget("a", **UNREADABLE))
+    async with following(client) as seen:
+        assert seen.names == ["b"]
+        assert seen.informer.synced
+        assert seen.informer.store.is_undecodable("team", "a")
+        assert not seen.informer.store.is_undecodable("team", "b")
+
+
+async def test_another_object_of_the_name_that_cannot_be_decoded_does_not_revive_the_first() -> None:
+    """What was known is gone: it had another uid."""
+    async with following(make_client("a")) as seen:
+        seen.client.put(WIDGETS, make_widget("a", uid="another", **UNREADABLE))
+        await seen.clock.settle()
+        assert seen.names == []
+        assert seen.told[-1] == ("a", None)
+        assert seen.informer.store.is_undecodable("team", "a")
