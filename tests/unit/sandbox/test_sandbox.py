@@ -11,7 +11,6 @@ from aim_operator.api import external
 from aim_operator.api.v1alpha1 import CLUSTER_IMAGES, IMAGES, SERVICES
 from aim_operator.errors import Invalid, NotInstalled, UserError
 from aim_operator.sandbox.profiles import read_profiles
-from aim_operator.sandbox.quantity import canonical
 from tests.unit.sandbox.cluster import make_service, running
 
 QUICKSTART = Path(__file__).parents[3] / "examples" / "quickstart"
@@ -81,23 +80,3 @@ def test_a_bad_profile_is_named(tmp_path: Path) -> None:
     (tmp_path / "two.json").write_text('{"image": "a"}')
     with pytest.raises(UserError, match=r"profile .*two\.json"):
         read_profiles(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("written", "want"),
-    [
-        ("1000m", "1"),
-        ("1500m", "1500m"),
-        ("0.1", "100m"),
-        ("0.5Gi", "512Mi"),
-        ("1024Mi", "1Gi"),
-        ("1536Mi", "1536Mi"),
-        ("512", "512"),
-        (2000, "2k"),
-        ("0", "0"),
-        ("1e3", "1e3"),
-        ("nonsense", "nonsense"),
-    ],
-)
-def test_a_quantity_is_stored_in_its_shortest_form(written: object, want: object) -> None:
-    assert canonical(written) == want
