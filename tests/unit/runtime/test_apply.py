@@ -428,3 +428,18 @@ async def test_a_kind_that_goes_is_not_waited_for() -> None:
         scene.client.end_watches(WIDGETS)
         await scene.clock.advance(5)
         assert called == ["woken"]
+
+
+async def test_a_refused_write_tells_which_object_was_refused() -> None:
+    """A status of our own object is not a child of it: only the former waits for a change."""
+    async with applying() as scene:
+        scene.client.fail("apply", WIDGETS, errors.Invalid("denied", code=400))
+        with pytest.raises(errors.Invalid) as child:
+            await scene.apply()
+        assert child.value.wrote == ("Widget", "team", "a")
+        await scene.apply()
+        assert scene.live is not None
+        scene.client.fail("patch_status", WIDGETS, errors.Invalid("denied", code=422))
+        with pytest.raises(errors.Invalid) as own:
+            await scene.applier.patch_status(KEY, WIDGETS, scene.live, WidgetStatus(phase="On"))
+        assert own.value.wrote == WIDGETS.ref(scene.live)
