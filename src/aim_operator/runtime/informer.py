@@ -28,8 +28,8 @@ log = structlog.get_logger("aim_operator.informer")
 Handler = Callable[[K | None, K | None], None]
 """Called with (old, new); None where it appeared or went."""
 
-DEAD_SECONDS = WATCH_SECONDS[1] + 2 * GRACE_SECONDS
-"""No word from the server for longer than any watch may last."""
+STUCK_SECONDS = WATCH_SECONDS[1] + 6 * GRACE_SECONDS
+"""Nothing was heard nor tried for longer than any watch may last."""
 
 
 class Informer(Generic[K]):
@@ -102,9 +102,11 @@ class Informer(Generic[K]):
         )
 
     @property
-    def dead(self) -> bool:
-        """Whether the cache stopped following: nothing heard for longer than a watch may last."""
-        return self.age_seconds > DEAD_SECONDS
+    def stuck(self) -> bool:
+        """Whether the cache stopped following by itself: a server that is away is asked again and again."""
+        now = self._clock.monotonic()
+        signs = [stream.watcher.last_sign for stream in self._streams.values()]
+        return any(now - sign > STUCK_SECONDS for sign in signs if sign is not None)
 
     @property
     def last_error(self) -> ApiError | None:

@@ -120,6 +120,8 @@ class Watcher(Generic[K]):
         self.last_error: ApiError | None = None
         """Why there is no contact now; None while there is."""
         self.is_missing = False
+        self.last_sign: float | None = None
+        """When it last did something, whether that succeeded or not; while it pauses, when that ends."""
 
     def recheck(self) -> None:
         """Look now whether a missing kind is installed; nothing is done for one that is there."""
@@ -149,6 +151,7 @@ class Watcher(Generic[K]):
 
     async def _step(self) -> float:
         """List or watch once. Returns how long to wait before the next step."""
+        self.last_sign = self._clock.monotonic()
         try:
             doubted = await self._interruptible()
         except NotFound as error:
@@ -305,7 +308,7 @@ class Watcher(Generic[K]):
             self._sink.progressed(event.resource_version)
 
     def _heard(self) -> None:
-        self.last_contact = self._clock.monotonic()
+        self.last_contact = self.last_sign = self._clock.monotonic()
         if self.last_error is not None:
             self._log.info("watch is back")
             self.last_error = None
@@ -332,6 +335,7 @@ class Watcher(Generic[K]):
     async def _pause(self, seconds: float) -> None:
         """Wait, for a missing kind no longer than until `recheck`."""
         self._recheck.clear()
+        self.last_sign = self._clock.monotonic() + seconds
         timer = self._clock.call_later(seconds, self._recheck.set)
         try:
             await self._recheck.wait()

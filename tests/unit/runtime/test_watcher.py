@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aim_operator import errors
-from aim_operator.runtime.informer import DEAD_SECONDS, Informer
+from aim_operator.runtime.informer import STUCK_SECONDS, Informer
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.runtime.making import WIDGETS, Widget, make_widget
@@ -120,7 +120,7 @@ async def test_a_dead_watch_is_given_up_and_made_again() -> None:
         seen.client.muted.clear()
         await seen.clock.advance(250)
         assert seen.names == ["a", "b"]
-        assert not seen.informer.dead
+        assert not seen.informer.stuck
 
 
 async def test_a_bookmark_keeps_a_silent_watch_alive() -> None:
@@ -134,17 +134,18 @@ async def test_a_bookmark_keeps_a_silent_watch_alive() -> None:
 
 
 async def test_failures_are_retried_with_growing_pauses() -> None:
-    """And the health check says so while it lasts."""
+    """The process is well while it lasts: a restart would only lose its caches."""
     client = make_client("a")
     client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(40)])
     async with following(client) as seen:
-        await seen.clock.advance(DEAD_SECONDS + 1)
+        await seen.clock.advance(STUCK_SECONDS + 1)
         assert not seen.informer.synced
-        assert seen.informer.dead
+        assert not seen.informer.stuck
+        assert seen.informer.age_seconds > STUCK_SECONDS
         assert isinstance(seen.informer.last_error, errors.Unavailable)
         assert 10 < len(client.calls) < 40
         await seen.clock.run_until(lambda: seen.informer.synced)
-        assert not seen.informer.dead
+        assert not seen.informer.stuck
         assert seen.informer.last_error is None
 
 
@@ -178,7 +179,7 @@ async def test_a_kind_that_is_not_installed_is_waited_for() -> None:
         assert seen.informer.installed is False
         await seen.clock.advance(200)
         assert len(client.calls) == 1
-        assert not seen.informer.dead
+        assert not seen.informer.stuck
 
         seen.informer.recheck()
         await seen.clock.advance(2)
@@ -351,7 +352,7 @@ async def test_a_server_that_calls_every_list_too_old_is_asked_ever_less_often()
         for _ in range(10):
             await seen.clock.advance(60)
             assert seen.names == ["a", "b"]
-            assert not seen.informer.dead
+            assert not seen.informer.stuck
         assert 10 < seen.verbs().count("list") < 40
         assert len(seen.told) == 2
 
@@ -437,3 +438,41 @@ async def test_another_object_of_the_name_that_cannot_be_decoded_does_not_revive
         assert seen.names == []
         assert seen.told[-1] == ("a", None)
         assert seen.informer.store.is_undecodable("team", "a")
+
+
+async def test_a_watch_that_stands_still_by_itself_fails_the_liveness_probe() -> None:
+    """It neither hears nor tries anything: only a restart helps."""
+    client = make_client("a", streams_lists=False)
+
+    async def hang(call: Any) -> None:
+        if call.verb == "list" and len(client.calls) > 1:
+            await asyncio.Event().wait()
+
+    client.gate = hang
+    async with following(client) as seen:
+        await seen.clock.advance(60)
+        seen.informer.relist("team")
+        await seen.clock.advance(STUCK_SECONDS - 20)
+        assert not seen.informer.stuck
+        await seen.clock.advance(25)
+        assert seen.informer.stuck
+
+
+async def test_a_kind_that_is_not_installed_does_not_fail_the_liveness_probe() -> None:
+    """It is looked for every ten minutes."""
+    client = make_client("a")
+    client.missing.add(WIDGETS.qualified)
+    async with following(client) as seen:
+        for _ in range(60):
+            await seen.clock.advance(60)
+            assert not seen.informer.stuck
+
+
+async def test_a_server_that_asks_for_patience_does_not_fail_the_liveness_probe() -> None:
+    """Longer than a watch may last."""
+    client = make_client("a")
+    client.fail("watch", WIDGETS, errors.TooManyRequests("slow down", retry_after_seconds=900))
+    async with following(client) as seen:
+        for _ in range(15):
+            await seen.clock.advance(60)
+            assert not seen.informer.stuck
