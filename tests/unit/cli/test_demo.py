@@ -160,7 +160,7 @@ spec: {image: "reg.me/m:v1"}
 apiVersion: aim.silogen.ai/v1alpha1
 kind: AIMClusterServiceTemplate
 metadata: {name: m}
-spec: {aimImageName: m}
+spec: {aimImageName: m, gpuSelector: {model: MI300X}}
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,25 @@ def test_a_bad_profile_is_named(tmp_path: Path) -> None:
     (tmp_path / "two.json").write_text('{"image": "a"}')
     with pytest.raises(UserError, match=r"profile .*two\.json"):
         read_profiles(tmp_path)
+
+
+RECORDED = [
+    pytest.param({"aim_id": "org/m", "model_id": "org/m-FP8"}, {"AIM_ID": "org/m"}, id="a model image"),
+    pytest.param({"model": "org/m", "quantized_model": ""}, {"AIM_STAND_IN": "old"}, id="before 0.8"),
+    pytest.param({}, {}, id="a base image"),
+]
+
+
+@pytest.mark.parametrize(("ids", "want"), RECORDED)
+def test_what_an_image_was_seen_to_print_can_be_its_profile(
+    ids: dict[str, str], want: dict[str, str], tmp_path: Path
+) -> None:
+    metadata = {"engine": "vllm", "gpu": "MI300X", "gpu_count": 1, "metric": "latency", "precision": "fp8"}
+    entry = {"filename": "a.yaml", "profile": {**ids, "metadata": metadata}, "models": []}
+    (tmp_path / "m.json").write_text(json.dumps({"images": ["m:1"], "output": [entry]}))
+    image = read_profiles(tmp_path)["m:1"]
+    asked = {"AIM_GPU_MODEL": "MI300X"} | ({} if ids else {"AIM_MODEL_ID": "org/mine"})
+    assert image.env == want
+    assert json.loads(image.dry_run(asked).stdout) == [entry]
+    assert image.problem(asked) == ""
+    assert json.loads(image.dry_run(asked | {"AIM_METRIC": "throughput"}).stdout) == []

@@ -5,7 +5,7 @@ and run `python3 -m aim_image`; the sandbox calls `dry_run` and `check` for what
 Nothing here is a model: answers are made up, and no weights are loaded.
 """
 
-from .commands import Run, check, dry_run
+from .commands import OLD, STAND_IN, Run, check, dry_run
 from .tables import Entry, entries
 
-__all__ = ["Entry", "Run", "check", "dry_run", "entries"]
+__all__ = ["OLD", "STAND_IN", "Entry", "Run", "check", "dry_run", "entries"]

@@ -106,7 +106,7 @@ def choose(variables: Variables, env: Mapping[str, str], known: Iterable[Entry] 
     entry = selection.choose(variables, _known(env, variables, known))
     profile = entry["profile"]
     if env.get(STAND_IN, "") == OLD:
-        model = variables.model or profile["quantized_model"] or profile["model"]
+        model = variables.model or profile.get("quantized_model") or profile["model"]
     else:
         model = profile.get("model_id") or variables.model
     source = variables.source if model == variables.model else f"hf://{model}"

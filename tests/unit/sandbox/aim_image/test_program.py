@@ -94,9 +94,7 @@ def test_a_cpu_image_fits_where_no_gpu_is() -> None:
     [
         pytest.param("org/Fine-Tuned", "org/Fine-Tuned", "hf://org/Fine-Tuned", 1.0, id="a name"),
         pytest.param("hf://org/Fine-Tuned", "org/Fine-Tuned", "hf://org/Fine-Tuned", 1.0, id="a hub's"),
-        pytest.param(
-            "s3://bucket/m/x", "bucket/m/x", "s3://bucket/m/x", None, id="a bucket's"
-        ),
+        pytest.param("s3://bucket/m/x", "bucket/m/x", "s3://bucket/m/x", None, id="a bucket's"),
     ],
 )
 def test_a_base_image_has_general_profiles_for_whatever_is_named(
