@@ -1,0 +1,183 @@
+"""docs/reference/aim-image.md and its JSON schema say what the operator really gives and takes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from aim_operator.api.meta import Manifest
+from aim_operator.core.catalog import RuntimeConfig
+from aim_operator.core.discovery_output import parse
+from aim_operator.core.service import desired as service_desired
+from aim_operator.core.template import desired as template_desired
+from aim_operator.errors import SpecError
+from tests.docs.blocks import ROOT, read_page
+from tests.support import service_builders
+from tests.support.template_builders import (
+    make_discovered_status,
+    make_image,
+    make_template,
+)
+
+PAGE = "docs/reference/aim-image.md"
+TEXT = (ROOT / PAGE).read_text()
+SCHEMA = json.loads((ROOT / "docs/reference/discovery-output.schema.json").read_text())
+(EXAMPLE,) = (json.loads(block.text) for block in read_page(PAGE, TEXT).blocks if block.language == "json")
+
+
+def changed(path: str, value: Any) -> Any:
+    """The page's example with one value in its first element changed."""
+    output = copy.deepcopy(EXAMPLE)
+    *parents, last = path.split(".")
+    place = output[0]
+    for name in parents:
+        place = place[int(name) if isinstance(place, list) else name]
+    place[int(last) if isinstance(place, list) else last] = value
+    return output
+
+
+def is_read(output: Any) -> bool:
+    try:
+        parse(json.dumps(output).encode())
+    except SpecError:
+        return False
+    return True
+
+
+def model(**values: Any) -> dict[str, Any]:
+    return {"name": "a/b", "source": "hf://a/b"} | values
+
+
+GOOD = {
+    "the example": EXAMPLE,
+    "a second profile of any shape": [*EXAMPLE, 1],
+    "no size": changed("models.0.size_gb", None),
+    "a size of nothing": changed("models.0.size_gb", 0),
+    "the largest size": changed("models.0.size_gb", 65536),
+    "no models": changed("models", []),
+    "64 models": changed("models", [model(name=f"a/{n}") for n in range(64)]),
+    "no metadata": changed("profile.metadata", None),
+    "metadata that we don't know": changed("profile.metadata.further", [1, {"a": None}]),
+    "a CPU image": changed("profile.metadata.gpu_count", 0),
+    "no arguments": changed("profile.engine_args", None),
+    "no file name": changed("filename", None),
+    "another field": changed("further", 1),
+    "an image from before 0.8": [
+        {"profile": {"model": "a/b", "quantized_model": "c/d"}, "models": [model()]},
+    ],
+    "S3": changed("models.0.source", "s3://bucket/a/b"),
+    "a whole bucket": changed("models.0.source", "s3://bucket"),
+    "a revision": changed("models.0.source", "hf://a/b:refs/pr/1"),
+    "dots in a name": changed("models.0.name", "a.b/..c"),
+}
+BAD = {
+    "nothing": [],
+    "no models field": [{"profile": {}}],
+    "no profile field": [{"models": []}],
+    "65 models": changed("models", [model(name=f"a/{n}") for n in range(65)]),
+    "a negative size": changed("models.0.size_gb", -1),
+    "a size beyond": changed("models.0.size_gb", 65537),
+    "a size as text": changed("models.0.size_gb", "8"),
+    "half a GPU": changed("profile.metadata.gpu_count", 0.5),
+    "too many GPUs": changed("profile.metadata.gpu_count", 1025),
+    "a long metric": changed("profile.metadata.metric", "a" * 129),
+    "a name that leads elsewhere": changed("models.0.name", "../a"),
+    "and one that does so later": changed("models.0.name", "a/.."),
+    "an absolute name": changed("models.0.name", "/a"),
+    "an empty name": changed("models.0.name", ""),
+    "another scheme": changed("models.0.source", "https://a/b"),
+    "a source that leads elsewhere": changed("models.0.source", "s3://bucket/../a"),
+    "a bucket of one letter": changed("models.0.source", "s3://b/a"),
+    "a variable of no such name": changed("profile.env_vars", {"a b": "c"}),
+    "a variable with NUL": changed("profile.env_vars", {"a": "\0"}),
+    "arguments as a list": changed("profile.engine_args", []),
+}
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("output", GOOD.values(), ids=GOOD)
+def test_what_fits_the_schema_is_read(output: Any) -> None:
+    assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(output)] == []
+    assert is_read(output)
+
+
+@pytest.mark.parametrize("output", BAD.values(), ids=BAD)
+def test_what_does_not_is_refused(output: Any) -> None:
+    assert not Draft202012Validator(SCHEMA).is_valid(output)
+    assert not is_read(output)
+
+
+def containers() -> Iterator[tuple[str, Manifest]]:
+    """Each container that an image runs in, with the column of the page's table that tells of it."""
+    template = make_template(metric="latency", precision="fp8", gpuSelector={"count": 1, "model": "MI300X"})
+    job = template_desired.job(
+        template, make_image(), RuntimeConfig(), namespace="a", digest="0", requests={}
+    ).manifest
+    yield "dry run", job["spec"]["template"]["spec"]["containers"][0]
+    result = parse(
+        json.dumps(
+            changed("profile", {"metadata": EXAMPLE[0]["profile"]["metadata"] | {"type": "general"}})
+        ).encode()
+    )
+    status = make_discovered_status("0", result)
+    runtime = template_desired.runtime(template, make_image(), RuntimeConfig(), status).manifest
+    yield "server", runtime["spec"]["containers"][0]
+    resolved = service_builders.make_service_observed(service_builders.make_service()).resolution
+    assert resolved.image is not None
+    assert resolved.template is not None
+    mounts = (service_desired.Mount(model="a/b", claim="c"),)
+    service = service_desired.inference_service(
+        service_builders.make_service(), resolved.image, resolved.template, RuntimeConfig(), mounts
+    )
+    yield "server", service.manifest["spec"]["predictor"]["model"]
+
+
+def test_every_variable_is_in_the_table_in_its_column() -> None:
+    want: dict[str, set[str]] = {"dry run": set(), "server": set()}
+    for column, container in containers():
+        want[column] |= {variable["name"] for variable in container.get("env", [])}
+    table = re.findall(r"^\| (`AIM_.*?|`VLLM_.*?) \|(.*?)\|(.*?)\|", TEXT, re.MULTILINE)
+    got: dict[str, set[str]] = {"dry run": set(), "server": set()}
+    for names, dry_run, server in table:
+        for column, cell in (("dry run", dry_run), ("server", server)):
+            if cell.strip():
+                got[column] |= set(re.findall(r"`(\w+)`", names))
+    assert got == want
+
+
+def test_where_the_dry_run_runs_is_as_the_page_says() -> None:
+    template = make_template()
+    requests = {"cpu": "50m", "memory": "64Mi"}
+    job = template_desired.job(
+        template, make_image(), RuntimeConfig(), namespace="a", digest="0", requests=requests
+    ).manifest
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == ["dry-run", "--format=json"]
+    assert "command" not in container
+    assert pod["securityContext"]["runAsUser"] == 65532
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"] == {"requests": requests}
+    assert job["spec"]["activeDeadlineSeconds"] == 600
+    assert template_desired.PORT == 8000
+    assert service_desired.CACHE_PATH == "/workspace/model-cache"
+    for said in (
+        "uid and gid 65532",
+        "50m CPU and 64 MiB",
+        "10 minutes",
+        "port **8000**",
+        "/workspace/model-cache",
+    ):
+        assert said in TEXT
