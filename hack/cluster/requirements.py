@@ -38,7 +38,9 @@ PACKAGES = {
         "iproute2": "ip",
     },
     "operator-image": {"buildah": "buildah", "mmdebstrap": "mmdebstrap"},
-    # No part of a cluster: for images of another architecture.
+    # No part of a cluster: for tests of the docs site.
+    "browser": {"chromium": "chromium"},
+    # Neither: for images of another architecture.
     "emulator": {"qemu-user-static": "qemu-aarch64-static", "arch-test": "arch-test"},
 }
 
@@ -77,8 +79,13 @@ def _missing_for_containers(part: str, progress: Progress, *, install: bool) -> 
         )
     if not cgroup_roots():
         return Missing(part, "no control groups are mounted", "Mount cgroup2 at /sys/fs/cgroup.")
+    return missing_packages(part, progress, install=install)
+
+
+def missing_packages(part: str, progress: Progress, *, install: bool = True) -> Missing | None:
+    """What a part lacks of Debian's packages, after installing them where that is possible."""
     packages = _absent_packages(part)
-    if packages and install and shutil.which("apt-get"):
+    if packages and install and shutil.which("apt-get") and os.geteuid() == 0:
         with locked("apt-get"):
             _install(part, _absent_packages(part), progress)
         packages = _absent_packages(part)

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hack.site import navigation
+from hack.site.finishing import finish
 from hack.site.pages import DOCS, places, relinked
+from hack.site.staging import staged
 
 # Links to read on are fine: those are <a>.
 _LOADING = re.compile(
@@ -34,7 +36,7 @@ def lay_out(root: Path, stage: Path) -> None:
         target = stage / DOCS / place
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.endswith(".md"):
-            target.write_text(relinked((root / source).read_text(), source, where))
+            target.write_text(staged(relinked((root / source).read_text(), source, where), place))
         else:
             shutil.copyfile(root / source, target)
     pages = [place for place in where.values() if place.endswith(".md")]
@@ -53,6 +55,7 @@ def build(root: Path, stage: Path) -> str:
     )
     if done.returncode:
         return f"{done.stdout}{done.stderr}"
+    finish(stage / SITE, places(root))
     return "\n".join(from_elsewhere(stage / SITE))
 
 
@@ -76,7 +79,7 @@ def main() -> int:
         if not check:
             shutil.rmtree(ROOT / SITE, ignore_errors=True)
             shutil.move(stage / SITE, ROOT / SITE)
-            print(f"{SITE}/index.html")
+            print(f"{SITE}/index.html; read it with: python3 -m http.server --directory {SITE}")
     return 0
 
 

@@ -4,7 +4,8 @@ On the page, before its first block:
     <!-- tested on: nothing -->      a shell in a copy of the checkout, no cluster
     <!-- tested on: start here -->   on from docs/start.md: its cluster, operator and quickstart
 Before a block:
-    <!-- test: saved as NAME -->     the block is written to this file for later commands
+    <!-- test: saved as NAME -->     the block is written to this file for later commands; the text before it
+                                     says so to readers
     <!-- test: eventually -->        commands are repeated until their output is as shown, or for a minute
     <!-- test: fails -->             the last command must fail
     <!-- test: in the background until TEXT -->  the last command goes on; what is next waits for TEXT from it
@@ -19,11 +20,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from markdown_it import MarkdownIt
+
+from hack import console
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_NOT_RUN = 2
@@ -54,6 +56,8 @@ class Block(NamedTuple):
     language: str
     text: str
     says: dict[str, str]
+    introduction: str = ""
+    """The last paragraph, heading or cell before the block."""
 
     @property
     def where(self) -> str:
@@ -99,6 +103,7 @@ def read_page(name: str, text: str) -> Page:
     blocks: list[Block] = []
     problems: list[str] = []
     says: dict[str, str] = {}
+    introduction = ""
     for token in MarkdownIt().parse(text):
         line = token.map[0] + 1 if token.map else 0
         if token.type == "html_block":
@@ -113,8 +118,10 @@ def read_page(name: str, text: str) -> Page:
                     problems.append(f"{name}:{line}: no such words: {told}")
         elif token.type in ("fence", "code_block"):
             # Without a language it has none of our words; indented code is a block too.
-            blocks.append(Block(name, line, token.info.strip(), token.content, says))
-            says = {}
+            blocks.append(Block(name, line, token.info.strip(), token.content, says, introduction))
+            says, introduction = {}, ""
+        elif token.type == "inline":
+            introduction = token.content
         elif says:
             problems.append(f"{name}:{line}: a comment about a block, but no block after it")
             says = {}
@@ -137,36 +144,11 @@ class Command(NamedTuple):
 
 
 def commands(block: Block) -> list[Command]:
-    """What to run of a block: a console block's commands with their output, a bash block as a whole.
-
-    A console block marks commands by `$ `; one without any is all commands, one a line. A command goes on
-    after a `\\` at the end of a line, and through a here-document.
-    """
-    lines = block.text.splitlines()
+    """What to run of a block: a console block's commands with their output, a bash block as a whole."""
     if block.language == "bash":
         return [Command(block.line + 1, block.text, None)]
-    marked = any(line.startswith("$ ") for line in lines)
-    return list(_console(block, lines if marked else [f"$ {line}" if line else line for line in lines]))
-
-
-def _console(block: Block, lines: list[str]) -> Iterator[Command]:
-    text, start, number = "", 0, 0
-    output: list[str] = []
-    while number < len(lines):
-        line = lines[number]
-        if line.startswith("$ "):
-            if text:
-                yield Command(start, text, "\n".join(output) or None)
-            text, output, start = line[2:], [], block.line + 1 + number
-            until = re.search(r"<<-?\s*['\"]?(\w+)['\"]?", text)
-            while text.endswith("\\") or (until and text.splitlines()[-1].strip() != until[1]):
-                number += 1
-                assert number < len(lines), f"{block.page}:{start}: the command does not end"
-                text += "\n" + lines[number].removeprefix("> ")
-        elif text:
-            output.append(line)
-        else:
-            raise AssertionError(f"{block.page}:{block.line + 1 + number}: output before the first command")
-        number += 1
-    if text:
-        yield Command(start, text, "\n".join(output).strip("\n") or None)
+    try:
+        found = list(console.commands(block.text))
+    except ValueError as error:
+        raise AssertionError(f"{block.where}: {error}") from error
+    return [Command(block.line + 1 + one.line, one.text, one.output or None) for one in found]

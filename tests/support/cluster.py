@@ -166,7 +166,7 @@ def stop_shared_clusters() -> None:
 
 def skip_if_missing(item: pytest.Item, parts: tuple[str, ...]) -> None:
     """Skips a test by its markers. Nothing is built for it."""
-    _skip(item, _missing_parts(parts))
+    skip(item, _missing_parts(parts))
 
 
 @cache  # asking again would, for example, try to install Go again
@@ -194,12 +194,13 @@ def _shared_directory(name: str) -> tuple[Path, int]:
 
 
 def _usable(request: pytest.FixtureRequest, cluster: Cluster | None, missing: list[Missing]) -> Cluster:
-    _skip(request.node, missing)
+    skip(request.node, missing)
     assert cluster is not None
     return cluster
 
 
-def _skip(item: pytest.Item, missing: list[Missing]) -> None:
+def skip(item: pytest.Item, missing: Sequence[Missing]) -> None:
+    """Skips a test for what is missing, if anything is; it is named at the end of the run."""
     if not missing:
         return
     not_run.keep(item, missing)

@@ -17,6 +17,7 @@ from typing import Protocol
 import pytest
 
 from hack.cluster.cluster import PARTS
+from tests.support import browser
 from tests.support.cluster import (
     DIRECTORY_VARIABLE,
     MARKERS,
@@ -28,6 +29,7 @@ from tests.support.cluster import (
     operator_image,
     own_cluster,
     prepare_shared_clusters,
+    skip,
     skip_if_missing,
     spec_cluster,
     spec_cluster_shared,
@@ -83,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _take_interrupts()
     for marker, part in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: runs only where this machine can do: {part}")
+    config.addinivalue_line("markers", f"{browser.MARKER}: runs only where there is a browser")
     # In the main process only, and not in a pytest that a test of ours runs inside of it.
     if not hasattr(config, "workerinput") and DIRECTORY_VARIABLE not in os.environ:
         prepare_shared_clusters()
@@ -106,6 +109,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker(browser.MARKER):
+        # Who asks for every test gets what they need; nobody else is made to download a browser.
+        skip(item, browser.missing_browser(install=item.config.getoption(OPTION) == FAIL))
     parts = [part for marker, part in MARKERS.items() if item.get_closest_marker(marker)]
     if parts:
         # Every other part needs the control plane.

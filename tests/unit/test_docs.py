@@ -43,6 +43,8 @@ def untestable(block: Block, later: list[Block]) -> Iterator[str]:
         used = later if "/" in name else [after for after in later if after.language in COMMANDS]
         if not any(one in after.text for after in used for one in spelt):
             yield f"{block.where}: nothing later uses {name}"
+        if f"`{name}`" not in block.introduction:
+            yield f"{block.where}: the sentence before it does not say to save it as `{name}`"
     elif block.language in COMMANDS:
         if not commands(block):
             yield f"{block.where}: no command in it"

@@ -9,7 +9,8 @@ from pathlib import Path
 from aim_operator.api.v1alpha1.conditions import EventReason, Reason
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "reasons.md"
-ROW = re.compile(r"^\| `(\w+)` \|(.*)\|$", re.MULTILINE)
+ROW = re.compile(r"^\| (?:<a id=\"[^\"]*\"></a>)?`(\w+)` \|(.*)\|$", re.MULTILINE)
+ANCHORED = re.compile(r"^\| <a id=\"([^\"]*)\"></a>`(\w+)` \|", re.MULTILINE)
 
 
 def constants(owner: type) -> list[str]:
@@ -27,6 +28,14 @@ def test_every_row_says_what_is_seen_why_and_what_to_do() -> None:
         told = [cell.strip() for cell in cells.split("|")]
         assert len(told) == 3, name
         assert all(cell.endswith(".") for cell in told[1:]), f"{name}: no sentence in {told}"
+
+
+def test_every_row_can_be_linked_to_by_its_reason_in_lower_case() -> None:
+    text = PAGE.read_text()
+    anchors = {name: anchor for anchor, name in ANCHORED.findall(text)}
+    assert anchors == {name: name.lower() for name, _ in ROW.findall(text)}
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    assert not set(anchors.values()) & {heading.lower().replace(" ", "-") for heading in headings}
 
 
 def test_a_reason_is_one_word_for_programs() -> None:

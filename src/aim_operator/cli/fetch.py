@@ -44,7 +44,10 @@ def fetch(
     connections: Annotated[
         str,
         typer.Option(
-            envvar="AIM_CONNECTIONS", show_envvar=False, metavar="N", help="Ranges fetched at once, at most."
+            envvar="AIM_CONNECTIONS",
+            show_envvar=False,
+            metavar="N",
+            help="Ranges fetched at once, at most; begins with two.",
         ),
     ] = "8",
     attempts: Annotated[
@@ -53,7 +56,7 @@ def fetch(
             envvar="AIM_ATTEMPTS",
             show_envvar=False,
             metavar="N",
-            help="End after so many failures in a row without a byte gained.",
+            help="End after so many failures in a row, none of which gained 64 KiB.",
         ),
     ] = "8",
     retry_seconds: Annotated[
@@ -75,11 +78,12 @@ def fetch(
         ),
     ] = None,
 ) -> None:
-    """Download a model's files into a directory, resumed and verified.
+    """Fetch a model's files into a directory: resumed, verified, with progress in the log.
 
-    HF_TOKEN and HF_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL are
-    honoured. Exit codes: 0 done, 2 something to mend in the call, 10 authentication failed, 11 source not
-    found, 12 insufficient space, 13 stalled, 14 download failed, 143 asked to stop.
+    HF_TOKEN and HF_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3
+    and AWS_ENDPOINT_URL are honoured. Exit codes: 0 done, 2 an invalid call, 10 authentication failed, 11
+    source not found, 12 insufficient space, 13 stalled, 14 download failed, 130 interrupted (SIGINT), 143
+    asked to stop (SIGTERM).
 
     Every option can also be set in the environment: --connections as AIM_CONNECTIONS, and so on.
     """

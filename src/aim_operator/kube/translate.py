@@ -22,9 +22,6 @@ _DENIED = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
 _QUOTE_LIMIT = 2048
-# What can't be read now may be read later: a kubelet answers 400 for a log while its runtime is down. A watch
-# is no read here: that a server knows no streamed lists is for good.
-_READS = frozenset({"get", "list"})
 
 
 class StatusCause(Struct):
@@ -98,7 +95,7 @@ def status_failure(call: Call, code: int, status: Status, headers: Mapping[str, 
             return errors.TooManyRequests(message, retry_after_seconds=_retry_after(status, headers))
         case 408:
             return errors.Unavailable(message, code=code, reason=reason)
-        case _ if 400 <= code < 500 and call.verb not in _READS:
+        case _ if 400 <= code < 500:
             return errors.Invalid(message, code=code, reason=reason)
         case _:
             return errors.Unavailable(message, code=code, reason=reason)

@@ -80,8 +80,7 @@ RouteTemplate = Annotated[
     Field(
         doc=(
             "URL path prefix. {…} holds a Kubernetes JSONPath on the AIMService, such as "
-            "/{.metadata.namespace}/{.metadata.labels['team']}/{.spec.model}. The path must have fewer than "
-            "200 characters once encoded."
+            "/{.metadata.namespace}/{.metadata.labels['team']}/{.spec.model}."
         ),
         min_length=1,
         max_length=1024,

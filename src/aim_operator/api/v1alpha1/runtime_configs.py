@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, UnsetType
 
@@ -23,16 +23,11 @@ class ConfigRouting(Wire):
     route_template: RouteTemplate | UnsetType = UNSET
 
 
-AccessMode = Annotated[
-    str, Field(enum=("ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany", "ReadWriteOncePod"))
-]
-
-
 class Storage(Wire):
     """How the volumes of model caches are made."""
 
     access_modes: Annotated[
-        tuple[AccessMode, ...] | UnsetType,
+        tuple[Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany", "ReadWriteOncePod"], ...] | UnsetType,
         Field(
             doc="Access modes of the claims; ReadWriteMany if unset.",
             min_items=1,
@@ -93,7 +88,7 @@ class SeccompProfile(Wire):
         ),
     )
 
-    type: Annotated[str, Field(doc="Kind of profile.", enum=("RuntimeDefault", "Unconfined", "Localhost"))]
+    type: Annotated[Literal["RuntimeDefault", "Unconfined", "Localhost"], Field(doc="Kind of profile.")]
     localhost_profile: Annotated[
         str | UnsetType,
         Field(
