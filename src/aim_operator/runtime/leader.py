@@ -2,13 +2,15 @@
 
 Follows client-go's rules: others' clocks are never compared with ours, only how long a record stays
 unchanged is. The holder stops writing `renew` seconds after its last renewal began, others take over
-`lease` seconds after they saw it, so the two never overlap. Run by app.py.
+`lease` seconds after they saw it, so the two never overlap. A Lease that is not there proves nothing, it may
+have been deleted under its holder: who creates one works only after `lease` seconds. Run by app.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import structlog
 from msgspec import UNSET, UnsetType, to_builtins
@@ -24,6 +26,8 @@ from aim_operator.runtime.metrics import MetricSink
 log = structlog.get_logger("aim_operator.leader")
 
 RELEASE_SECONDS = 3.0
+RELEASED_SECONDS = 1
+"""The duration that a released Lease states, as client-go's does. Without it the holder was merely erased."""
 MARGIN_SECONDS = 0.01
 
 
@@ -42,6 +46,14 @@ class Lease(KubeObject):
 LEASES = Resource(
     group="coordination.k8s.io", version="v1", plural="leases", kind="Lease", namespaced=True, type=Lease
 )
+
+
+class _Observed(NamedTuple):
+    """A record that is not ours, and since when it is the same, by our monotonic clock."""
+
+    spec: LeaseSpec
+    version: str
+    since: float
 
 
 class LeaderElector:
@@ -67,15 +79,16 @@ class LeaderElector:
         self._renew_seconds = renew_seconds
         self._retry_seconds = retry_seconds
         self._valid_until = float("-inf")
+        self._works_from = float("-inf")
+        """Until then a leader whose Lease was deleted may go on writing: it does not know yet."""
         self._lease: Lease | None = None
-        self._observed: tuple[LeaseSpec, float] | None = None
-        """The record as last seen, and since when it is the same, by our monotonic clock."""
+        self._observed: _Observed | None = None
         self._log = log.bind(lease=f"{namespace}/{name}", identity=identity)
         (metrics or MetricSink()).leading(lambda: self.is_leader)
 
     @property
     def is_leader(self) -> bool:
-        return self._clock.monotonic() < self._valid_until
+        return self._works_from <= self._clock.monotonic() < self._valid_until
 
     def fence(self) -> None:
         """Raise NotLeader unless a write begun now ends before anybody else may lead."""
@@ -114,17 +127,21 @@ class LeaderElector:
             await _cancelled(renewing)
 
     async def _acquire(self) -> None:
-        while not await self._try(within_seconds=self._renew_seconds):
+        while not (await self._try(within_seconds=self._renew_seconds) and self.is_leader):
             look = spread(self._retry_seconds, self._retry_seconds * 1.2)
-            await self._clock.sleep(min(look, self._runs_out_in()))
+            await self._clock.sleep(min(look, self._runs_out_in(), self._works_in()))
+
+    def _works_in(self) -> float:
+        """Seconds until the holder of a Lease that it created may work."""
+        left = self._works_from - self._clock.monotonic()
+        return left + MARGIN_SECONDS if left > 0 else float("inf")
 
     def _runs_out_in(self) -> float:
         """Seconds until a record that does not change any more may be taken over: then, not a look later."""
         if self._observed is None:
             return float("inf")
-        spec, since = self._observed
-        seconds = given(spec.lease_duration_seconds, self._lease_seconds)
-        left = since + seconds - self._clock.monotonic()
+        seconds = given(self._observed.spec.lease_duration_seconds, self._lease_seconds)
+        left = self._observed.since + seconds - self._clock.monotonic()
         # A little later than that: seconds are floats, and what is left of them may be too little to pass.
         return left + MARGIN_SECONDS if left > 0 else float("inf")
 
@@ -171,7 +188,7 @@ class LeaderElector:
             except NotFound:
                 return await self._create()
         spec = given(self._lease.spec, LeaseSpec())
-        if not self._may_take(spec):
+        if not self._may_take(spec, self._lease.metadata):
             # Look afresh next time: it may have been renewed.
             self._lease = None
             return False
@@ -181,6 +198,8 @@ class LeaderElector:
         return True
 
     async def _create(self) -> bool:
+        """Make the Lease; while we lead by our last renewal, ours that was deleted is simply made again."""
+        led = self.is_leader
         metadata = ObjectMeta(name=self._name, namespace=self._namespace)
         try:
             self._lease = await self._client.create(
@@ -188,17 +207,23 @@ class LeaderElector:
             )
         except AlreadyExists:
             return False
+        if not led:
+            self._works_from = self._clock.monotonic() + self._lease_seconds
+            self._log.info("created the Lease, waiting for former leaders", seconds=self._lease_seconds)
         return True
 
-    def _may_take(self, spec: LeaseSpec) -> bool:
+    def _may_take(self, spec: LeaseSpec, metadata: ObjectMeta) -> bool:
         holder = given(spec.holder_identity, "")
-        if holder in {"", self._identity}:
+        if holder == self._identity or (not holder and spec.lease_duration_seconds == RELEASED_SECONDS):
             return True
         now = self._clock.monotonic()
-        if self._observed is None or self._observed[0] != spec:
-            self._observed = (spec, now)
+        # Records differ in their times. One without a holder may have been written twice.
+        version = metadata.uid if holder else metadata.resource_version
+        observed = self._observed
+        if observed is None or (observed.spec, observed.version) != (spec, version):
+            observed = self._observed = _Observed(spec, version, now)
         seconds = given(spec.lease_duration_seconds, self._lease_seconds)
-        return now >= self._observed[1] + seconds
+        return now >= observed.since + seconds
 
     def _manifest(self, metadata: ObjectMeta, spec: LeaseSpec, *, keep_times: bool) -> Manifest:
         now = micro_time(self._clock.now())
@@ -235,7 +260,7 @@ class LeaderElector:
         now = micro_time(self._clock.now())
         released = {
             "holderIdentity": "",
-            "leaseDurationSeconds": 1,
+            "leaseDurationSeconds": RELEASED_SECONDS,
             "acquireTime": now,
             "renewTime": now,
             "leaseTransitions": given(spec.lease_transitions, 0),

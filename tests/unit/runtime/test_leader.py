@@ -104,8 +104,18 @@ class Candidate:
         return True
 
 
-def make(*skews: float) -> tuple[VirtualClock, FakeClient, list[Candidate]]:
+RELEASED = {"holderIdentity": "", "leaseDurationSeconds": 1}
+
+
+def put_lease(client: FakeClient, **fields: Any) -> None:
+    client.put(LEASES, {"metadata": {"name": "op", "namespace": "ns"}, "spec": fields})
+
+
+def make(*skews: float, installed: bool = True) -> tuple[VirtualClock, FakeClient, list[Candidate]]:
+    """Candidates for a Lease that the last leader released; where not `installed`, for one that never was."""
     clock, client = VirtualClock(), FakeClient()
+    if installed:
+        put_lease(client, **RELEASED)
     names = ("one", "two", "three")
     return clock, client, [Candidate(n, client, clock, s) for n, s in zip(names, skews, strict=False)]
 
@@ -235,6 +245,78 @@ async def test_a_late_answer_does_not_lengthen_the_term() -> None:
     await stop(one)
 
 
+async def test_the_first_leader_of_all_works_after_the_duration_of_a_lease() -> None:
+    """Whether the Lease never was or was deleted cannot be told. It is held meanwhile, by one only."""
+    clock, client, (one, two) = make(0, 0, installed=False)
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(14.9)
+    assert spec(client)["holderIdentity"] == "one"
+    assert not one.may_write
+    await clock.advance(0.2)
+    assert (one.working, two.working) == (True, False)
+    await stop(one, two)
+
+
+async def test_a_leader_whose_lease_is_deleted_goes_on_if_it_notices_first() -> None:
+    """It makes the Lease again at its next renewal: nobody's work is interrupted."""
+    clock, client, (one,) = make(0)
+    one.start()
+    await clock.advance(10)
+    client.remove(LEASES, "op", "ns")
+    for _ in range(40):
+        await clock.advance(1)
+        assert one.may_write
+    assert spec(client)["holderIdentity"] == "one"
+    assert one.terms == 1
+    await stop(one)
+
+
+async def test_kubectl_delete_lease_does_not_let_two_leaders_write() -> None:
+    """A standby is first to make it again, while the leader can't reach the server and does not know."""
+    clock, client, (one, two) = make(0, 0)
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(10)
+    one.line.hangs = True
+    client.remove(LEASES, "op", "ns")
+    while not two.may_write:
+        await clock.advance(0.1)
+        assert not (one.may_write and two.may_write)
+    assert spec(client)["holderIdentity"] == "two"
+    await stop(one, two)
+
+
+async def test_a_candidate_that_stops_while_it_waits_releases_nothing() -> None:
+    """Else the next one would work at once, and a leader whose Lease was deleted may still write."""
+    clock, client, (one, two) = make(0, 0, installed=False)
+    one.start()
+    await clock.advance(5)
+    await one.stop()
+    assert spec(client)["holderIdentity"] == "one"
+    two.start()
+    await clock.advance(14)
+    assert not two.may_write
+    await stop(two)
+
+
+async def test_a_holder_that_was_erased_is_not_taken_for_a_release() -> None:
+    """`kubectl edit lease`: the leader writes its name again; others wait as for any holder."""
+    clock, client, (one, two) = make(0, 0)
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(10)
+    one.line.hangs = True
+    put_lease(client, holderIdentity="", leaseDurationSeconds=15)
+    while not two.may_write:
+        await clock.advance(0.1)
+        assert not (one.may_write and two.may_write)
+    await stop(one, two)
+
+
 async def test_wrong_clocks_change_nothing() -> None:
     """A standby an hour ahead does not find the Lease expired: it watches the record, not the time in it."""
     clock, _, (one, two) = make(0, 3600)
@@ -276,7 +358,7 @@ async def test_what_others_wrote_into_the_lease_stays() -> None:
     clock, client, (one,) = make(0)
     client.put(
         LEASES,
-        {"metadata": {"name": "op", "namespace": "ns", "labels": {"team": "x"}}, "spec": {}},
+        {"metadata": {"name": "op", "namespace": "ns", "labels": {"team": "x"}}, "spec": RELEASED},
     )
     one.start()
     await clock.advance(10)
@@ -287,12 +369,12 @@ async def test_what_others_wrote_into_the_lease_stays() -> None:
     await stop(one)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(16))
 async def test_never_two_leaders(seed: int) -> None:
-    """Three candidates with wrong clocks, lines cut and hanging at random, for an hour."""
+    """Wrong clocks, lines cut and hanging at random, people who delete and edit the Lease, for an hour."""
     rng = random.Random(seed)
     random.seed(seed)
-    clock, _, candidates = make(*(rng.uniform(-3600, 3600) for _ in range(3)))
+    clock, client, candidates = make(*(rng.uniform(-3600, 3600) for _ in range(3)))
     for candidate in candidates:
         candidate.start()
     for _ in range(400):
@@ -302,6 +384,11 @@ async def test_never_two_leaders(seed: int) -> None:
         unlucky = rng.choice(candidates)
         unlucky.line.cut = rng.random() < 0.4
         unlucky.line.hangs = rng.random() < 0.2
+        if client.manifest(LEASES, "op", "ns") is not None:
+            if rng.random() < 0.1:
+                client.remove(LEASES, "op", "ns")
+            elif rng.random() < 0.1:
+                put_lease(client, holderIdentity="", leaseDurationSeconds=15)
     for candidate in candidates:
         candidate.line.cut = candidate.line.hangs = False
     await clock.advance(30)
