@@ -26,6 +26,7 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.discovery_output import parse
 from aim_operator.core.template.discovery import digest
+from aim_operator.sandbox.profiles import read_profiles
 from bench.api import Api, each
 from hack.cluster.build import yaml_to_json
 from hack.cluster.cluster import Cluster
@@ -204,8 +205,8 @@ async def _template(api: Api, number: int, image: AIMClusterImage) -> None:
 
 def discovery_output() -> bytes:
     """Return what the quickstart's image prints."""
-    example = REPOSITORY / "examples" / "quickstart" / "profiles" / "llama-3.1-8b-instruct.json"
-    return msgspec.json.encode(msgspec.json.decode(example.read_bytes())["output"])
+    (image, *_) = read_profiles(REPOSITORY / "examples" / "quickstart" / "profiles").values()
+    return image.dry_run({"AIM_GPU_MODEL": "MI300X"}).log
 
 
 class _Named(Struct):

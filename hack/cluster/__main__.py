@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
 from hack.cluster import operator_image, processes
-from hack.cluster.build import ensure
+from hack.cluster.build import directory_of
+from hack.cluster.build_all import ensure_all
 from hack.cluster.cache import default_instance_dir
 from hack.cluster.cluster import PARTS, Cluster, check_parts
 from hack.cluster.components import BY_PART, TOOLS
@@ -34,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"\n{error.remedy}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted: what had been started is stopped again", file=sys.stderr)
+        print(f"\ninterrupted: {arguments.interrupted}", file=sys.stderr)
         return 130
     return code
 
@@ -62,19 +64,27 @@ def _parser() -> argparse.ArgumentParser:
     env.set_defaults(run=_env)
     for command in (up, down, status, env):
         command.add_argument("--dir", type=Path, default=default_instance_dir(), help="default: %(default)s")
+        command.set_defaults(interrupted="what had been started is stopped again")
     build = commands.add_parser("build", help="build what the parts need, without starting anything")
-    build.add_argument("--parts", type=_parts, default=(*OPTIONAL_PARTS, *TOOLS), help="default: all")
-    build.set_defaults(run=_build)
+    everything = (*OPTIONAL_PARTS, *TOOLS)
+    build.add_argument(
+        "--parts", type=_buildable, default=everything, help=f"default: {','.join(everything)}"
+    )
+    build.set_defaults(run=_build, interrupted="what is built is kept, and the next build goes on from there")
     return parser
 
 
-def _parts(text: str) -> tuple[str, ...]:
+def _parts(text: str, tools: tuple[str, ...] = ()) -> tuple[str, ...]:
     parts = tuple(part for part in text.split(",") if part)
     try:
-        check_parts(parts)
+        check_parts([part for part in parts if part not in tools])
     except ClusterError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return parts
+
+
+def _buildable(text: str) -> tuple[str, ...]:
+    return _parts(text, TOOLS)
 
 
 def _up(arguments: argparse.Namespace) -> int:
@@ -131,9 +141,10 @@ def _env(arguments: argparse.Namespace) -> int:
 
 def _build(arguments: argparse.Namespace) -> int:
     progress = Progress(sys.stdout)
-    for part in (CONTROL_PLANE_PART, *arguments.parts):
-        for component in BY_PART[part]:
-            progress.line(component.name, str(ensure(component, progress)))
+    components = [each for part in (CONTROL_PLANE_PART, *arguments.parts) for each in BY_PART[part]]
+    ensure_all(components, progress)
+    for component in components:
+        progress.line(component.name, str(directory_of(component)))
     if operator_image.PART not in arguments.parts:
         return 0
     missing = missing_parts([operator_image.PART], install=True, progress=progress)
@@ -156,5 +167,12 @@ def _command(name: str, directory: Path) -> str:
     return f"python3 -m hack.cluster {name}{option}"
 
 
+def _take_signals() -> None:
+    """End by SIGTERM as by Ctrl-C, cleaning up; and by SIGINT also where a script's `&` had it ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 if __name__ == "__main__":
+    _take_signals()
     sys.exit(main())

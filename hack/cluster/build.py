@@ -1,7 +1,7 @@
 """Owns building components and keeping them in the cache directory.
 
 A component is either there whole or not at all: it is built aside and renamed. Two processes never build
-the same one at once: the second says that it waits, and then finds the result.
+the same one at once: the second says that it waits, and then finds the result. build_all.py builds several.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hack.cluster.api import Manifest
 from hack.cluster.cache import cache_dir, locked
+from hack.cluster.commands import Commands
 from hack.cluster.components import (
     CONTROL_PLANE,
     Component,
@@ -51,8 +52,8 @@ def program(component: Component) -> str:
     return str(directory_of(component) / component.name)
 
 
-def ensure(component: Component, progress: Progress) -> Path:
-    """The component's directory, built first if need be."""
+def ensure(component: Component, progress: Progress, commands: Commands | None = None) -> Path:
+    """The component's directory, built first if need be, with `commands`, which may end it early."""
     target = directory_of(component)
     if target.is_dir():
         return target
@@ -62,7 +63,7 @@ def ensure(component: Component, progress: Progress) -> Path:
     def say_waiting() -> None:
         progress.line(component.name, "another process builds it, waiting for that")
 
-    with locked(target, say_waiting):
+    with locked(target, say_waiting) as lock:
         if target.is_dir():
             return target
         go = ensure_go(progress)
@@ -73,7 +74,7 @@ def ensure(component: Component, progress: Progress) -> Path:
         source = "from Go modules" if not isinstance(component, ModuleManifests) else "from its Go module"
         doing = f"building {component.title} {source}, first time takes {component.expected}"
         with progress.step(component.name, doing, f"{component.title} built in"):
-            _Builder(go, partial).build(component)
+            _Builder(go, partial, commands or Commands(), lock).build(component)
         shutil.rmtree(partial / "work", ignore_errors=True)
         partial.rename(target)
     return target
@@ -82,9 +83,11 @@ def ensure(component: Component, progress: Progress) -> Path:
 class _Builder:
     """Builds one component into one directory."""
 
-    def __init__(self, go: Path, output: Path) -> None:
+    def __init__(self, go: Path, output: Path, commands: Commands, lock: int) -> None:
         self._go = go
         self._output = output
+        self._commands = commands
+        self._lock = lock
         self._log = cache_dir() / "logs" / f"build{output.name.removeprefix('.building')}.log"
         self._log.parent.mkdir(exist_ok=True)
         self._log.write_text("")
@@ -135,22 +138,16 @@ class _Builder:
 
     def _run(self, work: Path, *argv: str) -> str:
         with self._log.open("a") as log:
-            finished = subprocess.run(
-                argv,
-                cwd=work,
-                env=go_environment(),
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                check=False,
+            finished = self._commands.run(
+                argv, directory=work, environment=go_environment(), errors=log, held=self._lock
             )
-        if finished.returncode != 0:
-            tail = "\n".join(self._log.read_text().splitlines()[-LOG_TAIL_LINES:]) + finished.stdout[-2000:]
+        if finished.code != 0:
+            tail = "\n".join(self._log.read_text().splitlines()[-LOG_TAIL_LINES:]) + finished.output[-2000:]
             reason = f"`go {' '.join(argv[1:3])}` failed:\n{tail}"
             if any(sign in tail for sign in UNREACHABLE):
                 raise CannotError(reason, "Go modules come from GOPROXY: make it reachable and try again.")
             raise ClusterError(reason, f"The whole log is {self._log}.")
-        return finished.stdout
+        return finished.output
 
 
 def without_helm_actions(text: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,15 +29,15 @@ def default_instance_dir() -> Path:
 
 
 @contextmanager
-def locked(subject: str | Path, on_wait: Callable[[], None] | None = None) -> Iterator[float]:
-    """Holds the machine-wide lock of `subject`; yields the seconds waited for it.
+def locked(subject: str | Path, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
+    """Holds the machine-wide lock of `subject`; yields its file descriptor.
 
-    `on_wait` is called once if another process holds it. The lock goes with its process, also on SIGKILL.
+    `on_wait` is called once if another process holds it. The lock goes with its process, also on SIGKILL, and
+    with every child that was given the descriptor.
     """
     digest = hashlib.sha256(str(subject).encode()).hexdigest()[:16]
     path = cache_dir() / "locks" / digest
     path.parent.mkdir(exist_ok=True)
-    asked = time.monotonic()
     with path.open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,4 +45,4 @@ def locked(subject: str | Path, on_wait: Callable[[], None] | None = None) -> It
             if on_wait is not None:
                 on_wait()
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield time.monotonic() - asked
+        yield handle.fileno()

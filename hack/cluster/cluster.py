@@ -19,7 +19,8 @@ from typing import Self
 
 from hack.cluster import control_plane, gateway, kserve, node, operator_image, processes
 from hack.cluster.api import Api, Manifest
-from hack.cluster.build import ensure, program
+from hack.cluster.build import program
+from hack.cluster.build_all import ensure_all
 from hack.cluster.cache import locked
 from hack.cluster.components import BY_PART, CONTROL_PLANE
 from hack.cluster.errors import ClusterError
@@ -78,9 +79,7 @@ class Cluster:
         check_parts(parts)
         directory = _prepared(directory)
         # First everything that may take minutes, then what takes seconds.
-        for part in (control_plane.PART, *parts):
-            for component in BY_PART[part]:
-                ensure(component, progress)
+        ensure_all((each for part in (control_plane.PART, *parts) for each in BY_PART[part]), progress)
         with locked(instance_lock_subject(directory)):
             cluster = cls._running(directory)
             fresh = cluster is None

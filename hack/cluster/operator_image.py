@@ -90,7 +90,7 @@ def run(progress: Progress, architecture: str, command: Sequence[str]) -> str:
         return _Store(architecture).run(command)
 
 
-def _lock(progress: Progress) -> AbstractContextManager[float]:
+def _lock(progress: Progress) -> AbstractContextManager[int]:
     return locked("operator image", lambda: progress.line(PART, "another process builds it, waiting"))
 
 

@@ -114,7 +114,7 @@ class Operator:
         )
         self._follow_installations()
         self._probes = Probes(
-            healthy=self._dead_watches,
+            healthy=self._stuck_watches,
             ready=self._unsynced,
             metrics=metrics,
             probe_address=settings.probe_address,
@@ -125,6 +125,11 @@ class Operator:
     def ready(self) -> bool:
         """Whether every cache is synced."""
         return not self._unsynced()
+
+    @property
+    def alive(self) -> bool:
+        """Whether this process works; an API server that is away does not count against it."""
+        return not self._stuck_watches()
 
     def stop(self) -> None:
         """Ask `run` to end: running reconciles finish, the Lease is released."""
@@ -281,8 +286,9 @@ class Operator:
             counts[informer.resource.qualified] += len(informer.store)
         return [((resource,), float(count)) for resource, count in counts.items()]
 
-    def _dead_watches(self) -> list[str]:
-        return [f"the watch of {i.resource.qualified} is dead" for i in self.watched.all if i.dead]
+    def _stuck_watches(self) -> list[str]:
+        # Not those whose server is away: a restart would only lose the caches.
+        return [f"the watch of {i.resource.qualified} is stuck" for i in self.watched.all if i.stuck]
 
     def _unsynced(self) -> list[str]:
         return [f"{i.resource.qualified} is not synced" for i in self.watched.all if not i.synced]

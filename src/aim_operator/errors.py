@@ -11,7 +11,7 @@ AimError
 │   ├── Conflict              409: our view was stale, or another field manager owns a field
 │   │   └── AlreadyExists     409 on create
 │   ├── Expired               410: a resourceVersion that is compacted away
-│   ├── Invalid               400, 413, 422: terminal until the object changes
+│   ├── Invalid               400, 413, 422 for a write: the object is refused as it is
 │   ├── Unauthorized          401
 │   └── Forbidden             403: the message names the missing RBAC verb
 ├── SpecError                 core: an input that can't be served; carries a condition reason
@@ -37,8 +37,11 @@ class ApiError(AimError):
     """An API call failed.
 
     `code` is the HTTP status (0 when no answer came), `reason` the machine-readable
-    reason of the Kubernetes Status object ("" when there was none).
+    reason of the Kubernetes Status object ("" when there was none). `wrote` is the kind, namespace and name
+    of the object whose write failed, where runtime.apply made it; None for a read.
     """
+
+    wrote: tuple[str, str, str] | None = None
 
     def __init__(self, message: str, *, code: int = 0, reason: str = "") -> None:
         super().__init__(message)
@@ -79,7 +82,7 @@ class Expired(ApiError):
 
 
 class Invalid(ApiError):
-    """400, 413 or 422: the server will never take this object as it is."""
+    """400, 413 or 422 for a write, or a watch that the server can't serve: it will not take this as it is."""
 
 
 class Unauthorized(ApiError):

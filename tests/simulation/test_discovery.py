@@ -8,7 +8,9 @@ import pytest
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
+from aim_operator.kube.translate import Call, failure
 from aim_operator.sandbox.jobs import ImageBehaviour
+from aim_operator.sandbox.network import Fault, Network
 from tests.simulation.catalog import (
     IMAGE,
     NAMESPACE,
@@ -283,3 +285,24 @@ async def test_of_two_arrays_the_last_counts_and_log_lines_do_not_matter() -> No
         await world.until(lambda: world.state_of(aim.TEMPLATES, "fast", NAMESPACE) == "Available")
         sources = world.status(aim.TEMPLATES, "fast", NAMESPACE)["modelSources"]
         assert [source["name"] for source in sources] == ["org/second"]
+
+
+async def test_a_node_that_cannot_give_a_log_for_a_while_does_not_end_a_discovery() -> None:
+    """Its kubelet answers 400 while the container runtime restarts: the template goes on by itself."""
+    async with World() as world:
+        network = Network(world.clock)
+        answer = {"message": "container not found", "reason": "BadRequest", "code": 400}
+        call = Call("get", "pods/log", NAMESPACE, "discover")
+        fault = Fault(error=failure(call, 400, json.dumps(answer).encode()), verb="logs", times=1000)
+        network.fail(fault)
+        world.apply([image(), template()])
+        world.run(world.sandbox.client("operator", network=network))
+        await world.until(lambda: fault.times < 1000)
+        for _ in range(10):
+            await world.pass_seconds(60)
+            assert world.state_of(aim.TEMPLATES, "fast", NAMESPACE) == "Progressing"
+        assert 5 < 1000 - fault.times < 30, "it is asked for at the backoff"
+        fault.times = 0
+        await world.until(
+            lambda: world.state_of(aim.TEMPLATES, "fast", NAMESPACE) == "Available", limit_seconds=301
+        )

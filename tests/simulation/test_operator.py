@@ -6,7 +6,9 @@ import asyncio
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.app import Operator
+from aim_operator.errors import Unavailable
 from aim_operator.runtime.metrics import Metrics
+from aim_operator.sandbox.network import Fault, Network
 from aim_operator.settings import Settings
 from tests.simulation.catalog import NAMESPACE, image, service, template
 from tests.simulation.world import World
@@ -40,6 +42,27 @@ async def test_asked_to_stop_it_ends_in_an_orderly_way() -> None:
         before = len(world.sandbox.server.audit)
         await world.pass_seconds(60)
         assert len(world.sandbox.server.audit) == before, "nothing is asked after the end"
+
+
+async def test_an_api_server_that_is_away_for_ten_minutes_does_not_restart_the_operator() -> None:
+    """A restart helps nobody: the caches would be lost, and the server be listed by all at once."""
+    async with World() as world:
+        network = Network(world.clock)
+        operator = Operator(world.sandbox.client(network=network), Settings(), clock=world.clock)
+        task = asyncio.create_task(operator.run())
+        world.apply([image(defaultServiceTemplate="fast"), template(), service()])
+        await world.until(lambda: world.state_of(aim.SERVICES, "chat", NAMESPACE) == "Running")
+        away = Fault(error=Unavailable("no route to host"), times=1_000_000)
+        network.fail(away)
+        network.drop_watches()
+        for _ in range(20):
+            await world.pass_seconds(30)
+            assert operator.alive
+            assert operator.ready
+        away.times = 0
+        world.apply([service("another")])
+        await world.until(lambda: world.state_of(aim.SERVICES, "another", NAMESPACE) == "Running")
+        await stopped(world, operator, task)
 
 
 async def stopped(world: World, operator: Operator, task: asyncio.Task[None]) -> None:

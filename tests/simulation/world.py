@@ -24,6 +24,7 @@ from aim_operator.api.external import (
 )
 from aim_operator.api.resource import Resource
 from aim_operator.app import Operator
+from aim_operator.kube.protocol import KubeClient
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.network import Network, Rates
 from aim_operator.sandbox.nodes import gpu_node
@@ -126,12 +127,15 @@ class World:
     ) -> asyncio.Task[None]:
         """Start an operator; with `crash_after_write` n it is gone right after its n-th write."""
         network = Network(self.clock, seed=seed, rates=rates)
-        operator = Operator(
-            self.sandbox.client(user, network=network), Settings(**settings), clock=self.clock, identity=user
-        )
-        task = asyncio.create_task(operator.run(), name=user)
+        task = self.run(self.sandbox.client(user, network=network), user=user, **settings)
         if crash_after_write:
             network.after_write = _crash_at(task, crash_after_write, network)
+        return task
+
+    def run(self, client: KubeClient, *, user: str = "operator", **settings: Any) -> asyncio.Task[None]:
+        """Start an operator that speaks to the sandbox by `client`."""
+        operator = Operator(client, Settings(**settings), clock=self.clock, identity=user)
+        task = asyncio.create_task(operator.run(), name=user)
         self._running.append(task)
         return task
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from aim_operator import errors
-from aim_operator.api.meta import Manifest
+from aim_operator.api.meta import Manifest, ObjectMeta, lenient_metadata
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
 
 Name = tuple[str, str]
@@ -145,10 +145,12 @@ class FakeClient:
         size = self.page_size or limit
         start = int(continue_token or 0)
         rest = str(start + size) if start + size < len(found) else ""
+        each = [_tolerant(resource, obj) for obj in found[start : start + size]]
         return Page(
-            items=tuple(_decoded(resource, obj) for obj in found[start : start + size]),
+            items=tuple(obj for obj in each if not isinstance(obj, ObjectMeta)),
             resource_version=str(self.version),
             continue_token=rest,
+            undecodable=tuple(obj for obj in each if isinstance(obj, ObjectMeta)),
         )
 
     async def watch(
@@ -173,9 +175,7 @@ class FakeClient:
                 for obj in list(self._objects[resource.qualified].values()):
                     if _selected(obj, namespace, label_selector, field_selector):
                         version = obj["metadata"]["resourceVersion"]
-                        yield WatchEvent(
-                            type="ADDED", resource_version=version, object=_decoded(resource, obj)
-                        )
+                        yield _event(resource, "ADDED", version, obj)
                 yield WatchEvent(type="BOOKMARK", resource_version=str(self.version), initial_events_end=True)
             else:
                 since = int(resource_version)
@@ -195,11 +195,7 @@ class FakeClient:
                     continue
                 event = _as_seen(item, lambda obj: _selected(obj, namespace, label_selector, field_selector))
                 if event is not None:
-                    yield WatchEvent(
-                        type=event,
-                        resource_version=str(item.version),
-                        object=_decoded(resource, item.new),
-                    )
+                    yield _event(resource, event, str(item.version), item.new)
         finally:
             self._watches.remove(watch)
 
@@ -338,6 +334,22 @@ class FakeClient:
 
 def _decoded(resource: Resource[K], obj: Manifest) -> K:
     return msgspec.json.decode(msgspec.json.encode(obj), type=resource.type)
+
+
+def _tolerant(resource: Resource[K], obj: Manifest) -> K | ObjectMeta:
+    try:
+        return _decoded(resource, obj)
+    except msgspec.ValidationError:
+        return lenient_metadata(msgspec.json.encode(obj))
+
+
+def _event(
+    resource: Resource[K], kind: Literal["ADDED", "MODIFIED", "DELETED"], version: str, obj: Manifest
+) -> WatchEvent[K]:
+    decoded = _tolerant(resource, obj)
+    if isinstance(decoded, ObjectMeta):
+        return WatchEvent(type=kind, resource_version=version, undecodable=decoded)
+    return WatchEvent(type=kind, resource_version=version, object=decoded)
 
 
 def _selected(obj: Manifest, namespace: str, label_selector: str, field_selector: str) -> bool:

@@ -8,7 +8,7 @@ Called by the cli, by the sandbox and by hack/generate.py.
 from __future__ import annotations
 
 import types
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -168,8 +168,6 @@ def _type(base: Any, field: Field) -> Manifest:
     if base in _SCALARS:
         return {"type": _SCALARS[base]}
     origin, arguments = get_origin(base), get_args(base)
-    if origin is Literal:
-        return {"type": "string", "enum": list(arguments)}
     if origin is tuple:
         return {"type": "array", "items": _schema(arguments[0], field.value)}
     if origin is dict:

@@ -77,6 +77,25 @@ class ObjectMeta(Wire):
         return None
 
 
+class _Anything(Struct):
+    metadata: Any = None
+
+
+def lenient_metadata(body: bytes | msgspec.Raw) -> ObjectMeta:
+    """Return what can be read of an object's metadata, however little of it fits. Never raises."""
+    try:
+        found = msgspec.json.decode(body, type=_Anything).metadata
+    except msgspec.DecodeError:
+        found = None
+    if not isinstance(found, dict):
+        return ObjectMeta()
+    try:
+        return msgspec.convert(found, ObjectMeta)
+    except msgspec.ValidationError:
+        texts = {name: found.get(name) for name in ("name", "namespace", "uid", "resourceVersion")}
+        return msgspec.convert({n: text for n, text in texts.items() if isinstance(text, str)}, ObjectMeta)
+
+
 class Condition(Wire):
     """metav1.Condition. `last_transition_time` moves only when `status` does."""
 

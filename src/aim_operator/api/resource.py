@@ -6,7 +6,7 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from aim_operator.api.meta import KubeObject, ObjectRef
+from aim_operator.api.meta import KubeObject, ObjectMeta, ObjectRef
 
 K = TypeVar("K", bound=KubeObject)
 
@@ -50,20 +50,26 @@ class Resource(Struct, Generic[K], frozen=True, kw_only=True):
 
 
 class Page(Struct, Generic[K], frozen=True, kw_only=True):
-    """One page of a list. `continue_token` is "" on the last one."""
+    """One page of a list. `continue_token` is "" on the last one.
+
+    `undecodable` are the objects that do not fit their type, as far as their metadata tells of them.
+    """
 
     items: tuple[K, ...]
     resource_version: str
     continue_token: str = ""
+    undecodable: tuple[ObjectMeta, ...] = ()
 
 
 class WatchEvent(Struct, Generic[K], frozen=True, kw_only=True):
     """One line of a watch. A BOOKMARK carries no object, only how far the server has come.
 
-    `initial_events_end` marks the bookmark that ends a streamed initial list (KEP-3157).
+    `initial_events_end` marks the bookmark that ends a streamed initial list (KEP-3157). `undecodable` is
+    what can be said of an object that does not fit its type: it was deleted, or it is there, all the same.
     """
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     resource_version: str
     object: K | None = None
+    undecodable: ObjectMeta | None = None
     initial_events_end: bool = False

@@ -38,7 +38,7 @@ class Field(Struct, frozen=True, kw_only=True):
     max_items: int | UnsetType = UNSET
     max_properties: int | UnsetType = UNSET
     enum: tuple[str, ...] | UnsetType = UNSET
-    """Allowed values of a field whose type is no Literal, because we read what a newer version wrote."""
+    """Allowed values. The type is text, no Literal: what a newer version wrote must stay readable."""
     pattern: str | UnsetType = UNSET
     format: str | UnsetType = UNSET
     list_type: str | UnsetType = UNSET

@@ -19,7 +19,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command()(demo)
@@ -28,23 +27,34 @@ app.command()(crds)
 app.command()(fetch)
 
 
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib import metadata  # noqa: PLC0415 - most runs do not ask
+
+    typer.echo(f"aimctl {metadata.version('aim-operator')}")
+
+
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - most runs do not ask
-
-        typer.echo(f"aimctl {version('aim-operator')}")
+        version()
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def aimctl(
+    ctx: typer.Context,
     *,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Turn a catalog of AI model images into running, routed inference services on Kubernetes.
 
     Start with `aimctl demo`: it needs no cluster.
     """
-    del version
+    del show_version
+    # With no command at all it says what there is, and that is no error: as kubectl and helm do.
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())

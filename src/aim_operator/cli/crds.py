@@ -17,7 +17,10 @@ def crds(
         typer.Option(metavar="DIR", help="Write one file per kind into DIR instead, made if missing."),
     ] = None,
 ) -> None:
-    """Print the CustomResourceDefinitions: aimctl crds | kubectl apply -f -."""
+    """Print the CRDs of the nine kinds, to pipe into kubectl.
+
+    aimctl crds | kubectl apply --server-side -f -
+    """
     from aim_operator.api import crd  # noqa: PLC0415 - generating schemas is for this command alone
 
     files = crd.files()

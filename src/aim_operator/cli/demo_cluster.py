@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console
@@ -20,9 +21,10 @@ from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import ALL_KINDS, SERVICES
 from aim_operator.app import Operator
 from aim_operator.cli.access import check_access
+from aim_operator.cli.demo_ending import Ending
+from aim_operator.cli.demo_refusal import refusal
 from aim_operator.cli.demo_request import MODEL_PODS, request_model, selector
-from aim_operator.cli.demo_show import Patience, keep_logs, show
-from aim_operator.cli.demo_snapshot import Snapshot
+from aim_operator.cli.demo_show import Display, Patience, keep_logs, on_console, show
 from aim_operator.cli.quickstart import Example
 from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound, NotInstalled, UserError
 from aim_operator.kube.client import Client
@@ -52,14 +54,19 @@ def run_on_cluster(
     gateway_url: str | None,
     timeout_seconds: float,
     console: Console,
-) -> tuple[Snapshot, list[str]]:
+    below: int,
+) -> tuple[Ending, list[str]]:
     """Run the demo to its end. Returns that, and what was wrong with the answers of the model servers.
+
+    `below` is how many lines follow it on the screen if it ends well.
 
     Raises UserError where the cluster can't be used for it.
     """
     settings = Settings(operator_namespace=operator_namespace, leader_elect=True)
     patience = Patience(timeout_seconds, SETTLE_SECONDS)
-    return asyncio.run(_run(connection, settings, examples, patience, gateway_url, console))
+    title = f"aim-operator demo: the real operator on {connection.server}"
+    display = on_console(console, title, below=below)
+    return asyncio.run(_run(connection, settings, examples, patience, gateway_url, console, display))
 
 
 async def _run(  # noqa: PLR0917 - what run_on_cluster names
@@ -69,7 +76,8 @@ async def _run(  # noqa: PLR0917 - what run_on_cluster names
     patience: Patience,
     gateway_url: str | None,
     console: Console,
-) -> tuple[Snapshot, list[str]]:
+    display: AbstractContextManager[Display],
+) -> tuple[Ending, list[str]]:
     clock = SystemClock()
     client = Client(connection)
     told = keep_logs()
@@ -84,25 +92,24 @@ async def _run(  # noqa: PLR0917 - what run_on_cluster names
         await check_access(client, connection, operator.watched.all)
         await _remove_leftovers(client, clock, examples, console)
         await _create(client, examples)
-        last = await show(
+        ending = await show(
             operator,
             client,
             clock,
             examples,
-            title=f"aim-operator demo: the real operator on {connection.server}",
             patience=patience,
             logs_so_far=told,
-            console=console,
+            display=display,
         )
         problems = []
-        if last.done:
-            for row in last.services:
+        if ending.good:
+            for row in ending.last.services:
                 problems += await request_model(client, clock, row, gateway_url, console)
     except ApiError as error:
         raise UserError(str(error)) from error
     finally:
         await client.close()
-    return last, problems
+    return ending, problems
 
 
 async def _check_needed(client: KubeClient, connection: Connection) -> None:
@@ -206,7 +213,7 @@ async def _create(client: KubeClient, examples: tuple[Example, ...]) -> None:
             if example.is_ours:
                 raise
         except ApiError as error:
-            raise UserError(f"{example.ref}: {error}") from error
+            raise UserError(refusal(example, error)) from error
 
 
 async def _wait(clock: Clock, check: Callable[[], Awaitable[bool]], seconds: float, complaint: str) -> None:

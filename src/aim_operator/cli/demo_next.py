@@ -3,45 +3,105 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import Struct
 from rich.text import Text
 
 from aim_operator.cli.demo_snapshot import Snapshot
-from aim_operator.cli.quickstart import in_source_tree
+from aim_operator.cli.quickstart import SOURCE_TREE, Example, gateways, in_source_tree, placeholders
 
-COMMAND_WIDTH = 46
+MOST_LINES = 20
+"""What the verdict and the steps take on a screen of 80 columns, with the prompt after them."""
+MOST_COLUMNS = 100
+"""Of prose; wider terminals do not make it easier to read."""
 
-Step = tuple[str, str]
+
+class Step(Struct, frozen=True):
+    """Commands that belong together, and what is said above them."""
+
+    about: str
+    commands: tuple[str, ...]
 
 
-def next_steps(last: Snapshot, source: Path, *, cluster: bool, gateway_url: str | None = None) -> Text:
-    """Return the steps, a line each; a command too long for that gets its explanation above it."""
-    text = Text("\n Look around\n" if cluster else "\n Next, on a cluster of yours\n", style="bold")
-    text = Text.assemble(text)
-    for command, does in _steps(last, source, cluster=cluster, gateway=gateway_url or "http://GATEWAY"):
-        if len(command) > COMMAND_WIDTH:
-            text.append(f"   # {does}\n", style="dim").append(f"   {command}\n", style="cyan")
-        else:
-            text.append(f"   {command:<{COMMAND_WIDTH}}", style="cyan").append(f" # {does}\n", style="dim")
+def next_steps(
+    last: Snapshot,
+    source: Path,
+    examples: tuple[Example, ...],
+    *,
+    width: int,
+    cluster: bool = False,
+    gateway_url: str | None = None,
+) -> Text:
+    """Return the steps, for a terminal of `width` columns. No command is broken: they are to be copied."""
+    look = "kubectl get aim -A"
+    if cluster:
+        title = "Look around"
+        describe = [f"kubectl describe aimsvc {row.name} -n {row.namespace}" for row in last.services[:1]]
+        steps = [Step("what there is; why it is so", (look, *describe))]
+    else:
+        title = "Next, on a cluster with KServe and the Gateway API"
+        aimctl = program()
+        install = f"{aimctl} crds | kubectl apply --server-side -f -"
+        apply = f"kubectl apply --server-side -f {shlex.quote(_shortest(source))}"
+        steps = [
+            Step("install the nine kinds; run the operator, until Ctrl-C", (install, f"{aimctl} run")),
+            Step("in a second terminal: " + _objects(examples), (apply, look)),
+        ]
+    steps += _request(last, examples, gateway_url)
+    text = Text.assemble("\n", (f" {title}\n", "bold"))
+    for step in steps:
+        for line in textwrap.wrap(step.about, min(width, MOST_COLUMNS) - 6, break_on_hyphens=False):
+            text.append(f"   # {line}\n", style="dim")
+        for command in step.commands:
+            text.append(f"   {command}\n", style="cyan")
+    if not cluster and in_source_tree():
+        text.append("\n No cluster? As root on Debian or Ubuntu: ").append(
+            _make("demo-cluster"), style="cyan"
+        )
+        text.append("\n")
     return text
 
 
-def _steps(last: Snapshot, source: Path, *, cluster: bool, gateway: str) -> Iterator[Step]:
-    if not cluster:
-        yield "aimctl crds | kubectl apply -f -", "install the nine kinds"
-        yield "aimctl run", "run the operator, from here"
-        yield f"kubectl apply -f {_shortest(source)}", "these very objects"
-    yield "kubectl get aim -A", "everything, with status"
-    for service in last.services[:1]:
-        yield f"kubectl describe aimsvc {service.name} -n {service.namespace}", "conditions, events"
-        if service.path:
-            path = f"{gateway.rstrip('/')}{service.path}/v1/models"
-            yield f"curl {path}", "a request through the gateway"
-    if not cluster and in_source_tree():
-        yield "make demo-cluster", "this demo, for real"
-        yield "less README.md ARCHITECTURE.md", "how it works"
+def _objects(examples: tuple[Example, ...]) -> str:
+    """Say what has to be put into the objects before they work elsewhere."""
+    wanted = []
+    if images := sorted({f"{image.rpartition('/')[0]}/…" for image in placeholders(examples)}):
+        are = "a placeholder" if len(images) == 1 else "placeholders"
+        wanted.append(f"your images instead of {' and '.join(images)} ({are})")
+    if refs := [f"{namespace}/{name}" for namespace, name in gateways(examples)]:
+        wanted.append(f"your Gateway instead of {' and '.join(refs)}")
+    return f"these objects, with {' and '.join(wanted)}" if wanted else "these objects"
+
+
+def _request(last: Snapshot, examples: tuple[Example, ...], gateway_url: str | None) -> Iterator[Step]:
+    for path in [f"{row.path}/v1/models" for row in last.services if row.path][:1]:
+        if gateway_url is not None:
+            yield Step("a request through the gateway", (f"curl {gateway_url.rstrip('/')}{path}",))
+            return
+        for namespace, name in gateways(examples)[:1]:
+            address = "-o jsonpath='{.status.addresses[0].value}'"
+            found = f"GATEWAY=$(kubectl get gateway {name} -n {namespace} {address})"
+            yield Step("a request through the gateway", (found, f"curl http://$GATEWAY{path}"))
+
+
+def program(search_path: str | None = None) -> str:
+    """Return how to call this aimctl: by its name where $PATH has it, else by its path."""
+    here = Path(sys.executable).with_name("aimctl")
+    found = shutil.which(here.name, path=search_path)
+    if found is not None and Path(found).resolve() == here.resolve():
+        return here.name
+    return shlex.quote(_shortest(here))
+
+
+def _make(target: str) -> str:
+    root = _shortest(SOURCE_TREE)
+    return f"make {target}" if root == "." else f"make -C {shlex.quote(root)} {target}"
 
 
 def _shortest(path: Path) -> str:

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.live import Live
 
 from aim_operator.app import Operator
+from aim_operator.cli.demo_ending import Ending, How
 from aim_operator.cli.demo_follow import Follower
-from aim_operator.cli.demo_snapshot import ServiceRow, Snapshot, qualified, transitions
+from aim_operator.cli.demo_snapshot import Snapshot, headings, transitions
 from aim_operator.cli.demo_view import draw
 from aim_operator.cli.quickstart import Example
 from aim_operator.kube.protocol import KubeClient
@@ -26,7 +27,8 @@ from aim_operator.runtime import logs
 from aim_operator.runtime.clock import Clock, within
 
 FRAME_SECONDS = 0.1
-LOGGED_LINES = 10
+ERROR_LINES = 4
+"""What a demo that failed says besides a line for each object: the verdict, with room around it."""
 
 
 class Patience(Struct, frozen=True):
@@ -46,28 +48,29 @@ async def show(
     clock: Clock,
     examples: tuple[Example, ...],
     *,
-    title: str,
     patience: Patience,
     logs_so_far: io.StringIO,
-    console: Console,
-) -> Snapshot:
-    """Run `operator` until the demo is over, and show it. Returns how it ended."""
+    display: AbstractContextManager[Display],
+) -> Ending:
+    """Run `operator` until the demo is over, and show it. Returns how it ended, also after Ctrl-C."""
     follower = Follower(operator, client, clock, [example.ref for example in examples if example.is_ours])
     running = asyncio.create_task(operator.run(), name="operator")
     events = asyncio.create_task(follower.events.run(), name="demo events")
     try:
-        with _display(console, title) as display:
-            last = await _until_over(follower, clock, running, patience, display)
+        with display as shown_on:
+            last, how = await _until_over(follower, clock, running, patience, shown_on)
     finally:
         operator.stop()
         events.cancel()
         with suppress(asyncio.CancelledError):
             await events
         await running
-    if not last.done:
-        for line in logs_so_far.getvalue().splitlines()[-LOGGED_LINES:]:
-            console.print(line, style="dim", highlight=False, markup=False)
-    return last
+    return Ending(
+        last=last,
+        how=how,
+        timeout_seconds=patience.timeout_seconds,
+        logs=tuple(logs_so_far.getvalue().splitlines()),
+    )
 
 
 def keep_logs() -> io.StringIO:
@@ -80,42 +83,45 @@ def keep_logs() -> io.StringIO:
     return kept
 
 
-def explain(snapshot: Snapshot) -> Iterator[str]:
-    """Tell what is not done and why, a line each."""
-    for row in snapshot.unfinished:
-        what = "service" if isinstance(row, ServiceRow) else "template"
-        because = f": {row.message}" if row.message else ""
-        yield f"{what} {qualified(row)} is {row.state or 'Pending'}{because}"
-
-
 async def _until_over(
     follower: Follower,
     clock: Clock,
     running: asyncio.Task[None],
     patience: Patience,
     display: Display,
-) -> Snapshot:
+) -> tuple[Snapshot, How]:
     shown, changed_at = follower.snapshot(), 0.0
     display.show(shown)
     while True:
-        with suppress(TimeoutError):
-            await within(clock, FRAME_SECONDS, follower.changed.wait())
-            follower.changed.clear()
-            changed_at = shown.seconds
+        try:
+            with suppress(TimeoutError):
+                await within(clock, FRAME_SECONDS, follower.changed.wait())
+                follower.changed.clear()
+                changed_at = shown.seconds
+        except asyncio.CancelledError:
+            _stay()
+            return shown, How.INTERRUPTED
         shown = follower.snapshot()
         display.show(shown)
         idle = shown.seconds - changed_at
-        if (
-            shown.done
-            or running.done()
-            or shown.seconds > patience.timeout_seconds
-            or (shown.settled and idle > patience.settle_seconds)
-        ):
-            return shown
+        if shown.done or running.done() or (shown.settled and idle > patience.settle_seconds):
+            return shown, How.OVER
+        if shown.seconds > patience.timeout_seconds:
+            return shown, How.TIMED_OUT
 
 
-def _display(console: Console, title: str) -> AbstractContextManager[Display]:
-    return _live(console, title) if console.is_terminal else _plain(console, title)
+def _stay() -> None:
+    """Take back the cancellation by which asyncio.run tells of Ctrl-C: there is an ending to show."""
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()
+
+
+def on_console(console: Console, title: str, *, below: int) -> AbstractContextManager[Display]:
+    """Return a live view on a terminal, else lines.
+
+    The live view leaves its last frame there, with room for `below` more lines if it ended well.
+    """
+    return _live(console, title, below) if console.is_terminal else _plain(console, title)
 
 
 class _Lines:
@@ -134,6 +140,7 @@ class _Lines:
 @contextmanager
 def _plain(console: Console, title: str) -> Iterator[Display]:
     console.out(title, highlight=False)
+    console.out(headings(), highlight=False)
     yield _Lines(console)
 
 
@@ -154,10 +161,11 @@ class _Screen:
 
 
 @contextmanager
-def _live(console: Console, title: str) -> Iterator[Display]:
+def _live(console: Console, title: str, below: int) -> Iterator[Display]:
     with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
         screen = _Screen(live, title)
         yield screen
-    if screen.last is not None:
-        # Whole, where the live view had to leave panels out.
-        console.print(draw(screen.last, title=title, width=console.width))
+    last = screen.last
+    if last is not None:
+        room = console.height - (below if last.done else len(last.unfinished) + ERROR_LINES)
+        console.print(draw(last, title=title, width=console.width, height=room))

@@ -14,6 +14,8 @@ from aim_operator.api.v1alpha1.conditions import State
 
 COMPLETE = "Complete"
 RUNNING_JOB = "Running"
+NAME_WIDTH = 52
+"""Room for the longest names of the examples: those of discovery Jobs, with their namespace."""
 
 
 class ImageRow(Struct, frozen=True, kw_only=True):
@@ -113,6 +115,12 @@ def profile(row: TemplateRow) -> str:
     return " ".join(part for part in (row.engine, row.metric, row.precision, row.gpus) if part)
 
 
+def counted(reached: int, total: int, noun: str) -> str:
+    """Return `3 services` where all are there, else `1 of 3 services`."""
+    nouns = noun if total == 1 else f"{noun}s"
+    return f"{total} {nouns}" if reached == total else f"{reached} of {total} {nouns}"
+
+
 def transitions(old: Snapshot, new: Snapshot) -> Iterator[str]:
     """Tell what changed, a line each: for logs and terminals that show no live view."""
     for image in _changed(old.images, new.images):
@@ -126,6 +134,11 @@ def transitions(old: Snapshot, new: Snapshot) -> Iterator[str]:
     for service in _changed(old.services, new.services):
         answer = f"on {service.template}, path {service.path or 'none'}"
         yield _line(new, "service", service, service.message or answer)
+
+
+def headings() -> str:
+    """Return what stands above the lines of `transitions`."""
+    return _columns("time", "kind", "name", "status", "details")
 
 
 def gibibytes(size_bytes: int) -> str:
@@ -144,4 +157,8 @@ def _told(row: Row) -> tuple[str, str]:
 
 
 def _line(snapshot: Snapshot, what: str, row: Row, detail: str) -> str:
-    return f"{snapshot.seconds:6.2f} s  {what:<8}  {qualified(row):<48}  {row.state:<11}  {detail}".rstrip()
+    return _columns(f"{snapshot.seconds:.2f} s", what, qualified(row), row.state, detail)
+
+
+def _columns(when: str, what: str, name: str, state: str, detail: str) -> str:
+    return f"{when:>8}  {what:<8}  {name:<{NAME_WIDTH}}  {state:<11}  {detail}".rstrip()

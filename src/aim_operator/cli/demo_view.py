@@ -17,6 +17,7 @@ from aim_operator.cli.demo_snapshot import (
     RUNNING_JOB,
     ServiceRow,
     Snapshot,
+    counted,
     gibibytes,
     qualified,
 )
@@ -43,7 +44,7 @@ _TURNS_PER_SECOND = 10
 
 
 def draw(snapshot: Snapshot, *, title: str, width: int, height: int | None = None) -> RenderableType:
-    """Return the picture. With a `height`, the panels that matter least are left out until it fits."""
+    """Return the picture. With a `height`, the panels that matter least become one line, until it fits."""
     wide = width >= WIDE
     panels = {
         "Catalog": _images(snapshot),
@@ -60,11 +61,30 @@ def draw(snapshot: Snapshot, *, title: str, width: int, height: int | None = Non
         "Services": sum(len(_below(row)) + 1 for row in snapshot.services),
         "Events": max(min(len(snapshot.events), NEWEST_EVENTS), 1),
     }
+    folded: list[str] = []
     for least in ("Events", "Catalog", "Discovery jobs"):
-        if height is None or HEADING_LINES + sum(lines.values()) + FRAME_LINES * len(lines) < height:
+        rows = HEADING_LINES + bool(folded) + sum(lines.values()) + FRAME_LINES * len(lines)
+        if height is None or rows < height:
             break
         del panels[least], lines[least]
-    return Group(_heading(snapshot, title, width), *(_panel(name, body) for name, body in panels.items()))
+        folded.append(least)
+    parts: list[RenderableType] = [_heading(snapshot, title, width)]
+    if folded:
+        parts.append(_folded(snapshot, folded))
+    return Group(*parts, *(_panel(name, body) for name, body in panels.items()))
+
+
+def _folded(snapshot: Snapshot, panels: list[str]) -> Text:
+    """One line for the panels that there is no room for."""
+    ready = sum(row.state == State.READY for row in snapshot.images)
+    complete = sum(row.state == COMPLETE for row in snapshot.jobs)
+    said = {
+        "Catalog": f"{counted(ready, len(snapshot.images), 'image')} ready",
+        "Discovery jobs": f"{counted(complete, len(snapshot.jobs), 'discovery job')} complete",
+        "Events": f"{len(snapshot.events)} events",
+    }
+    line = " · ".join(said[name] for name in said if name in panels)
+    return Text(f"   {line}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _heading(snapshot: Snapshot, title: str, width: int) -> Text:

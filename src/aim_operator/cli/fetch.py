@@ -78,7 +78,7 @@ def fetch(
         ),
     ] = None,
 ) -> None:
-    """Fetch a model's files into a directory: resumed, verified, with progress in the log.
+    """Download a model's files into a directory, resumed and verified.
 
     HF_TOKEN and HF_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3
     and AWS_ENDPOINT_URL are honoured. Exit codes: 0 done, 2 an invalid call, 10 authentication failed, 11

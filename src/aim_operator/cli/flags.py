@@ -14,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from aim_operator.api.quantity import MAX as MAX_QUANTITY
+from aim_operator.api.quantity import parse as parse_quantity
 from aim_operator.errors import UserError
 from aim_operator.settings import Settings
 
@@ -24,7 +26,6 @@ MOST_WORKERS = 512
 MOST_DISCOVERY_JOBS = 1000
 
 _IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9_.:/@]{0,511}")
-_QUANTITY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,3})?([numkMGTPE]|[KMGTPE]i)?")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_NAME = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]{0,251}[a-zA-Z0-9])?")
 
@@ -110,7 +111,8 @@ def image(flag: str, text: str) -> str:
 
 def quantity(flag: str, text: str) -> str:
     """Return a quantity of CPU or memory above 0."""
-    if not _QUANTITY.fullmatch(text) or not re.search(r"[1-9]", text):
+    amount = parse_quantity(text)
+    if amount is None or not 0 < amount <= MAX_QUANTITY:
         raise _refused(flag, text, "write a quantity above 0, such as 100m or 256Mi")
     return text
 

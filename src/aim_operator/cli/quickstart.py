@@ -34,13 +34,19 @@ SURROUNDINGS = (
 _ALL: tuple[Resource[Any], ...] = (*aim.ALL_KINDS, *SURROUNDINGS)
 _KINDS = {(resource.api_version, resource.kind): resource for resource in _ALL}
 _SHIPPED = Path(__file__).parent / "examples"
-_IN_SOURCE_TREE = Path(__file__).parents[3] / "examples"
+SOURCE_TREE = Path(__file__).parents[3]
+"""The checkout, if this runs from one; see in_source_tree."""
+_IN_SOURCE_TREE = SOURCE_TREE / "examples"
 DEFAULT = "quickstart"
+PLACEHOLDERS = ("ghcr.io/example/", "ghcr.io/ml-team/")
+"""Images under these names exist in no registry; hack/cluster has stand-ins for them."""
+_IMAGES = (aim.IMAGES, aim.CLUSTER_IMAGES)
 
 
 class Example(Struct, frozen=True, kw_only=True):
-    """One object of a quickstart, and the kind it is of."""
+    """One object of a quickstart, the kind it is of, and the file it is from."""
 
+    path: Path
     resource: Resource[Any]
     manifest: Manifest
 
@@ -95,7 +101,7 @@ def _documents(path: Path) -> Iterable[Any]:
     try:
         return [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
+        raise UserError(not_yaml(path, error)) from error
 
 
 def _example(path: Path, manifest: Any) -> Example:
@@ -107,8 +113,45 @@ def _example(path: Path, manifest: Any) -> Example:
     api_version, kind, name = manifest.get("apiVersion"), manifest.get("kind"), metadata["name"]
     resource = _KINDS.get((str(api_version), str(kind)))
     if resource is None:
-        known = ", ".join(sorted(known_kind for _, known_kind in _KINDS))
-        raise UserError(f"{path}: {kind} {name} of {api_version}: the demo knows {known}")
+        raise UserError(f"{path}: {kind} {name} of {api_version}: {_known(str(kind))}")
     if resource.namespaced and not metadata.get("namespace"):
         raise UserError(f"{path}: {kind} {name} needs metadata.namespace")
-    return Example(resource=resource, manifest=manifest)
+    return Example(path=path, resource=resource, manifest=manifest)
+
+
+def _known(kind: str) -> str:
+    """Return what to write instead of an apiVersion and a kind that nobody knows."""
+    versions = [api_version for api_version, known in _KINDS if known == kind]
+    if versions:
+        return f"write apiVersion: {versions[0]}"
+    return f"the demo knows {', '.join(sorted(known for _, known in _KINDS))}"
+
+
+def not_yaml(path: Path, error: yaml.YAMLError) -> str:
+    """Return `FILE:LINE:COLUMN: not YAML: …`, as far as the parser says where."""
+    mark = getattr(error, "problem_mark", None)
+    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
+    problem = getattr(error, "problem", None) or str(error)
+    return f"{where}: not YAML: {problem}"
+
+
+def images(examples: Iterable[Example]) -> list[str]:
+    """Return the container images of a catalog, each once, in order."""
+    specs = [example.manifest.get("spec", {}) for example in examples if example.resource in _IMAGES]
+    return list(dict.fromkeys(spec["image"] for spec in specs if "image" in spec))
+
+
+def placeholders(examples: Iterable[Example]) -> list[str]:
+    """Return the container images that stand for real ones: no registry has them."""
+    return [image for image in images(examples) if image.startswith(PLACEHOLDERS)]
+
+
+def gateways(examples: Iterable[Example]) -> list[tuple[str, str]]:
+    """Return namespace and name of the Gateways that the examples route through, each once, in order."""
+    found = []
+    for example in examples:
+        ref = example.manifest.get("spec", {}).get("routing", {}).get("gatewayRef")
+        if ref:
+            here = example.manifest["metadata"].get("namespace", "")
+            found.append((ref.get("namespace") or here or "default", ref["name"]))
+    return list(dict.fromkeys(found))

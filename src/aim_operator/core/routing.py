@@ -23,7 +23,10 @@ from aim_operator.core import jsonpath
 from aim_operator.core.messages import quote
 from aim_operator.errors import SpecError
 
-MAX_PATH = 200
+MAX_PATH = 199
+"""The seed: under 200 characters."""
+MAX_VALUE = 1024
+"""What one expression may select: an annotation can have 256 KiB. Longer than a path: slashes may go."""
 
 _TRIPLET = re.compile(r"(%[0-9A-Fa-f]{2})", re.ASCII)
 
@@ -49,7 +52,7 @@ def document(service: AIMService) -> dict[str, Any]:
 def render_path(template: str | None, service_document: dict[str, Any], *, namespace: str, uid: str) -> str:
     """Render and normalise a template; `/<namespace>/<uid>` where there is none.
 
-    The result is a valid PathPrefix of at most 200 characters, never `/`, and literal_path leaves it as
+    The result is a valid PathPrefix of under 200 characters, never `/`, and literal_path leaves it as
     it is. Raises SpecError(RouteTemplateInvalid) that names the expression or segment and the remedy.
     """
     if template is None:
@@ -57,10 +60,20 @@ def render_path(template: str | None, service_document: dict[str, Any], *, names
     parts = []
     for part in jsonpath.parse(template):
         if isinstance(part, jsonpath.Expression):
-            parts.append(_encoded(jsonpath.evaluate(part, service_document)))
+            parts.append(_encoded(_value(part, service_document)))
         else:
             parts.append(_encoded(part.text) if part.quoted else _encoded_literal(part.text))
     return _path("".join(parts))
+
+
+def _value(expression: jsonpath.Expression, service_document: dict[str, Any]) -> str:
+    value = jsonpath.evaluate(expression, service_document)
+    if len(value) > MAX_VALUE:
+        raise _invalid(
+            f"{quote(expression.source)} selects a text of {len(value)} characters",
+            f"select one of at most {MAX_VALUE}",
+        )
+    return value
 
 
 def literal_path(path: str) -> str:
@@ -95,7 +108,7 @@ def _path(encoded: str) -> str:
     if len(path) > MAX_PATH:
         raise _invalid(
             f"the path {quote(path, 40)} has {len(path)} characters once encoded",
-            f"shorten the template or the values it selects to {MAX_PATH}",
+            f"shorten the template or the values it selects, to at most {MAX_PATH}",
         )
     return path
 

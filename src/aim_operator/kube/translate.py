@@ -22,6 +22,9 @@ _DENIED = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
 _QUOTE_LIMIT = 2048
+# What can't be read now may be read later: a kubelet answers 400 for a log while its runtime is down. A watch
+# is no read here: that a server knows no streamed lists is for good.
+_READS = frozenset({"get", "list"})
 
 
 class StatusCause(Struct):
@@ -95,7 +98,7 @@ def status_failure(call: Call, code: int, status: Status, headers: Mapping[str, 
             return errors.TooManyRequests(message, retry_after_seconds=_retry_after(status, headers))
         case 408:
             return errors.Unavailable(message, code=code, reason=reason)
-        case _ if 400 <= code < 500:
+        case _ if 400 <= code < 500 and call.verb not in _READS:
             return errors.Invalid(message, code=code, reason=reason)
         case _:
             return errors.Unavailable(message, code=code, reason=reason)

@@ -95,7 +95,7 @@ class Transport:
             except errors.Unavailable as error:
                 pause = _pause(attempt, error)
                 unsafe = maybe_written(error) and not request.idempotent
-                if unsafe or attempt >= ATTEMPTS or loop.time() + pause >= deadline:
+                if unsafe or _refused(error) or attempt >= ATTEMPTS or loop.time() + pause >= deadline:
                     raise
             await asyncio.sleep(pause)
 
@@ -205,6 +205,11 @@ class Transport:
 @lru_cache(64)
 def _query(items: tuple[tuple[str, str], ...]) -> str:
     return f"?{urlencode(items)}" if items else ""
+
+
+def _refused(error: errors.Unavailable) -> bool:
+    """Whether the server answered that it will not, which the next second does not change."""
+    return 400 <= error.code < 500 and error.code not in {408, 429}
 
 
 def _pause(attempt: int, error: errors.Unavailable) -> float:

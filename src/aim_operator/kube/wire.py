@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, cast
 import msgspec
 from msgspec import Struct, structs
 
-from aim_operator.api.meta import KubeObject, ObjectMeta
+from aim_operator.api.meta import KubeObject, ObjectMeta, lenient_metadata
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.errors import ApiError, Unavailable
 from aim_operator.kube.translate import Call, Status, status_failure
@@ -51,14 +51,8 @@ class _ErrorLine(Struct):
     object: Status
 
 
-class _Named(Struct):
-    """What can be said of an object that fits no type."""
-
-    metadata: ObjectMeta
-
-
 class Codec(Generic[K]):
-    """Decoders of one resource. `on_undecodable` is told of each object left out, with the reason."""
+    """Decoders of one resource. `on_undecodable` is called for each that does not fit, with the reason."""
 
     def __init__(self, resource: Resource[K], on_undecodable: Callable[[str], None]) -> None:
         self._resource = resource
@@ -77,13 +71,13 @@ class Codec(Generic[K]):
             raise Unavailable(f"{self._resource.qualified}: the answer cannot be decoded: {error}") from error
 
     def page(self, body: bytes) -> Page[K]:
+        undecodable: tuple[ObjectMeta, ...] = ()
         try:
             decoded = self._items.decode(body)
-            items = decoded.items or ()
-            metadata = decoded.metadata
+            items, metadata = decoded.items or (), decoded.metadata
         except msgspec.ValidationError:
             raw = msgspec.json.decode(body, type=_RawItems)
-            items = tuple(item for item in map(self._tolerant, raw.items or ()) if item is not None)
+            items, undecodable = self._each(raw.items or ())
             metadata = raw.metadata
         except msgspec.DecodeError as error:
             raise Unavailable(f"{self._resource.qualified}: the list is not JSON: {error}") from error
@@ -91,13 +85,14 @@ class Codec(Generic[K]):
             items=tuple(map(self._with_kind, items)),
             resource_version=metadata.resource_version,
             continue_token=metadata.continue_token,
+            undecodable=undecodable,
         )
 
     def event(self, line: bytes, call: Call) -> WatchEvent[K]:
         """Decode one watch line. Raises what an ERROR line means.
 
-        An object that does not fit becomes a BOOKMARK of its resourceVersion: readers learn how far the
-        server has come, which they may be waiting for.
+        Of an object that does not fit its metadata is told: that it is there, or was deleted, and how far
+        the server has come, which readers may be waiting for.
         """
         try:
             decoded = self._line.decode(line)
@@ -122,20 +117,30 @@ class Codec(Generic[K]):
             raise Unavailable(f"{call}: a watch line is no event: {error}") from error
         if raw.type == "ERROR":
             raise _error_line(line, call)
-        try:
-            metadata = msgspec.json.decode(raw.object, type=_Named).metadata
-        except msgspec.DecodeError:
-            metadata = ObjectMeta()
-        if raw.type != "BOOKMARK":
-            self._on_undecodable(f"{metadata.namespace}/{metadata.name}: {reason}")
-        return _bookmark(metadata)
+        metadata = lenient_metadata(raw.object)
+        if raw.type not in {"ADDED", "MODIFIED", "DELETED"}:
+            return _bookmark(metadata)
+        self._left_out(metadata, reason)
+        return WatchEvent(
+            type=cast("Literal['ADDED', 'MODIFIED', 'DELETED']", raw.type),
+            resource_version=metadata.resource_version,
+            undecodable=metadata,
+        )
 
-    def _tolerant(self, raw: msgspec.Raw) -> K | None:
-        try:
-            return self._object.decode(raw)
-        except msgspec.DecodeError as error:
-            self._on_undecodable(str(error))
-            return None
+    def _each(self, items: tuple[msgspec.Raw, ...]) -> tuple[tuple[K, ...], tuple[ObjectMeta, ...]]:
+        """Decode one by one: what fits, and the metadata of what does not."""
+        fitting: list[K] = []
+        undecodable: list[ObjectMeta] = []
+        for item in items:
+            try:
+                fitting.append(self._object.decode(item))
+            except msgspec.DecodeError as error:
+                undecodable.append(lenient_metadata(item))
+                self._left_out(undecodable[-1], error)
+        return tuple(fitting), tuple(undecodable)
+
+    def _left_out(self, metadata: ObjectMeta, reason: msgspec.DecodeError) -> None:
+        self._on_undecodable(f"{metadata.namespace}/{metadata.name}: {reason}")
 
     def _with_kind(self, obj: K) -> K:
         # Items of built-in lists, and metadata-only objects, do not carry their kind.

@@ -7,8 +7,8 @@ what is wanted, nor whose an object is: controllers do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, Literal
 
 import msgspec
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from aim_operator.api.meta import KubeObject, Manifest, ObjectRef
 from aim_operator.api.resource import K, Resource
-from aim_operator.errors import AlreadyExists, Conflict, NotFound
+from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.backoff import exponential
 from aim_operator.runtime.clock import Clock
@@ -127,8 +127,10 @@ class Applier:
                 return ApplyOutcome(object=live, action="unchanged", retry_after_seconds=retry_after)
         self._fence()
         stamped = self._stamped(manifest, digest, live)
+        metadata = manifest["metadata"]
         try:
-            applied = await self._client.apply(resource, stamped, force=live is not None)
+            with _writing(resource, metadata.get("namespace", ""), metadata["name"]):
+                applied = await self._client.apply(resource, stamped, force=live is not None)
         except Conflict as error:
             if live is not None:
                 raise
@@ -157,7 +159,7 @@ class Applier:
         if metadata.deletion_timestamp is not None:
             return
         self._fence()
-        with suppress(NotFound):
+        with suppress(NotFound), _writing(resource, metadata.namespace, metadata.name):
             await self._client.delete(
                 resource,
                 metadata.name,
@@ -181,7 +183,10 @@ class Applier:
         self._fence()
         metadata = live.metadata
         body = {"metadata": {"resourceVersion": metadata.resource_version}, "status": patch}
-        written = await self._client.patch_status(resource, metadata.name, body, namespace=metadata.namespace)
+        with _writing(resource, metadata.namespace, metadata.name):
+            written = await self._client.patch_status(
+                resource, metadata.name, body, namespace=metadata.namespace
+            )
         self._expectations.written(key, resource, written)
         return True
 
@@ -254,6 +259,16 @@ class Applier:
         if old is not None and new is None:
             for memory in (self._verdicts, self._accepted, self._repairs):
                 memory.pop(old.metadata.uid, None)
+
+
+@contextmanager
+def _writing(resource: Resource[Any], namespace: str, name: str) -> Iterator[None]:
+    """Have errors say which object was written."""
+    try:
+        yield
+    except ApiError as error:
+        error.wrote = resource.kind, namespace, name
+        raise
 
 
 def _remember(memory: dict[str, Any], uid: str, value: Any) -> None:

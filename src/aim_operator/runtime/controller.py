@@ -35,7 +35,7 @@ from aim_operator.runtime.workqueue import WorkQueue
 log = structlog.get_logger("aim_operator.controller")
 
 DENIED_SECONDS = 30.0
-"""Before what RBAC forbids is tried again: people mend it, in minutes."""
+"""Before what RBAC, a webhook or a schema refuses is tried again: people mend it, in minutes."""
 MISSING_KIND_SECONDS = 30.0
 """The fallback only: a kind that gets installed wakes its dependents."""
 
@@ -237,9 +237,7 @@ class _Lane:
             self._retry(ref, error)
             return "unavailable"
         except Invalid as error:
-            # Terminal until the object changes, which wakes it.
-            self.queue.forget(ref)
-            self._complain(ref, self._log.error, "refused by the API server, waiting for a change", error)
+            self._refused(ref, error)
             return "invalid"
         except (Forbidden, Unauthorized) as error:
             self.queue.add_rate_limited(ref, at_least_seconds=DENIED_SECONDS)
@@ -261,6 +259,18 @@ class _Lane:
             self.queue.add_after(ref, result.requeue_after_seconds)
             return "requeued"
         return "ok"
+
+    def _refused(self, ref: ObjectRef, error: Invalid) -> None:
+        """A write of this very object waits for its change, which wakes it. Any other is tried again slowly.
+
+        A child is refused by a webhook or a policy as well, and no watch tells when that was mended.
+        """
+        if error.wrote == ref:
+            self.queue.forget(ref)
+            self._complain(ref, self._log.error, "refused by the API server, waiting for a change", error)
+        else:
+            self.queue.add_rate_limited(ref, at_least_seconds=DENIED_SECONDS)
+            self._complain(ref, self._log.warning, "refused by the API server, trying again later", error)
 
     def _retry(self, ref: ObjectRef, error: AimError, *, at_least_seconds: float = 0.0) -> None:
         self.queue.add_rate_limited(ref, at_least_seconds=at_least_seconds)

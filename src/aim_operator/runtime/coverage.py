@@ -6,8 +6,6 @@ live, in the way Kubernetes merges. Pure. Called by runtime.apply.
 
 from __future__ import annotations
 
-import re
-from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -15,16 +13,10 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from aim_operator.api.meta import KubeObject, Manifest, given
+from aim_operator.api.quantity import parse as parse_quantity
 
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
 _QUANTITY_FIELDS = frozenset({"requests", "limits", "sizeLimit", "capacity", "hard"})
-_QUANTITY = re.compile(
-    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
-    r"(?:[eE](?P<exponent>[+-]?[0-9]{1,3})|(?P<suffix>[KMGTPE]i|[numkMGTPE]?))",
-    re.ASCII,
-)
-_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
 
 def object_covers(live: KubeObject, manifest: Manifest) -> bool:
@@ -163,19 +155,5 @@ def _equal(live: Any, wanted: Any) -> bool:
 
 
 def _same_quantity(live: Any, wanted: Any) -> bool:
-    one, other = _amount(live), _amount(wanted)
-    return one is not None and one == other
-
-
-def _amount(value: Any) -> Fraction | None:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
-    match = _QUANTITY.fullmatch(str(value))
-    if match is None:
-        return None
-    number = Fraction(match["number"])
-    if match["exponent"] is not None:
-        return number * Fraction(10) ** int(match["exponent"])
-    if match["suffix"] in _BINARY:
-        return number * int(1024 ** _BINARY[match["suffix"]])
-    return number * Fraction(10) ** _DECIMAL[match["suffix"]]
+    amount = parse_quantity(live)
+    return amount is not None and amount == parse_quantity(wanted)

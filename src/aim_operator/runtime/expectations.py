@@ -23,7 +23,7 @@ STEP_SECONDS = 3.0
 """Patience is counted in steps of this length. One that took twice as long does not count: then it was this
 process that stood still, and what the watch brought meanwhile is still to be read."""
 DOUBT_STEPS = 5
-"""After as many the watch is doubted, and everything listed again."""
+"""After as many, and as many again, the watch is doubted, and everything listed again."""
 GIVE_UP_STEPS = 40
 """After as many the key goes on with what there is: the server can't be listed either."""
 
@@ -120,19 +120,19 @@ class Expectations:
             return
         if self._clock.monotonic() - began < 2 * STEP_SECONDS:
             steps += 1
-            if steps == DOUBT_STEPS:
-                self._doubt(key)
-            elif steps == GIVE_UP_STEPS:
+            if steps == GIVE_UP_STEPS:
                 self._give_up(key)
                 return
+            if steps % DOUBT_STEPS == 0:
+                self._doubt(key, again=steps > DOUBT_STEPS)
         self._start_step(key, steps)
 
-    def _doubt(self, key: ObjectRef) -> None:
+    def _doubt(self, key: ObjectRef, *, again: bool) -> None:
         going = ((kind, namespace) for kind, namespace, _ in self._going.get(key, {}).values())
         # Sorted: in which order streams are given up decides what runs next, and simulations repeat.
         awaited = sorted({*self._versions.get(key, {}), *going})
         informers = [self._informers[kind] for kind, _ in awaited]
-        log.warning(
+        (log.debug if again else log.warning)(
             "a write did not come back by its watch, listing again",
             key=str(key),
             kinds=" ".join(sorted({plural for (_, plural), _ in awaited})),

@@ -14,6 +14,7 @@ from typing import Generic
 
 import structlog
 
+from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.resource import K, Resource
 from aim_operator.errors import ApiError
 from aim_operator.kube.protocol import KubeClient
@@ -27,8 +28,8 @@ log = structlog.get_logger("aim_operator.informer")
 Handler = Callable[[K | None, K | None], None]
 """Called with (old, new); None where it appeared or went."""
 
-DEAD_SECONDS = WATCH_SECONDS[1] + 2 * GRACE_SECONDS
-"""No word from the server for longer than any watch may last."""
+STUCK_SECONDS = WATCH_SECONDS[1] + 6 * GRACE_SECONDS
+"""Nothing was heard nor tried for longer than any watch may last."""
 
 
 class Informer(Generic[K]):
@@ -101,9 +102,11 @@ class Informer(Generic[K]):
         )
 
     @property
-    def dead(self) -> bool:
-        """Whether the cache stopped following: nothing heard for longer than a watch may last."""
-        return self.age_seconds > DEAD_SECONDS
+    def stuck(self) -> bool:
+        """Whether the cache stopped following by itself: a server that is away is asked again and again."""
+        now = self._clock.monotonic()
+        signs = [stream.watcher.last_sign for stream in self._streams.values()]
+        return any(now - sign > STUCK_SECONDS for sign in signs if sign is not None)
 
     @property
     def last_error(self) -> ApiError | None:
@@ -215,10 +218,11 @@ class _Stream(Generic[K]):
 
     # The sink of the watcher
 
-    def replaced(self, objects: list[K], resource_version: str) -> None:
-        del resource_version
+    def replaced(self, objects: list[K], undecodable: list[ObjectMeta]) -> None:
         slimmed = [self._informer.slimmed(obj) for obj in objects]
-        changes = self._informer.store.replace_all(slimmed, namespace=self._namespace)
+        changes = self._informer.store.replace_all(
+            slimmed, namespace=self._namespace, undecodable=undecodable
+        )
         self.synced = True
         self._informer.stream_changed()
         self._informer.tell(changes)
@@ -231,10 +235,15 @@ class _Stream(Generic[K]):
         else:
             self._informer.tell([(old, kept)])
 
-    def deleted(self, obj: K) -> None:
-        old = self._informer.store.remove(obj.metadata.namespace, obj.metadata.name)
+    def deleted(self, metadata: ObjectMeta) -> None:
+        old = self._informer.store.remove(metadata.namespace, metadata.name)
         if old is not None:
             self._informer.tell([(old, None)])
+
+    def undecodable(self, metadata: ObjectMeta) -> None:
+        gone = self._informer.store.keep(metadata)
+        if gone is not None:
+            self._informer.tell([(gone, None)])
 
     def progressed(self, resource_version: str) -> None:
         number = _number(resource_version)

@@ -57,7 +57,7 @@ class MetricSink:
         """An API call was answered; `code` is 0 where no answer came."""
 
     def undecodable(self, resource: str, reason: str) -> None:
-        """An object did not fit its type and was left out."""
+        """An object did not fit its type: its last known state is kept."""
 
     def warned(self, resource: str, text: str) -> None:
         """The API server sent a Warning header."""
@@ -137,7 +137,7 @@ class Metrics(MetricSink):
 
     def undecodable(self, resource: str, reason: str) -> None:
         self._undecodable[(resource,)].inc()
-        self._say_once(resource, "an object does not fit its type and is left out", reason)
+        self._say_once(resource, "an object does not fit its type, its last known state is kept", reason)
 
     def warned(self, resource: str, text: str) -> None:
         self._say_once(resource, "the API server warns", text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic
 
+from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.resource import K
 
 Index = Callable[[K], Iterable[Hashable]]
@@ -27,12 +28,21 @@ class Store(Generic[K]):
         # Dicts for their order: what a lookup returns does not depend on hash seeds.
         self._buckets: dict[str, dict[Hashable, dict[_Name, K]]] = {name: {} for name in self._indexes}
         self._keys: dict[_Name, dict[str, tuple[Hashable, ...]]] = {}
+        self._undecodable: set[_Name] = set()
 
     def __len__(self) -> int:
         return len(self._objects)
 
     def get(self, namespace: str, name: str) -> K | None:
         return self._objects.get((namespace, name))
+
+    def is_undecodable(self, namespace: str, name: str) -> bool:
+        """Whether the object of that name is there and its present state does not fit its type.
+
+        What is known of it, if anything is, is older then. It is not gone: whoever finds None for it must
+        not take it for that.
+        """
+        return (namespace, name) in self._undecodable
 
     def all(self) -> list[K]:
         return list(self._objects.values())
@@ -52,28 +62,53 @@ class Store(Generic[K]):
         if old is not None:
             self._unfile(name)
         self._objects[name] = obj
+        self._undecodable.discard(name)
         self._file(name, obj, keys)
         return old
+
+    def keep(self, metadata: ObjectMeta) -> K | None:
+        """Note that an object is there that does not fit its type: its last known state is kept.
+
+        Returns what is known under its name and is another object, which therefore is gone.
+        """
+        name = (metadata.namespace, metadata.name)
+        old = self._objects.get(name)
+        gone = self.remove(*name) if old is not None and old.metadata.uid != metadata.uid else None
+        self._undecodable.add(name)
+        return gone
 
     def remove(self, namespace: str, name: str) -> K | None:
         """Take an object out. Returns it, None if it was not there."""
         key = (namespace, name)
+        self._undecodable.discard(key)
         if key not in self._objects:
             return None
         self._unfile(key)
         return self._objects.pop(key)
 
-    def replace_all(self, objects: Iterable[K], *, namespace: str = "") -> list[Change[K]]:
+    def replace_all(
+        self, objects: Iterable[K], *, namespace: str = "", undecodable: Iterable[ObjectMeta] = ()
+    ) -> list[Change[K]]:
         """Make `objects` the whole content (of `namespace`, if given). Returns every difference.
 
         Readers see the old content or the new one, nothing between. Objects whose resourceVersion is
-        the same are no difference.
+        the same are no difference, and those that are `undecodable` stay as they were known.
         """
         wanted = {(obj.metadata.namespace, obj.metadata.name): obj for obj in objects}
+        kept = {(metadata.namespace, metadata.name): metadata.uid for metadata in undecodable}
+        known = {name for name in self._undecodable if not namespace or name[0] == namespace}
+        self._undecodable = self._undecodable - known | kept.keys()
         gone = [
-            name for name in self._objects if name not in wanted and (not namespace or name[0] == namespace)
+            name
+            for name, obj in self._objects.items()
+            if name not in wanted
+            and (not namespace or name[0] == namespace)
+            and kept.get(name) != obj.metadata.uid
         ]
-        changes: list[Change[K]] = [(self.remove(*name), None) for name in gone]
+        changes: list[Change[K]] = [(self._objects[name], None) for name in gone]
+        for name in gone:
+            self._unfile(name)
+            del self._objects[name]
         for name, obj in wanted.items():
             old = self._objects.get(name)
             if old is not None and _same(old, obj):

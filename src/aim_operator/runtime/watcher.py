@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, cast
 import structlog
 from msgspec import Struct
 
+from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.resource import K, Resource, WatchEvent
 from aim_operator.errors import (
     ApiError,
@@ -43,19 +44,25 @@ MISSING_RETRY_SECONDS = 600.0
 """The fallback only: `recheck` is called when a CRD appears."""
 EAGER_SECONDS = 60.0
 """How long after `recheck` a kind is asked for eagerly: a CRD is served seconds after it is created."""
-SHORT_WATCH_SECONDS = 1.0
+HEALTHY_SECONDS = 10.0
+"""A watch that worked for as long starts the backoff anew. A list that was answered does not: a server may
+answer each, and call it too old the moment it is watched from."""
 
 
 class Sink(Protocol[K]):
     """Who is told. Calls come in the order of the stream."""
 
-    def replaced(self, objects: list[K], resource_version: str) -> None:
-        """Take this as everything there is."""
+    def replaced(self, objects: list[K], undecodable: list[ObjectMeta]) -> None:
+        """Take this as everything there is; of what is undecodable, what is known stays."""
         ...
 
     def changed(self, obj: K) -> None: ...
 
-    def deleted(self, obj: K) -> None: ...
+    def deleted(self, metadata: ObjectMeta) -> None: ...
+
+    def undecodable(self, metadata: ObjectMeta) -> None:
+        """Something changed and does not fit its type any more: what is known of it stays."""
+        ...
 
     def progressed(self, resource_version: str) -> None:
         """Every change up to `resource_version` has been told."""
@@ -70,6 +77,14 @@ class Selection(Struct, frozen=True, kw_only=True):
     namespace: str = ""
     label_selector: str = ""
     field_selector: str = ""
+
+
+class _Listed(Generic[K]):
+    """What a streamed list has brought so far."""
+
+    def __init__(self) -> None:
+        self.objects: list[K] = []
+        self.undecodable: list[ObjectMeta] = []
 
 
 class Watcher(Generic[K]):
@@ -97,12 +112,16 @@ class Watcher(Generic[K]):
         self._eager_until = float("-inf")
         self._stream: asyncio.Task[None] | None = None
         self._relist_wanted = False
+        self._watching_since: float | None = None
+        """Since when the current stream watches; None while it lists."""
         self._log = log.bind(resource=resource.qualified, namespace=selection.namespace)
         self.last_contact: float | None = None
         """When the server was last heard of, by the clock's monotonic time."""
         self.last_error: ApiError | None = None
         """Why there is no contact now; None while there is."""
         self.is_missing = False
+        self.last_sign: float | None = None
+        """When it last did something, whether that succeeded or not; while it pauses, when that ends."""
 
     def recheck(self) -> None:
         """Look now whether a missing kind is installed; nothing is done for one that is there."""
@@ -112,7 +131,13 @@ class Watcher(Generic[K]):
             self._recheck.set()
 
     def relist(self) -> None:
-        """Give up the stream and list again: somebody has reason to doubt it."""
+        """Give up the stream and list again: somebody has reason to doubt it.
+
+        A list that is due or under way is left alone: what it brings settles the doubt, or the doubt is
+        raised again. Else each of many that wait for it would begin it anew, and it would never end.
+        """
+        if self._relist_wanted or not self._resource_version:
+            return
         self._resource_version = ""
         if self._stream is not None:
             self._relist_wanted = True
@@ -126,31 +151,44 @@ class Watcher(Generic[K]):
 
     async def _step(self) -> float:
         """List or watch once. Returns how long to wait before the next step."""
-        started = self._clock.monotonic()
+        self.last_sign = self._clock.monotonic()
         try:
-            await self._interruptible()
+            doubted = await self._interruptible()
         except NotFound as error:
             # Of a collection: the kind is not installed, or its namespace is not there.
             return self._gone_missing(error)
         except Expired:
             self._log.debug("resourceVersion expired, listing again")
             self._resource_version = ""
-            return 0.0 if self._clock.monotonic() - started > SHORT_WATCH_SECONDS else self._backoff.next()
+            return self._next_pause(since_heard=False, at_once=True)
         except TooManyRequests as error:
             self.last_error = error
             return max(jittered(2 * error.retry_after_seconds), error.retry_after_seconds)
         except ApiError as error:
             self._note(error)
-            return self._backoff.next()
+            return self._next_pause(since_heard=True, at_once=False)
         except Exception:  # noqa: BLE001 - a broken slim or index function must not end the watch
             self._log.exception("the cache failed, listing again")
             self._resource_version = ""
             return self._backoff.next()
-        if self._clock.monotonic() - started < SHORT_WATCH_SECONDS:
-            return self._backoff.next()
-        return 0.0
+        return self._next_pause(since_heard=doubted, at_once=True)
 
-    async def _interruptible(self) -> None:
+    def _next_pause(self, *, since_heard: bool, at_once: bool) -> float:
+        """Return the pause after a stream. `since_heard` counts what it lasted until its last word only.
+
+        `at_once` is for one that ended as streams do: after a healthy one there is no pause.
+        """
+        if self._watching_since is not None:
+            until = self.last_contact if since_heard else self._clock.monotonic()
+            if until is not None and until - self._watching_since >= HEALTHY_SECONDS:
+                self._backoff.reset()
+                if at_once:
+                    return 0.0
+        return self._backoff.next()
+
+    async def _interruptible(self) -> bool:
+        """List or watch; return whether `relist` ended it."""
+        self._watching_since = None
         self._stream = asyncio.ensure_future(self._list_or_watch())
         try:
             await self._stream
@@ -160,9 +198,10 @@ class Watcher(Generic[K]):
                 raise
         finally:
             self._stream = None
-        if self._relist_wanted:
-            self._relist_wanted = False
+        doubted, self._relist_wanted = self._relist_wanted, False
+        if doubted:
             self._resource_version = ""
+        return doubted
 
     async def _list_or_watch(self) -> None:
         if self._resource_version:
@@ -178,6 +217,7 @@ class Watcher(Generic[K]):
 
     async def _list_pages(self) -> None:
         objects: list[K] = []
+        undecodable: list[ObjectMeta] = []
         token = ""
         while True:
             page = await self._client.list(
@@ -190,16 +230,17 @@ class Watcher(Generic[K]):
             )
             self._heard()
             objects.extend(page.items)
+            undecodable.extend(page.undecodable)
             token = page.continue_token
             if not token:
                 break
-        self._replace(objects, page.resource_version)
+        self._replace(objects, undecodable, page.resource_version)
         await self._consume(initial=False)
 
     async def _consume(self, *, initial: bool) -> None:
         """Watch until the server ends the stream. `initial`: it starts with all objects there are."""
         seconds = int(spread(*WATCH_SECONDS))
-        listed: list[K] | None = [] if initial else None
+        listed: _Listed[K] | None = _Listed() if initial else None
         stream = self._client.watch(
             self._resource,
             namespace=self._selection.namespace,
@@ -210,6 +251,8 @@ class Watcher(Generic[K]):
             timeout_seconds=seconds,
         )
         silence = _Silence(self._clock, seconds + GRACE_SECONDS)
+        if not initial:
+            self._watching_since = self._clock.monotonic()
         try:
             # The protocol promises an iterator; every client's is a generator, to be closed at once.
             async with aclosing(cast("Any", stream)) as events:
@@ -219,7 +262,7 @@ class Watcher(Generic[K]):
                     if listed is None:
                         self._tell(event)
                     elif self._collect(event, listed):
-                        self._replace(listed, event.resource_version)
+                        self._replace(listed.objects, listed.undecodable, event.resource_version)
                         listed = None
         except asyncio.CancelledError:
             if silence.too_long:
@@ -232,36 +275,43 @@ class Watcher(Generic[K]):
         if listed is not None:
             raise Unavailable(f"the list of {self._resource.qualified} broke off")
 
-    def _collect(self, event: WatchEvent[K], listed: list[K]) -> bool:
+    def _collect(self, event: WatchEvent[K], listed: _Listed[K]) -> bool:
         """Take an event of the streamed list. Returns whether it was the last."""
         if event.type == "BOOKMARK":
             return event.initial_events_end
         if event.object is not None:
-            listed.append(event.object)
+            listed.objects.append(event.object)
+        elif event.undecodable is not None:
+            listed.undecodable.append(event.undecodable)
         return False
 
-    def _replace(self, objects: list[K], resource_version: str) -> None:
+    def _replace(self, objects: list[K], undecodable: list[ObjectMeta], resource_version: str) -> None:
         self.is_missing = False
-        self._sink.replaced(objects, resource_version)
+        self._sink.replaced(objects, undecodable)
         self._resource_version = resource_version
+        self._watching_since = self._clock.monotonic()
         self._sink.progressed(resource_version)
 
     def _tell(self, event: WatchEvent[K]) -> None:
         if event.object is not None:
             if event.type == "DELETED":
-                self._sink.deleted(event.object)
+                self._sink.deleted(event.object.metadata)
             else:
                 self._sink.changed(event.object)
+        elif event.undecodable is not None:
+            if event.type == "DELETED":
+                self._sink.deleted(event.undecodable)
+            else:
+                self._sink.undecodable(event.undecodable)
         if event.resource_version:
             self._resource_version = event.resource_version
             self._sink.progressed(event.resource_version)
 
     def _heard(self) -> None:
-        self.last_contact = self._clock.monotonic()
+        self.last_contact = self.last_sign = self._clock.monotonic()
         if self.last_error is not None:
             self._log.info("watch is back")
             self.last_error = None
-        self._backoff.reset()
 
     def _gone_missing(self, error: NotFound) -> float:
         self._resource_version = ""
@@ -285,6 +335,7 @@ class Watcher(Generic[K]):
     async def _pause(self, seconds: float) -> None:
         """Wait, for a missing kind no longer than until `recheck`."""
         self._recheck.clear()
+        self.last_sign = self._clock.monotonic() + seconds
         timer = self._clock.call_later(seconds, self._recheck.set)
         try:
             await self._recheck.wait()

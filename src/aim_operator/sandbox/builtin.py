@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from aim_operator.api import quantity
 from aim_operator.api.meta import Manifest
 from aim_operator.sandbox.kinds import KindId, ServedKind, builtin_schema
-from aim_operator.sandbox.quantity import canonical
 from aim_operator.sandbox.refusals import Cause
 from aim_operator.sandbox.schema import Node
 
@@ -107,7 +107,9 @@ def _prepare_containers(pod_spec: Manifest) -> None:
 def _shorten(resources: Manifest) -> None:
     for kind in ("requests", "limits"):
         if isinstance(resources.get(kind), dict):
-            resources[kind] = {name: canonical(value) for name, value in resources[kind].items()}
+            resources[kind] = {
+                name: quantity.canonical(value) or value for name, value in resources[kind].items()
+            }
 
 
 def _prepare_pod(pod: Manifest) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from aim_operator.api.external import PODS
-from aim_operator.api.meta import Manifest
+from aim_operator.api.meta import Manifest, ObjectMeta, lenient_metadata
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.errors import ApiError, Unavailable
 from aim_operator.sandbox.audit import AuditEntry
@@ -72,10 +72,12 @@ class SandboxClient:
                 continue_token=continue_token,
                 resource_version=resource_version,
             )
+            each = [_tolerant(resource, kind, stored) for stored in items]
             return Page(
-                items=tuple(_decoded(resource, kind, stored) for stored in items),
+                items=tuple(item for item in each if not isinstance(item, ObjectMeta)),
                 resource_version=str(revision),
                 continue_token=token,
+                undecodable=tuple(item for item in each if isinstance(item, ObjectMeta)),
             )
 
         page: Page[K] = await self._call("list", resource, namespace, "", call)
@@ -101,11 +103,12 @@ class SandboxClient:
         self.network.opened(watch)
         try:
             async for event in self._events(watch, timeout_seconds):
-                obj = _decoded(resource, kind, event.stored) if event.stored else None
+                obj = _tolerant(resource, kind, event.stored) if event.stored else None
                 yield WatchEvent(
                     type=event.type,
                     resource_version=str(event.revision),
-                    object=obj,
+                    object=None if isinstance(obj, ObjectMeta) else obj,
+                    undecodable=obj if isinstance(obj, ObjectMeta) else None,
                     initial_events_end=event.initial_events_end,
                 )
         finally:
@@ -342,8 +345,19 @@ def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
 
 
 def _decoded(resource: Resource[K], kind: ServedKind, stored: Stored) -> K:
+    obj = _tolerant(resource, kind, stored)
+    if isinstance(obj, ObjectMeta):
+        raise Unavailable(f"{resource.qualified} {obj.name}: the answer cannot be decoded")
+    return obj
+
+
+def _tolerant(resource: Resource[K], kind: ServedKind, stored: Stored) -> K | ObjectMeta:
+    """Return the object, or where it does not fit its type, its metadata."""
     raw = msgspec.json.encode(kind.from_stored(stored.obj)) if kind.renamed else stored.raw
-    obj: K = _decoder(resource.type).decode(raw)
+    try:
+        obj: K = _decoder(resource.type).decode(raw)
+    except msgspec.ValidationError:
+        return lenient_metadata(raw)
     return obj
 
 

@@ -17,7 +17,7 @@ from aim_operator.sandbox import downloads
 from aim_operator.sandbox.agenda import Agenda
 from aim_operator.sandbox.clock import age_seconds
 from aim_operator.sandbox.kinds import KindId
-from aim_operator.sandbox.profiles import dry_run, made_up
+from aim_operator.sandbox.profiles import SandboxImage, image, plain_env
 from aim_operator.sandbox.server import SandboxServer
 from aim_operator.sandbox.stand_in import StandIn, owner_reference
 from aim_operator.sandbox.storage import Change, Key, Stored
@@ -57,7 +57,7 @@ class JobController(StandIn):
         server: SandboxServer,
         agenda: Agenda,
         *,
-        profiles: Mapping[str, list[dict[str, Any]]],
+        profiles: Mapping[str, SandboxImage],
         start_seconds: float = 0.0,
         run_seconds: float = 0.0,
     ) -> None:
@@ -172,13 +172,12 @@ class JobController(StandIn):
         if job is None or pod is None or finished(job):
             return
         behaviour = self._behaviour(job)
-        failed = behaviour.outcome == "fails"
         container = _container(job)
         downloading = downloads.source(container)
-        log = self._dry_run(job) if behaviour.log is None and not failed else behaviour.log or b""
+        code, log = self._ran(container, behaviour)
+        failed = code != 0
         if not downloading:
             self.server.logs[pod_key.namespace, pod_key.name, container["name"]] = log
-        code = behaviour.exit_code if failed else 0
         ended: Manifest = {
             "exitCode": code,
             "reason": "Error" if failed else "Completed",
@@ -203,11 +202,15 @@ class JobController(StandIn):
         counts = {"active": None, "ready": 0, "succeeded": 1}
         self.set_status(job, {**counts, "completionTime": self.now(), "conditions": conditions})
 
-    def _dry_run(self, job: Stored) -> bytes:
-        container = _container(job)
-        image = container["image"]
-        env = {each["name"]: str(each.get("value", "")) for each in container.get("env", ())}
-        return dry_run(self.profiles.get(image) or made_up(image), env)
+    def _ran(self, container: Manifest, behaviour: ImageBehaviour) -> tuple[int, bytes]:
+        """The exit code and the log of a container that has come to its end."""
+        if behaviour.outcome == "fails":
+            return behaviour.exit_code, behaviour.log or b""
+        if behaviour.log is not None or downloads.source(container):
+            return 0, behaviour.log or b""
+        env = plain_env(container)
+        run = image(container["image"], env, self.profiles).dry_run(env)
+        return run.exit_code, run.log
 
     def _end(self, key: Key, uid: str, message: str) -> None:
         """Marks the Job as failed, and takes down what still runs."""

@@ -6,11 +6,13 @@ name. Makes the predictor's Service, no Pods. Built by sandbox.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from aim_operator.api.meta import Manifest
 from aim_operator.sandbox.agenda import Agenda
 from aim_operator.sandbox.kinds import KindId
+from aim_operator.sandbox.profiles import SandboxImage, image, plain_env
 from aim_operator.sandbox.server import SandboxServer
 from aim_operator.sandbox.stand_in import StandIn, owner_reference
 from aim_operator.sandbox.storage import Change, Key, Stored
@@ -22,12 +24,23 @@ SERVICE = KindId("", "Service")
 
 
 class KServe(StandIn):
-    """`broken` holds services that never become ready, by (namespace, name), and why."""
+    """`broken` holds services that never become ready, by (namespace, name), and why.
+
+    So does nothing whose image, one of `images` or made up, refuses the environment that it gets.
+    """
 
     manager = "kserve-controller-manager"
 
-    def __init__(self, server: SandboxServer, agenda: Agenda, *, ready_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        server: SandboxServer,
+        agenda: Agenda,
+        *,
+        images: Mapping[str, SandboxImage] | None = None,
+        ready_seconds: float = 0.0,
+    ) -> None:
         super().__init__(server, agenda)
+        self.images = {} if images is None else images
         self.ready_seconds = ready_seconds
         self.broken: dict[tuple[str, str], str] = {}
         server.storage.listen(self._changed)
@@ -53,20 +66,31 @@ class KServe(StandIn):
         service = self.live(key, uid)
         if service is None or service.obj["metadata"].get("deletionTimestamp"):
             return
-        runtime = service.obj["spec"].get("predictor", {}).get("model", {}).get("runtime", "")
-        namespaced = Key(RUNTIME, key.namespace, runtime)
-        if not any(map(self.server.storage.get, (namespaced, Key(CLUSTER_RUNTIME, "", runtime)))):
+        runtime = self._runtime(service)
+        if runtime is None:
             self._no_runtime(service)
             return
         self._make_backend(service)
-        if self._is_ready(service):
+        if self._is_ready(service) and not self._crash(service, runtime):
             self._set_ready(key, uid)
             return
-        message = self.broken.get((key.namespace, key.name), "")
+        message = self.broken.get((key.namespace, key.name), "") or self._crash(service, runtime)
         self._not_ready(service, message)
         if not message:
             ready = partial(self._set_ready, key, uid)
             self.agenda.put(("kserve", "ready", uid), ready, after_seconds=self.ready_seconds)
+
+    def _runtime(self, service: Stored) -> Stored | None:
+        name = _model(service).get("runtime", "")
+        keys = (Key(RUNTIME, service.key.namespace, name), Key(CLUSTER_RUNTIME, "", name))
+        return next((found for key in keys if (found := self.server.storage.get(key)) is not None), None)
+
+    def _crash(self, service: Stored, runtime: Stored) -> str:
+        """Why the model server ends at once: the runtime's environment with the service's over it."""
+        container = runtime.obj["spec"]["containers"][0]
+        env = plain_env(container) | plain_env(_model(service))
+        reference = container.get("image", "")
+        return image(reference, env, self.images).problem(env) if reference else ""
 
     def _is_ready(self, service: Stored) -> bool:
         conditions = service.obj.get("status", {}).get("conditions", ())
@@ -131,3 +155,8 @@ class KServe(StandIn):
         }
         kind = self.server.kinds.of(SERVICE)
         self.server.create(kind, manifest, namespace=service.key.namespace, manager=self.manager)
+
+
+def _model(service: Stored) -> Manifest:
+    model: Manifest = service.obj["spec"].get("predictor", {}).get("model", {})
+    return model

@@ -1,7 +1,8 @@
-"""What an image prints in its dry run: from a profile file, or made up from the Job's environment.
+"""What the images of a sandbox do: those that a file describes, and any other, which has what is asked for.
 
-A profile file is JSON: {"images": [...], "output": [...]}, where `images` are the references that print
-`output`. Called by jobs.py.
+A file is JSON: {"images": [...], "env": {"AIM_ID": ...}} for images that carry the stand-in's table of that
+model, or {"images": [...], "output": [...]} with what a real image was seen to print, its profiles. How they
+are chosen from, and what an image refuses, is aim_image's. Called by jobs.py and kserve.py.
 """
 
 from __future__ import annotations
@@ -13,72 +14,90 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from aim_operator.api.meta import Manifest
 from aim_operator.errors import UserError
+from aim_operator.sandbox import aim_image
+from aim_operator.sandbox.aim_image import Entry, Run
 
 
-class Profile(Struct, frozen=True, forbid_unknown_fields=True):
-    """`output` is what a real image prints: a JSON array."""
+class SandboxImage(Struct, frozen=True):
+    """`env` is baked in; `entries` None are those of the table for its AIM_ID."""
 
+    env: dict[str, str]
+    entries: tuple[Entry, ...] | None = None
+
+    def dry_run(self, env: Mapping[str, str]) -> Run:
+        """How a dry run ends in a container with this environment."""
+        return aim_image.dry_run(self.env | dict(env), self.entries)
+
+    def problem(self, env: Mapping[str, str]) -> str:
+        """Why a server with this environment would end at once; "" if it serves."""
+        return aim_image.check(self.env | dict(env), self.entries)
+
+
+class _ProfileFile(Struct, frozen=True, forbid_unknown_fields=True):
     images: tuple[str, ...]
-    output: list[dict[str, Any]]
+    env: dict[str, str] = {}
+    output: list[dict[str, Any]] | None = None
 
 
-def read_profiles(directory: Path) -> dict[str, list[dict[str, Any]]]:
-    """Outputs by image reference, of all *.json files in `directory`. Raises UserError naming a bad file."""
-    found: dict[str, list[dict[str, Any]]] = {}
+def read_profiles(directory: Path) -> dict[str, SandboxImage]:
+    """Images by reference, of all *.json files in `directory`. Raises UserError naming a bad file."""
+    found: dict[str, SandboxImage] = {}
     for path in sorted(directory.glob("*.json")):
         try:
-            profile = msgspec.json.decode(path.read_bytes(), type=Profile)
-        except (OSError, msgspec.DecodeError) as error:
+            file = msgspec.json.decode(path.read_bytes(), type=_ProfileFile)
+            made = _described(file)
+        except (OSError, msgspec.DecodeError, LookupError) as error:
             raise UserError(f"profile {path}: {error}") from error
-        for image in profile.images:
+        for image in file.images:
             if image in found:
                 raise UserError(f"profile {path}: {image} is in another file already")
-            found[image] = profile.output
+            found[image] = made
     return found
 
 
-def dry_run(output: list[dict[str, Any]], env: Mapping[str, str]) -> bytes:
-    """The log of a dry run: `output`, as far as the environment asks for something else than it says."""
-    asked = {
-        "metric": env.get("AIM_METRIC"),
-        "precision": env.get("AIM_PRECISION"),
-        "gpu": env.get("AIM_GPU_MODEL"),
-        "gpu_count": int(env["AIM_GPU_COUNT"]) if env.get("AIM_GPU_COUNT", "").isdecimal() else None,
+def image(reference: str, env: Mapping[str, str], described: Mapping[str, SandboxImage]) -> SandboxImage:
+    """The image of that reference; `env` is asked of one that no file describes."""
+    return described.get(reference) or made_up(reference, env)
+
+
+def plain_env(container: Manifest) -> dict[str, str]:
+    """The variables that a container sets to a value; what a reference would give is not known here."""
+    return {each["name"]: str(each["value"]) for each in container.get("env") or () if "value" in each}
+
+
+def made_up(reference: str, env: Mapping[str, str]) -> SandboxImage:
+    """An image for one model, named after it, that has a profile for whatever the environment asks for."""
+    model = f"sandbox/{reference.rpartition('/')[2].partition('@')[0].partition(':')[0]}"
+    count = env.get("AIM_GPU_COUNT", "")
+    metadata = {
+        "engine": "vllm",
+        "gpu": env.get("AIM_GPU_MODEL") or "MI300X",
+        "precision": env.get("AIM_PRECISION", "").replace("auto", "") or "fp16",
+        "gpu_count": int(count) if count.isdecimal() else 1,
+        "metric": env.get("AIM_METRIC") or "latency",
     }
-    wanted = {name: value for name, value in asked.items() if value is not None and value != "auto"}
-    printed = []
-    for entry in output:
-        profile = entry["profile"]
-        metadata = profile["metadata"] | wanted
-        arguments = profile.get("engine_args", {})
-        if "tensor-parallel-size" in arguments and "gpu_count" in wanted:
-            arguments = arguments | {"tensor-parallel-size": wanted["gpu_count"]}
-        profile = profile | {"metadata": metadata, "engine_args": arguments}
-        printed.append(entry | {"profile": profile, "filename": _filename(metadata)})
-    return msgspec.json.format(msgspec.json.encode(printed), indent=2) + b"\n"
-
-
-def made_up(image: str) -> list[dict[str, Any]]:
-    """The output of an image that no file is about: one model, named after the image."""
-    name = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
-    model = f"sandbox/{name}"
-    metadata = {"engine": "vllm", "gpu": "MI300X", "precision": "fp16", "gpu_count": 1, "metric": "latency"}
-    return [
-        {
-            "filename": _filename(metadata),
-            "profile": {
-                "model": model,
-                "quantized_model": "",
-                "metadata": metadata,
-                "engine_args": {"dtype": "auto"},
-                "env_vars": {},
-            },
-            "models": [{"name": model, "source": f"hf://{model}", "size_gb": 1.0}],
-        }
-    ]
-
-
-def _filename(metadata: Mapping[str, Any]) -> str:
     parts = (metadata["gpu"], metadata["precision"], f"tp{metadata['gpu_count']}", metadata["metric"])
-    return f"{metadata['engine']}-{'-'.join(str(part).lower() for part in parts)}.yaml"
+    profile_id = env.get("AIM_PROFILE_ID") or f"vllm-{'-'.join(map(str, parts)).lower()}"
+    profile = {
+        "aim_id": model,
+        "model_id": model,
+        "metadata": metadata,
+        "engine_args": {"tensor-parallel-size": metadata["gpu_count"]},
+        "env_vars": {},
+    }
+    # Named, it is taken whatever is asked for, and so also where no GPU is.
+    return SandboxImage(
+        {"AIM_ID": model, "AIM_PROFILE_ID": profile_id},
+        ({"filename": f"{profile_id}.yaml", "profile": profile},),
+    )
+
+
+def _described(file: _ProfileFile) -> SandboxImage:
+    if file.output is None:
+        return SandboxImage(file.env)
+    ids = [each["profile"].get("aim_id") for each in file.output]
+    old = any("model" in each["profile"] for each in file.output)
+    found = {"AIM_ID": ids[0]} if ids and ids[0] else {aim_image.STAND_IN: aim_image.OLD} if old else {}
+    return SandboxImage(found | file.env, tuple(file.output))

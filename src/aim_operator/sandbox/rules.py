@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from aim_operator.sandbox.quantity import is_quantity, quantity_value
+from aim_operator.api import quantity
 from aim_operator.sandbox.refusals import Cause
 from aim_operator.sandbox.schema import Node, shown
 from aim_operator.sandbox.validation import compiled
@@ -134,6 +135,13 @@ def _program(text: str) -> Any:
     return cel.compile(text.replace(".matches(", ".matchesRE2("))
 
 
+def _amount(text: str) -> Decimal:
+    amount = quantity.parse(text)
+    if amount is None:
+        raise ValueError(f"{text!r} is no quantity")
+    return amount
+
+
 @lru_cache
 def _context() -> Any:
     """The one context of all evaluations, which only lends its variables to each."""
@@ -143,10 +151,10 @@ def _context() -> Any:
     functions: dict[str, Callable[..., Any]] = {
         "matchesRE2": lambda text, pattern: compiled(pattern).search(text) is not None,
         "quantity": lambda text: text,
-        "isQuantity": is_quantity,
-        "isLessThan": lambda one, other: quantity_value(one) < quantity_value(other),
-        "isGreaterThan": lambda one, other: quantity_value(one) > quantity_value(other),
-        "isInteger": lambda text: quantity_value(text) == int(quantity_value(text)),
+        "isQuantity": lambda text: quantity.parse(text) is not None,
+        "isLessThan": lambda one, other: _amount(one) < _amount(other),
+        "isGreaterThan": lambda one, other: _amount(one) > _amount(other),
+        "isInteger": lambda text: _amount(text) == _amount(text).to_integral_value(),
     }
     context = cel.Context()
     for name, function in functions.items():

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from aim_operator.api.crd import all_crds
 from aim_operator.api.meta import Manifest
@@ -59,11 +58,11 @@ class Sandbox:
             clock, crds=_our_crds() if crds is None else crds, seed=seed, evaluate_rules=evaluate_rules
         )
         self.agenda = Agenda(clock)
-        outputs: dict[str, list[dict[str, Any]]] = read_profiles(profiles) if profiles else {}
+        images = read_profiles(profiles) if profiles else {}
         self.garbage = GarbageCollector(self.server, self.agenda)
-        self.jobs = JobController(self.server, self.agenda, profiles=outputs)
+        self.jobs = JobController(self.server, self.agenda, profiles=images)
         self.claims = ClaimBinder(self.server, self.agenda)
-        self.kserve = KServe(self.server, self.agenda)
+        self.kserve = KServe(self.server, self.agenda, images=self.jobs.profiles)
         self.gateway = GatewayController(self.server, self.agenda)
         self._task: asyncio.Task[None] | None = None
         self._closed = False

@@ -161,7 +161,7 @@ def test_in_the_runtime_the_templates_variables_win_over_what_was_discovered_and
     )
     container = world.need("ServingRuntime", "fast")["spec"]["containers"][0]
     assert variables(container) == {
-        "AIM_MODEL_ID": "sandbox/llama-3.1-8b-instruct",
+        "AIM_PROFILE_ID": "vllm-mi300x-template-tp1-latency",
         "VLLM_ENABLE_METRICS": "true",
         "AIM_METRIC": "latency",
         "AIM_PRECISION": "template",

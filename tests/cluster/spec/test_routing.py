@@ -130,7 +130,7 @@ PATHS: list[Any] = [
     pytest.param(
         "/{.spec.aimImageName}-{.spec.replicas}", "/{model}-1", id="the alias of the model, and a number"
     ),
-    pytest.param("/" + "a" * 199, "/" + "a" * 199, id="two hundred characters"),
+    pytest.param("/" + "a" * 198, "/" + "a" * 198, id="199 characters"),
 ]
 ENV = [{"name": "A", "value": "a"}, {"name": "B", "value": "a b%?"}, {"name": "SPLIT", "value": "one//Two"}]
 LABELS = {"team": "Blue_Team", "app.kubernetes.io/name": "chat"}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from aim_operator.sandbox.profiles import dry_run, made_up
+from aim_operator.sandbox.profiles import made_up
 
 BROKEN = "ghcr.io/example/broken"
 GARBAGE = "ghcr.io/example/garbage"
@@ -32,7 +32,10 @@ def run(image: str, env: Mapping[str, str]) -> Run:
         return Run(3, b"error: no profile of this image fits\n")
     if image.startswith(GARBAGE):
         return Run(0, b"INFO reading profiles\nthis is no JSON\n")
-    output: list[dict[str, Any]] = msgspec.json.decode(dry_run(made_up(image), env))
+    ended = made_up(image, env).dry_run(env)
+    if ended.exit_code:
+        return Run(ended.exit_code, ended.log)
+    output: list[dict[str, Any]] = msgspec.json.decode(ended.stdout)
     if env.get("AIM_TEST_TYPE"):
         output[0]["profile"]["metadata"]["type"] = env["AIM_TEST_TYPE"]
     if env.get("AIM_TEST_MODELS") == "none":

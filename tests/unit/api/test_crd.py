@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pytest
 import yaml
@@ -58,7 +58,7 @@ def is_bounded(schema: Manifest) -> bool:
     return True
 
 
-Colour = Literal["red", "green"]
+Colour = Annotated[str, Field(enum=("red", "green"))]
 NO_BLANKS = Rule(rule="!self.contains(' ')", message="no blanks; write a dash")
 NOT_LONG = Rule(rule="self.size() < 9", message="shorter", field_path=".x", reason="FieldValueForbidden")
 Word = Annotated[str, Field(doc="A word.", max_length=9, rules=(NO_BLANKS,))]

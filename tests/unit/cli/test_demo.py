@@ -1,11 +1,20 @@
 """`aimctl demo` from end to end, on the sandbox."""
 
+import asyncio
+import io
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from aim_operator.cli import main
+from aim_operator.cli import main, quickstart
+from aim_operator.cli.demo_ending import tell
+from aim_operator.cli.demo_next import MOST_LINES
+from aim_operator.cli.demo_sandbox import run_in_sandbox
+from aim_operator.cli.demo_show import on_console
+from tests.support.virtual_clock import VirtualClock
 
 QUICKSTART = Path("examples/quickstart")
 ROUTE = "/ml-team/research/meta-llama-3-8b-instruct"
@@ -20,7 +29,9 @@ def test_the_quickstart_ends_with_its_service_running(capsys: pytest.CaptureFixt
     assert running.endswith(f"on llama-3-8b-latency, path {ROUTE}")
     available = [line for line in lines if " template " in line and " Available " in line]
     assert len(available) == 3
-    assert any(f"curl http://GATEWAY{ROUTE}/v1/models" in line for line in lines)
+    (verdict,) = [number for number, line in enumerate(lines) if line.startswith(" ✔ ")]
+    assert re.fullmatch(r" ✔ 1 service running, 3 templates discovered, \d+\.\d s", lines[verdict])
+    assert lines[verdict + 2].startswith(" Next")
 
 
 EXAMPLES = [
@@ -105,10 +116,107 @@ def test_an_object_that_the_server_refuses_is_named(
     )
     assert main(["demo", "--dir", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: AIMClusterImage bad is refused: ")
+    assert said.startswith(f"error: {tmp_path}/image.yaml: AIMClusterImage bad is refused: ")
     assert "spec.image" in said
 
 
 def test_time_that_is_up_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--timeout", "0.2"]) == 1
-    assert "error: service ml-team/llama-chat is Pending" in capsys.readouterr().err
+    said = capsys.readouterr()
+    first, *others = said.err.splitlines()
+    assert first == "error: timed out after 0.2 s; not ready:"
+    assert any(line.startswith("error: service ml-team/llama-chat is Pending") for line in others)
+    assert " ✖ 0 of 1 service running, 0 of 3 templates discovered, " in said.out
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param("{image: a, resorces: {}}", "spec.resorces; did you mean resources?", id="a slip"),
+        pytest.param(
+            "{image: a, resources: {limitz: {}}}",
+            "spec.resources.limitz; did you mean limits?",
+            id="further in",
+        ),
+        pytest.param("{image: a, qqq: 1}", "spec.qqq", id="nothing like it"),
+    ],
+)
+def test_an_unknown_field_is_named_with_what_may_be_meant(
+    tmp_path: Path, spec: str, want: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "image.yaml"
+    kind = "apiVersion: aim.silogen.ai/v1alpha1, kind: AIMClusterImage"
+    path.write_text(f"{{{kind}, metadata: {{name: bad}}, spec: {spec}}}")
+    assert main(["demo", "--dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {path}: AIMClusterImage bad has no field {want}\n"
+
+
+CATALOG = """\
+apiVersion: aim.silogen.ai/v1alpha1
+kind: AIMClusterImage
+metadata: {name: m}
+spec: {image: "reg.me/m:v1"}
+---
+apiVersion: aim.silogen.ai/v1alpha1
+kind: AIMClusterServiceTemplate
+metadata: {name: m}
+spec: {aimImageName: m, gpuSelector: {model: MI300X}}
+"""
+
+
+def test_made_up_discoveries_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "catalog.yaml").write_text(CATALOG)
+    assert main(["demo", "--dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "simulated: no profile for reg.me/m:v1; what discovery found is made up" in out
+    assert "✔ 1 template discovered (simulated), " in out
+    (tmp_path / "profiles").mkdir()
+    profile = (QUICKSTART / "profiles" / "llama-3.1-8b-instruct.json").read_text()
+    profile = profile.replace("ghcr.io/example/llama-3.1-8b-instruct:v1.2.0", "reg.me/m:v1")
+    (tmp_path / "profiles" / "m.json").write_text(profile)
+    assert main(["demo", "--dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "simulated" not in out
+    assert "hf://meta-llama/Llama-3.1-8B-Instruct" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "want"),
+    [
+        pytest.param(["--gateway-url", "http://x"], "--gateway-url needs --cluster", id="one of a cluster"),
+        pytest.param(
+            ["--context=a", "--kubeconfig=b"], "--kubeconfig and --context need --cluster", id="two of them"
+        ),
+        pytest.param(["--operator-namespace=a"], "--operator-namespace needs --cluster", id="a namespace"),
+        pytest.param(
+            ["--dir=.", "--example=quickstart"], "--example does nothing beside --dir", id="two sets"
+        ),
+    ],
+)
+def test_flags_that_do_nothing_are_refused(
+    flags: list[str], want: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", *flags]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"error: {want}")
+
+
+async def test_ctrl_c_keeps_the_last_frame_and_says_how_far_it_got() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24, _environ={})
+    display = on_console(console, "demo: of something", below=MOST_LINES)
+    examples = quickstart.load(QUICKSTART)
+    clock = VirtualClock()
+    demo = asyncio.create_task(run_in_sandbox(clock, QUICKSTART, examples, 60.0, display))
+    await clock.run_until(lambda: "Progressing" in out.getvalue())
+    # As asyncio.run does at the first Ctrl-C.
+    demo.cancel()
+    ending = await clock.run(asyncio.wait_for(demo, None))
+    assert tell(ending, console) == 130
+    screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    assert screen.rpartition("demo  of something")[2].count("Progressing") >= 3
+    last = screen.splitlines()[-1]
+    assert re.fullmatch(
+        r" ■ stopped after \d\.\d s: 0 of 1 service running, 0 of 3 templates discovered", last
+    )

@@ -45,6 +45,10 @@ def make_service(**fields: object) -> ServiceRow:
     return ServiceRow(**(defaults | fields))  # type: ignore[arg-type]
 
 
+def make_job(state: str = "Running") -> JobRow:
+    return JobRow(name="discover-x", namespace="ml-team", template="x", state=state)
+
+
 def make_snapshot(**fields: object) -> Snapshot:
     event = EventRow(
         uid="1", seconds=0.2, warning=False, reason="DiscoveryStarted", about="x", message="y" * 200
@@ -53,7 +57,7 @@ def make_snapshot(**fields: object) -> Snapshot:
         "seconds": 1.0,
         "images": (ImageRow(name="llama", namespace="", image="ghcr.io/" + "x" * 150, state="Ready"),) * 3,
         "templates": (make_template(),) * 3,
-        "jobs": (JobRow(name="discover-x", namespace="ml-team", template="x", state="Running"),) * 3,
+        "jobs": (make_job(),) * 3,
         "services": (make_service(),),
         "events": (event,) * 9,
     }
@@ -80,6 +84,15 @@ def test_it_fits_the_height_and_keeps_what_matters(height: int) -> None:
     assert "Services" in text
     assert "Templates" in text
     assert "/ml-team/chat" in text
+
+
+def test_what_there_is_no_room_for_becomes_one_line() -> None:
+    lines = drawn(make_snapshot(jobs=(make_job(), make_job(state="Complete"))), 80, 16)
+    assert "   3 images ready · 1 of 2 discovery jobs complete · 9 events" in [
+        line.rstrip() for line in lines
+    ]
+    assert not any("Catalog" in line for line in drawn(make_snapshot(), 80, 24))
+    assert any("Catalog" in line for line in drawn(make_snapshot(), 80, 60))
 
 
 @pytest.mark.parametrize("width", [80, 120])

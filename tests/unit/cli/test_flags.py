@@ -81,12 +81,12 @@ def test_a_choice_names_what_may_be_chosen() -> None:
     assert str(refused.value) == "--log-format (or AIM_LOG_FORMAT) is 'xml': write json or console"
 
 
-@pytest.mark.parametrize("text", ["100m", "1", "0.5", "256Mi", "2G"])
+@pytest.mark.parametrize("text", ["100m", "1", "0.5", "256Mi", "2G", "1e3"])
 def test_quantities(text: str) -> None:
     assert flags.quantity("--download-cpu-request", text) == text
 
 
-@pytest.mark.parametrize("text", ["", "0", "0Mi", "-1", "1 Gi", "much", "1e3", "9" * 50])
+@pytest.mark.parametrize("text", ["", "0", "0Mi", "-1", "1 Gi", "much", "1e19", "9" * 50])
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"^--download-cpu-request .*: write a quantity above 0"):
         flags.quantity("--download-cpu-request", text)

@@ -86,9 +86,18 @@ def test_an_unknown_flag_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> 
     assert "Usage: aimctl run" in capsys.readouterr().err
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("argv", [["--version"], ["-V"], ["version"]], ids=" ".join)
+def test_version(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 0
     assert capsys.readouterr().out.startswith("aimctl ")
+
+
+def test_no_command_at_all_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert "Commands:" in said
+    # Each summary in full.
+    assert "..." not in said.partition("Commands:")[2]
 
 
 def imported_by(*argv: str) -> set[str]:

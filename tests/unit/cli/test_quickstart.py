@@ -47,13 +47,18 @@ def test_an_example_set_that_is_not_there_is_refused_with_those_that_are() -> No
     ("text", "want"),
     [
         pytest.param("", "holds no objects", id="nothing in it"),
-        pytest.param("{", "a.yaml is not YAML", id="broken YAML"),
+        pytest.param("{", "a.yaml:1:2: not YAML: ", id="broken YAML"),
         pytest.param("[1]", "is not an object", id="a list"),
         pytest.param("kind: AIMService", "has no metadata.name", id="no name"),
         pytest.param(
             "{apiVersion: apps/v1, kind: Deployment, metadata: {name: x}}",
             "Deployment x of apps/v1: the demo knows AIMClusterImage, ",
             id="a kind that the demo does not know",
+        ),
+        pytest.param(
+            "{apiVersion: aim.silogen.ai/v1beta9, kind: AIMImage, metadata: {name: x}}",
+            "AIMImage x of aim.silogen.ai/v1beta9: write apiVersion: aim.silogen.ai/v1alpha1",
+            id="another version of a kind that the demo knows",
         ),
         pytest.param(
             "{apiVersion: aim.silogen.ai/v1alpha1, kind: AIMImage, metadata: {name: x}}",
@@ -67,3 +72,21 @@ def test_what_cannot_be_applied_is_refused(tmp_path: Path, text: str, want: str)
     with pytest.raises(UserError) as refused:
         quickstart.load(tmp_path)
     assert want in str(refused.value)
+
+
+def test_placeholders_are_told_from_real_images(tmp_path: Path) -> None:
+    kind = "apiVersion: aim.silogen.ai/v1alpha1, kind: AIMClusterImage"
+    names = ("ghcr.io/example/a:v1", "quay.io/real/a:v1", "ghcr.io/ml-team/a:v1")
+    (tmp_path / "a.yaml").write_text(
+        "\n---\n".join(f"{{{kind}, metadata: {{name: a}}, spec: {{image: {name}}}}}" for name in names)
+    )
+    examples = quickstart.load(tmp_path)
+    assert quickstart.images(examples) == list(names)
+    assert quickstart.placeholders(examples) == [names[0], names[2]]
+
+
+@pytest.mark.parametrize("name", sorted(quickstart.shipped()))
+def test_all_shipped_images_are_placeholders_and_routed_through_one_gateway(name: str) -> None:
+    examples = quickstart.load(quickstart.find(None, name))
+    assert quickstart.images(examples) == quickstart.placeholders(examples) != []
+    assert quickstart.gateways(examples) == [("gateways", "inference-gateway")]

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
-from aim_operator.core.json_arrays import MAX_DEPTH, RETRY_BYTES, JSONArrays
+from aim_operator.core.json_arrays import MAX_DEPTH, MAX_MARKS, RETRY_BYTES, JSONArrays
 
 
 def found(log: bytes) -> list[list[Any]]:
@@ -112,6 +112,42 @@ def test_work_is_linear(unit: bytes) -> None:
         assert arrays.examined <= size + 2 * RETRY_BYTES
     # From four times on, the constant is used up: the rest is read once.
     assert examined[2] - examined[1] <= 4 * SIZE + RETRY_BYTES
+
+
+MAX_STEPS = 3 * MAX_MARKS + RETRY_BYTES
+"""Each mark once, each closing bracket, each stray character; and what is read twice."""
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"[", b"{", b'"', b"]", b"}", b'[{"', b'[{""', b'[{"a":', b":1", b",", b" ", b"\\", b"\n"]
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_the_slowest_log_takes_a_bounded_number_of_steps(units: list[bytes]) -> None:
+    unit = b"".join(units)
+    arrays = JSONArrays(unit * (1024 * 1024 // len(unit)))
+    count = sum(1 for _ in arrays)
+    target(arrays.steps)
+    assert arrays.steps <= MAX_STEPS
+    assert count <= MAX_MARKS
+
+
+def test_arrays_at_the_end_are_found_behind_any_number_of_brackets() -> None:
+    log = b'[{"a": 1}] ' * MAX_MARKS + b'[{"b": 2}]'
+    got = found(log)
+    assert got[-1] == [{"b": 2}]
+    assert 1 < len(got) <= MAX_MARKS // 4
+
+
+def test_an_array_that_begins_before_what_is_read_is_said_so() -> None:
+    arrays = JSONArrays(b'[{"a": [' + b"[]," * MAX_MARKS + b"1]}]")
+    assert list(arrays) == []
+    assert arrays.problem == "begins before the last 65536 brackets and quotes of the log"
 
 
 values = st.recursive(

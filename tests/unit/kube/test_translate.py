@@ -181,3 +181,27 @@ def test_maybe_written(cause: Exception, want: bool) -> None:  # noqa: FBT001
     with pytest.raises(errors.Unavailable) as raised, translated(CALL):
         raise cause
     assert maybe_written(raised.value) is want
+
+
+@pytest.mark.parametrize("code", [400, 405, 422])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(Call("get", "pods/log", "team", "discover-x-1"), id="a log"),
+        pytest.param(Call("get", "jobs.batch", "team", "discover-x"), id="an object"),
+        pytest.param(Call("list", "jobs.batch", "team"), id="a list"),
+    ],
+)
+def test_a_read_that_is_refused_may_succeed_later(call: Call, code: int) -> None:
+    """A kubelet whose runtime restarts answers 400 "container not found"."""
+    status = make_status('container "discovery" in pod "discover-x-1" is not available', reason="BadRequest")
+    got = failure(call, code, msgspec.json.encode(status))
+    assert type(got) is errors.Unavailable
+    assert "is not available" in str(got)
+    assert got.code == code
+
+
+def test_a_server_without_streamed_lists_is_told_apart() -> None:
+    """A watch is no such read: the watcher then pages instead."""
+    got = failure(Call("watch", "jobs.batch"), 422, msgspec.json.encode(make_status()))
+    assert type(got) is errors.Invalid

@@ -10,6 +10,7 @@ import pytest
 
 from aim_operator import errors
 from aim_operator.api.external import JOBS
+from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.resource import WatchEvent
 from aim_operator.kube.translate import Call
 from aim_operator.kube.wire import Codec, split_lines
@@ -50,13 +51,26 @@ def test_an_object_without_its_kind_gets_it() -> None:
     assert (page.items[0].kind, page.items[0].api_version) == ("Job", "batch/v1")
 
 
-def test_an_undecodable_object_becomes_a_bookmark() -> None:
-    """Its version is learnt, so that nobody waits for it; it is told of once."""
+@pytest.mark.parametrize("event", ["ADDED", "MODIFIED", "DELETED"])
+def test_an_event_about_an_undecodable_object_still_tells_whose_it_is(event: Any) -> None:
+    """Its version is learnt, so that nobody waits for it; a deletion counts; the reason is told once."""
     codec, left_out = make_codec()
-    got = codec.event(make_line("ADDED", metadata=make_metadata(), spec="nonsense"), CALL)
-    assert got == WatchEvent(type="BOOKMARK", resource_version="7")
+    got = codec.event(make_line(event, metadata=make_metadata(uid="u"), spec="nonsense"), CALL)
+    metadata = ObjectMeta(name="a", namespace="team", uid="u", resource_version="7")
+    assert got == WatchEvent(type=event, resource_version="7", undecodable=metadata)
     assert len(left_out) == 1
     assert "team/a" in left_out[0]
+
+
+def test_metadata_that_does_not_fit_itself_still_names_its_object() -> None:
+    """As much is read as can be."""
+    codec, _ = make_codec()
+    got = codec.event(make_line("DELETED", metadata=make_metadata(uid="u", labels=3)), CALL)
+    assert got.type == "DELETED"
+    assert got.undecodable is not None
+    assert (got.undecodable.namespace, got.undecodable.name, got.undecodable.uid) == ("team", "a", "u")
+    nameless = codec.event(make_line("DELETED", metadata="nonsense"), CALL)
+    assert nameless.undecodable == ObjectMeta()
 
 
 def test_an_undecodable_item_hides_no_other() -> None:
@@ -68,6 +82,7 @@ def test_an_undecodable_item_hides_no_other() -> None:
     }
     page = codec.page(msgspec.json.encode(body))
     assert [item.metadata.name for item in page.items] == ["b"]
+    assert [metadata.name for metadata in page.undecodable] == ["a"]
     assert (page.resource_version, page.continue_token) == ("9", "more")
     assert len(left_out) == 1
 

@@ -377,8 +377,31 @@ async def test_a_process_that_stood_still_does_not_doubt_the_watch() -> None:
             await scene.clock.settle()
         lists = [call for call in scene.client.calls if call.name == "initial"]
         assert (called, len(lists)) == ([], 1)
-        await scene.clock.advance(DOUBT_STEPS * STEP_SECONDS)
+        await scene.clock.advance(DOUBT_STEPS * STEP_SECONDS + 1)
         assert called == ["woken"]
+
+
+async def test_a_slow_list_is_not_begun_anew_by_each_of_many_objects_that_wait_for_it() -> None:
+    """The watch is silent, a list takes 40 s, and 300 objects were written one after the other."""
+    client = FakeClient()
+
+    async def slow(call: Any) -> None:
+        if call.name == "initial" and len(client.calls) > 1:
+            await scene.clock.sleep(40)
+
+    async with applying(client) as scene:
+        client.gate = slow
+        client.muted.add(WIDGETS.qualified)
+        called: list[str] = []
+        for number in range(300):
+            key = KEY._replace(name=f"owner-{number}")
+            await scene.applier.apply(key, WIDGETS, make_widget(f"w{number}"), live=None)
+            scene.applier.on_caught_up(key, lambda: called.append("woken"))
+            await scene.clock.advance(0.1)
+        await scene.clock.advance(100)
+        assert len(called) == 300
+        lists = [call for call in client.calls if call.name == "initial"]
+        assert len(lists) <= 3, "the first of all, the one under way, and one that follows"
 
 
 async def test_a_server_that_cannot_be_listed_does_not_park_a_key_for_ever() -> None:
@@ -405,3 +428,18 @@ async def test_a_kind_that_goes_is_not_waited_for() -> None:
         scene.client.end_watches(WIDGETS)
         await scene.clock.advance(5)
         assert called == ["woken"]
+
+
+async def test_a_refused_write_tells_which_object_was_refused() -> None:
+    """A status of our own object is not a child of it: only the former waits for a change."""
+    async with applying() as scene:
+        scene.client.fail("apply", WIDGETS, errors.Invalid("denied", code=400))
+        with pytest.raises(errors.Invalid) as child:
+            await scene.apply()
+        assert child.value.wrote == ("Widget", "team", "a")
+        await scene.apply()
+        assert scene.live is not None
+        scene.client.fail("patch_status", WIDGETS, errors.Invalid("denied", code=422))
+        with pytest.raises(errors.Invalid) as own:
+            await scene.applier.patch_status(KEY, WIDGETS, scene.live, WidgetStatus(phase="On"))
+        assert own.value.wrote == WIDGETS.ref(scene.live)

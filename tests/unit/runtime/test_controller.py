@@ -166,10 +166,12 @@ async def test_a_missing_kind_is_looked_for_now_and_then() -> None:
     assert await run_times(errors.NotInstalled("no"), Result(), seconds=100) == [0, MISSING_KIND_SECONDS]
 
 
-async def test_what_is_refused_waits_for_a_change() -> None:
+async def test_what_is_refused_of_the_object_itself_waits_for_its_change() -> None:
     """Said once, not tried again; a change tries again at once."""
     clock = VirtualClock()
-    script = Scripted(clock, errors.Invalid("spec.x: bad"), errors.Invalid("spec.x: bad"), Result())
+    refused = errors.Invalid("status.x: bad")
+    refused.wrote = ref()
+    script = Scripted(clock, refused, refused, Result())
     with capture_logs() as logs:
         async with running(clock, Controller("c", script, [])) as group:
             group.enqueue("c", ref())
@@ -179,6 +181,25 @@ async def test_what_is_refused_waits_for_a_change() -> None:
             await clock.advance(10_000)
             assert len(script.ran) == 2
     assert sum(line["log_level"] == "error" for line in logs) == 1
+
+
+@pytest.mark.parametrize(
+    "wrote",
+    [
+        pytest.param(None, id="a read"),
+        pytest.param(("Job", "team", "discover-a"), id="a write of a child"),
+        pytest.param(("Widget", "team", "b"), id="a write of another of the kind"),
+    ],
+)
+async def test_what_is_refused_of_another_object_heals_by_itself(wrote: tuple[str, str, str] | None) -> None:
+    """No watch tells when a webhook or a policy was mended. Meanwhile it is asked rarely, and said once."""
+    refused = errors.Invalid("denied by a webhook", code=400)
+    refused.wrote = wrote
+    with capture_logs() as logs:
+        times = await run_times(*[refused] * 20, Result(), seconds=20 * 300)
+    assert len(times) == 21
+    assert all(later - earlier >= DENIED_SECONDS for earlier, later in pairwise(times))
+    assert [line["log_level"] for line in logs] == ["warning"]
 
 
 async def test_a_bug_is_logged_with_its_traceback() -> None:

@@ -44,6 +44,8 @@ DRIFT: list[tuple[str, Any, Any]] = [
     ("plain items in another order", {"l": ["y", "x"]}, {"l": ["x", "y"]}),
     ("a plain item more", {"l": ["x", "y"]}, {"l": ["x"]}),
     ("names that repeat are compared by place", {"l": [{"name": "a", "v": 1}]}, {"l": [A, A]}),
+    ("a text with a huge exponent", {"limits": {"memory": "1"}}, {"limits": {"memory": "1e999999999"}}),
+    ("a text of many digits", {"limits": {"memory": "1" * 5001}}, {"limits": {"memory": "1" * 5000}}),
     ("another quantity", {"requests": {"cpu": "2"}}, {"requests": {"cpu": "1"}}),
     ("a text that only looks like a quantity", {"env": {"N": "1"}}, {"env": {"N": "1000m"}}),
     ("true is not 1", {"a": 1}, {"a": True}),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aim_operator import errors
-from aim_operator.runtime.informer import DEAD_SECONDS, Informer
+from aim_operator.runtime.informer import STUCK_SECONDS, Informer
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.runtime.making import WIDGETS, Widget, make_widget
@@ -120,7 +120,7 @@ async def test_a_dead_watch_is_given_up_and_made_again() -> None:
         seen.client.muted.clear()
         await seen.clock.advance(250)
         assert seen.names == ["a", "b"]
-        assert not seen.informer.dead
+        assert not seen.informer.stuck
 
 
 async def test_a_bookmark_keeps_a_silent_watch_alive() -> None:
@@ -134,17 +134,18 @@ async def test_a_bookmark_keeps_a_silent_watch_alive() -> None:
 
 
 async def test_failures_are_retried_with_growing_pauses() -> None:
-    """And the health check says so while it lasts."""
+    """The process is well while it lasts: a restart would only lose its caches."""
     client = make_client("a")
     client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(40)])
     async with following(client) as seen:
-        await seen.clock.advance(DEAD_SECONDS + 1)
+        await seen.clock.advance(STUCK_SECONDS + 1)
         assert not seen.informer.synced
-        assert seen.informer.dead
+        assert not seen.informer.stuck
+        assert seen.informer.age_seconds > STUCK_SECONDS
         assert isinstance(seen.informer.last_error, errors.Unavailable)
         assert 10 < len(client.calls) < 40
         await seen.clock.run_until(lambda: seen.informer.synced)
-        assert not seen.informer.dead
+        assert not seen.informer.stuck
         assert seen.informer.last_error is None
 
 
@@ -178,7 +179,7 @@ async def test_a_kind_that_is_not_installed_is_waited_for() -> None:
         assert seen.informer.installed is False
         await seen.clock.advance(200)
         assert len(client.calls) == 1
-        assert not seen.informer.dead
+        assert not seen.informer.stuck
 
         seen.informer.recheck()
         await seen.clock.advance(2)
@@ -341,3 +342,137 @@ async def test_a_list_that_breaks_off_is_not_believed(streams_lists: bool) -> No
         await seen.clock.advance(10)
         assert seen.names == ["a", "b"]
         assert all(new is not None for _, new in seen.told)
+
+
+async def test_a_server_that_calls_every_list_too_old_is_asked_ever_less_often() -> None:
+    """Each list is answered, and each watch from it is refused: that is no health. The cache stays."""
+    client = make_client("a", "b", streams_lists=False)
+    client.fail("watch", WIDGETS, *[errors.Expired("too old", code=410) for _ in range(2000)])
+    async with following(client) as seen:
+        for _ in range(10):
+            await seen.clock.advance(60)
+            assert seen.names == ["a", "b"]
+            assert not seen.informer.stuck
+        assert 10 < seen.verbs().count("list") < 40
+        assert len(seen.told) == 2
+
+
+async def test_a_watch_that_worked_for_a_while_is_made_again_within_a_second() -> None:
+    """Also after a time of failures: health that lasted starts the backoff anew."""
+    client = make_client("a")
+    client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(10)])
+    async with following(client) as seen:
+        await seen.clock.run_until(lambda: seen.informer.synced)
+        await seen.clock.advance(60)
+        before = len(client.calls)
+        client.muted.add(WIDGETS.qualified)
+        client.put(WIDGETS, make_widget("b"))
+        client.compact()
+        client.end_watches(WIDGETS)
+        await seen.clock.advance(1)
+        assert seen.names == ["a", "b"]
+        assert [call.name == "initial" for call in client.calls[before:]] == [False, True]
+
+
+async def test_a_server_that_ends_every_watch_at_once_is_not_asked_in_a_loop() -> None:
+    client = make_client("a")
+    async with following(client) as seen:
+        for _ in range(600):
+            client.end_watches(WIDGETS)
+            await seen.clock.advance(1)
+        assert len(client.calls) < 50
+
+
+UNREADABLE: dict[str, Any] = {"status": {"phase": ["not", "text"]}}
+
+
+async def test_an_object_that_is_deleted_while_it_cannot_be_decoded_is_gone() -> None:
+    """A ghost would be kept for ever: its owner would wait for it to go."""
+    async with following(make_client("a", "b")) as seen:
+        seen.client.put(WIDGETS, make_widget("a", **UNREADABLE))
+        await seen.clock.settle()
+        seen.client.remove(WIDGETS, "a", "team")
+        await seen.clock.settle()
+        assert seen.names == ["b"]
+        assert seen.told[-1] == ("a", None)
+        assert not seen.informer.store.is_undecodable("team", "a")
+
+
+@pytest.mark.parametrize("streams_lists", [True, False], ids=["streamed", "paged"])
+async def test_a_live_object_that_cannot_be_decoded_stays_as_it_was_known(streams_lists: bool) -> None:  # noqa: FBT001
+    """It must not look deleted, neither by a change nor by a list; and it is known again once it fits."""
+    async with following(make_client("a", "b", streams_lists=streams_lists)) as seen:
+        known = seen.informer.store.get("team", "a")
+        changed = seen.client.put(WIDGETS, make_widget("a", **UNREADABLE))
+        await seen.clock.settle()
+        assert seen.informer.store.get("team", "a") is known
+        assert seen.informer.store.is_undecodable("team", "a")
+        assert seen.informer.has_seen("team", changed["metadata"]["resourceVersion"])
+        seen.informer.relist("team")
+        await seen.clock.advance(5)
+        assert seen.informer.store.get("team", "a") is known
+        assert seen.informer.store.is_undecodable("team", "a")
+        assert len(seen.told) == 2, "nobody was told that it went"
+        seen.client.put(WIDGETS, make_widget("a", status={"phase": "fine"}))
+        await seen.clock.settle()
+        assert seen.told[-1] == ("a", "a")
+        assert not seen.informer.store.is_undecodable("team", "a")
+
+
+async def test_an_object_that_could_never_be_decoded_is_not_said_to_be_absent() -> None:
+    """After a restart nothing is known of it, but that it is there."""
+    client = make_client("b")
+    client.put(WIDGETS, make_widget("a", **UNREADABLE))
+    async with following(client) as seen:
+        assert seen.names == ["b"]
+        assert seen.informer.synced
+        assert seen.informer.store.is_undecodable("team", "a")
+        assert not seen.informer.store.is_undecodable("team", "b")
+
+
+async def test_another_object_of_the_name_that_cannot_be_decoded_does_not_revive_the_first() -> None:
+    """What was known is gone: it had another uid."""
+    async with following(make_client("a")) as seen:
+        seen.client.put(WIDGETS, make_widget("a", uid="another", **UNREADABLE))
+        await seen.clock.settle()
+        assert seen.names == []
+        assert seen.told[-1] == ("a", None)
+        assert seen.informer.store.is_undecodable("team", "a")
+
+
+async def test_a_watch_that_stands_still_by_itself_fails_the_liveness_probe() -> None:
+    """It neither hears nor tries anything: only a restart helps."""
+    client = make_client("a", streams_lists=False)
+
+    async def hang(call: Any) -> None:
+        if call.verb == "list" and len(client.calls) > 1:
+            await asyncio.Event().wait()
+
+    client.gate = hang
+    async with following(client) as seen:
+        await seen.clock.advance(60)
+        seen.informer.relist("team")
+        await seen.clock.advance(STUCK_SECONDS - 20)
+        assert not seen.informer.stuck
+        await seen.clock.advance(25)
+        assert seen.informer.stuck
+
+
+async def test_a_kind_that_is_not_installed_does_not_fail_the_liveness_probe() -> None:
+    """It is looked for every ten minutes."""
+    client = make_client("a")
+    client.missing.add(WIDGETS.qualified)
+    async with following(client) as seen:
+        for _ in range(60):
+            await seen.clock.advance(60)
+            assert not seen.informer.stuck
+
+
+async def test_a_server_that_asks_for_patience_does_not_fail_the_liveness_probe() -> None:
+    """Longer than a watch may last."""
+    client = make_client("a")
+    client.fail("watch", WIDGETS, errors.TooManyRequests("slow down", retry_after_seconds=900))
+    async with following(client) as seen:
+        for _ in range(15):
+            await seen.clock.advance(60)
+            assert not seen.informer.stuck

@@ -9,7 +9,10 @@ import pytest
 from aim_operator.api.external import EVENTS, JOBS, PODS
 from aim_operator.api.meta import given
 from aim_operator.errors import Invalid
+from aim_operator.sandbox.aim_image.tables import LLAMA_8B
 from aim_operator.sandbox.jobs import ImageBehaviour
+from aim_operator.sandbox.profiles import SandboxImage
+from tests.support.aim_image import model_env
 from tests.unit.sandbox.cluster import IMAGE, make_job, running
 
 
@@ -56,6 +59,22 @@ async def test_an_image_nobody_described_prints_what_the_job_asks_for() -> None:
             "MI325X",
         )
         assert entry["models"] == [{"name": "sandbox/model", "source": "hf://sandbox/model", "size_gb": 1.0}]
+
+
+async def test_a_described_image_refuses_as_the_real_one_does() -> None:
+    async with running() as cluster:
+        cluster.sandbox.jobs.profiles[IMAGE] = SandboxImage(model_env(LLAMA_8B))
+        await cluster.client.apply(JOBS, make_job("both", env={"AIM_MODEL_ID": "org/model"}))
+        await cluster.client.apply(JOBS, make_job("no-gpu"))
+        await cluster.advance()
+        assert cluster.conditions(JOBS, "both")["Failed"][0] == "True"
+        assert cluster.conditions(JOBS, "no-gpu")["Complete"][0] == "True"
+        logs = {
+            given(pod.metadata.labels, {})["job-name"]: await cluster.log(pod.metadata.name)
+            for pod in await cluster.pods()
+        }
+        assert logs["both"].startswith(b"error: cannot set both AIM_ID")
+        assert logs["no-gpu"].endswith(b"16 gpu_mismatch, 8 metric_mismatch\n[]\n")
 
 
 async def test_an_image_can_print_anything() -> None:

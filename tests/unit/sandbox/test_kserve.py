@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, INFERENCE_SERVICES, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest
 from aim_operator.api.resource import Resource
+from aim_operator.sandbox.aim_image.tables import LLAMA_8B
+from aim_operator.sandbox.profiles import SandboxImage
+from tests.support.aim_image import model_env
 from tests.unit.sandbox.cluster import running
 
 READY = {"IngressReady", "PredictorReady", "Ready"}
@@ -88,3 +93,32 @@ async def test_a_changed_service_stays_ready_and_is_looked_at_again() -> None:
         status = cluster.stored(INFERENCE_SERVICES, "chat")["status"]
         assert status["observedGeneration"] == 2
         assert status["conditions"] == before
+
+
+@pytest.mark.parametrize(
+    ("runtime_env", "service_env", "want"),
+    [
+        pytest.param({"AIM_PROFILE_ID": "vllm-mi300x-fp8-tp1-latency"}, {}, "", id="it serves"),
+        pytest.param(
+            {"AIM_MODEL_ID": "org/model"}, {"AIM_GPU_MODEL": "MI300X"}, "cannot set both", id="both ids"
+        ),
+        pytest.param({"AIM_MODEL_ID": "x"}, {"AIM_MODEL_ID": "", "AIM_GPU_MODEL": "MI300X"}, "", id="unset"),
+        pytest.param({"AIM_GPU_MODEL": "MI100"}, {}, "gpu_mismatch", id="no profile fits"),
+    ],
+)
+async def test_a_server_that_its_image_refuses_never_becomes_ready(
+    runtime_env: dict[str, str], service_env: dict[str, str], want: str
+) -> None:
+    def env(values: dict[str, str]) -> list[Manifest]:
+        return [{"name": name, "value": value} for name, value in values.items()]
+
+    runtime, service = make_runtime(SERVING_RUNTIMES), make_inference_service()
+    runtime["spec"]["containers"][0] |= {"image": "model:1", "env": env(runtime_env)}
+    service["spec"]["predictor"]["model"]["env"] = env(service_env)
+    async with running() as cluster:
+        cluster.sandbox.jobs.profiles["model:1"] = SandboxImage(model_env(LLAMA_8B))
+        cluster.sandbox.load([runtime, service])
+        await cluster.advance(60)
+        status, message = cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"]
+        assert status == ("False" if want else "True")
+        assert want in message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from aim_operator.api import external
 from aim_operator.api.v1alpha1 import CLUSTER_IMAGES, IMAGES, SERVICES
 from aim_operator.errors import Invalid, NotInstalled, UserError
 from aim_operator.sandbox.profiles import read_profiles
-from aim_operator.sandbox.quantity import canonical
 from tests.unit.sandbox.cluster import make_service, running
 
 QUICKSTART = Path(__file__).parents[3] / "examples" / "quickstart"
@@ -83,21 +83,23 @@ def test_a_bad_profile_is_named(tmp_path: Path) -> None:
         read_profiles(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("written", "want"),
-    [
-        ("1000m", "1"),
-        ("1500m", "1500m"),
-        ("0.1", "100m"),
-        ("0.5Gi", "512Mi"),
-        ("1024Mi", "1Gi"),
-        ("1536Mi", "1536Mi"),
-        ("512", "512"),
-        (2000, "2k"),
-        ("0", "0"),
-        ("1e3", "1e3"),
-        ("nonsense", "nonsense"),
-    ],
-)
-def test_a_quantity_is_stored_in_its_shortest_form(written: object, want: object) -> None:
-    assert canonical(written) == want
+RECORDED = [
+    pytest.param({"aim_id": "org/m", "model_id": "org/m-FP8"}, {"AIM_ID": "org/m"}, id="a model image"),
+    pytest.param({"model": "org/m", "quantized_model": ""}, {"AIM_STAND_IN": "old"}, id="before 0.8"),
+    pytest.param({}, {}, id="a base image"),
+]
+
+
+@pytest.mark.parametrize(("ids", "want"), RECORDED)
+def test_what_an_image_was_seen_to_print_can_be_its_profile(
+    ids: dict[str, str], want: dict[str, str], tmp_path: Path
+) -> None:
+    metadata = {"engine": "vllm", "gpu": "MI300X", "gpu_count": 1, "metric": "latency", "precision": "fp8"}
+    entry = {"filename": "a.yaml", "profile": {**ids, "metadata": metadata}, "models": []}
+    (tmp_path / "m.json").write_text(json.dumps({"images": ["m:1"], "output": [entry]}))
+    image = read_profiles(tmp_path)["m:1"]
+    asked = {"AIM_GPU_MODEL": "MI300X"} | ({} if ids else {"AIM_MODEL_ID": "org/mine"})
+    assert image.env == want
+    assert json.loads(image.dry_run(asked).stdout) == [entry]
+    assert image.problem(asked) == ""
+    assert json.loads(image.dry_run(asked | {"AIM_METRIC": "throughput"}).stdout) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, UnsetType
 
@@ -13,9 +13,10 @@ GROUP = "aim.silogen.ai"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-Metric = Literal["latency", "throughput"]
-Precision = Literal["auto", "fp4", "fp8", "fp16", "fp32", "bf16", "int4", "int8"]
-Scope = Literal["Namespace", "Cluster"]
+# Text, not Literal: what the CRD of a newer version allows must stay readable to this one.
+Metric = Annotated[str, Field(enum=("latency", "throughput"))]
+Precision = Annotated[str, Field(enum=("auto", "fp4", "fp8", "fp16", "fp32", "bf16", "int4", "int8"))]
+Scope = Annotated[str, Field(enum=("Namespace", "Cluster"))]
 SUBDOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 _OBJECT_NAME = Rule(

@@ -80,7 +80,8 @@ RouteTemplate = Annotated[
     Field(
         doc=(
             "URL path prefix. {…} holds a Kubernetes JSONPath on the AIMService, such as "
-            "/{.metadata.namespace}/{.metadata.labels['team']}/{.spec.model}."
+            "/{.metadata.namespace}/{.metadata.labels['team']}/{.spec.model}. The path must have fewer than "
+            "200 characters once encoded."
         ),
         min_length=1,
         max_length=1024,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, UnsetType
 
@@ -23,11 +23,16 @@ class ConfigRouting(Wire):
     route_template: RouteTemplate | UnsetType = UNSET
 
 
+AccessMode = Annotated[
+    str, Field(enum=("ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany", "ReadWriteOncePod"))
+]
+
+
 class Storage(Wire):
     """How the volumes of model caches are made."""
 
     access_modes: Annotated[
-        tuple[Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany", "ReadWriteOncePod"], ...] | UnsetType,
+        tuple[AccessMode, ...] | UnsetType,
         Field(
             doc="Access modes of the claims; ReadWriteMany if unset.",
             min_items=1,
@@ -88,7 +93,7 @@ class SeccompProfile(Wire):
         ),
     )
 
-    type: Annotated[Literal["RuntimeDefault", "Unconfined", "Localhost"], Field(doc="Kind of profile.")]
+    type: Annotated[str, Field(doc="Kind of profile.", enum=("RuntimeDefault", "Unconfined", "Localhost"))]
     localhost_profile: Annotated[
         str | UnsetType,
         Field(
