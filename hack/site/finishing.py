@@ -28,6 +28,10 @@ _CELL = re.compile(r"<td\b")
 _TAG = re.compile(r"<[^>]*>")
 _NAMED_CELL = re.compile(r'<a id="(?P<anchor>[^"]+)"></a>(?P<code><code>[^<]*</code>)')
 _SOURCE = re.compile(rf'href="{re.escape(REPOSITORY)}/raw/{BRANCH}/docs/(?P<page>[^"]+)"')
+_NOT_FOUND = "<h1>404 - Not found</h1>"
+_WAY_BACK = (
+    '<p>This page is not here. Search for it above, or <a href="/index.html">begin at the start</a>.</p>'
+)
 # Its script asks GitHub for stars and releases: another host.
 _ASKING = ' data-md-component="source"'
 
@@ -45,7 +49,7 @@ def finished(html: str, sources: Mapping[str, str]) -> str:
     html = _TABLE.sub(lambda table: _labelled(table[0]), html)
     html = _NAMED_CELL.sub(r'<a id="\g<anchor>" href="#\g<anchor>">\g<code></a>', html)
     html = _SOURCE.sub(lambda found: _source(found["page"], sources), html)
-    return html.replace(_ASKING, "")
+    return html.replace(_ASKING, "").replace(_NOT_FOUND, _NOT_FOUND + _WAY_BACK)
 
 
 def _with_commands(found: re.Match[str]) -> str:
@@ -55,8 +59,9 @@ def _with_commands(found: re.Match[str]) -> str:
 
 
 def _labelled(table: str) -> str:
-    """Name the column in each cell but the first of a row: a phone shows no heads."""
-    heads = [_TAG.sub("", head).strip() for head in _HEAD.findall(table)]
+    """Name the column in each cell: a phone shows no heads. A number is named with the first head."""
+    first, *rest = [_TAG.sub("", head).strip() for head in _HEAD.findall(table)] or [""]
+    heads = [first, *(f"{first} {head}".strip() if head[:1].isdigit() else head for head in rest)]
     return _ROW.sub(lambda row: _labelled_row(row[0], iter(heads)), table)
 
 

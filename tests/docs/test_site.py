@@ -109,7 +109,10 @@ async def test_a_reason_has_an_address_and_its_name_is_not_broken(page: Page, si
 async def test_a_phone_shows_the_heads_of_columns_and_no_page_is_wider(page: Page, site: str) -> None:
     await page.open(f"{site}/performance.html", width=PHONE)
     row = "[...document.querySelectorAll('tr')].find(row => row.innerText.startsWith('MiB at rest'))"
-    assert await page.evaluate(f"getComputedStyle({row}.children[2], '::before').content") == '"1,000: "'
+    assert (
+        await page.evaluate(f"getComputedStyle({row}.children[2], '::before').content")
+        == '"services 1,000: "'
+    )
     for name in ("index", "start", "performance", "reference/reasons", "reference/aim-image"):
         await page.open(f"{site}/{name}.html", width=PHONE)
         assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE, name

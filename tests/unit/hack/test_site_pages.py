@@ -59,6 +59,12 @@ def test_cells_get_the_names_of_their_columns() -> None:
     assert "<td>1</td><td data-label=\"a b\" style='x'>2</td>" in finished(html, {})
 
 
+def test_a_number_as_head_is_told_with_what_it_counts() -> None:
+    heads = "<thead><tr><th>services</th><th>1,000</th></tr></thead>"
+    html = f"<table>{heads}<tr><td>MiB</td><td>74</td></tr></table>"
+    assert '<td data-label="services 1,000">74</td>' in finished(html, {})
+
+
 def test_a_named_cell_links_to_itself() -> None:
     html = '<td><a id="abc"></a><code>Abc</code></td>'
     assert finished(html, {}) == '<td><a id="abc" href="#abc"><code>Abc</code></a></td>'
