@@ -3,6 +3,7 @@
     deploy/crds/, charts/aim-operator/files/crds/     from the API types
     charts/aim-operator/files/rules/                  from the permissions that the code declares
     deploy/aim-operator.yaml                          from the chart, by Helm (hack/plain_manifests.py)
+    docs/assets/demo.svg                              from a run of the demo
     parts of docs/reference/                          from the types, the flags and the metrics
 
 `make generate` and `make check` call it.
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aim_operator.api import crd
-from hack import plain_manifests, roles
+from hack import plain_manifests, recording, roles
 from hack.reference import api, chart, cli, metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,7 @@ def everything() -> list[Generated]:
         Generated(CHART / "files" / "rules", roles.files(), "*.yaml"),
         Generated(reference / "api", api.files(), "*.md"),
         Generated(reference, pages, ""),
+        Generated(ROOT / "docs" / "assets", {"demo.svg": recording.text()}, ""),
     ]
 
 
