@@ -31,7 +31,7 @@ from tests.support.virtual_clock import VirtualClock
 
 # Of the repository's own folder, so that it comes to the same from everywhere.
 SOURCE = Path(__file__).resolve().parent.parent / "examples" / quickstart.DEFAULT
-WIDTH, HEIGHT = 80, 25
+WIDTH, HEIGHT = 80, 26
 """Of the terminal, in columns and rows. As in any terminal of this height, events become one line."""
 TIMEOUT_SECONDS = 60.0
 SLOWER, STILL_SECONDS = 3.0, 8.0

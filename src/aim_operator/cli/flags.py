@@ -14,8 +14,6 @@ from typing import Annotated
 
 import typer
 
-from aim_operator.api.quantity import MAX as MAX_QUANTITY
-from aim_operator.api.quantity import parse as parse_quantity
 from aim_operator.errors import UserError
 from aim_operator.settings import Settings
 
@@ -111,6 +109,10 @@ def image(flag: str, text: str) -> str:
 
 def quantity(flag: str, text: str) -> str:
     """Return a quantity of CPU or memory above 0."""
+    # The API's types come with it, which `aimctl --help` need not load.
+    from aim_operator.api.quantity import MAX as MAX_QUANTITY  # noqa: PLC0415
+    from aim_operator.api.quantity import parse as parse_quantity  # noqa: PLC0415
+
     amount = parse_quantity(text)
     if amount is None or not 0 < amount <= MAX_QUANTITY:
         raise _refused(flag, text, "write a quantity above 0, such as 100m or 256Mi")
