@@ -13,10 +13,7 @@ from html import escape, unescape
 from pathlib import Path
 
 from hack import console
-
-REPOSITORY = "https://github.com/silogen/aim-operator"
-"""The same as repo_url in zensical.toml."""
-BRANCH = "main"
+from hack.site.pages import BRANCH, REPOSITORY
 
 _CONSOLE = re.compile(
     r'<div class="language-console highlight">(?P<code><pre.*?<code>(?P<text>.*?)</code></pre>)', re.DOTALL

@@ -13,6 +13,9 @@ from urllib.parse import unquote
 from hack.markdown import CODE, ELSEWHERE, FENCE
 
 DOCS = "docs"
+REPOSITORY = "https://github.com/silogen/aim-operator"
+"""The same as repo_url in zensical.toml."""
+BRANCH = "main"
 OUTSIDE_DOCS = {
     "ARCHITECTURE.md": "contributing/architecture.md",
     "CONTRIBUTING.md": "contributing/index.md",
@@ -41,7 +44,7 @@ def relinked(text: str, source: str, where: dict[str, str]) -> str:
     """Return the page at `source` with links that hold at its place on the site.
 
     A link to a folder leads to its first page. One to something that is not on the site, such as a module,
-    becomes plain text.
+    leads to the repository.
     """
 
     def change(match: re.Match[str]) -> str:
@@ -52,7 +55,8 @@ def relinked(text: str, source: str, where: dict[str, str]) -> str:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), unquote(name)))
         page = where.get(path) or _first_page(path, where)
         if page is None:
-            return match["text"]
+            there = f"{REPOSITORY}/{'tree' if name.endswith('/') else 'blob'}/{BRANCH}/{path}"
+            return f"[{match['text']}]({there}{match['title'] or ''})"
         there = posixpath.relpath(page, posixpath.dirname(where[source]) or ".")
         return f"[{match['text']}]({there}{hash_}{anchor}{match['title'] or ''})"
 

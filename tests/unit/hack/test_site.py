@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from hack.site.__main__ import ROOT, from_elsewhere
+from hack.site.__main__ import CONFIG, ROOT, from_elsewhere
 from hack.site.navigation import expanded
-from hack.site.pages import OUTSIDE_DOCS, places, relinked
+from hack.site.pages import OUTSIDE_DOCS, REPOSITORY, places, relinked
 
 WHERE = {
     "docs/index.md": "index.md",
@@ -42,7 +43,12 @@ WHERE = {
         pytest.param(
             "docs/index.md", "[a](../examples/a.yaml)", "[a](examples/a.yaml)", id="examples are on the site"
         ),
-        pytest.param("docs/index.md", "[a](../src/x.py)", "a", id="what is not on the site is no link"),
+        pytest.param(
+            "docs/index.md",
+            "[a](../src/x.py) [b](../src/)",
+            f"[a]({REPOSITORY}/blob/main/src/x.py) [b]({REPOSITORY}/tree/main/src)",
+            id="what is not on the site is in the repository",
+        ),
         pytest.param("docs/index.md", "[a](#b)", "[a](#b)", id="headings of the page stay"),
         pytest.param("docs/index.md", "[a](https://x.y/z)", "[a](https://x.y/z)", id="other sites stay"),
         pytest.param(
@@ -94,3 +100,7 @@ def test_a_site_that_loads_from_another_host_is_told(tmp_path: Path) -> None:
         "page.html loads from another host: <script src=//cdn/x.js>",
         "page.html loads from another host: <link rel='stylesheet' href='https://fonts/x'>",
     ]
+
+
+def test_the_sites_links_lead_to_the_repository_that_its_configuration_names() -> None:
+    assert tomllib.loads((ROOT / CONFIG).read_text())["project"]["repo_url"] == REPOSITORY

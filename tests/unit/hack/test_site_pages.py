@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hack.site.finishing import REPOSITORY, finished
+from hack.site.finishing import finished
+from hack.site.pages import REPOSITORY
 from hack.site.staging import description, staged
 
 
