@@ -162,6 +162,7 @@ async def test_a_status_is_written_once(control_plane: Cluster, namespace: str) 
                 "spec": {"model": "m"},
             }
             made = (await applier.apply(KEY, SERVICES, manifest, live=None)).object
+            assert made is not None
             status = AIMServiceStatus(status="Pending", observed_generation=1)
             assert await applier.patch_status(KEY, SERVICES, made, status)
             await caught_up(applier)

@@ -18,28 +18,31 @@ from aim_operator.api.meta import KubeObject, Manifest, ObjectRef
 from aim_operator.api.resource import K, Resource
 from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound
 from aim_operator.kube.protocol import KubeClient
-from aim_operator.runtime.backoff import exponential
 from aim_operator.runtime.clock import Clock
 from aim_operator.runtime.coverage import fingerprint, object_covers, visible_content
 from aim_operator.runtime.expectations import Expectations, kind_of
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.merge_patch import document, merge_patch
+from aim_operator.runtime.repairs import FIRST_HOLD_SECONDS, Repairs, Undone
 
-FREE_REPAIRS = 3
-LONGEST_HOLD_SECONDS = 300.0
-CALM_SECONDS = 600.0
-"""After this long without a repair an object counts as calm again."""
 REMEMBERED = 100_000
 NO_VERSION = "1"
 """A resourceVersion that no object has: an apply with it creates, or conflicts (docs/adr/0004)."""
 
 
-class ApplyOutcome(Struct, Generic[K], frozen=True, kw_only=True):
-    """`retry_after_seconds` is set where a repair is held back because somebody keeps undoing it."""
+Action = Literal["unchanged", "created", "updated"]
 
-    object: K
-    action: Literal["unchanged", "created", "updated"]
+
+class ApplyOutcome(Struct, Generic[K], frozen=True, kw_only=True):
+    """`retry_after_seconds` is set where somebody keeps undoing what is written, and `message` says what.
+
+    Then the object may be another than wanted, or None where it was deleted each time.
+    """
+
+    object: K | None
+    action: Action
     retry_after_seconds: float | None = None
+    message: str = ""
 
 
 class _Verdict(Struct, frozen=True):
@@ -59,11 +62,6 @@ class _Accepted(Struct, frozen=True):
     content: bytes
 
 
-class _Repairs(Struct):
-    count: int
-    last_at: float
-
-
 class Applier:
     """`fence` raises where nothing may be written (any more); it is asked before every write."""
 
@@ -80,11 +78,11 @@ class Applier:
         self._clock = clock
         self._annotation = applied_annotation
         self._fence = fence
-        by_kind = {kind_of(informer.resource): informer for informer in informers}
+        self._informers = by_kind = {kind_of(informer.resource): informer for informer in informers}
         self._expectations = Expectations(by_kind, clock)
         self._verdicts: dict[str, _Verdict] = {}
         self._accepted: dict[str, _Accepted] = {}
-        self._repairs: dict[str, _Repairs] = {}
+        self._repairs = Repairs(clock)
         for informer in by_kind.values():
             informer.add_handler(self._forget_deleted)
 
@@ -115,21 +113,29 @@ class Applier:
         if another one took the name). Without it the object is created, never merged into one that is
         there: that raises AlreadyExists. Fields that a former manifest had and this has not are removed
         by the server. A webhook that rewrites our fields is accepted: repaired is only what changes after
-        our own apply. An object that is being deleted is left alone.
+        our own apply. An object that is being deleted is left alone. One that somebody changes, deletes or
+        takes out of sight as soon as it is written is written ever less often; the outcome says so.
         """
         digest = digest_of(manifest)
-        retry_after = None
-        if live is not None:
-            if live.metadata.deletion_timestamp is not None or self._settled(live, manifest, digest):
-                return ApplyOutcome(object=live, action="unchanged")
-            retry_after = self._hold(live, digest)
-            if retry_after is not None:
-                return ApplyOutcome(object=live, action="unchanged", retry_after_seconds=retry_after)
+        metadata = manifest["metadata"]
+        name = ObjectRef(resource.kind, metadata.get("namespace", ""), metadata["name"])
+        if live is not None and (
+            live.metadata.deletion_timestamp is not None
+            or (self._selected(resource, live) and self._settled(live, manifest, digest))
+        ):
+            return ApplyOutcome(object=live, action="unchanged")
+        undone = self._undone(name, resource, live, digest)
+        if undone is not None and (hold := self._repairs.held(name, digest)) is not None:
+            return ApplyOutcome(
+                object=live,
+                action="unchanged",
+                retry_after_seconds=hold.seconds,
+                message=hold.undone.value,
+            )
         self._fence()
         stamped = self._stamped(manifest, digest, live)
-        metadata = manifest["metadata"]
         try:
-            with _writing(resource, metadata.get("namespace", ""), metadata["name"]):
+            with _writing(name):
                 applied = await self._client.apply(resource, stamped, force=live is not None)
         except Conflict as error:
             if live is not None:
@@ -137,10 +143,19 @@ class Applier:
             raise AlreadyExists(str(error), code=error.code, reason="AlreadyExists") from error
         self._expectations.written(key, resource, applied)
         self._accept(applied, manifest, digest)
-        if live is None:
-            return ApplyOutcome(object=applied, action="created")
-        same = applied.metadata.resource_version == live.metadata.resource_version
-        return ApplyOutcome(object=applied, action="unchanged" if same else "updated")
+        self._repairs.written(name, digest, undone)
+        same = live is not None and applied.metadata.resource_version == live.metadata.resource_version
+        action: Action = "created" if live is None else "unchanged" if same else "updated"
+        if self._selected(resource, applied):
+            return ApplyOutcome(object=applied, action=action)
+        # Changed at admission: no watch will ever show it, so nothing but the clock brings the key back.
+        hold = self._repairs.held(name, digest)
+        return ApplyOutcome(
+            object=applied,
+            action=action,
+            retry_after_seconds=hold.seconds if hold is not None else FIRST_HOLD_SECONDS,
+            message=Undone.HIDDEN.value,
+        )
 
     async def delete(
         self,
@@ -159,7 +174,7 @@ class Applier:
         if metadata.deletion_timestamp is not None:
             return
         self._fence()
-        with suppress(NotFound), _writing(resource, metadata.namespace, metadata.name):
+        with suppress(NotFound), _writing(resource.ref(live)):
             await self._client.delete(
                 resource,
                 metadata.name,
@@ -169,6 +184,7 @@ class Applier:
                 propagation=propagation,
             )
         self._expectations.deleted(key, resource, live)
+        self._repairs.forget(resource.ref(live))
 
     async def patch_status(self, key: ObjectRef, resource: Resource[K], live: K, status: Struct) -> bool:
         """Make the status of `live` be `status`, in one write or none; whether one was needed.
@@ -183,7 +199,7 @@ class Applier:
         self._fence()
         metadata = live.metadata
         body = {"metadata": {"resourceVersion": metadata.resource_version}, "status": patch}
-        with _writing(resource, metadata.namespace, metadata.name):
+        with _writing(resource.ref(live)):
             written = await self._client.patch_status(
                 resource, metadata.name, body, namespace=metadata.namespace
             )
@@ -227,27 +243,27 @@ class Applier:
         else:
             _remember(self._accepted, uid, _Accepted(digest, visible_content(applied, manifest)))
 
-    def _hold(self, live: KubeObject, digest: str) -> float | None:
-        """Return how long a repair must wait: somebody who undoes each at once must not make us race."""
-        uid, now = live.metadata.uid, self._clock.monotonic()
-        accepted = self._accepted.get(uid)
-        applied_before = live.metadata.annotation(self._annotation) == digest or (
-            accepted is not None and accepted.digest == digest
+    def _undone(
+        self, name: ObjectRef, resource: Resource[Any], live: KubeObject | None, digest: str
+    ) -> Undone | None:
+        """Return what happened to an object that was as wanted before; None where the wish is a new one."""
+        written = self._repairs.knows(name, digest)
+        if live is None:
+            return Undone.DELETED if written else None
+        if not self._selected(resource, live):
+            return Undone.HIDDEN
+        accepted = self._accepted.get(live.metadata.uid)
+        applied_before = (
+            written
+            or live.metadata.annotation(self._annotation) == digest
+            or (accepted is not None and accepted.digest == digest)
         )
-        if not applied_before:
-            return None
-        repairs = self._repairs.get(uid)
-        if repairs is None or now - repairs.last_at > CALM_SECONDS:
-            _remember(self._repairs, uid, _Repairs(1, now))
-            return None
-        if repairs.count >= FREE_REPAIRS:
-            wait = exponential(1.0, LONGEST_HOLD_SECONDS, repairs.count - FREE_REPAIRS)
-            left = repairs.last_at + wait - now
-            if left > 0:
-                return left
-        repairs.count += 1
-        repairs.last_at = now
-        return None
+        return Undone.CHANGED if applied_before else None
+
+    def _selected(self, resource: Resource[Any], obj: KubeObject) -> bool:
+        """Whether our cache shows an object, by its labels."""
+        informer = self._informers.get(kind_of(resource))
+        return informer is None or informer.selects(obj)
 
     def _stamped(self, manifest: Manifest, digest: str, live: KubeObject | None) -> Manifest:
         metadata = dict(manifest["metadata"])
@@ -257,17 +273,17 @@ class Applier:
 
     def _forget_deleted(self, old: KubeObject | None, new: KubeObject | None) -> None:
         if old is not None and new is None:
-            for memory in (self._verdicts, self._accepted, self._repairs):
+            for memory in (self._verdicts, self._accepted):
                 memory.pop(old.metadata.uid, None)
 
 
 @contextmanager
-def _writing(resource: Resource[Any], namespace: str, name: str) -> Iterator[None]:
+def _writing(ref: ObjectRef) -> Iterator[None]:
     """Have errors say which object was written."""
     try:
         yield
     except ApiError as error:
-        error.wrote = resource.kind, namespace, name
+        error.wrote = ref
         raise
 
 

@@ -14,7 +14,7 @@ from typing import Generic
 
 import structlog
 
-from aim_operator.api.meta import ObjectMeta
+from aim_operator.api.meta import KubeObject, ObjectMeta
 from aim_operator.api.resource import K, Resource
 from aim_operator.errors import ApiError
 from aim_operator.kube.protocol import KubeClient
@@ -62,6 +62,7 @@ class Informer(Generic[K]):
         self._installed = True
         self._all_synced = asyncio.Event()
         self._started_at: float | None = None
+        self._requirements = _requirements(label_selector)
         watched = tuple(namespaces) if resource.namespaced else ()
         self._streams = {
             namespace: _Stream(
@@ -114,6 +115,11 @@ class Informer(Generic[K]):
         return next(
             (s.watcher.last_error for s in self._streams.values() if s.watcher.last_error is not None), None
         )
+
+    def selects(self, obj: KubeObject) -> bool:
+        """Whether the labels of an object are among those that are watched."""
+        label = obj.metadata.label
+        return all((label(name) == value) is wanted for name, value, wanted in self._requirements)
 
     def add_handler(self, handler: Handler[K]) -> None:
         """Call `handler` with every change from now on, and with what there is when synced before."""
@@ -262,6 +268,15 @@ class _Stream(Generic[K]):
         waiting, self._waiting = self._waiting, []
         for _, _, callback in sorted(waiting, key=lambda entry: entry[:2]):
             callback()
+
+
+def _requirements(label_selector: str) -> list[tuple[str, str, bool]]:
+    """Return name, value and whether that is wanted (=) or excluded (!=): what our selectors are made of."""
+    parsed: list[tuple[str, str, bool]] = []
+    for term in filter(None, label_selector.split(",")):
+        name, _, value = term.partition("=")
+        parsed.append((name.removesuffix("!"), value, not name.endswith("!")))
+    return parsed
 
 
 def _number(resource_version: str) -> int | None:

@@ -24,11 +24,11 @@ WANTED = make_widget(spec={"size": 1}, labels={"ours": "yes"})
 class Applying:
     """An applier over a fake client, with its cache running."""
 
-    def __init__(self, client: FakeClient) -> None:
+    def __init__(self, client: FakeClient, **options: Any) -> None:
         self.client = client
         self.clock = VirtualClock()
         self.leads = True
-        self.informer: Informer[Widget] = Informer(client, WIDGETS, clock=self.clock)
+        self.informer: Informer[Widget] = Informer(client, WIDGETS, clock=self.clock, **options)
         self.applier = self.restarted()
 
     def restarted(self) -> Applier:
@@ -69,8 +69,8 @@ class Applying:
 
 
 @asynccontextmanager
-async def applying(client: FakeClient | None = None) -> AsyncIterator[Applying]:
-    scene = Applying(client or FakeClient())
+async def applying(client: FakeClient | None = None, **options: Any) -> AsyncIterator[Applying]:
+    scene = Applying(client or FakeClient(), **options)
     task = asyncio.create_task(scene.informer.run())
     await scene.clock.settle()
     try:
@@ -217,6 +217,92 @@ async def test_somebody_who_undoes_every_repair_does_not_make_us_race() -> None:
         assert len(scene.applies()) <= 5
         await scene.clock.advance(outcome.retry_after_seconds)
         assert (await scene.apply()).action == "updated"
+
+
+SELECTED: dict[str, Any] = {"label_selector": "ours=yes"}
+
+
+async def reconcile(scene: Applying) -> ApplyOutcome[Widget]:
+    """What a reconciler does: create what it does not see; if the name is taken, apply to what is there."""
+    try:
+        return await scene.apply()
+    except errors.AlreadyExists:
+        live = await scene.applier.probe(WIDGETS, "team", "a")
+        outcome = await scene.applier.apply(KEY, WIDGETS, WANTED, live=live)
+        await scene.clock.settle()
+        return outcome
+
+
+async def undo(scene: Applying, how: str) -> None:
+    if how == "deletes it":
+        if scene.client.manifest(WIDGETS, "a", "team"):
+            scene.client.remove(WIDGETS, "a", "team")
+            await scene.clock.settle()
+    elif how == "labels":
+        await scene.change(labels={"ours": "no"})
+    else:
+        await scene.change(spec={"size": 9})
+
+
+@pytest.mark.parametrize("how", ["deletes it", "labels", "changes it back"])
+async def test_an_object_that_somebody_undoes_at_once_is_written_at_the_backoff(how: str) -> None:
+    """For an hour; the outcome says what happens all the while, in words that do not change."""
+    async with applying(**SELECTED) as scene:
+        await scene.apply()
+        messages = set()
+        while scene.clock.monotonic() < 3600:
+            await undo(scene, how)
+            outcome = await reconcile(scene)
+            if len(scene.applies()) > 12 and outcome.action == "unchanged":
+                assert outcome.retry_after_seconds is not None
+                messages.add(outcome.message)
+            await scene.clock.advance(1)
+        assert len(messages) == 1
+        assert how in messages.pop()
+        # Two requests a turn where it is out of sight: one that finds the name taken, one that repairs.
+        assert 10 < len(scene.applies()) < (60 if how == "labels" else 30)
+
+
+async def test_a_deleted_object_is_made_again_at_once_when_nobody_keeps_deleting_it() -> None:
+    """kubectl delete, now and then: that heals without a pause."""
+    async with applying() as scene:
+        await scene.apply()
+        for _ in range(20):
+            await scene.clock.advance(120)
+            await undo(scene, "deletes it")
+            outcome = await scene.apply()
+            assert (outcome.action, outcome.retry_after_seconds) == ("created", None)
+
+
+async def test_an_object_that_we_deleted_ourselves_is_made_again_without_a_pause() -> None:
+    """A Job that is replaced by its successor of the same name: nobody undid anything."""
+    async with applying() as scene:
+        for _ in range(10):
+            assert (await scene.apply()).action == "created"
+            assert scene.live is not None
+            await scene.applier.delete(KEY, WIDGETS, scene.live)
+            await scene.clock.settle()
+
+
+async def test_an_object_that_is_relabelled_at_admission_is_not_waited_for_in_silence() -> None:
+    """No watch will ever show it: the outcome says so from the first write on, and when to come back."""
+
+    def relabel(manifest: Manifest) -> Manifest:
+        return {**manifest, "metadata": {**manifest["metadata"], "labels": {"ours": "no"}}}
+
+    async with applying(**SELECTED) as scene:
+        scene.client.webhook = relabel
+        for _ in range(600):
+            outcome = await reconcile(scene)
+            assert "labels" in outcome.message
+            assert outcome.retry_after_seconds is not None
+            await scene.clock.advance(1)
+        assert len(scene.applies()) < 40
+        scene.client.webhook = lambda manifest: manifest
+        await scene.clock.advance(300)
+        outcome = await reconcile(scene)
+        assert (outcome.action, outcome.message) == ("updated", "")
+        assert scene.live is not None
 
 
 async def test_an_object_that_is_going_is_left_alone() -> None:
