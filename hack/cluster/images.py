@@ -1,7 +1,7 @@
-"""Makes container images without a registry, a builder or a base image: busybox and a script.
+"""Makes container images without a registry, a builder or a base image: busybox, and Python for the models.
 
-All images share two layers and differ in their configuration only, so one docker archive of 2 MB holds
-them all. `ctr images import` loads it.
+Model images are the stand-in of aim_operator.sandbox.aim_image. All of them share their layers and differ in
+their configuration only, so one docker archive of 30 MB holds them all. `ctr images import` loads it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import json
 import platform
 import posixpath
 import shutil
+import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hack.cluster import python_layer
+from hack.cluster.cache import cache_dir, locked
 from hack.cluster.errors import CannotError
 
-STAND_IN = Path(__file__).parent / "standin" / "model.sh"
 PAUSE_IMAGE = "local/pause:1"
 # KServe's own tag here is `latest`, which would be pulled each time.
 STORAGE_INITIALIZER_IMAGE = "kserve/storage-initializer:v0.20.0"
@@ -28,7 +31,15 @@ APPLETS = (
     "printf", "ps", "pwd", "readlink", "rm", "sed", "sh", "sha256sum", "sleep", "stat", "sync", "tail", "tar",
     "test", "touch", "tr", "true", "truncate", "wc", "wget", "xargs", "yes",
 )  # fmt: skip
+MODEL = (python_layer.INTERPRETER, "-S", "-u", "-m", "aim_image")
+"""Without `site`, which would look for packages that are not there."""
+LAYERS_KEPT = 3
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+WORKSPACE = "/workspace"
+_REPOSITORY = Path(__file__).parents[2]
+_EXAMPLES = _REPOSITORY / "examples"
+PROGRAM = _REPOSITORY / "src" / "aim_operator" / "sandbox" / "aim_image"
 
 # A layer's content: a file with its mode, a directory's mode, or a link's target.
 Entry = tuple[bytes, int] | int | str
@@ -36,23 +47,41 @@ Entry = tuple[bytes, int] | int | str
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image over the shared layers."""
+    """An image over the shared layers; without an entry point it is a model image."""
 
     reference: str
-    entrypoint: tuple[str, ...]
+    entrypoint: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
-    user: str = ""
+
+    @property
+    def is_model(self) -> bool:
+        return not self.entrypoint
 
 
-MODEL = ("/bin/sh", "/aim/model.sh")
+EXAMPLE_IMAGE = "ghcr.io/example/llama-3.1-8b-instruct:v1.2.0"
+
+
+def _models() -> Iterator[Image]:
+    """The images of the examples, as their profiles describe them, and those for tests."""
+    described: dict[str, dict[str, str]] = {}
+    for path in sorted(_EXAMPLES.glob("*/profiles/*.json")):
+        file = json.loads(path.read_text())
+        described |= dict.fromkeys(file["images"], file["env"])
+    for behaviour in ("broken", "garbage", "slow"):
+        described[f"ghcr.io/example/{behaviour}:v1"] = described[EXAMPLE_IMAGE] | {"AIM_STAND_IN": behaviour}
+    described["ghcr.io/example/before-0.8:v1"] = {"AIM_STAND_IN": "old"}
+    described["ghcr.io/example/base:v1"] = {}
+    described["ghcr.io/example/cpu:v1"] = {"AIM_ID": "stand-in/cpu-model"}
+    for reference, env in described.items():
+        # No hub is asked, so that sizes are known and nothing is fetched, unless HF_ENDPOINT names one.
+        variables = {"AIM_STAND_IN_HUB": "simulated"} | env
+        yield Image(reference, env=tuple(f"{name}={value}" for name, value in variables.items()))
+
+
 IMAGES = (
     # Ends at once on SIGTERM: `sleep` as PID 1 would make every Pod take 30 s to go.
     Image(PAUSE_IMAGE, ("/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done")),
-    Image("ghcr.io/example/llama-3.1-8b-instruct:v1.2.0", MODEL),
-    Image("ghcr.io/ml-team/llama-3.1-8b-instruct:dev-latest", MODEL),
-    Image("ghcr.io/example/broken:v1", MODEL, ("AIM_STAND_IN=broken",)),
-    Image("ghcr.io/example/garbage:v1", MODEL, ("AIM_STAND_IN=garbage",)),
-    Image("ghcr.io/example/slow:v1", MODEL, ("AIM_STAND_IN=slow",)),
+    *_models(),
     # The real one downloads SOURCE DIRECTORY …; nothing reads what it would have downloaded.
     Image(
         STORAGE_INITIALIZER_IMAGE, ("/bin/sh", "-c", 'mkdir -p "$2" && echo "stand-in for $1"', "initialize")
@@ -67,13 +96,13 @@ def write_archive(path: Path, images: tuple[Image, ...] = IMAGES, busybox: Path 
     base |= {f"bin/{applet}": "busybox" for applet in APPLETS}
     # For programs that look up their own user: the one that discovery Jobs run as.
     base["etc/passwd"] = (b"root:x:0:0::/:/bin/sh\nnonroot:x:65532:65532::/tmp:/bin/sh\n", 0o644)
-    layers = [_layer(base), _layer({"aim/model.sh": (STAND_IN.read_bytes(), 0o755)})]
-    digests = [hashlib.sha256(layer).hexdigest() for layer in layers]
-    files: dict[str, Entry] = {
-        f"{digest}/layer.tar": (layer, 0o644) for digest, layer in zip(digests, layers, strict=True)
-    }
+    shared = [_layer(base)]
+    model = [*shared, _python_layer()]
+    names = {layer: hashlib.sha256(layer).hexdigest() for layer in model}
+    files: dict[str, Entry] = {f"{digest}/layer.tar": (layer, 0o644) for layer, digest in names.items()}
     manifest = []
     for image in images:
+        digests = [names[layer] for layer in (model if image.is_model else shared)]
         config = _config(image, digests)
         name = f"{hashlib.sha256(config).hexdigest()}.json"
         files[name] = (config, 0o644)
@@ -83,16 +112,38 @@ def write_archive(path: Path, images: tuple[Image, ...] = IMAGES, busybox: Path 
     path.write_bytes(_layer(files))
 
 
+def _python_layer() -> bytes:
+    """The stand-in, and this machine's Python as far as it needs that; made once for what it is made of."""
+    sources = [*sorted(PROGRAM.glob("*.py")), Path(__file__), Path(python_layer.__file__)]
+    made_of = [sys.version, python_layer.INTERPRETER, *(path.read_text() for path in sources)]
+    digest = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
+    directory = cache_dir() / "stand-in-images"
+    directory.mkdir(exist_ok=True)
+    cached = directory / f"{digest}.tar"
+    with locked("stand-in images"):
+        if not cached.exists():
+            entries: dict[str, Entry] = dict(python_layer.python_files(PROGRAM))
+            for path in sorted(PROGRAM.glob("*.py")):
+                entries |= python_layer.source_files(f"{WORKSPACE}/{PROGRAM.name}/{path.name}"[1:], path)
+            entries[f"{WORKSPACE[1:]}/model-cache"] = 0o755
+            partial = directory / "partial"
+            partial.write_bytes(_layer(entries))
+            partial.rename(cached)
+            for old in sorted(directory.glob("*.tar"), key=lambda path: path.stat().st_mtime)[:-LAYERS_KEPT]:
+                old.unlink()
+        cached.touch()
+        return cached.read_bytes()
+
+
 def _config(image: Image, layer_digests: list[str]) -> bytes:
     machine = platform.machine()
     config = {
         "architecture": ARCHITECTURES.get(machine, machine),
         "os": "linux",
         "config": {
-            "Entrypoint": list(image.entrypoint),
-            "Env": ["PATH=/bin", *image.env],
-            "User": image.user,
-            "WorkingDir": "/",
+            "Entrypoint": list(image.entrypoint or MODEL),
+            "Env": ["PATH=/bin", f"PYTHONPATH={WORKSPACE}", *image.env],
+            "WorkingDir": WORKSPACE if image.is_model else "/",
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in layer_digests]},
         "history": [{"created_by": "hack.cluster.images"} for _ in layer_digests],

@@ -174,7 +174,7 @@ def serving_runtime(namespace: str) -> Manifest:
     container = {
         "name": "kserve-container",
         "image": "ghcr.io/example/llama-3.1-8b-instruct:v1.2.0",
-        "env": [{"name": "AIM_MODEL_ID", "value": "llama"}],
+        "env": [{"name": "AIM_GPU_MODEL", "value": "MI300X"}],
         "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
         "resources": {"limits": {"amd.com/gpu": "1"}, "requests": {"amd.com/gpu": "1"}},
     }

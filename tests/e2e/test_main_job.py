@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from typing import Any
 
 import pytest
 
@@ -16,6 +12,7 @@ from hack.cluster.manifests import crd_manifests, install_crds
 from tests.support.catalog_yaml import catalog, service
 from tests.support.cluster import StartCluster, aim_crds
 from tests.support.crash import crash_after_each_write
+from tests.support.model_hub import MODEL
 from tests.support.operator_process import (
     apply_yaml,
     eventually,
@@ -25,6 +22,7 @@ from tests.support.operator_process import (
     status_of,
     writes,
 )
+from tests.support.served_models import chat, models
 
 pytestmark = [
     pytest.mark.needs_node,
@@ -50,28 +48,15 @@ def test_a_service_answers_through_the_gateway_and_is_gone_without_a_trace(clust
         eventually(lambda: running(cluster, namespace, "chat"), "the service runs")
         status = status_of(cluster, "aimsvc", "chat", namespace)
         path = status["routing"]["path"]
-        models: dict[str, Any] = {}
-
-        def answered() -> bool:
-            """Until a gateway knows the Service it says 500, as Gateway API wants; the Pod, 503."""
-            try:
-                with urllib.request.urlopen(f"{cluster.gateway_url}{path}/v1/models", timeout=10) as response:
-                    models.update(json.load(response))
-            except urllib.error.HTTPError as error:
-                if error.code not in (404, 500, 502, 503):
-                    raise
-                return False
-            return True
-
-        eventually(answered, "the gateway answers with 200", timeout_seconds=30)
-        assert models["data"][0]["id"] == "meta-llama/Llama-3.1-8B-Instruct"
+        assert models(cluster, path) == [MODEL]
+        assert chat(cluster, path, MODEL, "Are you there?").endswith("You asked: Are you there?")
         template = status_of(cluster, "aimst", "fast", namespace)
         assert template["status"] == "Available"
         assert template["modelSources"] == [
             {
-                "name": "meta-llama/Llama-3.1-8B-Instruct",
-                "sourceUri": "hf://meta-llama/Llama-3.1-8B-Instruct",
-                "size": "9094593249",
+                "name": MODEL,
+                "sourceUri": f"hf://{MODEL}",
+                "size": "16073915105",
             }
         ]
         assert reasons(template)["HardwareAvailable"] == "True/HardwareFound"

@@ -1,4 +1,4 @@
-"""hack.cluster.images: the archive that containerd imports, and what the stand-in model says."""
+"""hack.cluster.images: the archive that containerd imports, and that its model images run."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hack.cluster.images import IMAGES, STAND_IN, write_archive
+from hack.cluster.images import EXAMPLE_IMAGE, IMAGES, write_archive
 
 
 @pytest.fixture
@@ -53,34 +53,44 @@ def test_the_same_inputs_give_the_same_bytes(archive: Path, tmp_path: Path) -> N
     assert again.read_bytes() == archive.read_bytes()
 
 
-def test_a_dry_run_describes_the_model_for_the_asked_gpu() -> None:
-    env = {
-        "PATH": "/usr/bin:/bin",
+def test_a_model_image_holds_all_that_its_program_needs(archive: Path, tmp_path: Path) -> None:
+    """Its Python runs with the image's own library only, and takes the bytecode as it is."""
+    root = tmp_path / "root"
+    with tarfile.open(archive) as tar:
+        entry = next(e for e in json.loads(_read(tar, "manifest.json")) if e["RepoTags"] == [EXAMPLE_IMAGE])
+        config = json.loads(_read(tar, entry["Config"]))["config"]
+        for name in entry["Layers"][1:]:
+            with tarfile.open(fileobj=io.BytesIO(_read(tar, name))) as layer:
+                layer.extractall(root, filter="data")
+    interpreter, *arguments = config["Entrypoint"]
+    baked_in = dict(variable.split("=", 1) for variable in config["Env"])
+    inside = root / interpreter[1:]
+    env = baked_in | {
+        "PYTHONPATH": str(root / baked_in["PYTHONPATH"][1:]),
+        "PYTHONHOME": str(inside.parents[1]),
         "AIM_GPU_MODEL": "MI325X",
-        "AIM_GPU_COUNT": "2",
         "AIM_METRIC": "throughput",
     }
     got = subprocess.run(
-        ["sh", STAND_IN, "dry-run", "--format=json"], env=env, capture_output=True, text=True, check=True
+        [inside, "-v", *arguments, "dry-run"], env=env, capture_output=True, text=True, check=True
     )
-    described = json.loads(got.stdout[got.stdout.index("\n[") :])
-    metadata = described[0]["profile"]["metadata"]
-    assert metadata == {
-        "engine": "vllm",
-        "gpu": "MI325X",
-        "precision": "fp16",
-        "gpu_count": 2,
-        "metric": "throughput",
-        "type": "optimized",
+    assert json.loads(got.stdout)[0]["filename"] == "vllm-mi325x-fp16-tp1-throughput.yaml"
+    loaded = [line for line in got.stderr.splitlines() if line.startswith("# code object from")]
+    assert [line for line in loaded if "aim_image" in line]
+    assert not [line for line in loaded if ".pyc" not in line], "nothing is compiled at a start"
+
+
+def test_images_for_one_model_have_their_id_and_the_base_image_has_none() -> None:
+    ids = {
+        image.reference: [variable for variable in image.env if variable.startswith("AIM_ID=")]
+        for image in IMAGES
+        if image.is_model
     }
-    assert described[0]["models"][0]["size_gb"] == 8.47
-
-
-def test_the_broken_image_fails_with_its_reason_on_stderr() -> None:
-    env = {"PATH": "/usr/bin:/bin", "AIM_STAND_IN": "broken"}
-    got = subprocess.run(["sh", STAND_IN, "dry-run"], env=env, capture_output=True, text=True, check=False)
-    assert (got.returncode, got.stdout) == (3, "")
-    assert got.stderr.startswith("error:")
+    assert ids[EXAMPLE_IMAGE] == ["AIM_ID=meta-llama/Llama-3.1-8B-Instruct"]
+    assert [reference for reference, found in ids.items() if not found] == [
+        "ghcr.io/example/before-0.8:v1",
+        "ghcr.io/example/base:v1",
+    ]
 
 
 def _read(tar: tarfile.TarFile, name: str) -> bytes:
