@@ -13,10 +13,10 @@ import structlog
 
 from aim_operator.api.external import Pod
 from aim_operator.api.meta import ObjectRef
+from aim_operator.backoff import exponential
 from aim_operator.core.model_cache.report import Progress, parse_progress
 from aim_operator.errors import ApiError, NotFound
 from aim_operator.kube.protocol import KubeClient
-from aim_operator.runtime.backoff import exponential
 from aim_operator.runtime.clock import Clock
 
 log = structlog.get_logger("aim_operator.downloads")

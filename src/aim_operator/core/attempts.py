@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import Attempts
+from aim_operator.backoff import exponential
 from aim_operator.core.conditions import parse_time
 
 FIRST_RETRY_SECONDS = 10
@@ -41,6 +42,5 @@ def retry_at(known: Attempts | UnsetType, wanted: str) -> datetime | None:
     last = given(known.last_attempt_time, None)
     if last is None:
         return None
-    # The exponent is bounded before the power is taken: attempts may be anything.
-    delay = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 20), LONGEST_RETRY_SECONDS)
+    delay = exponential(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, attempts - 1)
     return parse_time(last) + timedelta(seconds=delay)

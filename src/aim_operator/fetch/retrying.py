@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import Struct
 
+from aim_operator.backoff import exponential, jittered, spread
 from aim_operator.errors import FetchError
 from aim_operator.fetch.outcome import FetchReason
 
@@ -38,9 +38,8 @@ class Policy(Struct, frozen=True):
         """How long to wait after the n-th failure in a row: what the server asked for, or exponentially."""
         if asked_seconds is not None:
             # Later by up to a tenth, so that streams do not all come at once.
-            return min(asked_seconds, self.most_retry_after_seconds) * random.uniform(1, 1.1)  # noqa: S311
-        wait = min(self.first_seconds * 2.0 ** min(failures - 1, 30), self.limit_seconds)
-        return wait * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
+            return min(asked_seconds, self.most_retry_after_seconds) * spread(1, 1.1)
+        return jittered(exponential(self.first_seconds, self.limit_seconds, failures - 1))
 
     def given_up(self, what: str, cause: Transient) -> FetchError:
         reason = FetchReason.STALLED if cause.stalled else FetchReason.DOWNLOAD_FAILED

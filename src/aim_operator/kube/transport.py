@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import random
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from msgspec import Struct
 from yarl import URL
 
 from aim_operator import errors
+from aim_operator.backoff import exponential, jittered, spread
 from aim_operator.kube.credentials import Connection
 from aim_operator.kube.translate import Call, failure, maybe_written, translated
 
@@ -214,9 +214,8 @@ def _refused(error: errors.Unavailable) -> bool:
 
 def _pause(attempt: int, error: errors.Unavailable) -> float:
     if isinstance(error, errors.TooManyRequests):
-        return error.retry_after_seconds * random.uniform(1.0, 1.25)  # noqa: S311 - jitter, no secret
-    longest = min(FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1), LONGEST_PAUSE_SECONDS)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+        return error.retry_after_seconds * spread(1.0, 1.25)
+    return jittered(exponential(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, attempt - 1))
 
 
 _KEEPALIVE: tuple[tuple[str, int], ...] = (

@@ -17,9 +17,9 @@ from msgspec import UNSET, UnsetType, to_builtins
 
 from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta, Wire, given
 from aim_operator.api.resource import Resource
+from aim_operator.backoff import spread
 from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound, NotLeader, Unavailable
 from aim_operator.kube.protocol import KubeClient
-from aim_operator.runtime.backoff import spread
 from aim_operator.runtime.clock import Clock, micro_time, within
 from aim_operator.runtime.metrics import MetricSink
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from aim_operator.api.meta import ObjectRef
-from aim_operator.runtime.backoff import exponential
+from aim_operator.backoff import exponential
 from aim_operator.runtime.clock import Clock, Timer
 
 FREE_REPAIRS = 3

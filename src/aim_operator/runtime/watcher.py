@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.resource import K, Resource, WatchEvent
+from aim_operator.backoff import Backoff, jittered, spread
 from aim_operator.errors import (
     ApiError,
     Expired,
@@ -30,7 +31,6 @@ from aim_operator.errors import (
     Unavailable,
 )
 from aim_operator.kube.protocol import KubeClient
-from aim_operator.runtime.backoff import Backoff, jittered, spread
 from aim_operator.runtime.clock import Clock
 
 log = structlog.get_logger("aim_operator.watcher")

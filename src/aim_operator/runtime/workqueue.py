@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from aim_operator.api.meta import ObjectRef
-from aim_operator.runtime.backoff import exponential, jittered
+from aim_operator.backoff import exponential, jittered
 from aim_operator.runtime.clock import Clock, Timer
 
 FIRST_BACKOFF_SECONDS = 0.005

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from aim_operator.runtime.backoff import Backoff, exponential
+from aim_operator.backoff import Backoff, exponential
 from aim_operator.runtime.clock import SystemClock, micro_time, within
 from tests.support.virtual_clock import VirtualClock
 

@@ -1,4 +1,7 @@
-"""How long to wait before trying again. The only user of randomness here: seed `random` to repeat a run."""
+"""How long to wait before trying again: the one formula, for requests, watches, keys, repairs and downloads.
+
+Seed `random` to repeat a run. `exponential` is pure.
+"""
 
 from __future__ import annotations
 
