@@ -25,6 +25,7 @@ from hack.cluster.node import import_images
 from hack.cluster.progress import Progress
 
 PART = "operator-image"
+LOCK = "operator image"
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAME = "ghcr.io/silogen/aim-operator"
 VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
@@ -90,8 +91,15 @@ def run(progress: Progress, architecture: str, command: Sequence[str]) -> str:
         return _Store(architecture).run(command)
 
 
+def builder(progress: Progress) -> tuple[list[str], str]:
+    """How buildah is called with the store of this module, and the tag of the base in it; hold LOCK."""
+    with _lock(progress):
+        store = _Store(NATIVE)
+        return ["buildah", *store.options], store.ensure_base(progress)
+
+
 def _lock(progress: Progress) -> AbstractContextManager[int]:
-    return locked("operator image", lambda: progress.line(PART, "another process builds it, waiting"))
+    return locked(LOCK, lambda: progress.line(PART, "another process builds it, waiting"))
 
 
 def _ensure_archive(progress: Progress, architecture: str = NATIVE) -> Path:
@@ -147,7 +155,7 @@ class _Store:
         # What buildah holds mounted does not outlive a boot, and so must not its notes of it.
         run = Path("/run/aim-operator") / hashlib.sha256(str(root).encode()).hexdigest()[:12]
         driver = "overlay" if overlay_works(cache_dir()) else "vfs"
-        self._options = [f"--root={root}", f"--runroot={run}", f"--storage-driver={driver}"]
+        self.options = [f"--root={root}", f"--runroot={run}", f"--storage-driver={driver}"]
         self._log = cache_dir() / "logs" / f"{PART}.log"
         self._log.parent.mkdir(exist_ok=True)
         self._log.write_text("")
@@ -199,7 +207,7 @@ class _Store:
             self._buildah("rm", container)
 
     def _buildah(self, *arguments: str) -> str:
-        return self._run(["buildah", *self._options, *arguments], dict(os.environ)).strip()
+        return self._run(["buildah", *self.options, *arguments], dict(os.environ)).strip()
 
     def _run(self, argv: list[str], env: dict[str, str]) -> str:
         with self._log.open("a") as log:

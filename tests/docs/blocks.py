@@ -33,7 +33,7 @@ MOST_NOT_RUN = 2
 Environment = Literal["nothing", "start here"]
 ENVIRONMENTS: tuple[Environment, ...] = ("nothing", "start here")
 COMMANDS = ("console", "bash")
-LANGUAGES = (*COMMANDS, "yaml", "json", "text")
+LANGUAGES = (*COMMANDS, "yaml", "json", "python", "text")
 WORDS = (
     "saved as",
     "eventually",

@@ -58,6 +58,8 @@ def untestable(block: Block, later: list[Block]) -> Iterator[str]:
                 yield f"{block.where}: no whole object; say <!-- test: part of KIND -->, or saved as NAME"
     elif block.language == "json":
         json.loads(block.text)
+    elif block.language == "python":
+        yield f"{block.where}: Python that is not run; save it and run it"
     elif any(line.startswith("$ ") for line in block.text.splitlines()):
         yield f"{block.where}: commands in a block that is not run; mark it as console"
 

@@ -76,7 +76,8 @@ def find(directory: Path | None, example: str = DEFAULT) -> Path:
 def shipped() -> dict[str, Path]:
     """Return the example sets that come with the operator, by name."""
     home = _IN_SOURCE_TREE if in_source_tree() else _SHIPPED
-    return {path.name: path for path in home.iterdir() if path.is_dir()}
+    # Beside them is what they need, such as an image to build.
+    return {path.name: path for path in home.iterdir() if any(path.glob("*.yaml"))}
 
 
 def in_source_tree() -> bool:
