@@ -95,6 +95,28 @@ def test_values_that_make_no_sense_are_refused_by_name(settings: list[str], want
     assert want in done.stderr
 
 
+def notes(cluster: Cluster, *more: str) -> str:
+    """What an install would say at its end, without the lines' ends."""
+    where = (f"--kubeconfig={cluster.kubeconfig}", "--namespace=models", "--set=crds.install=false")
+    done = helm("install", "release", str(CHART), *where, *more)
+    assert done.returncode == 0, done.stderr
+    return " ".join(done.stdout.partition("NOTES:")[2].split())
+
+
+def test_the_notes_lead_to_a_first_model_and_warn_of_what_is_missing(control_plane: Cluster) -> None:
+    # As for a cluster that has nothing: Helm asks no API server then.
+    said = notes(control_plane, "--dry-run=client")
+    assert "WARNING: KServe is not installed here." in said
+    assert "WARNING: The Gateway API is not installed here." in said
+    for path in (
+        "examples/stand-in-image/README.md",
+        "examples/quickstart/",
+        "docs/guides/call-your-model.md",
+    ):
+        assert (plain_manifests.CHART.parents[1] / path).exists()
+        assert path in said
+
+
 def test_the_plain_manifests_are_what_the_chart_renders() -> None:
     assert plain_manifests.PATH.read_text() == plain_manifests.render()
 

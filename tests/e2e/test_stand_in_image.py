@@ -1,4 +1,4 @@
-"""examples/stand-in-image: built as its page says, the quickstart answers on a node that pretends to have GPUs."""
+"""examples/stand-in-image: built as its page says, the quickstart answers on a node with pretended GPUs."""
 
 from __future__ import annotations
 
