@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hack import plain_manifests
 from hack.cluster.build import program
 from hack.cluster.cluster import Cluster
 from hack.cluster.components import HELM
-from tests.support.cluster import CRDS
+from tests.docs.blocks import commands_for
+from tests.support.cluster import CRDS, REPOSITORY
 
 CHART = plain_manifests.CHART
 VALUES = sorted((Path(__file__).parent / "chart" / "values").glob("*.yaml"))
@@ -63,6 +65,17 @@ def test_an_api_server_takes_every_field_of_it(control_plane: Cluster, values: P
     text = yaml.safe_dump_all(served)
     said = control_plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
     assert said.count("created (server dry run)") == len(served)
+
+
+def test_the_readme_installs_the_image_that_somebody_built() -> None:
+    (command,) = commands_for("tests/cluster/test_chart.py", "README.md")
+    render = command.replace("helm install", f"{program(HELM)} template").replace("--wait", "")
+    done = subprocess.run(render, shell=True, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (deployment,) = [o for o in yaml.safe_load_all(done.stdout) if o and o["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"REGISTRY/aim-operator:{version('aim-operator')}"
+    assert f"--downloader-image={container['image']}" in container["args"]
 
 
 def test_the_crds_are_ours_and_stay_when_the_release_goes() -> None:

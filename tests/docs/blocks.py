@@ -1,7 +1,7 @@
 """The fenced blocks of a page, and what the page says in HTML comments of how they are tested.
 
 On the page, before its first block:
-    <!-- tested on: nothing -->      a shell in a copy of the checkout, no cluster
+    <!-- tested on: a bare checkout -->   a shell in a copy of the checkout, no cluster
     <!-- tested on: start here -->   on from docs/start.md: its cluster, operator and quickstart
 Before a block:
     <!-- test: saved as NAME -->     the block is written to this file for later commands; the text before it
@@ -30,8 +30,8 @@ from hack import console
 ROOT = Path(__file__).resolve().parents[2]
 MOST_NOT_RUN = 2
 
-Environment = Literal["nothing", "start here"]
-ENVIRONMENTS: tuple[Environment, ...] = ("nothing", "start here")
+Environment = Literal["a bare checkout", "start here"]
+ENVIRONMENTS: tuple[Environment, ...] = ("a bare checkout", "start here")
 COMMANDS = ("console", "bash")
 LANGUAGES = (*COMMANDS, "yaml", "json", "python", "text")
 WORDS = (

@@ -35,7 +35,7 @@ def run(page: Page, session: Session, *, at_the_end: bool = False) -> None:
             assert not problem, problem
 
 
-@pytest.mark.parametrize("page", pages_on("nothing"), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages_on("a bare checkout"), ids=lambda page: page.name)
 def test_page_without_a_cluster(page: Page, tmp_path: Path) -> None:
     with Session(tmp_path, {}) as session:
         run(page, session)
