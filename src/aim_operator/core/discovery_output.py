@@ -25,6 +25,11 @@ MAX_MODELS = 64
 MAX_SIZE_GB = 64 * 1024
 _GIB = 1024**3
 _QUOTED = 160
+_REASON = 400
+"""Longer than other quotes: it counts, for each profile of the image, why it does not fit."""
+_NOTHING = re.compile(rb"^\[[ \t]*\][ \t\r]*$", re.MULTILINE)
+"""What an image prints that has no profile for what it is asked for. It ends with code 0."""
+_WARNING = re.compile(rb"^.*\bWARN(?:ING)?\b.*$", re.MULTILINE)
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
 HF_SOURCE = r"^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$"
@@ -97,7 +102,8 @@ class _Output(Struct):
 def parse(log: bytes) -> DiscoveryResult:
     """Read the first element of the last array in the log that has `profile` and `models`.
 
-    Never raises but SpecError(DiscoveryParseFailed), whose message is one line and quotes at most one.
+    Never raises but SpecError(DiscoveryParseFailed or NoMatchingProfile), whose message is one line and
+    quotes at most one.
     Work is linear in the length of the log.
     """
     element = _last_element(log)
@@ -119,6 +125,12 @@ def _last_element(log: bytes) -> dict[str, Any]:
         return last
     if arrays.problem:
         raise _failed(f"has a JSON array that {_one_line(arrays.problem)}")
+    if _NOTHING.search(log):
+        warnings = _WARNING.findall(log)
+        raise SpecError(
+            Reason.NO_MATCHING_PROFILE,
+            quote(warnings[-1].decode(errors="replace").strip(), _REASON) if warnings else "",
+        )
     lines = log[-_QUOTED * 16 :].decode(errors="replace").split("\n")
     line = next((line.strip() for line in reversed(lines) if line.strip()), "")
     ending = f"; it ends with {quote(line, _QUOTED)}" if line else "; it is empty"

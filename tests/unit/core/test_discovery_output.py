@@ -113,6 +113,31 @@ def test_an_array_of_the_shape_inside_another_is_part_of_it() -> None:
     assert got.model_sources[0].name == "outer"
 
 
+@pytest.mark.parametrize(
+    ("log", "want"),
+    [
+        pytest.param(
+            b"WARNING aim: 15 gpu_mismatch, 16 metric_mismatch\n[]\n",
+            '"WARNING aim: 15 gpu_mismatch, 16 metric_mismatch"',
+            id="with the image's counts",
+        ),
+        pytest.param(b"[]\nINFO x\n2026 - WARN - none fits\n", '"2026 - WARN - none fits"', id="mixed lines"),
+        pytest.param(b"WARNING first\nWARNING last\n[]", '"WARNING last"', id="the last of several warnings"),
+        pytest.param(b"INFO\n[ ]\r\n", "", id="without a warning: it was lost by its level"),
+        pytest.param(b"WARNING " + b"x" * 5000 + b"\n[]", None, id="a long warning"),
+    ],
+)
+def test_an_empty_array_means_that_no_profile_fits(log: bytes, want: str | None) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(log)
+    assert caught.value.reason == Reason.NO_MATCHING_PROFILE
+    assert caught.value.message == want or (want is None and len(caught.value.message) < 410)
+
+
+def test_an_empty_array_amid_a_line_means_nothing() -> None:
+    assert "ends with" in refusal(b"devices: []\n")
+
+
 def test_a_log_cut_at_the_front_is_read() -> None:
     first = make_log(make_element(make_model(name="first")))
     last = make_log(make_element(make_model(name="last")))
@@ -269,7 +294,6 @@ def test_a_bad_profile_is_refused(profile: dict[str, Any], want: str) -> None:
         pytest.param(b"Traceback\nKeyError: 'x'\n\n", "; it ends with \"KeyError: 'x'\"", id="a crash"),
         pytest.param(b"\x1b[31m" + b"\xff" * 3000, 'it ends with "', id="bytes that are no text"),
         pytest.param(b"x" * 5000, "…", id="one long line"),
-        pytest.param(b"[]", "no JSON array such as", id="an empty array"),
         pytest.param(b'{"profile": {}, "models": []}', "no JSON array such as", id="an object, not an array"),
         pytest.param(b'[{"profile": {}, "models": [', "a JSON array that is cut off", id="cut off"),
         pytest.param(b'[{"profile": {"x": NaN}, "models": []}]', 'outside of quotes, "NaN},', id="NaN"),
@@ -351,7 +375,7 @@ def test_any_output_is_a_result_or_one_line(output: Any, before: bytes, after: b
     try:
         got = parse(before + json.dumps(output).encode() + after)
     except SpecError as error:
-        assert error.reason == Reason.DISCOVERY_PARSE_FAILED  # noqa: PT017
+        assert error.reason in (Reason.DISCOVERY_PARSE_FAILED, Reason.NO_MATCHING_PROFILE)  # noqa: PT017
         assert error.message.isprintable()  # noqa: PT017
         assert len(error.message) < 400  # noqa: PT017
         return

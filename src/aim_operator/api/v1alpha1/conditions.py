@@ -55,6 +55,7 @@ class Reason:
     JOB_FAILED = "JobFailed"
     DISCOVERY_FAILED = "DiscoveryFailed"
     DISCOVERY_PARSE_FAILED = "DiscoveryParseFailed"
+    NO_MATCHING_PROFILE = "NoMatchingProfile"
     IMAGE_PULL_AUTH_FAILED = "ImagePullAuthFailed"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     UNSCHEDULABLE = "Unschedulable"

@@ -22,13 +22,17 @@ from aim_operator.core.messages import one_line
 from aim_operator.core.naming import discovery_job_name
 from aim_operator.core.plan import Child, Removal
 from aim_operator.core.template import desired, discovery
-from aim_operator.core.template.failure import failure
+from aim_operator.core.template.failure import failure, no_match
 from aim_operator.core.template.observed import OutputUnreadable, TemplateObserved
 from aim_operator.core.template.status import Case
 
 _PULLS = (Reason.IMAGE_PULL_AUTH_FAILED, Reason.IMAGE_PULL_FAILED)
 _LASTING = (*_PULLS, Reason.UNSCHEDULABLE, Reason.JOB_REFUSED)
 """What keeps a Pod from starting, until the Job's deadline if need be."""
+
+
+FINAL = frozenset({Reason.NO_MATCHING_PROFILE})
+"""What another try does not change: until an input does, nothing is tried."""
 
 
 class DiscoveryOptions(Struct, frozen=True, kw_only=True):
@@ -126,6 +130,8 @@ def _available(
 def _without_job(inputs: Inputs) -> Case:
     observed, old = inputs.observed, inputs.old
     due = attempts.retry_at(old.discovery, observed.digest)
+    if due is not None and _is_final(old):
+        return _still_failed(old)
     if due is not None and due > inputs.now:
         return _still_failed(old, requeue_after_seconds=(due - inputs.now).total_seconds())
     if not observed.slot.granted:
@@ -191,6 +197,8 @@ def _with_finished_job(inputs: Inputs, job: Job) -> Case:
     if attempts.recorded(old.discovery, observed.digest, ended_at):
         # A failure that is written down. The failed Job stays, for its log, until its retry is due.
         due = attempts.retry_at(old.discovery, observed.digest)
+        if due is not None and _is_final(old):
+            return _still_failed(old)
         if due is not None and due > now:
             return _still_failed(old, requeue_after_seconds=(due - now).total_seconds())
         return structs.replace(_still_failed(old), removals=(_removal(job),))
@@ -210,9 +218,9 @@ def _with_finished_job(inputs: Inputs, job: Job) -> Case:
         last_attempt_time=ended_at,
         message=verdict.message,
     )
-    due = attempts.retry_at(failed, observed.digest)
+    due = None if verdict.reason in FINAL else attempts.retry_at(failed, observed.digest)
     return Case(
-        state=State.FAILED,
+        state=State.DEGRADED if verdict.reason in FINAL else State.FAILED,
         reason=verdict.reason,
         message=verdict.message,
         discovery=failed,
@@ -222,6 +230,8 @@ def _with_finished_job(inputs: Inputs, job: Job) -> Case:
 
 def _failure(observed: TemplateObserved, job: Job, old: AIMServiceTemplateStatus) -> pods.Verdict:
     if isinstance(observed.output, OutputUnreadable):
+        if observed.output.reason == Reason.NO_MATCHING_PROFILE:
+            return no_match(observed.template, observed.output.message)
         return pods.Verdict(observed.output.reason, observed.output.message)
     before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
     waited = before is not None and before.reason in _LASTING and old.status == State.PROGRESSING
@@ -231,13 +241,19 @@ def _failure(observed: TemplateObserved, job: Job, old: AIMServiceTemplateStatus
     return failure(job, observed.pods)
 
 
+def _is_final(old: AIMServiceTemplateStatus) -> bool:
+    """Whether the failure that is written down comes again whenever the same inputs are tried."""
+    before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+    return before is not None and before.reason in FINAL
+
+
 def _still_failed(old: AIMServiceTemplateStatus, *, requeue_after_seconds: float | None = None) -> Case:
     # Failure may have spoken of a missing prerequisite since; Discovered still knows about the attempt.
     before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
     bookkeeping = given(old.discovery, Discovery())
     known = before is not None and before.reason in discovery.FAILURES
     return Case(
-        state=State.FAILED,
+        state=State.DEGRADED if _is_final(old) else State.FAILED,
         reason=before.reason if before is not None and known else Reason.DISCOVERY_FAILED,
         message=given(bookkeeping.message, "") or "discovery failed",
         discovery=bookkeeping,

@@ -24,6 +24,7 @@ FAILURES = frozenset(
         Reason.JOB_REFUSED,
         Reason.DISCOVERY_FAILED,
         Reason.DISCOVERY_PARSE_FAILED,
+        Reason.NO_MATCHING_PROFILE,
         Reason.IMAGE_PULL_AUTH_FAILED,
         Reason.IMAGE_PULL_FAILED,
         Reason.UNSCHEDULABLE,

@@ -68,7 +68,7 @@ def _conditions(
             reason=Reason.DISCOVERED,
             message=f"{number} model source{'' if number == 1 else 's'} found",
         )
-    elif case.state == State.DEGRADED:
+    elif case.state == State.DEGRADED and case.reason not in discovery.FAILURES:
         # What came of it before the prerequisite went missing is still true; what was under way is not.
         before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
         if before is not None and (before.status == "True" or before.reason in discovery.FAILURES):

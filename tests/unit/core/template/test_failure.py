@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aim_operator.api.external import Job, Pod
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.pods import Verdict
-from aim_operator.core.template.failure import failure
-from tests.support.template_builders import make_job, make_pod
+from aim_operator.core.template.failure import failure, no_match
+from tests.support.template_builders import make_job, make_pod, make_template
 
 ENDED = "2026-01-31T11:58:00Z"
 
@@ -47,3 +49,31 @@ ENDED = "2026-01-31T11:58:00Z"
 )
 def test_why_a_job_failed(job: Job, pod: Pod | None, want: Verdict) -> None:
     assert failure(job, [pod] if pod else []) == want
+
+
+@pytest.mark.parametrize(
+    ("spec", "said", "want"),
+    [
+        pytest.param(
+            {"gpuSelector": {"model": "MI355X", "count": 4}, "precision": "fp8", "metric": "latency"},
+            '"15 gpu_mismatch"',
+            'the image has no profile for MI355X, 4 GPUs, fp8, latency; it says "15 gpu_mismatch"',
+            id="all that was asked for, and the image's own words",
+        ),
+        pytest.param(
+            {"gpuSelector": {"model": "MI300X", "count": 1}},
+            "",
+            "the image has no profile for MI300X, 1 GPU",
+            id="a silent image",
+        ),
+        pytest.param(
+            {},
+            "",
+            "the image has no profile for a template that asks for nothing; set spec.gpuSelector.model: "
+            "discovery has no GPU that the image could look at",
+            id="no GPU model: what to add",
+        ),
+    ],
+)
+def test_no_matching_profile_says(spec: dict[str, Any], said: str, want: str) -> None:
+    assert no_match(make_template(**spec), said) == Verdict(Reason.NO_MATCHING_PROFILE, want)

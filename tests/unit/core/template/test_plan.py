@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -171,6 +172,12 @@ SITUATIONS = {
             output=OutputUnreadable(Reason.DISCOVERY_PARSE_FAILED, "has no JSON array"),
         ),
         (State.FAILED, "False/DiscoveryParseFailed", []),
+    ),
+    "the image has no profile for it": (
+        make_template_observed(
+            job=make_job(complete=ENDED), output=OutputUnreadable(Reason.NO_MATCHING_PROFILE, "")
+        ),
+        (State.DEGRADED, "False/NoMatchingProfile", []),
     ),
     "the dry run succeeded": (
         make_template_observed(job=make_job(complete=ENDED), output=make_result()),
@@ -550,6 +557,22 @@ def test_a_known_failure_keeps_its_reason_when_a_prerequisite_was_gone_for_a_whi
     got = status_of(back)
     assert said(got, c.FAILURE) == "True/DiscoveryFailed"
     assert message(got) == "the image's dry run exited with code 3: boom"
+
+
+@pytest.mark.parametrize(
+    "job",
+    [pytest.param(make_job(complete=ENDED), id="its Job is there"), pytest.param(None, id="it is gone")],
+)
+def test_where_no_profile_fits_nothing_is_tried_again_until_an_input_changes(job: Job | None) -> None:
+    unmatched = OutputUnreadable(Reason.NO_MATCHING_PROFILE, "")
+    first = status_of(make_template_observed(job=make_job(complete=ENDED), output=unmatched))
+    again = make_template_observed(job=job, output=unmatched if job else None)
+    plan = decide(with_status(again, first), now=NOW + timedelta(days=1), options=OPTIONS)
+    assert plan.status == first
+    assert (plan.children, plan.removals, plan.requeue_after_seconds) == ((), (), None)
+    changed = structs.replace(with_status(again, first), digest="changed1")
+    plan = decide(changed, now=NOW, options=OPTIONS)
+    assert [child.manifest["kind"] for child in plan.children] == ["Job"]
 
 
 @pytest.mark.parametrize(
