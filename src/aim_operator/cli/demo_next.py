@@ -16,10 +16,14 @@ from rich.text import Text
 from aim_operator.cli.demo_snapshot import Snapshot
 from aim_operator.cli.quickstart import SOURCE_TREE, Example, gateways, in_source_tree, placeholders
 
-MOST_LINES = 20
+MOST_LINES = 21
 """What the verdict and the steps take on a screen of 80 columns, with the prompt after them."""
 MOST_COLUMNS = 100
 """Of prose; wider terminals do not make it easier to read."""
+
+
+STAND_INS = "examples/stand-in-image"
+"""Where the checkout tells how to build images that take the place of those of the examples."""
 
 
 class Step(Struct, frozen=True):
@@ -73,7 +77,8 @@ def _objects(examples: tuple[Example, ...]) -> str:
     wanted = []
     if images := sorted({f"{image.rpartition('/')[0]}/…" for image in placeholders(examples)}):
         are = "a placeholder" if len(images) == 1 else "placeholders"
-        wanted.append(f"your images instead of {' and '.join(images)} ({are})")
+        stand_ins = f"; stand-ins: {_shortest(SOURCE_TREE / STAND_INS)}" if in_source_tree() else ""
+        wanted.append(f"your images instead of {' and '.join(images)} ({are}{stand_ins})")
     if refs := [f"{namespace}/{name}" for namespace, name in gateways(examples)]:
         wanted.append(f"your Gateway instead of {' and '.join(refs)}")
     return f"these objects, with {' and '.join(wanted)}" if wanted else "these objects"

@@ -64,10 +64,12 @@ def test_what_must_be_put_in_first_is_said_before_the_objects_are_applied() -> N
     lines = steps()
     text = " ".join(line.strip().lstrip("# ") for line in lines)
     want = (
-        "with your images instead of ghcr.io/example/… and ghcr.io/ml-team/… (placeholders) "
+        "with your images instead of ghcr.io/example/… and ghcr.io/ml-team/… "
+        "(placeholders; stand-ins: examples/stand-in-image) "
         "and your Gateway instead of gateways/inference-gateway kubectl apply"
     )
     assert want in text
+    assert Path("examples/stand-in-image/README.md").is_file()
 
 
 @pytest.mark.parametrize(
