@@ -100,7 +100,8 @@ class KubeClient(Protocol):
     ) -> AsyncIterator[bytes]:
         """The log of one container so far, in chunks as they come; ends at its end.
 
-        With `follow` it goes on as the container writes, and ends with it; `tail_lines` begins near the end.
+        With `follow` it continues as the container writes, and ends with it; `tail_lines` begins
+        near the end.
         Raises Unavailable after `limit_seconds`.
         """
         ...

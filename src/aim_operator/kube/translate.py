@@ -72,18 +72,20 @@ def failure(call: Call, code: int, body: bytes, headers: Mapping[str, str] | Non
 
 def status_failure(call: Call, code: int, status: Status, headers: Mapping[str, str]) -> errors.ApiError:
     """Return the error that a Status means, whether it came as an answer or inside a watch."""
-    said = status.message or status.reason or f"HTTP {code}"
-    message = f"{call}: {said}"
+    answer = status.message or status.reason or f"HTTP {code}"
+    message = f"{call}: {answer}"
     reason = status.reason
     match code:
         case 401:
             return errors.Unauthorized(
-                f"the API server does not accept the credentials: {said}", code=code, reason=reason
+                f"the API server does not accept the credentials: {answer}", code=code, reason=reason
             )
         case 403:
-            return errors.Forbidden(_forbidden(call, said), code=code, reason=reason)
+            return errors.Forbidden(_forbidden(call, answer), code=code, reason=reason)
         case 404 if status.details is None or not status.details.name:
-            return errors.NotInstalled(f"{call.resource} is not installed: {said}", code=code, reason=reason)
+            return errors.NotInstalled(
+                f"{call.resource} is not installed: {answer}", code=code, reason=reason
+            )
         case 404:
             return errors.NotFound(message, code=code, reason=reason)
         case 409 if reason == "AlreadyExists":
@@ -110,11 +112,11 @@ def _is_uid_precondition(status: Status) -> bool:
     return any(cause.field == "metadata.uid" for cause in causes)
 
 
-def _forbidden(call: Call, said: str) -> str:
-    denied = _DENIED.search(said)
+def _forbidden(call: Call, answer: str) -> str:
+    denied = _DENIED.search(answer)
     if denied is None:
         # Not RBAC: a quota, Pod Security or a webhook, whose own words say what to do.
-        return f"{call}: {said}"
+        return f"{call}: {answer}"
     resource = f"{denied['resource']}.{denied['group']}".rstrip(".")
     plural, _, subresource = denied["resource"].partition("/")
     if subresource:
@@ -142,14 +144,14 @@ def translated(call: Call) -> Iterator[None]:
 
 def _raise_unreachable(call: Call, error: Exception) -> NoReturn:
     if isinstance(error, TimeoutError):
-        said = "no answer in time"
+        cause = "no answer in time"
     elif isinstance(error, aiohttp.ClientConnectorCertificateError):
-        said = f"the server's certificate is not trusted: {error.certificate_error}"
+        cause = f"the server's certificate is not trusted: {error.certificate_error}"
     elif isinstance(error, aiohttp.ClientConnectorError):
-        said = f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+        cause = f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
     else:
-        said = str(error) or type(error).__name__
-    raise errors.Unavailable(f"{call}: {said}") from error
+        cause = str(error) or type(error).__name__
+    raise errors.Unavailable(f"{call}: {cause}") from error
 
 
 def maybe_written(error: errors.ApiError) -> bool:

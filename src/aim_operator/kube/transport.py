@@ -177,7 +177,7 @@ class Transport:
         try:
             return await self._connection.authorization.header(rejected=rejected)
         except errors.UserError as error:
-            # It worked when the process started; a running operator waits for it to be mended.
+            # It worked when the process started; a running operator waits until it is fixed.
             raise errors.Unauthorized(str(error)) from error
 
     def _opened_session(self) -> aiohttp.ClientSession:

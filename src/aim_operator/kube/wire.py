@@ -91,8 +91,8 @@ class Codec(Generic[K]):
     def event(self, line: bytes, call: Call) -> WatchEvent[K]:
         """Decode one watch line. Raises what an ERROR line means.
 
-        Of an object that does not fit its metadata is told: that it is there, or was deleted, and how far
-        the server has come, which readers may be waiting for.
+        The event of an object that does not fit carries its metadata only: that it exists or was deleted, and
+        how far the server has come, which readers may be waiting for.
         """
         try:
             decoded = self._line.decode(line)

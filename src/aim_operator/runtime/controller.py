@@ -35,7 +35,7 @@ from aim_operator.runtime.workqueue import WorkQueue
 log = structlog.get_logger("aim_operator.controller")
 
 DENIED_SECONDS = 30.0
-"""Before what RBAC, a webhook or a schema refuses is tried again: people mend it, in minutes."""
+"""Before what RBAC, a webhook or a schema refuses is tried again: people fix it, in minutes."""
 MISSING_KIND_SECONDS = 30.0
 """The fallback only: a kind that gets installed wakes its dependents."""
 
@@ -106,7 +106,7 @@ class ControllerGroup:
         return len(self._running) >= self._limit
 
     def enqueue(self, controller: str, ref: ObjectRef) -> None:
-        """Have `ref` reconciled by the controller of that name."""
+        """Enqueue `ref` for the controller of that name."""
         self._by_name[controller].queue.add(ref)
 
     async def run(self) -> None:
@@ -215,7 +215,7 @@ class _Lane:
         finally:
             self._metrics.reconciled(self.name, outcome, self._clock.monotonic() - start)
             if outcome == "cancelled":
-                # Not done: whoever leads next, here or elsewhere, must do it.
+                # Not done: the next leader, here or elsewhere, must do it.
                 self.queue.add(ref)
             self.queue.done(ref)
 
@@ -263,7 +263,7 @@ class _Lane:
     def _refused(self, ref: ObjectRef, error: Invalid) -> None:
         """A write of this very object waits for its change, which wakes it. Any other is tried again slowly.
 
-        A child is refused by a webhook or a policy as well, and no watch tells when that was mended.
+        A child is refused by a webhook or a policy as well, and no watch reports when that was fixed.
         """
         if error.wrote == ref:
             self.queue.forget(ref)

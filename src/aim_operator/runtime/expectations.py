@@ -25,7 +25,7 @@ process that stood still, and what the watch brought meanwhile is still to be re
 DOUBT_STEPS = 5
 """After as many, and as many again, the watch is doubted, and everything listed again."""
 GIVE_UP_STEPS = 40
-"""After as many the key goes on with what there is: the server can't be listed either."""
+"""After as many the key is reconciled with the cache as it is: the server can't be listed either."""
 
 Kind = tuple[str, str]
 """(group, plural)."""

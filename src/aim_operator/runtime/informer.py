@@ -1,4 +1,4 @@
-"""A cache of one kind that follows the API server, and whoever wants to know of changes.
+"""A cache of one kind that follows the API server, and the handlers of its changes.
 
 Owns one store, fed by one watcher per namespace. Handlers are called in the order of the watch, after
 the store has the change; what they do with it (mostly: a trigger) is theirs.

@@ -169,7 +169,7 @@ class LeaderElector:
             self._log.debug("somebody else was first", error=str(error))
             return False
         except Unavailable as error:
-            # It is tried again in a moment; should that not help, the loss of the Lease is told.
+            # It is tried again in a moment; if that fails too, the loss of the Lease is logged.
             self._lease = None
             self._log.info("the Lease was not renewed, trying again", error=str(error))
             return False

@@ -1,8 +1,8 @@
 """How often objects of ours had to be written again, and how long the next time must wait.
 
-Somebody else may undo each write at once: change the object, delete it, or take away the labels by which we
-see it. Whatever they do, it must not make us race. By name, because an object that is deleted and made again
-has another uid. Kept by runtime.apply.
+Another program may undo each write at once: change the object, delete it, or change the labels that our watch
+selects. Writing it again at once would be a race without end. Kept by name, because an object that is deleted
+and made again has another uid. Used by runtime.apply.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Written(Struct):
 
 
 class Repairs:
-    """Asked before each write, and told after it. At rest it forgets everything, and sets no timer."""
+    """`held` is asked before a write, `written` called after it. At rest it keeps nothing and no timer."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -39,8 +39,7 @@ class Store(Generic[K]):
     def is_undecodable(self, namespace: str, name: str) -> bool:
         """Whether the object of that name is there and its present state does not fit its type.
 
-        What is known of it, if anything is, is older then. It is not gone: whoever finds None for it must
-        not take it for that.
+        `get` returns an older state of it, or None. Callers must not take that None for a deletion.
         """
         return (namespace, name) in self._undecodable
 
@@ -114,7 +113,7 @@ class Store(Generic[K]):
             if old is not None and _same(old, obj):
                 continue
             if old is not None and old.metadata.uid != obj.metadata.uid:
-                # Deleted and made again while nobody looked: two changes, as the watch would have told.
+                # Deleted and made again while nobody looked: two changes, as the watch would have reported.
                 changes.append((self.remove(*name), None))
                 old = None
             self.upsert(obj)

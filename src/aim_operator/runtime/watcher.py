@@ -50,7 +50,7 @@ answer each, and call it too old the moment it is watched from."""
 
 
 class Sink(Protocol[K]):
-    """Who is told. Calls come in the order of the stream."""
+    """Receives what the watcher reads, in the order of the stream."""
 
     def replaced(self, objects: list[K], undecodable: list[ObjectMeta]) -> None:
         """Take this as everything there is; of what is undecodable, what is known stays."""
@@ -65,7 +65,7 @@ class Sink(Protocol[K]):
         ...
 
     def progressed(self, resource_version: str) -> None:
-        """Every change up to `resource_version` has been told."""
+        """Every change up to `resource_version` has been delivered."""
         ...
 
     def missing(self) -> None:

@@ -47,7 +47,7 @@ class WorkQueue:
         return not self._ready and not self._running
 
     def add(self, ref: ObjectRef) -> None:
-        """Have `ref` reconciled as soon as may be."""
+        """Enqueue `ref`; workers take keys in order of arrival."""
         if ref in self._running:
             self._again.setdefault(ref, self._clock.monotonic())
         elif ref not in self._since:
@@ -56,7 +56,7 @@ class WorkQueue:
             self._on_ready()
 
     def add_after(self, ref: ObjectRef, seconds: float) -> None:
-        """Have `ref` reconciled in `seconds`, if nothing else brings it in sooner.
+        """Enqueue `ref` in `seconds`, if nothing else enqueues it sooner.
 
         The earliest wish counts; being taken fulfils it.
         """
@@ -72,7 +72,7 @@ class WorkQueue:
         self._later[ref] = (due, self._clock.call_later(seconds, lambda: self._fall_due(ref)))
 
     def add_rate_limited(self, ref: ObjectRef, *, at_least_seconds: float = 0.0) -> float:
-        """Have `ref` reconciled after its backoff, which doubles each time. Returns the seconds."""
+        """Enqueue `ref` after its backoff, which doubles each time. Returns the seconds."""
         failures = self._failures.get(ref, 0)
         self._failures[ref] = failures + 1
         wait = jittered(exponential(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, failures))
