@@ -1,7 +1,7 @@
 """The composition root: the only place that wires clients, informers, controllers and probes.
 
 Reads like a table of contents: what is watched (controllers/watched.py), who is woken by what
-(controllers/woken_by.py), and in which order things start and stop (`run`).
+(the wake tables in controllers/), and in which order things start and stop (`run`).
 """
 
 from __future__ import annotations
@@ -15,41 +15,54 @@ from typing import Any
 
 import structlog
 
+from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.controllers.cache_dependents import CacheDependents
-from aim_operator.controllers.carry_out import CarryOut
 from aim_operator.controllers.dependents import Dependents
 from aim_operator.controllers.download_progress import DownloadProgress
-from aim_operator.controllers.images import ImageReconciler
-from aim_operator.controllers.model_caches import ModelCacheReconciler
+from aim_operator.controllers.images import Images, image_wakes
+from aim_operator.controllers.model_caches import ModelCaches, model_cache_wakes
 from aim_operator.controllers.permissions import LEASE_NAME
 from aim_operator.controllers.route_claims import RouteClaims
-from aim_operator.controllers.runtime_configs import RuntimeConfigReconciler
-from aim_operator.controllers.services import ServiceReconciler
+from aim_operator.controllers.runtime_configs import RuntimeConfigs, runtime_config_wakes
+from aim_operator.controllers.services import Services, service_wakes
 from aim_operator.controllers.slots import DiscoverySlots
 from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.template_caches import TemplateCacheReconciler
-from aim_operator.controllers.templates import TemplateReconciler
+from aim_operator.controllers.template_caches import TemplateCaches, template_cache_wakes
+from aim_operator.controllers.templates import Templates, template_wakes
 from aim_operator.controllers.watched import Watched
-from aim_operator.controllers.woken_by import CONTROLLER_OF, triggers
 from aim_operator.core import labels
 from aim_operator.core.model_cache.plan import DownloadOptions
 from aim_operator.core.template.plan import DiscoveryOptions
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.apply import Applier
 from aim_operator.runtime.clock import Clock, SystemClock
-from aim_operator.runtime.controller import Controller, ControllerGroup, Reconciler
+from aim_operator.runtime.controller import Controller, ControllerGroup
 from aim_operator.runtime.events import EventRecorder
 from aim_operator.runtime.foreign import ForeignWatches
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.leader import LeaderElector
 from aim_operator.runtime.metrics import MetricSink
 from aim_operator.runtime.probes import Probes
+from aim_operator.runtime.reconcile import Kind, KindReconciler, Writer
+from aim_operator.runtime.triggers import Trigger
 from aim_operator.settings import Settings
 
 log = structlog.get_logger("aim_operator")
 
 COMPONENT = "aim-operator"
+CONTROLLER_OF = {
+    aim.IMAGES.kind: "images",
+    aim.CLUSTER_IMAGES.kind: "images",
+    aim.RUNTIME_CONFIGS.kind: "runtimeconfigs",
+    aim.CLUSTER_RUNTIME_CONFIGS.kind: "runtimeconfigs",
+    aim.TEMPLATES.kind: "templates",
+    aim.CLUSTER_TEMPLATES.kind: "templates",
+    aim.SERVICES.kind: "services",
+    aim.TEMPLATE_CACHES.kind: "templatecaches",
+    aim.MODEL_CACHES.kind: "modelcaches",
+}
+"""The controller of each kind, by its name in logs and metrics."""
 DRAIN_SECONDS = 10.0
 """How long running reconciles may take to end; a Pod's default grace period is 30 s."""
 
@@ -173,7 +186,14 @@ class Operator:
     def _build_controllers(self, client: KubeClient, metrics: MetricSink) -> list[Controller]:
         watched, catalog, depend, clock = self.watched, self._catalog, self._dependents, self._clock
         settings, cluster = self._settings, not self._settings.namespaces
-        carry_out = CarryOut(self._applier, self._recorder, self._foreign, watched.full)
+        writer = Writer(
+            self._applier,
+            self._recorder,
+            self._foreign,
+            watched.full,
+            applied_annotation=labels.APPLIED,
+            wake=self._wake,
+        )
         slots = DiscoverySlots(
             watched.jobs.store,
             catalog,
@@ -187,14 +207,10 @@ class Operator:
         watched.cluster_templates.add_handler(slots.template_changed)
         metrics.gauge("aim_discoveries", "Discovery Jobs by state", ("state",), slots.samples)
         metrics.gauge("aim_cached_objects", "Objects in watch caches", ("resource",), self._cached_objects)
-        images = ImageReconciler(catalog=catalog, carry_out=carry_out, clock=clock, cluster=cluster)
-        configs = RuntimeConfigReconciler(catalog=catalog, carry_out=carry_out, clock=clock, cluster=cluster)
-        templates = TemplateReconciler(
+        templates = Templates(
             client=client,
             watched=watched,
             catalog=catalog,
-            carry_out=carry_out,
-            clock=clock,
             slots=slots,
             options=DiscoveryOptions(
                 requests={"cpu": settings.discovery_cpu_request, "memory": settings.discovery_memory_request},
@@ -202,43 +218,38 @@ class Operator:
             ),
             operator_namespace=settings.operator_namespace,
             cluster=cluster,
-            wake=self._wake,
         )
-        self._services = ServiceReconciler(
-            watched=watched,
-            catalog=catalog,
-            carry_out=carry_out,
-            clock=clock,
-            claims=RouteClaims(wake=self._wake),
-            wake=self._wake,
-        )
-        template_caches = TemplateCacheReconciler(
-            watched=watched, catalog=catalog, carry_out=carry_out, clock=clock, wake=self._wake
-        )
-        model_caches = ModelCacheReconciler(
+        self._services = Services(watched=watched, catalog=catalog, claims=RouteClaims(wake=self._wake))
+        model_caches = ModelCaches(
             client=client,
             watched=watched,
             catalog=catalog,
-            carry_out=carry_out,
-            clock=clock,
             options=DownloadOptions(
                 image=settings.downloader_image,
                 requests={"cpu": settings.download_cpu_request, "memory": settings.download_memory_request},
                 ttl_seconds=settings.job_ttl_seconds,
             ),
             downloads=self._downloads,
-            wake=self._wake,
         )
-        reconcilers: dict[str, Reconciler] = {
-            "images": images,
-            "runtimeconfigs": configs,
-            "templates": templates,
-            "templatecaches": template_caches,
-            "modelcaches": model_caches,
-            "services": self._services,
+        caching = CacheDependents(watched, catalog)
+        kinds: dict[str, tuple[Kind[Any, Any], list[Trigger[Any]]]] = {
+            "images": (Images(catalog=catalog, cluster=cluster), image_wakes(watched, depend)),
+            "runtimeconfigs": (
+                RuntimeConfigs(catalog=catalog, cluster=cluster),
+                runtime_config_wakes(watched),
+            ),
+            "templates": (templates, template_wakes(watched, depend, caching)),
+            "templatecaches": (
+                TemplateCaches(watched=watched, catalog=catalog),
+                template_cache_wakes(watched, caching),
+            ),
+            "modelcaches": (model_caches, model_cache_wakes(watched, caching)),
+            "services": (self._services, service_wakes(watched, depend, caching)),
         }
-        woken_by = triggers(watched, depend, CacheDependents(watched, catalog))
-        return [Controller(name, each, woken_by[name]) for name, each in reconcilers.items()]
+        return [
+            Controller(name, KindReconciler(kind, writer, clock), wakes)
+            for name, (kind, wakes) in kinds.items()
+        ]
 
     def _wake(self, ref: ObjectRef) -> None:
         self._controllers.enqueue(CONTROLLER_OF[ref.kind], ref)

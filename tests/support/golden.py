@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from aim_operator.api.meta import Manifest
-from aim_operator.core.plan import plain
+from aim_operator.core.manifests import plain
 
 
 def assert_golden(directory: Path, manifests: Mapping[str, Manifest], *, update: bool) -> None:

@@ -29,7 +29,7 @@ from aim_operator.controllers.watched import (
     Watched,
     template_names,
 )
-from aim_operator.core.caching import listed_models, made_by_operator
+from aim_operator.core.caching import is_own_template_cache, listed_models
 from aim_operator.core.catalog import DEFAULT_CONFIG, Template
 from aim_operator.core.service.resolution import resolve
 
@@ -102,7 +102,7 @@ class CacheDependents:
             names.add(resolved.metadata.name)
         for name in names:
             found = self._watched.template_caches.store.by_index(BY_TEMPLATE_IN, (namespace, name))
-            yield from (TEMPLATE_CACHES.ref(cache) for cache in found if made_by_operator(cache))
+            yield from (TEMPLATE_CACHES.ref(cache) for cache in found if is_own_template_cache(cache))
 
     def template_caches_of_config(self, config: Config) -> Iterator[ObjectRef]:
         """Return those that name it, and those that inherit one: it may be this."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aim_operator.api.external import PODS, Job, Pod
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.controllers.watched import JOB_LABEL
 from aim_operator.core.discovery_output import DiscoveryResult, LogTail, parse
+from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import one_line
-from aim_operator.core.plan import controlled_by
+from aim_operator.core.pods import has_ended
 from aim_operator.core.template.observed import OutputUnreadable
 from aim_operator.errors import NotFound, SpecError
 from aim_operator.kube.protocol import KubeClient
@@ -24,7 +24,7 @@ async def read_output(
     A Pod that is gone is a failed attempt. A node that does not answer is not: that raises Unavailable,
     and the reconcile is tried again.
     """
-    done = [pod for pod in pods if ended(pod)]
+    done = [pod for pod in pods if has_ended(pod)]
     pod = max(done, key=lambda p: p.metadata.creation_timestamp or "", default=None)
     if pod is None:
         return OutputUnreadable(
@@ -48,15 +48,8 @@ async def pods_of(client: KubeClient, job: Job, known: Iterable[Pod]) -> tuple[P
     The watches of Jobs and Pods are two streams: the end of a Job may be seen before that of its Pod.
     """
     pods = tuple(known)
-    if any(map(ended, pods)):
+    if any(map(has_ended, pods)):
         return pods
     selector = f"{JOB_LABEL}={job.metadata.name}"
     page = await client.list(PODS, namespace=job.metadata.namespace, label_selector=selector)
     return tuple(pod for pod in page.items if controlled_by(pod, job.metadata))
-
-
-def ended(pod: Pod) -> bool:
-    """Whether the container ended: only then are its log and its exit code complete."""
-    statuses = given(pod.status.container_statuses, ())
-    terminated = any(given(s.state.terminated, None) is not None for s in statuses)
-    return terminated or pod.status.phase in ("Succeeded", "Failed")

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import structlog
 
-from aim_operator.api.external import Pod
 from aim_operator.api.meta import ObjectRef
+from aim_operator.api.plan import LogSource
 from aim_operator.backoff import exponential
 from aim_operator.core.model_cache.report import Progress, parse_progress
 from aim_operator.errors import ApiError, NotFound
@@ -27,12 +27,11 @@ FOLLOW_SECONDS = 3600.0
 """After which a stream is opened anew: connections are not for ever."""
 LONGEST_LINE = 4096
 LONGEST_PAUSE_SECONDS = 60.0
-CONTAINER = "download"
 
 
 class _Following:
-    def __init__(self, pod_uid: str, task: asyncio.Task[None]) -> None:
-        self.pod_uid = pod_uid
+    def __init__(self, log_source: LogSource, task: asyncio.Task[None]) -> None:
+        self.log_source = log_source
         self.task = task
         self.progress: Progress | None = None
 
@@ -46,49 +45,51 @@ class DownloadProgress:
         self._wake = wake
         self._following: dict[ObjectRef, _Following] = {}
 
-    def follow(self, ref: ObjectRef, pod: Pod) -> Progress | None:
-        """Listen to this Pod, if not yet done; return what was heard of it so far. `ref` is woken by news."""
-        known = self._following.get(ref)
-        if known is None or known.pod_uid != pod.metadata.uid:
-            self.drop(ref)
-            task = asyncio.create_task(self._run(ref, pod), name=f"follow {pod.metadata.name}")
-            known = self._following[ref] = _Following(pod.metadata.uid, task)
-        return known.progress
+    def follow(self, ref: ObjectRef, log_source: LogSource | None) -> None:
+        """Follow this log from now on and no other; None follows none. `ref` is woken by news."""
+        following = self._following.get(ref)
+        if following is not None and following.log_source != log_source:
+            del self._following[ref]
+            following.task.cancel()
+            following = None
+        if log_source is not None and following is None:
+            task = asyncio.create_task(self._run(ref, log_source), name=f"follow {log_source.pod}")
+            self._following[ref] = _Following(log_source, task)
 
-    def drop(self, ref: ObjectRef) -> None:
-        """Stop listening: nothing runs for this cache (any more)."""
-        known = self._following.pop(ref, None)
-        if known is not None:
-            known.task.cancel()
+    def last_reported(self, ref: ObjectRef) -> Progress | None:
+        """Return what the followed log last said."""
+        following = self._following.get(ref)
+        return following.progress if following is not None else None
 
     async def close(self) -> None:
         """Stop listening to all."""
-        tasks = [known.task for known in self._following.values()]
+        tasks = [following.task for following in self._following.values()]
         for ref in list(self._following):
-            self.drop(ref)
+            self.follow(ref, None)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, ref: ObjectRef, pod: Pod) -> None:
+    async def _run(self, ref: ObjectRef, log_source: LogSource) -> None:
         failures = 0
         while True:
             try:
-                await self._listen(ref, pod)
-                failures = 0
+                failures = 0 if await self._listen(ref, log_source) else failures + 1
             except NotFound:
                 return
             except ApiError as error:
                 failures += 1
-                log.debug("the log of a download can't be followed", pod=pod.metadata.name, error=str(error))
+                log.debug("the log of a download can't be followed", pod=log_source.pod, error=str(error))
             # The end of the log is the end of the Pod, which a watch tells; if not, listen again.
             await self._clock.sleep(exponential(1.0, LONGEST_PAUSE_SECONDS, failures))
 
-    async def _listen(self, ref: ObjectRef, pod: Pod) -> None:
+    async def _listen(self, ref: ObjectRef, log_source: LogSource) -> bool:
+        """Follow the log to its end. Returns whether it reported any progress."""
+        reported = False
         told_at = float("-inf")
         rest = b""
         stream = self._client.logs(
-            pod.metadata.namespace,
-            pod.metadata.name,
-            container=CONTAINER,
+            log_source.namespace,
+            log_source.pod,
+            container=log_source.container,
             limit_seconds=FOLLOW_SECONDS,
             follow=True,
             tail_lines=20,
@@ -97,10 +98,12 @@ class DownloadProgress:
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[-LONGEST_LINE:]
             heard = [p for p in (parse_progress(line.decode(errors="replace")) for line in lines) if p]
-            known = self._following.get(ref)
-            if not heard or known is None:
+            following = self._following.get(ref)
+            if not heard or following is None:
                 continue
-            known.progress = heard[-1]
+            following.progress = heard[-1]
+            reported = True
             if self._clock.monotonic() - told_at >= TELL_SECONDS:
                 told_at = self._clock.monotonic()
                 self._wake(ref)
+        return reported

@@ -1,33 +1,54 @@
-"""AIMImage and AIMClusterImage: woken by themselves, their default template, their configuration."""
+"""AIMImage and AIMClusterImage: whether what the catalog entry refers to exists."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from aim_operator.api.meta import ObjectRef
-from aim_operator.api.v1alpha1 import CLUSTER_IMAGES, IMAGES
-from aim_operator.controllers.carry_out import CarryOut
-from aim_operator.controllers.paused import paused
+from aim_operator.api.plan import Plan
+from aim_operator.api.resource import Resource
+from aim_operator.api.v1alpha1 import CLUSTER_IMAGES, IMAGES, AIMImageStatus
+from aim_operator.controllers.dependents import Dependents
+from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.wakes import came_or_went, itself
+from aim_operator.controllers.watched import Watched
 from aim_operator.core import images
 from aim_operator.core.catalog import Image
-from aim_operator.runtime.clock import Clock
-from aim_operator.runtime.controller import Result
+from aim_operator.runtime.triggers import Trigger
 
 
-class ImageReconciler:
+class Images(AimKind):
     """Both scopes: a cluster image is skipped by an instance limited to namespaces."""
 
-    def __init__(self, *, catalog: StoreCatalog, carry_out: CarryOut, clock: Clock, cluster: bool) -> None:
-        self._catalog, self._carry_out, self._clock = catalog, carry_out, clock
-        self._cluster = cluster
+    status_type = AIMImageStatus
 
-    async def reconcile(self, ref: ObjectRef) -> Result:
-        """Bring one image's status up to date."""
-        image: Image | None = (
-            self._catalog.image(ref.namespace, ref.name)
-            if ref.namespace
-            else self._catalog.cluster_image(ref.name)
-        )
-        if image is None or paused(image) or not (ref.namespace or self._cluster):
-            return Result()
-        plan = images.decide(image, self._catalog, now=self._clock.now())
-        return await self._carry_out.finish(ref, IMAGES if ref.namespace else CLUSTER_IMAGES, image, plan)
+    def __init__(self, *, catalog: StoreCatalog, cluster: bool) -> None:
+        self._catalog, self._cluster = catalog, cluster
+
+    def get(self, ref: ObjectRef) -> tuple[Resource[Any], Image] | None:
+        if ref.namespace:
+            image: Image | None = self._catalog.image(ref.namespace, ref.name)
+            return (IMAGES, image) if image is not None else None
+        image = self._catalog.cluster_image(ref.name) if self._cluster else None
+        return (CLUSTER_IMAGES, image) if image is not None else None
+
+    async def gather(self, ref: ObjectRef, obj: Image, now: datetime) -> Image:
+        del ref, now
+        return obj
+
+    def decide(self, observed: Image, now: datetime) -> Plan[AIMImageStatus]:
+        return images.decide(observed, self._catalog, now=now)
+
+
+def image_wakes(watched: Watched, depend: Dependents) -> list[Trigger[Any]]:
+    """Return what wakes images: themselves, their default template, their configuration."""
+    return [
+        Trigger(watched.images, itself(IMAGES)),
+        Trigger(watched.cluster_images, itself(CLUSTER_IMAGES)),
+        Trigger(watched.templates, depend.images_of_template, when=came_or_went),
+        Trigger(watched.cluster_templates, depend.images_of_template, when=came_or_went),
+        Trigger(watched.runtime_configs, depend.images_of_config, when=came_or_went),
+        Trigger(watched.cluster_runtime_configs, depend.images_of_config, when=came_or_went),
+    ]

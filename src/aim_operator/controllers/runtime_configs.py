@@ -1,38 +1,56 @@
-"""AIMRuntimeConfig and AIMClusterRuntimeConfig: woken by themselves only."""
+"""AIMRuntimeConfig and AIMClusterRuntimeConfig: a status that says what they do to services."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from aim_operator.api.meta import ObjectRef
+from aim_operator.api.plan import Plan
+from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
     CLUSTER_RUNTIME_CONFIGS,
     RUNTIME_CONFIGS,
     AIMClusterRuntimeConfig,
     AIMRuntimeConfig,
+    AIMRuntimeConfigStatus,
 )
-from aim_operator.controllers.carry_out import CarryOut
-from aim_operator.controllers.paused import paused
+from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.wakes import itself
+from aim_operator.controllers.watched import Watched
 from aim_operator.core import runtime_configs
-from aim_operator.runtime.clock import Clock
-from aim_operator.runtime.controller import Result
+from aim_operator.runtime.triggers import Trigger
+
+Config = AIMRuntimeConfig | AIMClusterRuntimeConfig
 
 
-class RuntimeConfigReconciler:
+class RuntimeConfigs(AimKind):
     """Both scopes: a cluster configuration is skipped by an instance limited to namespaces."""
 
-    def __init__(self, *, catalog: StoreCatalog, carry_out: CarryOut, clock: Clock, cluster: bool) -> None:
-        self._catalog, self._carry_out, self._clock = catalog, carry_out, clock
-        self._cluster = cluster
+    status_type = AIMRuntimeConfigStatus
 
-    async def reconcile(self, ref: ObjectRef) -> Result:
-        """Bring one configuration's status up to date."""
-        config: AIMRuntimeConfig | AIMClusterRuntimeConfig | None = (
-            self._catalog.runtime_config(ref.namespace, ref.name)
-            if ref.namespace
-            else self._catalog.cluster_runtime_config(ref.name)
-        )
-        if config is None or paused(config) or not (ref.namespace or self._cluster):
-            return Result()
-        plan = runtime_configs.decide(config, now=self._clock.now())
-        resource = RUNTIME_CONFIGS if ref.namespace else CLUSTER_RUNTIME_CONFIGS
-        return await self._carry_out.finish(ref, resource, config, plan)
+    def __init__(self, *, catalog: StoreCatalog, cluster: bool) -> None:
+        self._catalog, self._cluster = catalog, cluster
+
+    def get(self, ref: ObjectRef) -> tuple[Resource[Any], Config] | None:
+        if ref.namespace:
+            config: Config | None = self._catalog.runtime_config(ref.namespace, ref.name)
+            return (RUNTIME_CONFIGS, config) if config is not None else None
+        config = self._catalog.cluster_runtime_config(ref.name) if self._cluster else None
+        return (CLUSTER_RUNTIME_CONFIGS, config) if config is not None else None
+
+    async def gather(self, ref: ObjectRef, obj: Config, now: datetime) -> Config:
+        del ref, now
+        return obj
+
+    def decide(self, observed: Config, now: datetime) -> Plan[AIMRuntimeConfigStatus]:
+        return runtime_configs.decide(observed, now=now)
+
+
+def runtime_config_wakes(watched: Watched) -> list[Trigger[Any]]:
+    """Return what wakes configurations: themselves."""
+    return [
+        Trigger(watched.runtime_configs, itself(RUNTIME_CONFIGS)),
+        Trigger(watched.cluster_runtime_configs, itself(CLUSTER_RUNTIME_CONFIGS)),
+    ]

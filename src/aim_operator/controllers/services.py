@@ -1,95 +1,55 @@
-"""AIMService: resolve, derive, render, route.
-
-Woken by: itself, everything it may resolve to, its InferenceService and Pods, its HTTPRoute, a
-rival for its path, a ServingRuntime in its way, the arrival of KServe and Gateway API.
-"""
+"""AIMService: resolve, derive, render, route."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from msgspec import structs
-
-from aim_operator.api.external import (
-    HTTP_ROUTES,
-    INFERENCE_SERVICES,
-    InferenceService,
-)
 from aim_operator.api.meta import ObjectRef, given
-from aim_operator.api.v1alpha1 import SERVICES, TEMPLATE_CACHES, AIMService, AIMServiceStatus
-from aim_operator.api.v1alpha1.conditions import EventReason
-from aim_operator.controllers.carry_out import CarryOut, Refusal
-from aim_operator.controllers.paused import paused
+from aim_operator.api.plan import Plan
+from aim_operator.api.resource import Resource
+from aim_operator.api.v1alpha1 import SERVICES, AIMService, AIMServiceStatus
+from aim_operator.controllers.cache_dependents import CacheDependents
+from aim_operator.controllers.dependents import Dependents, service_owner
+from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.route_claims import RouteClaims
 from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
 from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_INFERENCE_SERVICE, Watched
 from aim_operator.core.caching import listed_models, service_caches
 from aim_operator.core.catalog import scope_of
+from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
 from aim_operator.core.model_cache.storage import alive
-from aim_operator.core.plan import EventNote, Plan, controlled_by
 from aim_operator.core.service.cache_plan import mounted_claims
 from aim_operator.core.service.desired import predictor_service
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
 from aim_operator.core.service.route import Route, RouteProblem, wanted_route
-from aim_operator.runtime.apply import ApplyOutcome
-from aim_operator.runtime.clock import Clock
-from aim_operator.runtime.controller import Result
+from aim_operator.runtime.triggers import Trigger
 
 
-class ServiceReconciler:
-    def __init__(
-        self,
-        *,
-        watched: Watched,
-        catalog: StoreCatalog,
-        carry_out: CarryOut,
-        clock: Clock,
-        claims: RouteClaims,
-        wake: Callable[[ObjectRef], None],
-    ) -> None:
-        self._watched, self._catalog = watched, catalog
-        self._carry_out, self._clock, self._claims = carry_out, clock, claims
-        self._wake = wake
+class Services(AimKind):
+    status_type = AIMServiceStatus
 
-    async def reconcile(self, ref: ObjectRef) -> Result:
-        """Bring one service to where its inputs want it."""
+    def __init__(self, *, watched: Watched, catalog: StoreCatalog, claims: RouteClaims) -> None:
+        self._watched, self._catalog, self._claims = watched, catalog, claims
+
+    def get(self, ref: ObjectRef) -> tuple[Resource[Any], AIMService] | None:
         service = self._watched.services.store.get(ref.namespace, ref.name)
-        if service is None or service.metadata.deletion_timestamp is not None:
-            self._claims.drop(ref)
-            self._carry_out.forget(ref)
-            return Result()
-        if paused(service):
-            return Result()
-        observed = self._gather(ref, service)
-        plan = self._decide(observed)
-        taken = await self._carry_out.foreign_names(ref, plan.children, wake=lambda: self._wake(ref))
-        if taken:
-            observed = structs.replace(
-                observed,
-                inference_service_foreign=INFERENCE_SERVICES.kind in taken,
-                http_route_foreign=HTTP_ROUTES.kind in taken,
-            )
-            plan = self._decide(observed)
-        applied, refused = await self._carry_out.children(ref, plan.children)
-        if refused:
-            plan = self._decide(_with_refusals(observed, refused))
-        result = await self._carry_out.finish(ref, SERVICES, service, plan, applied)
-        self._carry_out.tell(SERVICES, service, _applied_events(applied))
-        if refused:
-            raise refused[0].error
-        return result
+        return (SERVICES, service) if service is not None else None
+
+    def decide(self, observed: ServiceObserved, now: datetime) -> Plan[AIMServiceStatus]:
+        return decide(observed, now=now)
+
+    def forget(self, ref: ObjectRef) -> None:
+        self._claims.drop(ref)
 
     def claim(self, service: AIMService) -> None:
         """Record the path that a service wants; done for all of them before the first reconcile."""
         if service.metadata.deletion_timestamp is None:
             self._wanted_route(service, resolve(service, self._catalog))
-
-    def _decide(self, observed: ServiceObserved) -> Plan[AIMServiceStatus]:
-        return decide(observed, now=self._clock.now())
 
     def _wanted_route(self, service: AIMService, resolution: Resolution) -> Route | RouteProblem | None:
         if resolution.config is None:
@@ -99,7 +59,9 @@ class ServiceReconciler:
         self._claims.update(service, route.claim if isinstance(route, Route) else None)
         return route
 
-    def _gather(self, ref: ObjectRef, service: AIMService) -> ServiceObserved:
+    async def gather(self, ref: ObjectRef, obj: AIMService, now: datetime) -> ServiceObserved:
+        del now
+        service = obj
         resolution = resolve(service, self._catalog)
         route = self._wanted_route(service, resolution)
         watched = self._watched
@@ -160,29 +122,25 @@ class ServiceReconciler:
         return any(informer.store.get(*key) is not None for informer in runtimes)
 
 
-def _with_refusals(observed: ServiceObserved, refused: list[Refusal]) -> ServiceObserved:
-    said = {refusal.child.resource.kind: str(refusal.error) for refusal in refused}
-    return structs.replace(
-        observed,
-        template_cache_refused=said.get(TEMPLATE_CACHES.kind, ""),
-        inference_service_refused=said.get(INFERENCE_SERVICES.kind, ""),
-        http_route_refused=said.get(HTTP_ROUTES.kind, ""),
-    )
+def service_wakes(watched: Watched, depend: Dependents, caching: CacheDependents) -> list[Trigger[Any]]:
+    """Return what wakes services.
 
-
-def _applied_events(applied: list[ApplyOutcome[Any]]) -> list[EventNote]:
-    """Tell of InferenceServices created or updated: a write that happened, so a restart repeats none."""
-    reasons = {
-        "created": EventReason.INFERENCE_SERVICE_CREATED,
-        "updated": EventReason.INFERENCE_SERVICE_UPDATED,
-    }
+    Beside these: a rival for its path, the arrival of KServe's and Gateway API's kinds, other GPU models.
+    """
     return [
-        EventNote(
-            type="Normal",
-            reason=reasons[outcome.action],
-            message=f"InferenceService {outcome.object.metadata.name} {outcome.action}",
-            action="Apply",
-        )
-        for outcome in applied
-        if isinstance(outcome.object, InferenceService) and outcome.action in reasons
+        Trigger(watched.services, itself(SERVICES)),
+        Trigger(watched.images, depend.services_of_image, when=spec_changed),
+        Trigger(watched.cluster_images, depend.services_of_image, when=spec_changed),
+        Trigger(watched.templates, depend.services_of_template),
+        Trigger(watched.cluster_templates, depend.services_of_template),
+        Trigger(watched.runtime_configs, depend.services_of_config, when=spec_changed),
+        Trigger(watched.cluster_runtime_configs, depend.services_of_config, when=spec_changed),
+        Trigger(watched.inference_services, service_owner),
+        Trigger(watched.pods, depend.service_of_pod),
+        Trigger(watched.replica_refusals, depend.service_of_refusal),
+        Trigger(watched.http_routes, service_owner),
+        Trigger(watched.template_caches, caching.services_of_template_cache),
+        Trigger(watched.claims, caching.services_of_claim),
+        Trigger(watched.serving_runtimes, depend.services_of_runtime, when=came_or_went),
+        Trigger(watched.other_runtimes, depend.services_of_runtime, when=came_or_went),
     ]

@@ -73,6 +73,11 @@ class DiscoverySlots:
         self._granted[ref] = job_name
         return Slot(granted=True, limit=self._limit)
 
+    def ungrant(self, ref: ObjectRef) -> None:
+        """Give up a grant, if there is one: no Job came of it this time."""
+        if self._ungrant(ref):
+            self._wake_next()
+
     def withdraw(self, ref: ObjectRef) -> None:
         """Give up a grant or a place in the queue: the template needs no Job (now)."""
         waited, held = self._leave(ref), self._ungrant(ref)

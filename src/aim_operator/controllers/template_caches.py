@@ -1,20 +1,27 @@
-"""AIMTemplateCache: one model cache per source of its template.
-
-Woken by: itself, its template, the model caches of its sources, older template caches that share one, its
-configuration; one that the operator made also by the services that may ask for it.
-"""
+"""AIMTemplateCache: one model cache per source of its template."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 from msgspec import structs
 
 from aim_operator.api.meta import ObjectRef, given
-from aim_operator.api.v1alpha1 import TEMPLATE_CACHES, AIMService, AIMTemplateCache, ModelSource
-from aim_operator.controllers.carry_out import CarryOut
-from aim_operator.controllers.paused import paused
+from aim_operator.api.plan import Plan
+from aim_operator.api.resource import Resource
+from aim_operator.api.v1alpha1 import (
+    TEMPLATE_CACHES,
+    AIMService,
+    AIMTemplateCache,
+    AIMTemplateCacheStatus,
+    ModelSource,
+)
+from aim_operator.controllers.cache_dependents import CacheDependents
+from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
 from aim_operator.controllers.watched import (
     BY_IMAGE_IN,
     BY_MODEL_CACHE_IN,
@@ -24,8 +31,8 @@ from aim_operator.controllers.watched import (
 )
 from aim_operator.core.caching import (
     choose,
+    is_own_template_cache,
     listed_models,
-    made_by_operator,
     model_cache_for,
     seniority,
     sources_of,
@@ -38,57 +45,29 @@ from aim_operator.core.catalog import (
     resolve_runtime_config,
 )
 from aim_operator.core.naming import model_cache_name
-from aim_operator.core.plan import Child
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.template_cache.desired import runtime_config_name, storage_class
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 from aim_operator.core.template_cache.plan import decide
-from aim_operator.runtime.clock import Clock
-from aim_operator.runtime.controller import Result
+from aim_operator.runtime.triggers import Trigger
 
 
-class TemplateCacheReconciler:
-    def __init__(
-        self,
-        *,
-        watched: Watched,
-        catalog: StoreCatalog,
-        carry_out: CarryOut,
-        clock: Clock,
-        wake: Callable[[ObjectRef], None],
-    ) -> None:
+class TemplateCaches(AimKind):
+    status_type = AIMTemplateCacheStatus
+
+    def __init__(self, *, watched: Watched, catalog: StoreCatalog) -> None:
         self._watched, self._catalog = watched, catalog
-        self._carry_out, self._clock, self._wake = carry_out, clock, wake
 
-    async def reconcile(self, ref: ObjectRef) -> Result:
-        """Bring one template cache to where its inputs want it."""
+    def get(self, ref: ObjectRef) -> tuple[Resource[Any], AIMTemplateCache] | None:
         cache = self._watched.template_caches.store.get(ref.namespace, ref.name)
-        if cache is None or cache.metadata.deletion_timestamp is not None:
-            self._carry_out.forget(ref)
-            return Result()
-        if paused(cache):
-            return Result()
-        now = self._clock.now()
-        observed = self._gather(ref, cache)
-        plan = decide(observed, now=now)
-        creating = [child for child in plan.children if self._carry_out.live(child) is None]
-        if not creating:
-            self._carry_out.forget(ref)
-        elif await self._carry_out.foreign_names(ref, creating, wake=lambda: self._wake(ref)):
-            # A user made one of that name this very moment; the watch will show what it is about.
-            creating_names = {_name(child) for child in creating}
-            kept = tuple(child for child in plan.children if _name(child) not in creating_names)
-            plan = structs.replace(plan, children=kept)
-        applied, refused = await self._carry_out.children(ref, plan.children)
-        if refused:
-            said = {_name(refusal.child): str(refusal.error) for refusal in refused}
-            plan = decide(_with_refusals(observed, said), now=now)
-        result = await self._carry_out.finish(ref, TEMPLATE_CACHES, cache, plan, applied)
-        if refused:
-            raise refused[0].error
-        return result
+        return (TEMPLATE_CACHES, cache) if cache is not None else None
 
-    def _gather(self, ref: ObjectRef, cache: AIMTemplateCache) -> TemplateCacheObserved:
+    def decide(self, observed: TemplateCacheObserved, now: datetime) -> Plan[AIMTemplateCacheStatus]:
+        return decide(observed, now=now)
+
+    async def gather(self, ref: ObjectRef, obj: AIMTemplateCache, now: datetime) -> TemplateCacheObserved:
+        del now
+        cache = obj
         template = self._template(cache)
         image = None
         if template is not None:
@@ -99,7 +78,7 @@ class TemplateCacheReconciler:
             template=template,
             image=image,
             runtime_config=MissingRuntimeConfig(""),
-            wanted=not made_by_operator(cache) or self._wanted(cache, template),
+            wanted=not is_own_template_cache(cache) or self._wanted(cache, template),
         )
         config = resolve_runtime_config(self._catalog, ref.namespace, (runtime_config_name(observed),))
         observed = structs.replace(observed, runtime_config=config)
@@ -172,19 +151,15 @@ def _caches(service: AIMService) -> bool:
     return given(service.spec.cache_model, False) and service.metadata.deletion_timestamp is None
 
 
-def _name(child: Child) -> str:
-    name: str = child.manifest["metadata"]["name"]
-    return name
-
-
-def _with_refusals(observed: TemplateCacheObserved, said: dict[str, str]) -> TemplateCacheObserved:
-    """Note, by source, what the API server would not take."""
-
-    def noted(source: SourceObserved) -> SourceObserved:
-        config = observed.runtime_config
-        if source.cache is not None or isinstance(config, MissingRuntimeConfig):
-            return source
-        name = model_cache_name(source.source.source_uri, storage_class(observed, config))
-        return structs.replace(source, refused=said.get(name, ""))
-
-    return structs.replace(observed, sources=tuple(map(noted, observed.sources)))
+def template_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Trigger[Any]]:
+    """Return what wakes template caches."""
+    return [
+        Trigger(watched.template_caches, itself(TEMPLATE_CACHES)),
+        Trigger(watched.template_caches, caching.template_caches_beside, when=came_or_went),
+        Trigger(watched.templates, caching.template_caches_of_template),
+        Trigger(watched.cluster_templates, caching.template_caches_of_template),
+        Trigger(watched.model_caches, caching.template_caches_of_model_cache),
+        Trigger(watched.services, caching.template_caches_of_service),
+        Trigger(watched.runtime_configs, caching.template_caches_of_config, when=spec_changed),
+        Trigger(watched.cluster_runtime_configs, caching.template_caches_of_config, when=spec_changed),
+    ]

@@ -1,24 +1,24 @@
-"""Templates of both scopes: discover once, keep the result, publish the runtime.
-
-Woken by: itself, its image, its runtime configuration, its Job and the Job's Pod and refusals, its
-runtime, a free discovery slot, the services of a derived one, KServe's arrival, new GPU models.
-"""
+"""Templates of both scopes: discover once, keep the result, publish the runtime."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from msgspec import UNSET, structs
 
-from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES, Job
+from aim_operator.api.external import JOBS, Job
 from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.plan import Outcomes, Plan
+from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES, AIMServiceTemplateStatus
-from aim_operator.controllers.carry_out import CarryOut, Refusal
+from aim_operator.controllers.cache_dependents import CacheDependents
+from aim_operator.controllers.dependents import Dependents, template_owner
 from aim_operator.controllers.discovery_logs import pods_of, read_output
-from aim_operator.controllers.paused import paused
+from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.slots import DiscoverySlots
 from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.wakes import itself, spec_changed
 from aim_operator.controllers.watched import (
     BY_IMAGE_IN,
     BY_INVOLVED,
@@ -35,82 +35,64 @@ from aim_operator.core.catalog import (
     resolve_image,
     resolve_runtime_config,
 )
+from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
 from aim_operator.core.naming import discovery_job_name
-from aim_operator.core.plan import Plan, controlled_by
 from aim_operator.core.pods import ended_at, finished, job_condition
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.template import discovery
-from aim_operator.core.template.observed import Slot, TemplateObserved
+from aim_operator.core.template.observed import OutputPending, Slot, TemplateObserved
 from aim_operator.core.template.plan import DiscoveryOptions, decide
+from aim_operator.errors import ApiError
 from aim_operator.kube.protocol import KubeClient
-from aim_operator.runtime.clock import Clock
-from aim_operator.runtime.controller import Result
+from aim_operator.runtime.triggers import Trigger
 
 
-class TemplateReconciler:
+class Templates(AimKind):
+    status_type = AIMServiceTemplateStatus
+
     def __init__(
         self,
         *,
         client: KubeClient,
         watched: Watched,
         catalog: StoreCatalog,
-        carry_out: CarryOut,
-        clock: Clock,
         slots: DiscoverySlots,
         options: DiscoveryOptions,
         operator_namespace: str,
         cluster: bool,
-        wake: Callable[[ObjectRef], None],
     ) -> None:
         self._client, self._watched, self._catalog = client, watched, catalog
-        self._carry_out, self._clock, self._slots = carry_out, clock, slots
-        self._options = options
+        self._slots, self._options = slots, options
         self._operator_namespace = operator_namespace
         self._cluster = cluster
-        self._wake = wake
 
-    async def reconcile(self, ref: ObjectRef) -> Result:
-        """Bring one template to where its inputs want it."""
+    def get(self, ref: ObjectRef) -> tuple[Resource[Any], Template] | None:
         template = self._catalog.template_at(ref)
-        if template is None or paused(template):
-            self._slots.withdraw(ref)
-            self._carry_out.forget(ref)
-            return Result()
-        # One moment for all: a retry must not be early for its slot and due for the decision.
-        now = self._clock.now()
-        observed = await self._gather(ref, template, now)
-        plan = self._decide(observed, now)
-        taken = await self._carry_out.foreign_names(ref, plan.children, wake=lambda: self._wake(ref))
-        if taken:
-            self._slots.withdraw(ref)
-            observed = structs.replace(
-                observed,
-                runtime_foreign=bool(taken & {SERVING_RUNTIMES.kind, CLUSTER_SERVING_RUNTIMES.kind}),
-                job_foreign=JOBS.kind in taken,
-            )
-            plan = self._decide(observed, now)
-        applied, refused = await self._carry_out.children(ref, plan.children)
-        if refused:
-            self._slots.withdraw(ref)
-            plan = self._decide(_with_refusals(observed, refused), now)
-        resource = TEMPLATES if ref.namespace else CLUSTER_TEMPLATES
-        result = await self._carry_out.finish(ref, resource, template, plan, applied)
-        if refused:
-            raise refused[0].error
-        return result
+        if template is None:
+            return None
+        return (TEMPLATES if ref.namespace else CLUSTER_TEMPLATES), template
 
-    def _decide(self, observed: TemplateObserved, now: datetime) -> Plan[AIMServiceTemplateStatus]:
+    def decide(self, observed: TemplateObserved, now: datetime) -> Plan[AIMServiceTemplateStatus]:
         return decide(observed, now=now, options=self._options)
 
-    async def _gather(self, ref: ObjectRef, template: Template, now: datetime) -> TemplateObserved:
-        namespace = template.metadata.namespace
+    def settle(self, ref: ObjectRef, plan: Plan[Any], outcomes: Outcomes) -> None:
+        """Give the slot back unless a Job came of it: one that can't be created holds up nobody."""
+        del plan
+        if not any(o.child.resource is JOBS and o.object is not None for o in outcomes):
+            self._slots.ungrant(ref)
+
+    def forget(self, ref: ObjectRef) -> None:
+        self._slots.withdraw(ref)
+
+    async def gather(self, ref: ObjectRef, obj: Template, now: datetime) -> TemplateObserved:
+        template, namespace = obj, obj.metadata.namespace
         home = namespace or self._operator_namespace
         image = resolve_image(self._catalog, namespace, template.spec.aim_image_name)
         inherited = image.spec.runtime_config_name if image is not None else UNSET
         names = (template.spec.runtime_config_name, inherited)
         config = resolve_runtime_config(self._catalog, home, names)
-        # Elsewhere anybody may name this owner: what their Job prints must not be believed.
+        # Owner references are not validated across namespaces: a Job elsewhere proves nothing.
         owned = self._watched.jobs.store.by_index(BY_OWNER, template.metadata.uid)
         jobs = tuple(job for job in owned if job.metadata.namespace == home)
         runtimes = self._watched.serving_runtimes if namespace else self._watched.cluster_serving_runtimes
@@ -161,13 +143,18 @@ class TemplateReconciler:
         )
         known = self._watched.pods.store.by_index(BY_JOB, key)
         pods = tuple(pod for pod in known if controlled_by(pod, job.metadata))
-        if news:
-            pods = await pods_of(self._client, job, pods)
         events = self._watched.refusals.store.by_index(BY_INVOLVED, job.metadata.uid)
         observed = structs.replace(observed, pods=pods, refusal="" if pods else last_message(events))
-        if news and job_condition(job, "Complete") is not None:
+        if not news:
+            return observed
+        try:
+            pods = await pods_of(self._client, job, pods)
+            observed = structs.replace(observed, pods=pods)
+            if job_condition(job, "Complete") is None:
+                return observed
             return structs.replace(observed, output=await read_output(self._client, job, pods))
-        return observed
+        except ApiError as error:
+            return structs.replace(observed, output=OutputPending(error))
 
     def _in_use(self, template: Template) -> bool:
         """Whether a service resolves to this derived template, or still runs on it."""
@@ -182,10 +169,23 @@ class TemplateReconciler:
         )
 
 
-def _with_refusals(observed: TemplateObserved, refused: list[Refusal]) -> TemplateObserved:
-    said = {refusal.child.resource.kind: str(refusal.error) for refusal in refused}
-    return structs.replace(
-        observed,
-        job_refused=said.get(JOBS.kind, ""),
-        runtime_refused=said.get(SERVING_RUNTIMES.kind, "") or said.get(CLUSTER_SERVING_RUNTIMES.kind, ""),
-    )
+def template_wakes(watched: Watched, depend: Dependents, caching: CacheDependents) -> list[Trigger[Any]]:
+    """Return what wakes templates.
+
+    Beside these: a free discovery slot, the arrival of KServe's kinds, and other GPU models on nodes.
+    """
+    return [
+        Trigger(watched.templates, itself(TEMPLATES)),
+        Trigger(watched.cluster_templates, itself(CLUSTER_TEMPLATES)),
+        Trigger(watched.images, depend.templates_of_image, when=spec_changed),
+        Trigger(watched.cluster_images, depend.templates_of_image, when=spec_changed),
+        Trigger(watched.runtime_configs, depend.templates_of_config, when=spec_changed),
+        Trigger(watched.cluster_runtime_configs, depend.templates_of_config, when=spec_changed),
+        Trigger(watched.jobs, template_owner),
+        Trigger(watched.pods, depend.template_of_pod),
+        Trigger(watched.refusals, depend.template_of_refusal),
+        Trigger(watched.serving_runtimes, template_owner),
+        Trigger(watched.cluster_serving_runtimes, template_owner),
+        Trigger(watched.services, depend.derived_templates_of),
+        Trigger(watched.template_caches, caching.templates_of_template_cache),
+    ]

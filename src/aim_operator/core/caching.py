@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import KubeObject, Manifest, given
+from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
     AIMModelCache,
@@ -26,8 +27,8 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels
 from aim_operator.core.catalog import Catalog, Template, kind_of, resolve_runtime_config, scope_of
-from aim_operator.core.naming import label_value
-from aim_operator.core.plan import Child, child, owner_reference
+from aim_operator.core.manifests import child, owner_reference
+from aim_operator.core.naming import label_value, model_cache_name
 
 COMPONENT = "template-cache"
 
@@ -43,7 +44,19 @@ def service_caches(service: AIMService, template: Template) -> bool:
     return given(service.spec.cache_model, False) or template_caches(template)
 
 
-def made_by_operator(obj: KubeObject) -> bool:
+def is_own_template_cache(cache: AIMTemplateCache) -> bool:
+    """Whether the operator made it. People copy labels along: the name must be the operator's, too."""
+    return _has_our_label(cache) and cache.metadata.name == cache.spec.template_ref
+
+
+def is_own_model_cache(cache: AIMModelCache) -> bool:
+    """Whether the operator made it. People copy labels along: the name must be the operator's, too."""
+    class_name = given(cache.spec.storage_class_name, "")
+    name = model_cache_name(cache.spec.source_uri, class_name)
+    return _has_our_label(cache) and cache.metadata.name == name
+
+
+def _has_our_label(obj: KubeObject) -> bool:
     return obj.metadata.label(labels.MANAGED_BY) == labels.CONTROLLER
 
 
@@ -72,7 +85,7 @@ def choose(
 
 
 def _rank(cache: AIMTemplateCache) -> tuple[bool, str, str]:
-    return made_by_operator(cache), *seniority(cache)
+    return is_own_template_cache(cache), *seniority(cache)
 
 
 def seniority(obj: KubeObject) -> tuple[str, str]:

@@ -30,7 +30,8 @@ from aim_operator.api.v1alpha1 import (
     Storage,
 )
 from aim_operator.core import labels
-from aim_operator.core.naming import short_hash
+from aim_operator.core.manifests import plain
+from aim_operator.core.naming import is_derived_template_name, short_hash
 
 Image = AIMImage | AIMClusterImage
 Template = AIMServiceTemplate | AIMClusterServiceTemplate
@@ -149,11 +150,20 @@ def union_pull_secrets(*layers: Iterable[LocalObjectReference]) -> tuple[LocalOb
 def is_derived(template: Template) -> bool:
     """Whether the operator made this template from a service's overrides.
 
-    It makes them in namespaces only, and with both labels: what lacks one was made by a user.
+    It makes them in namespaces only, with both labels and a name of this form. Labels alone are copied along
+    by hand.
     """
     metadata = template.metadata
     return (
         bool(metadata.namespace)
         and metadata.label(labels.DERIVED_TEMPLATE) == "true"
         and metadata.label(labels.MANAGED_BY) == labels.DERIVED_MANAGER
+        and is_derived_template_name(metadata.name)
+    )
+
+
+def is_unchanged_derived(template: Template) -> bool:
+    """Whether a derived template still has the spec that named it. One that a user edited is theirs."""
+    return is_derived(template) and is_derived_template_name(
+        template.metadata.name, short_hash(plain(template.spec))
     )

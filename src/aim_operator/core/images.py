@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from aim_operator.api.meta import Condition, given
+from aim_operator.api.plan import Plan, Report
 from aim_operator.api.v1alpha1 import AIMImageStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -16,7 +17,6 @@ from aim_operator.core.catalog import (
     find_template,
     resolve_runtime_config,
 )
-from aim_operator.core.plan import Plan
 
 
 def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageStatus]:
@@ -25,8 +25,6 @@ def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageSta
     A cluster image may refer to objects that only namespaces have, so nothing missing degrades it.
     No events: a catalog is often created images first, and what is missing then comes a moment later.
     """
-    if image.metadata.deletion_timestamp is not None:
-        return Plan()
     old = given(image.status, AIMImageStatus())
     reason, message = _missing(image, catalog)
     found = not reason
@@ -39,18 +37,17 @@ def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageSta
         reason=reason if degraded else Reason.VALID,
         message=message,
     )
-    return Plan(
-        status=AIMImageStatus(
-            observed_generation=image.metadata.generation,
-            status=State.DEGRADED if degraded else State.READY,
-            conditions=conditions.merge(
-                given(old.conditions, ()),
-                [ready],
-                now=conditions.timestamp(now),
-                generation=image.metadata.generation,
-            ),
+    status = AIMImageStatus(
+        observed_generation=image.metadata.generation,
+        status=State.DEGRADED if degraded else State.READY,
+        conditions=conditions.merge(
+            given(old.conditions, ()),
+            [ready],
+            now=conditions.timestamp(now),
+            generation=image.metadata.generation,
         ),
     )
+    return Plan(report=lambda _: Report(status=status))
 
 
 def _missing(image: Image, catalog: Catalog) -> tuple[str, str]:

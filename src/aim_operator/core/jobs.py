@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from aim_operator.api.external import JOBS
 from aim_operator.api.meta import Manifest
+from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import LocalObjectReference
 from aim_operator.core.catalog import RuntimeConfig
-from aim_operator.core.plan import Child, child, plain
+from aim_operator.core.manifests import child, plain
 
 NON_ROOT_UID = 65532
 

@@ -17,6 +17,7 @@ NAME_LIMIT = 63
 """Names go into labels, Pod names and host names, so all of ours keep to the limit of a DNS label."""
 HASH_DIGITS = 8
 
+_DERIVED_NAME = re.compile(rf"-ovr-([0-9a-f]{{{HASH_DIGITS}}})$")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 
 
@@ -71,6 +72,12 @@ def derived_template_name(base: str, digest: str) -> str:
     """Return `<base, cut>-ovr-<8 hex>`."""
     suffix = f"ovr-{digest[:HASH_DIGITS]}"
     return f"{cut(base, suffix)}-{suffix}"
+
+
+def is_derived_template_name(name: str, digest: str = "") -> bool:
+    """Whether a derived template (of that spec, if `digest` is given) could have this name."""
+    found = _DERIVED_NAME.search(name)
+    return found is not None and digest[:HASH_DIGITS] in ("", found[1])
 
 
 def model_cache_name(source_uri: str, storage_class: str) -> str:

@@ -82,6 +82,17 @@ def running(pods: Iterable[Pod]) -> bool:
     return any(pod.status.phase in ("Running", "Succeeded", "Failed") for pod in pods)
 
 
+def has_ended(pod: Pod) -> bool:
+    """Whether the container ended: only then are its log and its exit code complete."""
+    statuses = given(pod.status.container_statuses, ())
+    terminated = any(given(s.state.terminated, None) is not None for s in statuses)
+    return terminated or pod.status.phase in ("Succeeded", "Failed")
+
+
+def is_running(pod: Pod) -> bool:
+    return pod.status.phase == "Running" and not has_ended(pod)
+
+
 def container_statuses(pod: Pod) -> Iterator[ContainerStatus]:
     yield from given(pod.status.init_container_statuses, ())
     yield from given(pod.status.container_statuses, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from aim_operator.api.meta import Condition, given
+from aim_operator.api.plan import Plan, Report
 from aim_operator.api.v1alpha1 import (
     AIMClusterRuntimeConfig,
     AIMRuntimeConfig,
@@ -14,27 +15,23 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.plan import Plan
 
 
 def decide(
     config: AIMRuntimeConfig | AIMClusterRuntimeConfig, *, now: datetime
 ) -> Plan[AIMRuntimeConfigStatus]:
     """Return the plan for one runtime configuration: a status that says what it does to services."""
-    if config.metadata.deletion_timestamp is not None:
-        return Plan()
     old = given(config.status, AIMRuntimeConfigStatus())
     generation = config.metadata.generation
     ready = Condition(type=c.READY, status="True", reason=Reason.VALID, message=_summary(config))
-    return Plan(
-        status=AIMRuntimeConfigStatus(
-            observed_generation=generation,
-            status=State.READY,
-            conditions=conditions.merge(
-                given(old.conditions, ()), [ready], now=conditions.timestamp(now), generation=generation
-            ),
-        )
+    status = AIMRuntimeConfigStatus(
+        observed_generation=generation,
+        status=State.READY,
+        conditions=conditions.merge(
+            given(old.conditions, ()), [ready], now=conditions.timestamp(now), generation=generation
+        ),
     )
+    return Plan(report=lambda _: Report(status=status))
 
 
 def _summary(config: AIMRuntimeConfig | AIMClusterRuntimeConfig) -> str:

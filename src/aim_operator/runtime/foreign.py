@@ -7,7 +7,7 @@ only while a key is in conflict over it. Used by controllers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import structlog
@@ -26,61 +26,59 @@ LIMIT = 256
 POLL_SECONDS = 60.0
 
 
-class _Conflict(NamedTuple):
-    key: ObjectRef
-    resource: str
+class Name(NamedTuple):
+    """A name that an object of ours would have. `namespace` is "" for cluster kinds."""
+
+    resource: Resource[Any]
     namespace: str
     name: str
 
 
 class ForeignWatches:
-    """`ensure` and `drop` are idempotent, and cost nothing where nothing changes."""
+    """`ensure` and `keep` are idempotent, and cost nothing where nothing changes."""
 
     def __init__(self, client: KubeClient, *, clock: Clock, limit: int = LIMIT) -> None:
         self._client = client
         self._clock = clock
         self._limit = limit
-        self._watches: dict[_Conflict, asyncio.Task[None]] = {}
+        self._watches: dict[ObjectRef, dict[Name, asyncio.Task[None]]] = {}
 
     def __len__(self) -> int:
-        return len(self._watches)
+        return sum(len(names) for names in self._watches.values())
 
-    def ensure(
-        self, key: ObjectRef, resource: Resource[Any], namespace: str, name: str, wake: Callable[[], None]
-    ) -> None:
-        """Call `wake` whenever the object of that name changes or goes, until dropped.
+    def ensure(self, key: ObjectRef, name: Name, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever the object of that name changes or goes, until it is no longer kept.
 
         It is called once in the beginning as well: the object may have changed since it was looked at.
         """
-        conflict = _Conflict(key, resource.qualified, namespace, name)
-        if conflict in self._watches:
+        names = self._watches.setdefault(key, {})
+        if name in names:
             return
-        if len(self._watches) < self._limit:
-            work = self._watch(resource, namespace, name, wake)
+        if len(self) < self._limit:
+            work = self._watch(*name, wake)
         else:
-            log.warning("too many name conflicts to watch, polling", kind=resource.kind, name=name)
+            log.warning("too many name conflicts to watch, polling", kind=name.resource.kind, name=name.name)
             work = self._poll(wake)
-        self._watches[conflict] = asyncio.create_task(
-            work, name=f"foreign {resource.kind} {namespace}/{name}"
+        names[name] = asyncio.create_task(
+            work, name=f"foreign {name.resource.kind} {name.namespace}/{name.name}"
         )
 
-    def watches(self, key: ObjectRef, resource: Resource[Any], namespace: str, name: str) -> bool:
+    def watches(self, key: ObjectRef, name: Name) -> bool:
         """Whether that name is watched for `key`."""
-        return _Conflict(key, resource.qualified, namespace, name) in self._watches
+        return name in self._watches.get(key, ())
 
-    def drop(self, key: ObjectRef, resource: Resource[Any], namespace: str, name: str) -> None:
-        """Stop watching a name for `key`."""
-        task = self._watches.pop(_Conflict(key, resource.qualified, namespace, name), None)
-        if task is not None:
-            task.cancel()
-
-    def drop_all(self, key: ObjectRef) -> None:
-        """Stop watching anything for `key`: its object is gone."""
-        for conflict in [conflict for conflict in self._watches if conflict.key == key]:
-            self._watches.pop(conflict).cancel()
+    def keep(self, key: ObjectRef, names: Collection[Name]) -> None:
+        """Stop watching every name for `key` but these."""
+        watched = self._watches.get(key)
+        if watched is None:
+            return
+        for name in [name for name in watched if name not in names]:
+            watched.pop(name).cancel()
+        if not watched:
+            del self._watches[key]
 
     async def close(self) -> None:
-        tasks = list(self._watches.values())
+        tasks = [task for names in self._watches.values() for task in names.values()]
         self._watches.clear()
         for task in tasks:
             task.cancel()

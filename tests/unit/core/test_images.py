@@ -6,9 +6,9 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.meta import KubeObject, given
+from aim_operator.api.plan import Plan
 from aim_operator.core import images
 from aim_operator.core.catalog import Image
-from aim_operator.core.plan import Plan
 from tests.support.service_builders import FakeCatalog
 from tests.support.status import assert_status_well_formed
 from tests.support.template_builders import (

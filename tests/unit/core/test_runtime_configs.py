@@ -6,9 +6,9 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.meta import given
+from aim_operator.api.plan import Plan
 from aim_operator.api.v1alpha1 import AIMClusterRuntimeConfig, AIMRuntimeConfig
 from aim_operator.core import runtime_configs
-from aim_operator.core.plan import Plan
 from tests.support.status import assert_status_well_formed
 from tests.support.template_builders import NOW, make_cluster_runtime_config, make_runtime_config
 

@@ -85,9 +85,6 @@ class AIMTemplateCacheStatus(Wire):
         tuple[CachedModel, ...] | UnsetType,
         Field(doc="The model sources of the template and their caches.", max_items=64, list_type="atomic"),
     ] = UNSET
-    progress: Annotated[
-        CacheProgress | UnsetType, Field(doc="How far the downloads are, taken together.")
-    ] = UNSET
 
 
 class AIMTemplateCache(KubeObject):

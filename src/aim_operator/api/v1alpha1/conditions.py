@@ -14,6 +14,7 @@ CACHE_READY = "CacheReady"
 RUNTIME_READY = "RuntimeReady"
 ROUTING_READY = "RoutingReady"
 STORAGE_READY = "StorageReady"
+PAUSED = "Paused"
 
 
 class State:
@@ -34,6 +35,11 @@ class Reason:
 
     # Images and runtime configurations
     VALID = "Valid"
+    # Any kind
+    PAUSED = "Paused"
+    WRITE_FAILED = "WriteFailed"
+    WAITING_FOR_DELETION = "WaitingForDeletion"
+    CHANGED_BY_OTHERS = "ChangedByOthers"
     # Resolution
     RESOLVED = "Resolved"
     IMAGE_NOT_FOUND = "ImageNotFound"

@@ -112,7 +112,6 @@ KINDS: dict[type, Kind] = {
         columns=(
             _STATUS,
             Column(name="Template", json_path=".spec.templateRef"),
-            _PROGRESS,
             _REASON,
             _AGE,
         ),

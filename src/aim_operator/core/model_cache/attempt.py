@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from aim_operator.api.external import JOBS, Job, PersistentVolumeClaim
 from aim_operator.api.meta import given
+from aim_operator.api.plan import Child, LogSource, Removal
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import attempts, pods
@@ -20,10 +21,7 @@ from aim_operator.core.model_cache import desired, report
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.naming import download_job_name
-from aim_operator.core.plan import Child, Removal
 
-RETRY_LIMIT = 8
-"""Failures in a row, none of which got any further, after which a person has to look."""
 _POD = "the download Pod"
 
 
@@ -123,10 +121,9 @@ def _kept(inputs: Inputs, job: Job | None) -> Case:
     kept = available(inputs.old.download, inputs.old.progress)
     if job is None or not pods.finished(job) or job.metadata.deletion_timestamp is not None:
         return kept
-    if inputs.observed.job_refused:
-        # Rendered otherwise by another version: it takes no TTL, and would stay for good.
-        return structs.replace(kept, removals=(_removal(job),))
-    return structs.replace(kept, children=(_job(inputs, ttl_seconds=inputs.options.ttl_seconds),))
+    # One that was rendered otherwise by another version takes no TTL, and would stay for good.
+    job_with_ttl = structs.replace(_job(inputs, ttl_seconds=inputs.options.ttl_seconds), disposable=True)
+    return structs.replace(kept, children=(job_with_ttl,))
 
 
 def available(
@@ -145,31 +142,21 @@ def available(
 
 
 def _without_job(inputs: Inputs) -> Case:
-    observed, old, digest = inputs.observed, inputs.old, inputs.digest
-    if _given_up(old.download, digest):
-        return _still_failed(old)
+    old, digest = inputs.old, inputs.digest
     due = attempts.retry_at(old.download, digest)
     if due is not None and due > inputs.now:
         return _still_failed(old, requeue_after_seconds=(due - inputs.now).total_seconds())
     job = _job(inputs)
-    name = job.manifest["metadata"]["name"]
-    if observed.job_foreign:
-        return structs.replace(
-            _waiting(
-                inputs,
-                f"Job {name!r} exists and belongs to somebody else; delete it, or set the annotation "
-                "aim.silogen.ai/retry for another name",
-            ),
-            state=State.DEGRADED,
-            reason=Reason.NAME_CONFLICT,
-        )
-    if observed.job_refused:
-        return structs.replace(
-            _waiting(inputs, f"the download Job was refused: {one_line(observed.job_refused)}"),
-            state=State.FAILED,
-            reason=Reason.JOB_REFUSED,
-        )
-    return structs.replace(_waiting(inputs, f"download Job {name} is starting"), children=(job,))
+    return structs.replace(_waiting(inputs, f"download Job {job.name} is starting"), children=(job,))
+
+
+def log_to_follow(observed: ModelCacheObserved) -> LogSource | None:
+    """Return the log of the running download, which alone tells how far it is."""
+    running = next((pod for pod in observed.pods if pods.is_running(pod)), None)
+    if running is None:
+        return None
+    metadata = running.metadata
+    return LogSource(metadata.namespace, metadata.name, metadata.uid, desired.CONTAINER)
 
 
 def _with_running_job(inputs: Inputs) -> Case:
@@ -185,25 +172,10 @@ def _with_running_job(inputs: Inputs) -> Case:
         said = f"{_POD} was refused: {one_line(observed.refusal)}"
         return structs.replace(case, reason=Reason.JOB_REFUSED, message=said)
     if pods.running(observed.pods):
-        return structs.replace(case, reason=Reason.DOWNLOADING, message=_how_far(case), started=True)
+        return structs.replace(
+            case, reason=Reason.DOWNLOADING, message="the download is running", started=True
+        )
     return case
-
-
-def _how_far(case: Case) -> str:
-    progress = given(case.progress, None)
-    if progress is None:
-        return "the download is running"
-    return (
-        f"{given(progress.percentage, 0)} % downloaded: {_amount(given(progress.downloaded_bytes, 0))} of "
-        f"{_amount(given(progress.total_bytes, 0))}"
-    )
-
-
-def _amount(number: int) -> str:
-    if number < 1024:
-        return f"{number} B"
-    power = min((number.bit_length() - 1) // 10, 4)
-    return f"{number / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
 
 
 def progress_of(old: CacheProgress | UnsetType, seen: report.Progress | None) -> CacheProgress | UnsetType:
@@ -248,16 +220,13 @@ def _with_finished_job(inputs: Inputs, job: Job) -> Case:
         revision=UNSET,
     )
     due = attempts.retry_at(failed, digest)
-    given_up = _given_up(failed, digest)
     return Case(
         state=State.FAILED,
         reason=verdict.reason,
-        message=_with_outlook(verdict.message, given_up=given_up),
+        message=verdict.message,
         download=failed,
         progress=progress,
-        requeue_after_seconds=None
-        if given_up or due is None
-        else max(0.0, (due - inputs.now).total_seconds()),
+        requeue_after_seconds=max(0.0, (due - inputs.now).total_seconds()) if due else None,
     )
 
 
@@ -265,8 +234,6 @@ def _recorded_failure(inputs: Inputs, job: Job) -> Case:
     """Tell of a failure that is written down. The Job stays, for its log, until its retry is due."""
     old, now = inputs.old, inputs.now
     due = attempts.retry_at(old.download, inputs.digest)
-    if _given_up(old.download, inputs.digest):
-        return _still_failed(old)
     if due is not None and due > now:
         return _still_failed(old, requeue_after_seconds=(due - now).total_seconds())
     return structs.replace(_still_failed(old), removals=(_removal(job),))
@@ -297,26 +264,12 @@ def _got_further(known: Download | UnsetType, digest: str, downloaded: int) -> b
     return downloaded > before
 
 
-def _given_up(known: Download | UnsetType, digest: str) -> bool:
-    return attempts.failed_attempts(known, digest) >= RETRY_LIMIT
-
-
-def _with_outlook(message: str, *, given_up: bool) -> str:
-    if not given_up:
-        return message
-    return (
-        f"{message} (given up after {RETRY_LIMIT} attempts; mend the cause, then set the annotation "
-        "aim.silogen.ai/retry to a new value)"
-    )
-
-
 def _still_failed(old: AIMModelCacheStatus, *, requeue_after_seconds: float | None = None) -> Case:
     known = given(old.download, Download())
-    given_up = given(known.attempts, 0) >= RETRY_LIMIT
     return Case(
         state=State.FAILED,
         reason=given(known.reason, Reason.DOWNLOAD_FAILED),
-        message=_with_outlook(given(known.message, "") or "the download failed", given_up=given_up),
+        message=given(known.message, "") or "the download failed",
         download=known,
         progress=old.progress,
         requeue_after_seconds=requeue_after_seconds,

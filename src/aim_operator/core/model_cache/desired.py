@@ -8,14 +8,16 @@ from msgspec import Struct
 
 from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
 from aim_operator.api.meta import Manifest, given
+from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMModelCache, LocalObjectReference, Quantity
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import jobs, labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
+from aim_operator.core.manifests import child, owner_reference, plain
 from aim_operator.core.naming import claim_name, download_job_name, label_value, short_hash
-from aim_operator.core.plan import Child, child, owner_reference, plain
 
 MOUNT_PATH = "/model-cache"
+CONTAINER = "download"
 TERMINATION_LOG = "/dev/termination-log"
 HEADROOM_PERCENT = 10
 ACCESS_MODES = ("ReadWriteMany",)
@@ -100,7 +102,7 @@ def job(
         },
         "containers": [
             {
-                "name": "download",
+                "name": CONTAINER,
                 "image": options.image,
                 "command": ["aimctl"],
                 "args": [

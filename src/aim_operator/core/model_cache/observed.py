@@ -8,17 +8,15 @@ from aim_operator.api.external import Job, PersistentVolumeClaim, Pod, StorageCl
 from aim_operator.api.v1alpha1 import AIMModelCache
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.model_cache.report import Progress
+from aim_operator.errors import ApiError
 
 
 class ModelCacheObserved(Struct, frozen=True, kw_only=True):
-    """`claim` and `jobs` are ours; a foreign namesake is told by the flags."""
+    """`claim` and `jobs` are ours."""
 
     cache: AIMModelCache
     runtime_config: RuntimeConfig | MissingRuntimeConfig
     claim: PersistentVolumeClaim | None = None
-    claim_foreign: bool = False
-    claim_refused: str = ""
-    """Why the API server would not take the claim, in its own words."""
     storage_class: StorageClass | None = None
     """The class of the live claim; None where it has none, or none of that name exists."""
     provisioning_failure: str = ""
@@ -26,9 +24,9 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     jobs: tuple[Job, ...] = ()
     pods: tuple[Pod, ...] = ()
     """Of the Job of the current inputs."""
-    job_foreign: bool = False
-    job_refused: str = ""
     refusal: str = ""
     """Why the Job controller may not create the Job's Pod: the last FailedCreate event's message."""
+    unread: ApiError | None = None
+    """Why the Pods of the finished Job could not be looked up this time."""
     progress: Progress | None = None
     """What the running download last said about itself in its log."""

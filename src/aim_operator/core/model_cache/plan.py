@@ -7,10 +7,13 @@ storage. Nothing here ever removes a claim: deleting the cache is how a user rem
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from msgspec import UNSET, structs
 
+from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS
 from aim_operator.api.meta import Condition, given
+from aim_operator.api.plan import Child, Outcomes, Plan, Report
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -21,7 +24,7 @@ from aim_operator.core.model_cache.attempt import Case
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.storage import Storage
-from aim_operator.core.plan import Child, Plan
+from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.errors import SpecError
 
 __all__ = ["DownloadOptions", "decide"]
@@ -32,19 +35,38 @@ def decide(
 ) -> Plan[AIMModelCacheStatus]:
     """Return the plan for one model cache. Idempotent: at its own result it plans nothing."""
     cache = observed.cache
-    if cache.metadata.deletion_timestamp is not None:
-        return Plan()  # claim and Job are owned, and go with it
     old = given(cache.status, AIMModelCacheStatus())
     claim = storage.judge(observed)
     case = _case(observed, about_claim(observed, old), claim, now, options)
-    status = _status(observed, old, case, claim, now)
     return Plan(
-        status=status,
+        report=partial(_report, observed, case, claim, now),
         children=case.children,
         removals=case.removals,
-        events=events.transitions(old, status),
         requeue_after_seconds=case.requeue_after_seconds,
+        follow=attempt.log_to_follow(observed),
+        unread=observed.unread,
     )
+
+
+def _report(
+    observed: ModelCacheObserved, case: Case, claim: Storage, now: datetime, outcomes: Outcomes
+) -> Report[AIMModelCacheStatus]:
+    """Return the status of the case that was decided, and of what could not be written."""
+    old = given(observed.cache.status, AIMModelCacheStatus())
+    problem = outcomes.problem(PERSISTENT_VOLUME_CLAIMS.kind)
+    if problem is not None:
+        found = obstacle(problem, refused=Reason.PROVISIONING_FAILED, remedy="delete it")
+        claim = structs.replace(claim, reason=found.reason, message=found.message)
+        case = _hindered(case, found)
+    elif case.state != State.AVAILABLE and (problem := outcomes.problem(JOBS.kind)) is not None:
+        remedy = "delete it, or set the annotation aim.silogen.ai/retry for another name"
+        case = _hindered(case, obstacle(problem, refused=Reason.JOB_REFUSED, remedy=remedy))
+    status = _status(observed, old, case, claim, now)
+    return Report(status=status, events=events.transitions(old, status))
+
+
+def _hindered(case: Case, found: Obstacle) -> Case:
+    return structs.replace(case, state=found.state, reason=found.reason, message=found.message)
 
 
 def about_claim(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> AIMModelCacheStatus:
@@ -95,7 +117,7 @@ def _case(
 def _with_claim(observed: ModelCacheObserved, waiting: Case) -> Case:
     """Create the claim. It is never changed after, whatever becomes of the configuration."""
     config = observed.runtime_config
-    if observed.claim_foreign or isinstance(config, MissingRuntimeConfig):
+    if isinstance(config, MissingRuntimeConfig):
         return waiting
     try:
         child: Child = desired.claim(observed.cache, config)

@@ -64,18 +64,6 @@ def judge(observed: ModelCacheObserved) -> Storage:
 def _without_claim(observed: ModelCacheObserved) -> Storage:
     cache = observed.cache.metadata
     name = claim_name(cache.name, cache.uid)
-    if observed.claim_foreign:
-        return Storage(
-            reason=Reason.NAME_CONFLICT,
-            message=f"claim {name!r} exists and belongs to somebody else; delete it",
-            state=State.DEGRADED,
-        )
-    if observed.claim_refused:
-        return Storage(
-            reason=Reason.PROVISIONING_FAILED,
-            message=f"claim {name!r} was refused: {one_line(observed.claim_refused)}",
-            state=State.FAILED,
-        )
     return Storage(reason=Reason.PROVISIONING, message=f"claim {name!r} is being created")
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct, UnsetType
 
 from aim_operator.api.external import InferenceService
 from aim_operator.api.meta import Wire, given
+from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     AIMModelCache,
     AIMModelCacheStatus,
@@ -24,14 +25,12 @@ from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.caching import (
     desired_template_cache,
+    is_own_template_cache,
     listed_models,
-    made_by_operator,
     service_caches,
     sources_of,
 )
 from aim_operator.core.catalog import Template
-from aim_operator.core.messages import one_line
-from aim_operator.core.plan import Child
 from aim_operator.core.service.desired import Mount
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import Judgement
@@ -91,7 +90,7 @@ def plan_cache(observed: ServiceObserved) -> CachePlan:
 def _own(observed: ServiceObserved, template: Template) -> tuple[Child, ...]:
     """Render the operator's template cache, unless a user made one for the template or has taken the name."""
     cache = observed.template_cache
-    if observed.template_cache_taken or (cache is not None and not made_by_operator(cache)):
+    if observed.template_cache_taken or (cache is not None and not is_own_template_cache(cache)):
         return ()
     return (desired_template_cache(template, observed.service.metadata.namespace),)
 
@@ -150,14 +149,6 @@ def _judge(observed: ServiceObserved, template: Template) -> Judgement:
                 f"AIMTemplateCache {name!r} is about another template; rename it, or create one for "
                 f"template {name!r} under another name"
             ),
-            state=State.DEGRADED,
-        )
-    if observed.template_cache_refused:
-        said = one_line(observed.template_cache_refused)
-        return Judgement(
-            ok=False,
-            reason=Reason.DOWNLOAD_FAILED,
-            message=f"AIMTemplateCache {name!r} was refused: {said}",
             state=State.DEGRADED,
         )
     cache = observed.template_cache

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import UNSET, Struct, structs
 
 from aim_operator.api.meta import KubeObject, Manifest, given
+from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     TEMPLATES,
     AIMService,
@@ -25,8 +26,8 @@ from aim_operator.core.catalog import (
     template_pull_secrets,
     union_pull_secrets,
 )
+from aim_operator.core.manifests import child, plain
 from aim_operator.core.naming import derived_template_name, short_hash
-from aim_operator.core.plan import Child, child, plain
 
 
 class Derivation(Struct, frozen=True, kw_only=True):

@@ -6,12 +6,13 @@ from msgspec import UNSET, Struct
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import Manifest, given
+from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplateStatus, Discovery, ServiceRouting
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels, resources
 from aim_operator.core.catalog import Image, RuntimeConfig, Template, kind_of, union_pull_secrets
+from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
-from aim_operator.core.plan import Child, child, merge_env, owner_reference, plain
 from aim_operator.core.service.route import Route
 from aim_operator.core.template.desired import GPU_RESOURCE, MODEL_FORMAT, discovered, gpu_count
 
@@ -160,7 +161,7 @@ def http_route(service: AIMService, route: Route) -> Child:
     return child(
         HTTP_ROUTES,
         # Under a stranger's InferenceService it would lead to the stranger's model.
-        follows=True,
+        after=INFERENCE_SERVICES.kind,
         metadata=metadata,
         spec={"parentRefs": [plain(route.gateway)], "rules": [rule]},
     )

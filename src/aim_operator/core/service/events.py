@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
+from aim_operator.api.external import INFERENCE_SERVICES
 from aim_operator.api.meta import given
+from aim_operator.api.plan import EventNote, Outcomes, OutcomeType
 from aim_operator.api.v1alpha1 import AIMServiceStatus, ResolvedReference
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.plan import EventNote
+
+
+def writes(outcomes: Outcomes) -> tuple[EventNote, ...]:
+    """Return what is worth telling of the writes that happened: a restart repeats none."""
+    reasons = {
+        OutcomeType.CREATED: EventReason.INFERENCE_SERVICE_CREATED,
+        OutcomeType.UPDATED: EventReason.INFERENCE_SERVICE_UPDATED,
+    }
+    return tuple(
+        EventNote(
+            type="Normal",
+            reason=reasons[outcome.type],
+            message=f"InferenceService {outcome.child.name} {outcome.type.value}",
+            action="Apply",
+        )
+        for outcome in outcomes
+        if outcome.child.resource is INFERENCE_SERVICES and outcome.type in reasons
+    )
 
 
 def transitions(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:

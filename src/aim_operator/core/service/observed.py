@@ -12,7 +12,7 @@ from aim_operator.core.service.route import Route, RouteProblem
 
 
 class ServiceObserved(Struct, frozen=True, kw_only=True):
-    """`inference_service` and `http_route` are ours; a foreign namesake is told by the flags."""
+    """`inference_service` and `http_route` are ours."""
 
     service: AIMService
     resolution: Resolution
@@ -24,18 +24,12 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     pods: tuple[Pod, ...] = ()
     pods_refused: str = ""
     """Why the cluster took no Pod of it at last; old news where there are Pods."""
-    inference_service_foreign: bool = False
-    http_route_foreign: bool = False
     runtime_shadowed: bool = False
     """A namespaced ServingRuntime would take the place of the cluster template's runtime."""
-    inference_service_refused: str = ""
-    """Why the API server would not take the InferenceService, in its own words."""
-    http_route_refused: str = ""
     template_cache: AIMTemplateCache | None = None
     """The one that serves the resolved template in this namespace."""
     template_cache_taken: bool = False
     """The name that the operator's template cache would have belongs to one of another template."""
-    template_cache_refused: str = ""
     model_caches: tuple[AIMModelCache, ...] = ()
     """Those that the template cache lists."""
     live_claims: frozenset[str] = frozenset()

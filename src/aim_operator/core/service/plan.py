@@ -7,11 +7,16 @@ The route's part is in route_plan, the sum in status.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import given
+from aim_operator.api.plan import Child, Outcomes, Plan, Report
 from aim_operator.api.v1alpha1 import (
+    TEMPLATE_CACHES,
+    TEMPLATES,
     AIMServiceStatus,
     AIMServiceTemplateStatus,
 )
@@ -19,13 +24,12 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.catalog import Template
-from aim_operator.core.messages import one_line
-from aim_operator.core.plan import Child, Plan
+from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.core.service import desired, events
 from aim_operator.core.service.cache_plan import CachePlan, plan_cache
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Problem
-from aim_operator.core.service.route_plan import plan_route
+from aim_operator.core.service.route_plan import RoutePlan, hindered_route, plan_route
 from aim_operator.core.service.runtime_state import STARTING, runtime_state
 from aim_operator.core.service.status import Judgement, build_status
 from aim_operator.errors import SpecError
@@ -39,32 +43,24 @@ class _Runtime(Struct, frozen=True, kw_only=True):
     problem: Judgement | None = None
 
 
+class _Parts(Struct, frozen=True, kw_only=True):
+    resolved: Judgement
+    cache: CachePlan
+    runtime: _Runtime
+    route: RoutePlan
+
+
 def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus]:
     """Return the plan for one service. Idempotent: at its own result it plans nothing new."""
-    service = observed.service
-    if service.metadata.deletion_timestamp is not None:
-        return Plan()  # its children are owned, and go with it
-    old = given(service.status, AIMServiceStatus())
+    old = given(observed.service.status, AIMServiceStatus())
     resolved = _resolved(observed)
     cache = plan_cache(observed)
     runtime = _runtime(observed, old, resolved, cache)
-    rendered = bool(runtime.children)
-    route = plan_route(observed, runtime.judgement, old, backend=rendered)
-    status = build_status(
-        observed,
-        old,
-        resolved=resolved,
-        cache=cache.judgement,
-        runtime=runtime.judgement,
-        rendered=rendered,
-        problem=runtime.problem,
-        route=route.judgement,
-        path=route.path,
-        now=now,
-    )
+    route = plan_route(observed, runtime.judgement, old, backend=bool(runtime.children))
+    parts = _Parts(resolved=resolved, cache=cache, runtime=runtime, route=route)
     derived = observed.resolution.derived
     return Plan(
-        status=status,
+        report=partial(_report, observed, old, parts, now),
         children=(
             *((derived,) if derived is not None else ()),
             *cache.children,
@@ -72,8 +68,58 @@ def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus
             *route.children,
         ),
         removals=route.removals,
-        events=events.transitions(old, status),
     )
+
+
+def _report(
+    observed: ServiceObserved, old: AIMServiceStatus, parts: _Parts, now: datetime, outcomes: Outcomes
+) -> Report[AIMServiceStatus]:
+    """Return the status of the parts that were decided, and of what could not be written."""
+    rendered = bool(parts.runtime.children)
+    parts = _with_problems(observed, old, parts, outcomes)
+    status = build_status(
+        observed,
+        old,
+        resolved=parts.resolved,
+        cache=parts.cache.judgement,
+        runtime=parts.runtime.judgement,
+        rendered=rendered,
+        problem=parts.runtime.problem,
+        route=parts.route.judgement,
+        path=parts.route.path,
+        now=now,
+    )
+    return Report(
+        status=status,
+        events=events.transitions(old, status),
+        write_events=events.writes(outcomes),
+    )
+
+
+def _with_problems(
+    observed: ServiceObserved, old: AIMServiceStatus, parts: _Parts, outcomes: Outcomes
+) -> _Parts:
+    resolved, cache, runtime, route = parts.resolved, parts.cache, parts.runtime, parts.route
+    if (problem := outcomes.problem(TEMPLATES.kind)) is not None:
+        remedy = "rename or delete it"
+        resolved = _hindered_part(obstacle(problem, refused=Reason.TEMPLATE_NOT_AVAILABLE, remedy=remedy))
+    if (problem := outcomes.problem(TEMPLATE_CACHES.kind)) is not None and not cache.judgement.ok:
+        remedy = f"create an AIMTemplateCache for template {problem.child.name!r} under another name"
+        found = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
+        cache = structs.replace(cache, judgement=_hindered_part(found))
+    remedy = "rename this service or delete that object"
+    if (problem := outcomes.problem(INFERENCE_SERVICES.kind)) is not None:
+        found = obstacle(problem, refused=Reason.RUNTIME_FAILED, remedy=remedy)
+        runtime = _hindered(observed, old, reason=found.reason, message=found.message, state=found.state)
+    if (problem := outcomes.problem(HTTP_ROUTES.kind)) is not None:
+        found = obstacle(problem, refused=Reason.ROUTE_FAILED, remedy=remedy)
+        route = hindered_route(observed, old, found)
+    return _Parts(resolved=resolved, cache=cache, runtime=runtime, route=route)
+
+
+def _hindered_part(found: Obstacle) -> Judgement:
+    state = State.DEGRADED if found.state == State.FAILED else found.state
+    return Judgement(ok=False, reason=found.reason, message=found.message, state=state)
 
 
 def _resolved(observed: ServiceObserved) -> Judgement:
@@ -148,12 +194,6 @@ def _runtime(
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, the operator goes on by itself then",
         )
-    if observed.inference_service_foreign:
-        return _blocked(
-            Reason.NAME_CONFLICT,
-            f"InferenceService {observed.service.metadata.name!r} exists and belongs to somebody else; "
-            "rename this service or delete that object",
-        )
     if not resolved.ok or not cache.judgement.ok:
         return _following(observed, old, blocker=cache.judgement if resolved.ok else resolved)
     image, template, config = resolution.image, resolution.template, resolution.config
@@ -174,14 +214,6 @@ def _runtime(
         child = desired.inference_service(observed.service, image, template, config, cache.mounts)
     except SpecError as error:
         return _hindered(observed, old, reason=error.reason, message=error.message)
-    if observed.inference_service_refused:
-        return _hindered(
-            observed,
-            old,
-            reason=Reason.RUNTIME_FAILED,
-            message=f"the InferenceService was refused: {one_line(observed.inference_service_refused)}",
-            state=State.FAILED,
-        )
     return _Runtime(judgement=_follow(observed, old), children=(child,))
 
 

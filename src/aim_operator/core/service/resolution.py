@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET, Struct, structs
 
 from aim_operator.api.meta import given
+from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMService, TemplateCandidate
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core.catalog import (
@@ -17,7 +18,6 @@ from aim_operator.core.catalog import (
     resolve_image,
     resolve_runtime_config,
 )
-from aim_operator.core.plan import Child
 from aim_operator.core.service import derivation, selection
 
 

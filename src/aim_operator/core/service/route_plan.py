@@ -6,12 +6,12 @@ from msgspec import UNSET, Struct
 
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
 from aim_operator.api.meta import given
+from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import AIMServiceStatus, ServiceRouting
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.messages import one_line
-from aim_operator.core.plan import Child, Removal
+from aim_operator.core.outcomes import Obstacle
 from aim_operator.core.service import desired
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.route import Route, RouteProblem
@@ -44,12 +44,6 @@ def plan_route(
         return _refused(
             Reason.GATEWAY_API_NOT_INSTALLED,
             "Gateway API's CRDs are not installed; install them, the operator goes on by itself then",
-        )
-    if observed.http_route_foreign:
-        return _refused(
-            Reason.NAME_CONFLICT,
-            f"HTTPRoute {observed.service.metadata.name!r} exists and belongs to somebody else; "
-            "rename this service or delete that object",
         )
     if observed.rival is not None:
         gateway = wanted.claim.gateway
@@ -102,14 +96,16 @@ def _refused(reason: str, message: str, *, path: str | None = None) -> RoutePlan
     )
 
 
+def hindered_route(observed: ServiceObserved, old: AIMServiceStatus, found: Obstacle) -> RoutePlan:
+    """Return the part of a route that could not be written; one that is there stays as it was."""
+    state = found.state if found.state == State.PENDING else State.DEGRADED
+    path = _path_of(observed.http_route, old)
+    judgement = Judgement(ok=False, reason=found.reason, message=found.message, state=state)
+    return RoutePlan(judgement=judgement, path=path)
+
+
 def _routed(observed: ServiceObserved, runtime: Judgement, wanted: Route, old: AIMServiceStatus) -> RoutePlan:
-    if observed.http_route_refused:
-        said = one_line(observed.http_route_refused)
-        return _refused(
-            Reason.ROUTE_FAILED,
-            f"the HTTPRoute was refused: {said}",
-            path=_path_of(observed.http_route, old),
-        )
+    del old
     state = route_state(observed.http_route, wanted, backend_ready=runtime.ok)
     status = State.RUNNING if state.ready else State.STARTING
     if state.reason == Reason.ROUTE_FAILED:

@@ -12,6 +12,7 @@ from msgspec import Struct, UnsetType, structs
 
 from aim_operator.api.external import JOBS, Job
 from aim_operator.api.meta import Manifest, given
+from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -20,10 +21,9 @@ from aim_operator.core.catalog import Image, RuntimeConfig
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.messages import one_line
 from aim_operator.core.naming import discovery_job_name
-from aim_operator.core.plan import Child, Removal
 from aim_operator.core.template import desired, discovery
 from aim_operator.core.template.failure import failure, no_match
-from aim_operator.core.template.observed import OutputUnreadable, TemplateObserved
+from aim_operator.core.template.observed import OutputPending, OutputUnreadable, TemplateObserved
 from aim_operator.core.template.status import Case
 
 _PULLS = (Reason.IMAGE_PULL_AUTH_FAILED, Reason.IMAGE_PULL_FAILED)
@@ -33,6 +33,9 @@ _LASTING = (*_PULLS, Reason.UNSCHEDULABLE, Reason.JOB_REFUSED)
 
 FINAL = frozenset({Reason.NO_MATCHING_PROFILE})
 """What another try does not change: until an input does, nothing is tried."""
+LOG_PATIENCE_SECONDS = 600
+"""How long the log of a finished dry run is asked for. After that the attempt has failed: another Pod may run
+on a node whose kubelet answers."""
 
 
 class DiscoveryOptions(Struct, frozen=True, kw_only=True):
@@ -93,11 +96,10 @@ def _kept(inputs: Inputs, job: Job | None) -> Case:
     case = _available(inputs.observed, inputs.old.discovery)
     if job is None or not pods.finished(job) or job.metadata.deletion_timestamp is not None:
         return case
-    if inputs.observed.job_refused:
-        # A Pod template is immutable: a Job that was rendered otherwise (by another version, with other
-        # flags) takes no TTL, and would stay for good.
-        return structs.replace(case, removals=(_removal(job),))
-    return structs.replace(case, children=(_job(inputs, ttl_seconds=inputs.options.ttl_seconds),))
+    # A Pod template is immutable: a Job that was rendered otherwise (by another version, with other flags)
+    # takes no TTL, and would stay for good.
+    job_with_ttl = structs.replace(_job(inputs, ttl_seconds=inputs.options.ttl_seconds), disposable=True)
+    return structs.replace(case, children=(job_with_ttl,))
 
 
 def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:
@@ -142,30 +144,11 @@ def _without_job(inputs: Inputs) -> Case:
             message=f"waiting for one of {observed.slot.limit} discovery slots, which namespaces get in turn",
             discovery=old.discovery,
         )
-    if observed.job_foreign:
-        name = discovery_job_name(observed.template.metadata.name, observed.digest)
-        return Case(
-            state=State.DEGRADED,
-            reason=Reason.NAME_CONFLICT,
-            message=(
-                f"Job {name!r} in namespace {observed.discovery_namespace!r} exists and belongs to somebody "
-                "else; delete it, or set the annotation aim.silogen.ai/rediscover for another name"
-            ),
-            discovery=old.discovery,
-        )
-    if observed.job_refused:
-        return Case(
-            state=State.FAILED,
-            reason=Reason.JOB_REFUSED,
-            message=f"the discovery Job was refused: {one_line(observed.job_refused)}",
-            discovery=old.discovery,
-        )
     job = _job(inputs)
-    name = job.manifest["metadata"]["name"]
     return Case(
         state=State.PROGRESSING,
         reason=Reason.JOB_PENDING,
-        message=f"discovery Job {observed.discovery_namespace}/{name} is starting",
+        message=f"discovery Job {observed.discovery_namespace}/{job.name} is starting",
         discovery=old.discovery,
         children=(job,),
     )
@@ -202,6 +185,14 @@ def _with_finished_job(inputs: Inputs, job: Job) -> Case:
         if due is not None and due > now:
             return _still_failed(old, requeue_after_seconds=(due - now).total_seconds())
         return structs.replace(_still_failed(old), removals=(_removal(job),))
+    if isinstance(observed.output, OutputPending) and _is_recent(ended_at, now):
+        words = one_line(str(observed.output.error))
+        return Case(
+            state=State.PROGRESSING,
+            reason=Reason.DISCOVERY_RUNNING,
+            message=f"the dry run has ended; its log can't be read yet: {words}",
+            discovery=old.discovery,
+        )
     if isinstance(observed.output, DiscoveryResult):
         finished = Discovery(
             spec_hash=observed.digest,
@@ -233,6 +224,9 @@ def _failure(observed: TemplateObserved, job: Job, old: AIMServiceTemplateStatus
         if observed.output.reason == Reason.NO_MATCHING_PROFILE:
             return no_match(observed.template, observed.output.message)
         return pods.Verdict(observed.output.reason, observed.output.message)
+    if isinstance(observed.output, OutputPending):
+        words = one_line(str(observed.output.error))
+        return pods.Verdict(Reason.DISCOVERY_FAILED, f"the log of the dry run can't be read: {words}")
     before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
     waited = before is not None and before.reason in _LASTING and old.status == State.PROGRESSING
     if before is not None and waited and pods.timed_out(job):
@@ -245,6 +239,10 @@ def _is_final(old: AIMServiceTemplateStatus) -> bool:
     """Whether the failure that is written down comes again whenever the same inputs are tried."""
     before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
     return before is not None and before.reason in FINAL
+
+
+def _is_recent(ended_at: str, now: datetime) -> bool:
+    return (now - conditions.parse_time(ended_at)).total_seconds() < LOG_PATIENCE_SECONDS
 
 
 def _still_failed(old: AIMServiceTemplateStatus, *, requeue_after_seconds: float | None = None) -> Case:

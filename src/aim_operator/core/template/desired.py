@@ -7,6 +7,7 @@ from typing import Any
 
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest, given
+from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import hardware, jobs, labels
@@ -20,8 +21,8 @@ from aim_operator.core.catalog import (
     template_pull_secrets,
     union_pull_secrets,
 )
+from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import discovery_job_name, label_value
-from aim_operator.core.plan import Child, child, merge_env, owner_reference, plain
 from aim_operator.core.template import discovery
 
 DEADLINE_SECONDS = 600

@@ -15,8 +15,8 @@ from aim_operator.core.catalog import (
     template_pull_secrets,
     union_pull_secrets,
 )
+from aim_operator.core.manifests import plain
 from aim_operator.core.naming import short_hash
-from aim_operator.core.plan import plain
 
 FAILURES = frozenset(
     {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from aim_operator.api.meta import given
+from aim_operator.api.plan import EventNote
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.plan import EventNote
 
 
 def transitions(old: AIMServiceTemplateStatus, new: AIMServiceTemplateStatus) -> tuple[EventNote, ...]:

@@ -8,6 +8,7 @@ from aim_operator.api.external import Job, Pod
 from aim_operator.api.v1alpha1 import AIMTemplateCache
 from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, Template
 from aim_operator.core.discovery_output import DiscoveryResult
+from aim_operator.errors import ApiError
 
 
 class Slot(Struct, frozen=True, kw_only=True):
@@ -24,6 +25,12 @@ class OutputUnreadable(Struct, frozen=True):
     message: str
 
 
+class OutputPending(Struct, frozen=True):
+    """A finished Job whose log could not be read this time. `error` says why."""
+
+    error: ApiError
+
+
 class TemplateObserved(Struct, frozen=True, kw_only=True):
     """`runtime_config` is resolved in `discovery_namespace`. `pods` belong to the current Job."""
 
@@ -37,15 +44,9 @@ class TemplateObserved(Struct, frozen=True, kw_only=True):
     pods: tuple[Pod, ...] = ()
     refusal: str = ""
     """Why the Job controller may not create the Job's Pod: the last FailedCreate event's message."""
-    job_foreign: bool = False
-    """The current Job's name is taken by a Job of somebody else."""
-    job_refused: str = ""
-    """Why the API server would not take the Job itself, in its own words."""
-    runtime_refused: str = ""
     slot: Slot = Slot(granted=True)
-    output: DiscoveryResult | OutputUnreadable | None = None
+    output: DiscoveryResult | OutputUnreadable | OutputPending | None = None
     """What the finished current Job printed; None where it was not needed."""
-    runtime_foreign: bool = False
     kserve_installed: bool = True
     writable: bool = True
     """False for a cluster template seen by an instance limited to namespaces: look, don't touch."""

@@ -7,19 +7,21 @@ case is written down in status.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from msgspec import structs
 
+from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
 from aim_operator.api.meta import given
-from aim_operator.api.v1alpha1 import TEMPLATES, AIMServiceTemplateStatus
+from aim_operator.api.plan import Outcomes, Plan, Removal, Report
+from aim_operator.api.v1alpha1 import TEMPLATE_CACHES, TEMPLATES, AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core.caching import desired_template_cache, made_by_operator, template_caches
-from aim_operator.core.catalog import MissingRuntimeConfig, is_derived
-from aim_operator.core.messages import one_line
-from aim_operator.core.plan import Plan, Removal
+from aim_operator.core.caching import desired_template_cache, is_own_template_cache, template_caches
+from aim_operator.core.catalog import MissingRuntimeConfig, is_unchanged_derived
+from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.core.template import attempt, desired, events
 from aim_operator.core.template.attempt import DiscoveryOptions
-from aim_operator.core.template.observed import TemplateObserved
+from aim_operator.core.template.observed import OutputPending, TemplateObserved
 from aim_operator.core.template.status import Case, build_status, with_result
 
 __all__ = ["DiscoveryOptions", "decide"]
@@ -30,22 +32,51 @@ def decide(
 ) -> Plan[AIMServiceTemplateStatus]:
     """Return the plan for one template. Idempotent: at its own result it plans nothing."""
     template = observed.template
-    if template.metadata.deletion_timestamp is not None or not observed.writable:
+    if not observed.writable:
         return Plan()
-    if is_derived(template) and not observed.in_use:
+    if is_unchanged_derived(template) and not observed.in_use:
         # A service may adopt it this very moment; then its resourceVersion has moved on or will.
         return Plan(removals=(Removal(resource=TEMPLATES, live=template, unchanged=True),))
     old = given(template.status, AIMServiceTemplateStatus())
     case = _with_runtime(observed, _case(observed, old, now, options), old)
     case = _with_cache(observed, case, old)
-    status = build_status(observed, old, case, now)
     return Plan(
-        status=status,
+        report=partial(_report, observed, old, case, now),
         children=case.children,
         removals=case.removals,
-        events=events.transitions(old, status),
         requeue_after_seconds=case.requeue_after_seconds,
+        unread=observed.output.error if isinstance(observed.output, OutputPending) else None,
     )
+
+
+def _report(
+    observed: TemplateObserved,
+    old: AIMServiceTemplateStatus,
+    case: Case,
+    now: datetime,
+    outcomes: Outcomes,
+) -> Report[AIMServiceTemplateStatus]:
+    """Return the status of the case that was decided, and of what could not be written."""
+    cache_problem = outcomes.problem(TEMPLATE_CACHES.kind)
+    status = build_status(observed, old, _with_problems(case, outcomes), now, cache_problem=cache_problem)
+    return Report(status=status, events=events.transitions(old, status))
+
+
+def _with_problems(case: Case, outcomes: Outcomes) -> Case:
+    job = outcomes.problem(JOBS.kind)
+    if job is not None and case.state != State.AVAILABLE:
+        remedy = "delete it, or set the annotation aim.silogen.ai/rediscover for another name"
+        return _hindered(case, obstacle(job, refused=Reason.JOB_REFUSED, remedy=remedy))
+    runtime = outcomes.problem(SERVING_RUNTIMES.kind) or outcomes.problem(CLUSTER_SERVING_RUNTIMES.kind)
+    if runtime is not None:
+        remedy = "rename this template or delete that object"
+        found = obstacle(runtime, refused=Reason.RUNTIME_FAILED, remedy=remedy)
+        return _hindered(case, structs.replace(found, state=State.DEGRADED))
+    return case
+
+
+def _hindered(case: Case, found: Obstacle) -> Case:
+    return structs.replace(case, state=found.state, reason=found.reason, message=found.message)
 
 
 def _case(
@@ -82,18 +113,6 @@ def _with_runtime(observed: TemplateObserved, case: Case, old: AIMServiceTemplat
             "KServe's CRDs are not installed; install KServe, the operator goes on by itself then",
         )
     child = desired.runtime(observed.template, observed.image, config, with_result(old, case.result))
-    kind = child.manifest["kind"]
-    if observed.runtime_foreign:
-        return _unpublished(
-            case,
-            Reason.NAME_CONFLICT,
-            f"{kind} {observed.template.metadata.name!r} exists and belongs to somebody else; rename this "
-            "template or delete that object",
-        )
-    if observed.runtime_refused:
-        return _unpublished(
-            case, Reason.RUNTIME_FAILED, f"the {kind} was refused: {one_line(observed.runtime_refused)}"
-        )
     return structs.replace(case, children=(*case.children, child))
 
 
@@ -103,7 +122,7 @@ def _with_cache(observed: TemplateObserved, case: Case, old: AIMServiceTemplateS
     sources = given(with_result(old, case.result).model_sources, ())
     if not template_caches(template) or not sources or observed.template_cache_taken:
         return case
-    if cache is not None and not made_by_operator(cache):
+    if cache is not None and not is_own_template_cache(cache):
         return case
     child = desired_template_cache(template, template.metadata.namespace)
     return structs.replace(case, children=(*case.children, child))

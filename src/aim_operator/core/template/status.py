@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from aim_operator.api.meta import Condition, given
+from aim_operator.api.plan import Child, Outcome, Removal
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, AIMTemplateCacheStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -14,7 +15,7 @@ from aim_operator.core import attempts, conditions, hardware
 from aim_operator.core.caching import template_caches
 from aim_operator.core.catalog import MissingRuntimeConfig, reference_to
 from aim_operator.core.discovery_output import DiscoveryResult
-from aim_operator.core.plan import Child, Removal
+from aim_operator.core.outcomes import obstacle
 from aim_operator.core.template import desired, discovery
 from aim_operator.core.template.observed import TemplateObserved
 
@@ -33,8 +34,14 @@ class Case(Struct, frozen=True, kw_only=True):
 
 
 def build_status(
-    observed: TemplateObserved, old: AIMServiceTemplateStatus, case: Case, now: datetime
+    observed: TemplateObserved,
+    old: AIMServiceTemplateStatus,
+    case: Case,
+    now: datetime,
+    *,
+    cache_problem: Outcome | None = None,
 ) -> AIMServiceTemplateStatus:
+    """Return the whole status. `cache_problem` is what became of writing the AIMTemplateCache."""
     config = observed.runtime_config
     reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
     status = with_result(old, case.result)
@@ -48,7 +55,7 @@ def build_status(
         resolved_runtime_config=reference or UNSET,
         conditions=conditions.merge(
             given(old.conditions, ()),
-            _conditions(observed, old, case, status),
+            _conditions(observed, old, case, status, cache_problem),
             now=conditions.timestamp(now),
             generation=generation,
         ),
@@ -56,7 +63,11 @@ def build_status(
 
 
 def _conditions(
-    observed: TemplateObserved, old: AIMServiceTemplateStatus, case: Case, status: AIMServiceTemplateStatus
+    observed: TemplateObserved,
+    old: AIMServiceTemplateStatus,
+    case: Case,
+    status: AIMServiceTemplateStatus,
+    cache_problem: Outcome | None,
 ) -> list[Condition]:
     found = attempts.succeeded(case.discovery, observed.digest) and bool(observed.digest)
     discovered = Condition(type=c.DISCOVERED, status="False", reason=case.reason, message=case.message)
@@ -79,11 +90,13 @@ def _conditions(
         _hardware(observed, status),
     ]
     if template_caches(observed.template):
-        result.append(_cache_warm(observed, status))
+        result.append(_cache_warm(observed, status, cache_problem))
     return result
 
 
-def _cache_warm(observed: TemplateObserved, status: AIMServiceTemplateStatus) -> Condition:
+def _cache_warm(
+    observed: TemplateObserved, status: AIMServiceTemplateStatus, problem: Outcome | None
+) -> Condition:
     name, cache = observed.template.metadata.name, observed.template_cache
     warmth = given(cache.status, AIMTemplateCacheStatus()) if cache is not None else None
     ready = conditions.find(given(warmth.conditions, ()), c.READY) if warmth is not None else None
@@ -92,6 +105,10 @@ def _cache_warm(observed: TemplateObserved, status: AIMServiceTemplateStatus) ->
             Reason.NAME_CONFLICT,
             f"AIMTemplateCache {name!r} is about another template; rename it",
         )
+    elif problem is not None:
+        remedy = "rename this template or delete that object"
+        found = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
+        reason, message = found.reason, found.message
     elif not given(status.model_sources, ()):
         reason, message = Reason.WAITING_FOR_CACHE, "the model sources are not known yet"
     elif ready is None:

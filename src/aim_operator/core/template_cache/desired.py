@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import UnsetType
 
 from aim_operator.api.meta import Manifest, given
+from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     MODEL_CACHES,
     AIMModelCache,
@@ -22,8 +23,8 @@ from aim_operator.core.catalog import (
     template_pull_secrets,
     union_pull_secrets,
 )
+from aim_operator.core.manifests import child, merge_env, plain
 from aim_operator.core.naming import model_cache_name
-from aim_operator.core.plan import Child, child, merge_env, plain
 from aim_operator.core.template_cache.observed import TemplateCacheObserved
 
 

@@ -17,8 +17,6 @@ class SourceObserved(Struct, frozen=True, kw_only=True):
     """No older template cache needs this model cache: the references of that one are ours to keep."""
     taken: bool = False
     """The name that its cache would have belongs to a cache of something else."""
-    refused: str = ""
-    """Why the API server would not take the model cache, in its own words."""
 
 
 class TemplateCacheObserved(Struct, frozen=True, kw_only=True):

@@ -8,26 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct
 
 from aim_operator.api.meta import given
+from aim_operator.api.plan import Child, EventNote, Outcome, Outcomes, Plan, Removal, Report
 from aim_operator.api.v1alpha1 import (
+    MODEL_CACHES,
     TEMPLATE_CACHES,
     AIMModelCacheStatus,
     AIMServiceTemplateStatus,
     AIMTemplateCacheStatus,
     CachedModel,
-    CacheProgress,
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.caching import made_by_operator, sources_of
+from aim_operator.core.caching import is_own_model_cache, is_own_template_cache, sources_of
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, Template, reference_to
-from aim_operator.core.messages import one_line
-from aim_operator.core.plan import Child, EventNote, Plan, Removal
-from aim_operator.core.template_cache.desired import model_cache, size_of
+from aim_operator.core.naming import model_cache_name
+from aim_operator.core.outcomes import obstacle
+from aim_operator.core.template_cache.desired import model_cache, size_of, storage_class
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 
 _WORST_FIRST = (State.FAILED, State.DEGRADED, State.PENDING, State.PROGRESSING, State.AVAILABLE)
@@ -37,24 +39,26 @@ class _Case(Struct, frozen=True, kw_only=True):
     state: str
     reason: str
     message: str
-    children: tuple[Child, ...] = ()
 
 
 def decide(observed: TemplateCacheObserved, *, now: datetime) -> Plan[AIMTemplateCacheStatus]:
     """Return the plan for one template cache. Idempotent: at its own result it plans nothing."""
     cache = observed.cache
-    if cache.metadata.deletion_timestamp is not None:
-        return Plan()
-    if made_by_operator(cache) and not observed.wanted:
+    if is_own_template_cache(cache) and not observed.wanted:
         # A service may ask for it this very moment; then its resourceVersion has moved on or will.
         return Plan(removals=(Removal(resource=TEMPLATE_CACHES, live=cache, unchanged=True),))
     old = given(cache.status, AIMTemplateCacheStatus())
-    case = _case(observed)
-    status = _status(observed, old, case, now)
-    return Plan(status=status, children=case.children, events=_transitions(old, status))
+    return Plan(report=partial(_report, observed, old, now), children=_wanted_children(observed))
 
 
-def _case(observed: TemplateCacheObserved) -> _Case:
+def _report(
+    observed: TemplateCacheObserved, old: AIMTemplateCacheStatus, now: datetime, outcomes: Outcomes
+) -> Report[AIMTemplateCacheStatus]:
+    status = _status(observed, old, _case(observed, outcomes), now)
+    return Report(status=status, events=_transitions(old, status))
+
+
+def _case(observed: TemplateCacheObserved, outcomes: Outcomes) -> _Case:
     template, config = observed.template, observed.runtime_config
     if template is None:
         return _degraded(Reason.TEMPLATE_NOT_FOUND, _no_template(observed))
@@ -63,10 +67,16 @@ def _case(observed: TemplateCacheObserved) -> _Case:
     if isinstance(config, MissingRuntimeConfig):
         said = config.message(observed.cache.metadata.namespace)
         return _degraded(Reason.RUNTIME_CONFIG_MISSING, said)
-    children = tuple(_children(observed, template, config))
-    parts = [_judge(source) for source in observed.sources]
-    worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
-    return _Case(state=worst.state, reason=worst.reason, message=worst.message, children=children)
+    class_name = storage_class(observed, config)
+    parts = [_judge(source, _problem(source, class_name, outcomes)) for source in observed.sources]
+    return min(parts, key=lambda part: _WORST_FIRST.index(part.state))
+
+
+def _problem(source: SourceObserved, class_name: str, outcomes: Outcomes) -> Outcome | None:
+    """Return what kept the model cache of a source from being created."""
+    if source.cache is not None:
+        return None
+    return outcomes.problem(MODEL_CACHES.kind, model_cache_name(source.source.source_uri, class_name))
 
 
 def _degraded(reason: str, message: str) -> _Case:
@@ -98,16 +108,23 @@ def _without_sources(template: Template) -> _Case:
     return _degraded(Reason.NO_MODEL_SOURCES, f"discovery of template {name!r} found no model sources")
 
 
+def _wanted_children(observed: TemplateCacheObserved) -> tuple[Child, ...]:
+    template, config = observed.template, observed.runtime_config
+    if template is None or isinstance(config, MissingRuntimeConfig):
+        return ()
+    return tuple(_children(observed, template, config))
+
+
 def _children(observed: TemplateCacheObserved, template: Template, config: RuntimeConfig) -> Iterable[Child]:
     for source in observed.sources:
         live = source.cache
         if live is None and not source.taken and size_of(source.source) is not None:
             yield model_cache(observed, template, config, source.source, None)
-        elif live is not None and made_by_operator(live) and source.senior:
+        elif live is not None and is_own_model_cache(live) and source.senior:
             yield model_cache(observed, template, config, source.source, live)
 
 
-def _judge(source: SourceObserved) -> _Case:
+def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
     uri = source.source.source_uri
     if source.taken:
         return _degraded(
@@ -115,9 +132,10 @@ def _judge(source: SourceObserved) -> _Case:
             f"the AIMModelCache for {uri} can't be made: one of its name has another source or class; "
             "delete that",
         )
-    if source.refused:
-        said = f"the AIMModelCache for {uri} was refused: {one_line(source.refused)}"
-        return _Case(state=State.FAILED, reason=Reason.DOWNLOAD_FAILED, message=said)
+    if problem is not None:
+        remedy = "delete it, or create an AIMModelCache for this source under another name"
+        found = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
+        return _Case(state=found.state, reason=found.reason, message=f"{uri}: {found.message}")
     if source.cache is None and size_of(source.source) is None:
         return _degraded(
             Reason.SIZE_UNKNOWN,
@@ -153,7 +171,6 @@ def _status(
         resolved_runtime_config=reference or UNSET,
         # What was there before the template went missing is there still.
         model_caches=(models or UNSET) if observed.template is not None else old.model_caches,
-        progress=_progress(observed.sources),
         conditions=conditions.merge(
             given(old.conditions, ()),
             conditions.summary(case.state, case.reason, case.message),
@@ -170,27 +187,6 @@ def _model(source: SourceObserved) -> CachedModel:
     return CachedModel(
         source_uri=source.source.source_uri, name=source.cache.metadata.name, status=status.status
     )
-
-
-def _progress(sources: Iterable[SourceObserved]) -> CacheProgress | UnsetType:
-    """Add up the downloads; unknown while one of them does not know its size."""
-    downloaded = total = 0
-    percentages: list[int] = []
-    for source in sources:
-        status = given(source.cache.status, AIMModelCacheStatus()) if source.cache is not None else None
-        progress = given(status.progress, None) if status is not None else None
-        if progress is None:
-            return UNSET
-        percentages.append(given(progress.percentage, 0))
-        total += given(progress.total_bytes, 0)
-        downloaded += given(progress.downloaded_bytes, 0)
-    if not percentages:
-        return UNSET
-    if all(percentage == 100 for percentage in percentages):
-        share = 100
-    else:
-        share = min(downloaded * 100 // total, 99) if total else min(percentages)
-    return CacheProgress(total_bytes=total, downloaded_bytes=downloaded, percentage=share)
 
 
 def _transitions(old: AIMTemplateCacheStatus, new: AIMTemplateCacheStatus) -> tuple[EventNote, ...]:

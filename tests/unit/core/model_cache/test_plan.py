@@ -11,6 +11,7 @@ from msgspec import structs
 
 from aim_operator.api.external import Job
 from aim_operator.api.meta import given
+from aim_operator.api.plan import Plan
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions
@@ -22,7 +23,6 @@ from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
 from aim_operator.core.model_cache.report import Progress
 from aim_operator.core.naming import download_job_name
-from aim_operator.core.plan import Plan
 from tests.support.cache_builders import (
     make_claim,
     make_download_job,

@@ -11,7 +11,7 @@ from aim_operator.api.meta import KubeObject
 from aim_operator.api.v1alpha1 import AIMServiceTemplate
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.catalog import Image, Template
-from aim_operator.core.plan import plain
+from aim_operator.core.manifests import plain
 from aim_operator.core.service.derivation import Derivation, derive, derived_spec, needed
 from aim_operator.core.service.resolution import resolve
 from tests.support.service_builders import (

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from aim_operator.api.plan import EventNote
 from aim_operator.api.v1alpha1 import AIMServiceStatus
-from aim_operator.core.plan import EventNote
 from aim_operator.core.service.events import transitions
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide

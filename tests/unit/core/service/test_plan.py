@@ -10,9 +10,9 @@ from msgspec import structs
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.plan import Plan
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus
 from aim_operator.api.v1alpha1 import conditions as c
-from aim_operator.core.plan import Plan
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from tests.support.service_builders import (

@@ -8,8 +8,8 @@ import pytest
 
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest
+from aim_operator.api.plan import Child
 from aim_operator.core.catalog import Image, RuntimeConfig, Template
-from aim_operator.core.plan import Child
 from aim_operator.core.template import desired
 from tests.support.template_builders import (
     NAMESPACE,

@@ -12,12 +12,12 @@ from msgspec import UNSET, structs
 
 from aim_operator.api.external import JOBS, Job, Pod
 from aim_operator.api.meta import given
+from aim_operator.api.plan import Plan, Removal
 from aim_operator.api.v1alpha1 import TEMPLATES, AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, labels
 from aim_operator.core.catalog import MissingRuntimeConfig, Template
-from aim_operator.core.plan import Plan, Removal
 from aim_operator.core.template.observed import OutputUnreadable, Slot, TemplateObserved
 from aim_operator.core.template.plan import decide
 from tests.support.cache_builders import make_template_cache

@@ -9,12 +9,12 @@ import pytest
 from msgspec import UNSET, structs
 
 from aim_operator.api.meta import given
+from aim_operator.api.plan import Plan
 from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCacheStatus, CacheProgress, ModelSource
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions, labels
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.naming import model_cache_name
-from aim_operator.core.plan import Plan
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 from aim_operator.core.template_cache.plan import decide
 from tests.support.cache_builders import OURS, make_model_cache, make_template_cache

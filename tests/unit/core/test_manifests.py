@@ -6,7 +6,7 @@ import pytest
 
 from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta, OwnerReference
 from aim_operator.api.v1alpha1 import GpuSelector, LocalObjectReference
-from aim_operator.core import plan
+from aim_operator.core import manifests
 
 
 def reference(uid: str, *, controller: bool | None) -> OwnerReference:
@@ -30,11 +30,11 @@ def reference(uid: str, *, controller: bool | None) -> OwnerReference:
 )
 def test_controlled_by(owners: tuple[OwnerReference, ...], want: bool) -> None:  # noqa: FBT001
     live = KubeObject(metadata=ObjectMeta(name="child", owner_references=owners))
-    assert plan.controlled_by(live, ObjectMeta(name="owner", uid="mine")) is want
+    assert manifests.controlled_by(live, ObjectMeta(name="owner", uid="mine")) is want
 
 
 def test_owner_reference_controls_and_blocks_foreground_deletion() -> None:
-    assert plan.owner_reference("v1", "Owner", ObjectMeta(name="owner", uid="mine")) == {
+    assert manifests.owner_reference("v1", "Owner", ObjectMeta(name="owner", uid="mine")) == {
         "apiVersion": "v1",
         "kind": "Owner",
         "name": "owner",
@@ -63,8 +63,11 @@ A1, A2, B, C = (
     ],
 )
 def test_merge_env(layers: list[list[Manifest]], want: list[Manifest]) -> None:
-    assert plan.merge_env(*layers) == want
+    assert manifests.merge_env(*layers) == want
 
 
 def test_plain_leaves_out_what_is_unset_and_makes_tuples_lists() -> None:
-    assert plan.plain((LocalObjectReference(name="x"), GpuSelector(count=2))) == [{"name": "x"}, {"count": 2}]
+    assert manifests.plain((LocalObjectReference(name="x"), GpuSelector(count=2))) == [
+        {"name": "x"},
+        {"count": 2},
+    ]

@@ -1,0 +1,54 @@
+"""Says what kept a child from being written: one reason and one sentence, the same for every kind."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from aim_operator.api.plan import Outcome, OutcomeType
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core.messages import one_line
+
+
+class Obstacle(Struct, frozen=True, kw_only=True):
+    """`state` is what it makes of the object that wants the child. The message stays while the cause does."""
+
+    reason: str
+    message: str
+    state: str
+
+
+def obstacle(outcome: Outcome, *, refused: str, remedy: str) -> Obstacle:
+    """Return why a child could not be written.
+
+    `refused` is the reason where the API server does not accept it; `remedy` says what to do about an object
+    in its way, such as "rename this service or delete that object".
+    """
+    kind, name, words = outcome.child.kind, outcome.child.name, one_line(outcome.message)
+    match outcome.type:
+        case OutcomeType.FOREIGN:
+            return Obstacle(
+                reason=Reason.NAME_CONFLICT,
+                message=f"{kind} {name!r} exists and is not managed by the operator; {remedy}",
+                state=State.DEGRADED,
+            )
+        case OutcomeType.GOING_AWAY:
+            return Obstacle(
+                reason=Reason.WAITING_FOR_DELETION,
+                message=f"waiting for the previous {kind} {name!r} to be deleted",
+                state=State.PENDING,
+            )
+        case OutcomeType.REFUSED:
+            return Obstacle(reason=refused, message=f"the {kind} was refused: {words}", state=State.FAILED)
+        case OutcomeType.HELD:
+            return Obstacle(
+                reason=Reason.CHANGED_BY_OTHERS,
+                message=f"{kind} {name!r} does not stay as the operator writes it: "
+                f"{words or 'something changes it back each time'}; find what does",
+                state=State.DEGRADED,
+            )
+        case _:
+            return Obstacle(
+                reason=Reason.WRITE_FAILED,
+                message=f"the {kind} can't be written, the operator tries again: {words}",
+                state=State.DEGRADED,
+            )

@@ -1,0 +1,45 @@
+"""Whose an object is that has the name we want to write. Labels alone prove nothing: people copy them."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from aim_operator.api.meta import KubeObject, Manifest, OwnerReference
+
+
+class Ownership(Enum):
+    OURS = "ours"
+    GOING_AWAY = "going away"
+    """It is being deleted, or its owner, a former object of our owner's name, is gone: it is waited for."""
+    FOREIGN = "foreign"
+
+
+def ownership(live: KubeObject, manifest: Manifest, applied_annotation: str) -> Ownership:
+    """Return whose `live` is, for whoever wants to apply `manifest`.
+
+    Ours is what our owner controls. Where there is no controller (children without one, or a backup tool
+    that dropped it), our labels and the annotation that every apply of ours leaves.
+    """
+    wanted = manifest["metadata"].get("ownerReferences") or []
+    controller = live.metadata.controller()
+    if live.metadata.deletion_timestamp is not None:
+        return Ownership.GOING_AWAY
+    if controller is None:
+        marked = live.metadata.annotation(applied_annotation) is not None
+        return Ownership.OURS if marked and _has_labels(live, manifest) else Ownership.FOREIGN
+    if not wanted:
+        return Ownership.FOREIGN
+    if controller.uid == wanted[0]["uid"]:
+        return Ownership.OURS
+    return Ownership.GOING_AWAY if _is_former(controller, wanted[0]) else Ownership.FOREIGN
+
+
+def _has_labels(live: KubeObject, manifest: Manifest) -> bool:
+    labels = manifest["metadata"].get("labels") or {}
+    return bool(labels) and all(live.metadata.label(name) == value for name, value in labels.items())
+
+
+def _is_former(controller: OwnerReference, wanted: Manifest) -> bool:
+    """Whether the controller is an earlier object of our owner's name; its children are garbage-collected."""
+    same = controller.kind == wanted["kind"] and controller.name == wanted["name"]
+    return bool(same and controller.api_version.partition("/")[0] == wanted["apiVersion"].partition("/")[0])
