@@ -20,7 +20,7 @@ from aim_operator.kube.credentials import load
 from aim_operator.runtime.apply import Applier
 from aim_operator.runtime.clock import SystemClock
 from aim_operator.runtime.events import EventRecorder
-from aim_operator.runtime.foreign import ForeignWatches
+from aim_operator.runtime.foreign import ForeignWatches, Name
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.leader import LEASES, LeaderElector, LeaseSpec
 from hack.cluster.cluster import Cluster
@@ -224,7 +224,7 @@ async def test_a_foreign_name_is_watched_until_it_is_free(control_plane: Cluster
         metadata = {"name": "j", "namespace": namespace}
         await client.apply(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
         foreign = ForeignWatches(client, clock=SystemClock())
-        foreign.ensure(KEY, CONFIG_MAPS, namespace, "j", lambda: woken.append("woken"))
+        foreign.ensure(KEY, Name(CONFIG_MAPS, namespace, "j"), lambda: woken.append("woken"))
         await until(lambda: len(woken) == 1)
         await client.delete(CONFIG_MAPS, "j", namespace=namespace)
         await until(lambda: len(woken) == 2)

@@ -20,9 +20,11 @@ from aim_operator.api.v1alpha1 import (
     LocalObjectReference,
     ModelSource,
 )
+from aim_operator.core import labels
 from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, Template
 from aim_operator.core.discovery_output import DiscoveryResult
-from aim_operator.core.naming import discovery_job_name
+from aim_operator.core.manifests import plain
+from aim_operator.core.naming import derived_template_name, discovery_job_name, short_hash
 from aim_operator.core.template import discovery
 from aim_operator.core.template.observed import TemplateObserved
 from aim_operator.core.template.plan import DiscoveryOptions
@@ -32,6 +34,7 @@ NAMESPACE = "ml"
 OPERATOR_NAMESPACE = "kaiwo-system"
 MODEL = "llama"
 REFERENCE = "ghcr.io/example/llama:v1"
+DERIVED = {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"}
 OPTIONS = DiscoveryOptions(requests={"cpu": "50m", "memory": "64Mi"}, ttl_seconds=600)
 
 
@@ -58,6 +61,12 @@ def make_template(
         AIMServiceTemplate,
         from_attributes=True,
     )
+
+
+def make_derived_template(**spec: Any) -> AIMServiceTemplate:
+    """What the operator makes of overrides: both labels, and a name by the content."""
+    digest = short_hash(plain(make_template(**spec).spec))
+    return make_template(derived_template_name("fast", digest), metadata={"labels": DERIVED}, **spec)
 
 
 def make_cluster_template(

@@ -17,7 +17,7 @@ NAME_LIMIT = 63
 """Names go into labels, Pod names and host names, so all of ours keep to the limit of a DNS label."""
 HASH_DIGITS = 8
 
-_DERIVED_NAME = re.compile(rf"-ovr-([0-9a-f]{{{HASH_DIGITS}}})$")
+_DERIVED_NAME = re.compile(rf".-ovr-([0-9a-f]{{{HASH_DIGITS}}})$")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 
 

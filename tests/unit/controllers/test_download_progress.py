@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from aim_operator.api.external import Pod
-from aim_operator.api.meta import ObjectMeta, ObjectRef
+from aim_operator.api.meta import ObjectRef
+from aim_operator.api.plan import LogSource
 from aim_operator.controllers.download_progress import TELL_SECONDS, DownloadProgress
 from aim_operator.core.model_cache.report import Progress
 from aim_operator.errors import NotFound, Unavailable
@@ -56,8 +56,12 @@ class Scene:
         assert ref == REF
         self.woken += 1
 
-    def follow(self, uid: str = "pod-1") -> Progress | None:
-        return self.downloads.follow(REF, Pod(metadata=ObjectMeta(name="p", namespace="team", uid=uid)))
+    def follow(self, uid: str = "pod-1") -> None:
+        self.downloads.follow(REF, LogSource("team", "p", uid, "download"))
+
+    @property
+    def reported(self) -> Progress | None:
+        return self.downloads.last_reported(REF)
 
 
 def line(downloaded: int) -> bytes:
@@ -66,13 +70,15 @@ def line(downloaded: int) -> bytes:
 
 async def test_what_is_heard_wakes_the_cache_but_not_for_every_line() -> None:
     scene = Scene([line(1), line(2), TELL_SECONDS + 1, line(3), 3600.0])
-    assert scene.follow() is None
+    scene.follow()
+    assert scene.reported is None
     await scene.clock.settle()
     assert scene.woken == 1
-    assert scene.follow() == Progress(downloaded_bytes=2, total_bytes=100)
+    scene.follow()
+    assert scene.reported == Progress(downloaded_bytes=2, total_bytes=100)
     await scene.clock.advance(TELL_SECONDS + 1)
     assert (scene.woken, scene.client.streams) == (2, 1)
-    assert scene.follow() == Progress(downloaded_bytes=3, total_bytes=100)
+    assert scene.reported == Progress(downloaded_bytes=3, total_bytes=100)
     await scene.downloads.close()
 
 
@@ -81,7 +87,7 @@ async def test_a_line_may_come_in_pieces_and_other_lines_say_nothing() -> None:
     scene = Scene([b"resumed: 3 files\n" + whole[:20], whole[20:], b"x" * 100_000, 3600.0])
     scene.follow()
     await scene.clock.settle()
-    assert scene.follow() == Progress(downloaded_bytes=7, total_bytes=100)
+    assert scene.reported == Progress(downloaded_bytes=7, total_bytes=100)
     await scene.downloads.close()
 
 
@@ -91,7 +97,7 @@ async def test_a_broken_stream_is_opened_again_with_growing_pauses() -> None:
     await scene.clock.settle()
     await scene.clock.advance(2)
     assert scene.client.streams == 2
-    assert scene.follow() == Progress(downloaded_bytes=2, total_bytes=100)
+    assert scene.reported == Progress(downloaded_bytes=2, total_bytes=100)
     await scene.downloads.close()
 
 
@@ -107,10 +113,12 @@ async def test_another_pod_is_another_stream_and_dropping_stops() -> None:
     scene = Scene([line(9), 3600.0])
     scene.follow()
     await scene.clock.settle()
-    assert scene.follow("pod-2") is None, "what another Pod said is not carried over"
+    scene.follow("pod-2")
+    assert scene.reported is None, "what another Pod said is not carried over"
     await scene.clock.settle()
     assert scene.client.streams == 2
-    scene.downloads.drop(REF)
+    scene.downloads.follow(REF, None)
+    assert scene.reported is None
     woken = scene.woken
     await scene.clock.advance(7200)
     assert (scene.client.streams, scene.woken) == (2, woken)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from aim_operator.api.v1alpha1 import AIMTemplateCache, CachedModel
+from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCache, CachedModel
 from aim_operator.core import caching
 from aim_operator.core.catalog import Template
-from tests.support.cache_builders import SOURCE, make_model_cache, make_template_cache
+from aim_operator.core.naming import model_cache_name
+from tests.support.cache_builders import OURS, SOURCE, make_model_cache, make_template_cache
 from tests.support.service_builders import (
     FakeCatalog,
     make_cluster_template,
@@ -49,6 +50,59 @@ def test_a_users_cache_comes_before_the_operators_then_the_oldest() -> None:
     assert chosen(own) == "fast"
     assert chosen(own, new, old) == "old"
     assert chosen(going) == ""
+
+
+OWN_NAME = model_cache_name(SOURCE, "")
+OURS_BY_LABEL = {"labels": OURS}
+
+
+@pytest.mark.parametrize(
+    ("cache", "want"),
+    [
+        pytest.param(make_template_cache("fast", ours=True), True, id="named after its template, labelled"),
+        pytest.param(
+            make_template_cache("mine", ours=True),
+            False,
+            id="a copy made by hand with its labels under another name",
+        ),
+        pytest.param(make_template_cache("fast"), False, id="made by hand under that name"),
+    ],
+)
+def test_a_template_cache_is_the_operators(cache: AIMTemplateCache, want: bool) -> None:  # noqa: FBT001
+    assert caching.is_own_template_cache(cache) is want
+
+
+@pytest.mark.parametrize(
+    ("cache", "want"),
+    [
+        pytest.param(make_model_cache(OWN_NAME, metadata=OURS_BY_LABEL), True, id="named and labelled so"),
+        pytest.param(
+            make_model_cache(
+                model_cache_name(SOURCE, "gold"), metadata=OURS_BY_LABEL, storageClassName="gold"
+            ),
+            True,
+            id="named after its class, too",
+        ),
+        pytest.param(
+            make_model_cache("mine", metadata=OURS_BY_LABEL),
+            False,
+            id="a copy made by hand with its labels under another name",
+        ),
+        pytest.param(
+            make_model_cache(OWN_NAME, metadata=OURS_BY_LABEL, sourceUri="hf://a/b"),
+            False,
+            id="one whose name is that of another source",
+        ),
+        pytest.param(
+            make_model_cache(OWN_NAME, metadata=OURS_BY_LABEL, storageClassName="gold"),
+            False,
+            id="one whose name is that of another class",
+        ),
+        pytest.param(make_model_cache(OWN_NAME), False, id="made by hand under that name"),
+    ],
+)
+def test_a_model_cache_is_the_operators(cache: AIMModelCache, want: bool) -> None:  # noqa: FBT001
+    assert caching.is_own_model_cache(cache) is want
 
 
 GOLD = make_model_cache("gold", storageClassName="gold")

@@ -11,11 +11,13 @@ from aim_operator.core import catalog, labels
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from tests.support.service_builders import FakeCatalog
 from tests.support.template_builders import (
+    DERIVED,
     MODEL,
     NAMESPACE,
     make_cluster_image,
     make_cluster_runtime_config,
     make_cluster_template,
+    make_derived_template,
     make_image,
     make_runtime_config,
     make_template,
@@ -28,7 +30,6 @@ def where(found: KubeObject | None) -> str:
 
 
 BOTH_IMAGES = (make_image(), make_cluster_image())
-DERIVED = {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"}
 
 
 @pytest.mark.parametrize(
@@ -131,20 +132,37 @@ def test_pull_secrets_are_merged_each_once_in_the_order_of_first_mention() -> No
 
 
 @pytest.mark.parametrize(
-    ("value", "want"),
+    ("name", "value", "want"),
     [
-        pytest.param(DERIVED, True, id="labelled so"),
-        pytest.param({**DERIVED, labels.DERIVED_TEMPLATE: "false"}, False, id="labelled otherwise"),
-        pytest.param({labels.DERIVED_TEMPLATE: "true"}, False, id="labelled so by a user"),
-        pytest.param({}, False, id="not labelled"),
+        pytest.param("fast-ovr-0123abcd", DERIVED, True, id="named and labelled so"),
+        pytest.param(
+            "fast-ovr-0123abcd", {**DERIVED, labels.DERIVED_TEMPLATE: "false"}, False, id="labelled otherwise"
+        ),
+        pytest.param(
+            "fast-ovr-0123abcd", {labels.DERIVED_TEMPLATE: "true"}, False, id="labelled so by a user"
+        ),
+        pytest.param("fast-ovr-0123abcd", {}, False, id="not labelled"),
+        pytest.param("mine", DERIVED, False, id="a copy made by hand with its labels under another name"),
+        pytest.param("fast-ovr-0123abcd-copy", DERIVED, False, id="a copy whose name says more"),
+        pytest.param("fast-ovr-0123ABCD", DERIVED, False, id="a name with digits that are none of ours"),
+        pytest.param("fast-ovr-0123", DERIVED, False, id="a name with too few digits"),
+        pytest.param("-ovr-0123abcd", DERIVED, False, id="a name without that of a base"),
     ],
 )
-def test_is_derived(value: dict[str, str], want: bool) -> None:  # noqa: FBT001 - the expected answer
-    assert catalog.is_derived(make_template(metadata={"labels": value})) is want
+def test_is_derived(name: str, value: dict[str, str], want: bool) -> None:  # noqa: FBT001 - the expected answer
+    assert catalog.is_derived(make_template(name, metadata={"labels": value})) is want
 
 
-def test_no_cluster_template_is_derived_whatever_its_labels() -> None:
-    assert not catalog.is_derived(make_cluster_template(metadata={"labels": DERIVED}))
+def test_no_cluster_template_is_derived_whatever_its_name_and_labels() -> None:
+    named = make_cluster_template("fast-ovr-0123abcd", metadata={"labels": DERIVED})
+    assert not catalog.is_derived(named)
+
+
+def test_a_derived_template_that_a_user_edited_is_theirs() -> None:
+    made = make_derived_template(metric="latency")
+    edited = make_template(made.metadata.name, metadata={"labels": DERIVED}, metric="throughput")
+    assert (catalog.is_derived(made), catalog.is_unchanged_derived(made)) == (True, True)
+    assert (catalog.is_derived(edited), catalog.is_unchanged_derived(edited)) == (True, False)
 
 
 def test_a_reference_says_where_an_object_was_found() -> None:

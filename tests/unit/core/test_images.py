@@ -6,7 +6,6 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.meta import KubeObject, given
-from aim_operator.api.plan import Plan
 from aim_operator.core import images
 from aim_operator.core.catalog import Image
 from tests.support.service_builders import FakeCatalog
@@ -79,11 +78,6 @@ def test_what_an_image_says(image: Image, objects: tuple[KubeObject, ...], want:
     assert_status_well_formed(status)
     (ready,) = given(status.conditions, ())
     assert f"{status.status} {ready.status}/{ready.reason}: {ready.message}" == want
-    assert plan == Plan(status=status)
+    assert (plan.children, plan.removals, plan.requeue_after_seconds, plan.events) == ((), (), None, ())
     again = structs.replace(image, status=status)
     assert images.decide(again, catalog, now=NOW).status == status
-
-
-def test_an_image_that_is_being_deleted_is_left_alone() -> None:
-    image = make_image(metadata={"deletionTimestamp": "2026-01-31T11:00:00Z"})
-    assert images.decide(image, FakeCatalog(), now=NOW) == Plan()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from aim_operator.api.meta import ObjectRef
-from aim_operator.runtime.foreign import POLL_SECONDS, ForeignWatches
+from aim_operator.runtime.foreign import POLL_SECONDS, ForeignWatches, Name
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.runtime.making import KEY, WIDGETS, make_widget
+
+OTHER = ObjectRef("Owner", "team", "other")
 
 
 class Watching:
@@ -20,7 +22,7 @@ class Watching:
         self.woken += 1
 
     async def ensure(self, name: str = "a", key: ObjectRef = KEY) -> None:
-        self.foreign.ensure(key, WIDGETS, "team", name, self.wake)
+        self.foreign.ensure(key, Name(WIDGETS, "team", name), self.wake)
         await self.clock.settle()
 
 
@@ -50,16 +52,21 @@ async def test_ensuring_again_changes_nothing() -> None:
     await scene.foreign.close()
 
 
-async def test_dropping_stops() -> None:
-    """Also for whole keys; dropping what is not there is fine."""
+async def test_what_is_not_kept_is_no_longer_watched() -> None:
+    """Keeping what is not watched starts nothing; other keys keep theirs."""
     scene = Watching()
     await scene.ensure()
     await scene.ensure("b")
-    scene.foreign.drop(KEY, WIDGETS, "team", "a")
-    scene.foreign.drop(KEY, WIDGETS, "team", "a")
+    await scene.ensure("a", OTHER)
+    kept = {Name(WIDGETS, "team", "b"), Name(WIDGETS, "team", "c")}
+    scene.foreign.keep(KEY, kept)
+    scene.foreign.keep(KEY, kept)
     await scene.clock.settle()
-    assert scene.client.open_watches(WIDGETS) == 1
-    scene.foreign.drop_all(KEY)
+    assert scene.client.open_watches(WIDGETS) == 2
+    assert [scene.foreign.watches(KEY, Name(WIDGETS, "team", name)) for name in "abc"] == [False, True, False]
+    scene.foreign.keep(KEY, ())
+    assert scene.foreign.watches(OTHER, Name(WIDGETS, "team", "a"))
+    scene.foreign.keep(OTHER, ())
     await scene.clock.settle()
     assert scene.client.open_watches(WIDGETS) == 0
     assert len(scene.foreign) == 0

@@ -71,7 +71,9 @@ def _with_problems(case: Case, outcomes: Outcomes) -> Case:
     if runtime is not None:
         remedy = "rename this template or delete that object"
         found = obstacle(runtime, refused=Reason.RUNTIME_FAILED, remedy=remedy)
-        return _hindered(case, structs.replace(found, state=State.DEGRADED))
+        # What was discovered still holds: no Failed, and a predecessor that goes away is worth no alarm.
+        state = State.DEGRADED if found.state == State.FAILED else found.state
+        return _hindered(case, structs.replace(found, state=state))
     return case
 
 

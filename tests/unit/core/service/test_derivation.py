@@ -160,6 +160,12 @@ def test_equal_services_share_it_and_others_do_not() -> None:
             id="namespaced before cluster",
         ),
         pytest.param(
+            [make_template("by-hand", metadata=DERIVED, **FP8)],
+            make_image(),
+            "by-hand",
+            id="a copy of a derived one under a name of its own, labels and all",
+        ),
+        pytest.param(
             [make_cluster_template("a", **FP8)], make_cluster_image(), "a", id="the cluster's, for its image"
         ),
     ],
@@ -173,7 +179,7 @@ def test_an_equal_template_is_used(others: list[KubeObject], image: Image, want:
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(make_template("equal", metadata=DERIVED, **FP8), id="it is derived itself"),
+        pytest.param(make_template("equal-ovr-0123abcd", metadata=DERIVED, **FP8), id="it is derived itself"),
         pytest.param(make_template("equal", aimImageName="other", **FP8), id="it is for another image"),
         pytest.param(make_template("equal", namespace="other", **FP8), id="it is in another namespace"),
         pytest.param(make_cluster_template("equal", **FP8), id="it can't see the namespace's image"),

@@ -115,7 +115,7 @@ def test_values_are_ranked_in_order_of(field: str, order: list[str]) -> None:
     [
         pytest.param(make_template("z", status=make_template_status("Progressing")), id="not available"),
         pytest.param(make_template("z", status=make_template_status("Failed")), id="failed"),
-        pytest.param(make_template("z", metadata=DERIVED), id="derived"),
+        pytest.param(make_template("z-ovr-0123abcd", metadata=DERIVED), id="derived"),
         pytest.param(make_template("z", aimImageName="other"), id="of another image"),
         pytest.param(make_template("z", namespace="elsewhere"), id="in another namespace"),
         pytest.param(

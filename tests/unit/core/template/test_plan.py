@@ -12,21 +12,25 @@ from msgspec import UNSET, structs
 
 from aim_operator.api.external import JOBS, Job, Pod
 from aim_operator.api.meta import given
-from aim_operator.api.plan import Plan, Removal
+from aim_operator.api.plan import OutcomeType, Plan, Removal
 from aim_operator.api.v1alpha1 import TEMPLATES, AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions, labels
+from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, Template
+from aim_operator.core.naming import discovery_job_name
 from aim_operator.core.template.observed import OutputUnreadable, Slot, TemplateObserved
 from aim_operator.core.template.plan import decide
 from tests.support.cache_builders import make_template_cache
+from tests.support.outcomes import Trouble, report_of
 from tests.support.status import assert_status_well_formed
 from tests.support.template_builders import (
+    DERIVED,
     NOW,
     OPTIONS,
     digest_of,
     make_cluster_template,
+    make_derived_template,
     make_discovered_status,
     make_discovery,
     make_image,
@@ -39,7 +43,6 @@ from tests.support.template_builders import (
 )
 
 ENDED = "2026-01-31T11:59:55Z"
-DERIVED = {"labels": {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"}}
 
 
 def planned(observed: TemplateObserved) -> Plan[AIMServiceTemplateStatus]:
@@ -118,14 +121,6 @@ SITUATIONS = {
         make_template_observed(slot=Slot(granted=False, limit=10)),
         (State.PENDING, "False/AwaitingDiscoverySlot", []),
     ),
-    "the API server refuses the Job": (
-        make_template_observed(job_refused="jobs.batch is forbidden: exceeded\nquota"),
-        (State.FAILED, "False/JobRefused", []),
-    ),
-    "the Job's name is taken": (
-        make_template_observed(job_foreign=True),
-        (State.DEGRADED, "False/NameConflict", []),
-    ),
     "the Job's Pod is not there yet": (
         make_template_observed(job=WAITING),
         (State.PROGRESSING, "False/JobPending", []),
@@ -199,14 +194,6 @@ SITUATIONS = {
         discovered(kserve_installed=False),
         (State.DEGRADED, "True/Discovered", []),
     ),
-    "the runtime's name is taken": (
-        discovered(runtime_foreign=True),
-        (State.DEGRADED, "True/Discovered", []),
-    ),
-    "the runtime is refused": (
-        discovered(runtime_refused="admission webhook denied\nthe request"),
-        (State.DEGRADED, "True/Discovered", []),
-    ),
     "a failure is known and its retry not due": (
         failing(job=make_job(failed=ENDED)),
         (State.FAILED, "False/DiscoveryFailed", []),
@@ -226,6 +213,115 @@ SITUATIONS = {
     "a template cache of another template has the name": (
         discovered(make_template(caching={"enabled": True}), template_cache_taken=True),
         (State.AVAILABLE, "True/Discovered", ["ServingRuntime"]),
+    ),
+}
+CACHING = discovered(make_template(caching={"enabled": True}))
+CLUSTER = discovered(make_cluster_template())
+TO_THE_JOB = "delete it, or set the annotation aim.silogen.ai/rediscover for another name"
+TO_THE_RUNTIME = "rename this template or delete that object"
+JOB_NAME = discovery_job_name("fast", make_template_observed().digest)
+PROBLEMS = {
+    # name: snapshot, what goes wrong, (state, Discovered, Ready's reason, Ready's message)
+    "the API server refuses the Job": (
+        make_template_observed(),
+        Trouble("Job", OutcomeType.REFUSED, "jobs.batch is forbidden: exceeded\nquota"),
+        (
+            State.FAILED,
+            "False/JobRefused",
+            "JobRefused",
+            "the Job was refused: jobs.batch is forbidden: exceeded quota",
+        ),
+    ),
+    "the Job's name is taken": (
+        make_template_observed(),
+        Trouble("Job", OutcomeType.FOREIGN),
+        (
+            State.DEGRADED,
+            "False/NameConflict",
+            "NameConflict",
+            f"Job {JOB_NAME!r} exists and is not managed by the operator; {TO_THE_JOB}",
+        ),
+    ),
+    "the API server does not answer about the Job": (
+        make_template_observed(),
+        Trouble("Job", OutcomeType.FAILED, "no answer\nwithin 30 s"),
+        (
+            State.DEGRADED,
+            "False/WriteFailed",
+            "WriteFailed",
+            "the Job can't be written, the operator tries again: no answer within 30 s",
+        ),
+    ),
+    "a Job of a former template of its name goes away": (
+        make_template_observed(),
+        Trouble("Job", OutcomeType.GOING_AWAY),
+        (
+            State.PENDING,
+            "False/WaitingForDeletion",
+            "WaitingForDeletion",
+            f"waiting for the previous Job {JOB_NAME!r} to be deleted",
+        ),
+    ),
+    "the runtime is refused": (
+        discovered(),
+        Trouble("ServingRuntime", OutcomeType.REFUSED, "denied\nby webhook"),
+        (
+            State.DEGRADED,
+            "True/Discovered",
+            "RuntimeFailed",
+            "the ServingRuntime was refused: denied by webhook",
+        ),
+    ),
+    "the runtime's name is taken": (
+        discovered(),
+        Trouble("ServingRuntime", OutcomeType.FOREIGN),
+        (
+            State.DEGRADED,
+            "True/Discovered",
+            "NameConflict",
+            f"ServingRuntime 'fast' exists and is not managed by the operator; {TO_THE_RUNTIME}",
+        ),
+    ),
+    "a cluster template's runtime's name is taken": (
+        CLUSTER,
+        Trouble("ClusterServingRuntime", OutcomeType.FOREIGN),
+        (
+            State.DEGRADED,
+            "True/Discovered",
+            "NameConflict",
+            f"ClusterServingRuntime 'fast' exists and is not managed by the operator; {TO_THE_RUNTIME}",
+        ),
+    ),
+    "the API server does not answer about the runtime": (
+        discovered(),
+        Trouble("ServingRuntime", OutcomeType.FAILED, "no answer"),
+        (
+            State.DEGRADED,
+            "True/Discovered",
+            "WriteFailed",
+            "the ServingRuntime can't be written, the operator tries again: no answer",
+        ),
+    ),
+    "the runtime of a former template of its name goes away": (
+        discovered(),
+        Trouble("ServingRuntime", OutcomeType.GOING_AWAY),
+        (
+            State.PENDING,
+            "True/Discovered",
+            "WaitingForDeletion",
+            "waiting for the previous ServingRuntime 'fast' to be deleted",
+        ),
+    ),
+    "somebody changes the runtime back each time": (
+        discovered(),
+        Trouble("ServingRuntime", OutcomeType.HELD, "manager 'other' owns spec"),
+        (
+            State.DEGRADED,
+            "True/Discovered",
+            "ChangedByOthers",
+            "ServingRuntime 'fast' does not stay as the operator writes it: manager 'other' owns spec; "
+            "find what does",
+        ),
     ),
 }
 CASES = [pytest.param(observed, want, id=name) for name, (observed, want) in SITUATIONS.items()]
@@ -248,6 +344,65 @@ def test_at_its_own_result_nothing_is_planned(
     again = planned(with_status(observed, first.status))
     assert again.status == first.status
     assert again.events == ()
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_child_that_could_not_be_written_is_in_the_status(name: str) -> None:
+    observed, trouble, want = PROBLEMS[name]
+    status = report_of(planned(observed), trouble).status
+    assert_status_well_formed(status)
+    reason = said(status, c.READY).partition("/")[2]
+    assert (status.status, said(status, c.DISCOVERED), reason, message(status)) == want
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_problem_that_stays_is_told_once(name: str) -> None:
+    observed, trouble, _ = PROBLEMS[name]
+    first = report_of(planned(observed), trouble)
+    again = report_of(planned(with_status(observed, first.status)), trouble)
+    assert (again.status, again.events) == (first.status, ())
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_problem_that_is_over_leaves_nothing_in_the_status(name: str) -> None:
+    observed, trouble, _ = PROBLEMS[name]
+    hindered = report_of(planned(observed), trouble).status
+    got, want = status_of(with_status(observed, hindered)), status_of(observed)
+    assert got == want
+
+
+@pytest.mark.parametrize(
+    ("trouble", "want"),
+    [
+        pytest.param(
+            Trouble("AIMTemplateCache", OutcomeType.REFUSED, "exceeded\nquota"),
+            "False/DownloadFailed: the AIMTemplateCache was refused: exceeded quota",
+            id="it is refused",
+        ),
+        pytest.param(
+            Trouble("AIMTemplateCache", OutcomeType.FOREIGN),
+            f"False/NameConflict: AIMTemplateCache 'fast' exists and is not managed by the operator; "
+            f"{TO_THE_RUNTIME}",
+            id="its name is taken",
+        ),
+        pytest.param(
+            Trouble("AIMTemplateCache", OutcomeType.FAILED, "no answer"),
+            "False/WriteFailed: the AIMTemplateCache can't be written, the operator tries again: no answer",
+            id="the API server does not answer",
+        ),
+        pytest.param(
+            Trouble("AIMTemplateCache", OutcomeType.GOING_AWAY),
+            "False/WaitingForDeletion: waiting for the previous AIMTemplateCache 'fast' to be deleted",
+            id="that of a former template goes away",
+        ),
+    ],
+)
+def test_a_template_is_available_while_its_cache_can_not_be_written(trouble: Trouble, want: str) -> None:
+    status = report_of(planned(CACHING), trouble).status
+    assert_status_well_formed(status)
+    warm = conditions.find(given(status.conditions, ()), c.CACHE_WARM)
+    assert warm is not None
+    assert (status.status, f"{warm.status}/{warm.reason}: {warm.message}") == (State.AVAILABLE, want)
 
 
 @with_examples(
@@ -273,23 +428,12 @@ def test_whatever_came_before_the_second_decision_changes_nothing(
     "observed",
     [
         pytest.param(
-            make_template_observed(make_template(metadata={"deletionTimestamp": "2026-01-31T11:00:00Z"})),
-            id="one that is being deleted",
-        ),
-        pytest.param(
             make_template_observed(make_cluster_template(), writable=False),
             id="a cluster template seen by a limited instance",
         ),
         pytest.param(
-            make_template_observed(make_template(metadata=DERIVED), writable=False, in_use=False),
+            make_template_observed(make_derived_template(), writable=False, in_use=False),
             id="an unused derived one that can't be written",
-        ),
-        pytest.param(
-            make_template_observed(
-                make_template(metadata={**DERIVED, "deletionTimestamp": "2026-01-31T11:00:00Z"}),
-                in_use=False,
-            ),
-            id="an unused derived one that is going already",
         ),
     ],
 )
@@ -298,7 +442,7 @@ def test_left_alone(observed: TemplateObserved) -> None:
 
 
 def test_a_derived_template_without_services_goes_unless_it_changes_meanwhile() -> None:
-    template = make_template(metadata=DERIVED)
+    template = make_derived_template()
     got = planned(make_template_observed(template, in_use=False))
     assert got == Plan(removals=(Removal(resource=TEMPLATES, live=template, unchanged=True),))
 
@@ -306,10 +450,20 @@ def test_a_derived_template_without_services_goes_unless_it_changes_meanwhile() 
 @pytest.mark.parametrize(
     "observed",
     [
-        pytest.param(make_template_observed(make_template(metadata=DERIVED)), id="a derived one in use"),
+        pytest.param(make_template_observed(make_derived_template()), id="a derived one in use"),
+        pytest.param(
+            make_template_observed(
+                make_template("fast-ovr-0123abcd", metadata={"labels": DERIVED}), in_use=False
+            ),
+            id="a derived one that a user edited",
+        ),
+        pytest.param(
+            make_template_observed(make_template(metadata={"labels": DERIVED}), in_use=False),
+            id="a copy of a derived one under a name of its own",
+        ),
         pytest.param(make_template_observed(in_use=False), id="one that a user made"),
         pytest.param(
-            make_template_observed(make_cluster_template(metadata=DERIVED), in_use=False),
+            make_template_observed(make_cluster_template(metadata={"labels": DERIVED}), in_use=False),
             id="a cluster template, whatever its labels",
         ),
     ],
@@ -343,25 +497,9 @@ def test_a_template_that_stays(observed: TemplateObserved) -> None:
             id="that it waits for its turn",
         ),
         pytest.param(
-            make_template_observed(job_refused="jobs.batch is forbidden: exceeded\nquota"),
-            "the discovery Job was refused: jobs.batch is forbidden: exceeded quota",
-            id="why the Job was refused",
-        ),
-        pytest.param(
             make_template_observed(job=WAITING, refusal="exceeded quota: pods=0"),
             "the discovery Pod was refused: exceeded quota: pods=0",
             id="why the Pod was refused",
-        ),
-        pytest.param(
-            discovered(runtime_foreign=True),
-            "ServingRuntime 'fast' exists and belongs to somebody else; rename this template or delete "
-            "that object",
-            id="whose name the runtime would take",
-        ),
-        pytest.param(
-            discovered(runtime_refused="denied\nby webhook"),
-            "the ServingRuntime was refused: denied by webhook",
-            id="why the runtime was refused",
         ),
         pytest.param(discovered(), "discovered with image ghcr.io/example/llama:v1", id="what was run"),
     ],
@@ -371,15 +509,27 @@ def test_the_message_says(observed: TemplateObserved, want: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("observed", "want"),
+    ("observed", "trouble", "want"),
     [
-        pytest.param(discovered(kserve_installed=False), "KServeNotInstalled", id="without KServe"),
-        pytest.param(discovered(runtime_foreign=True), "NameConflict", id="under a foreign name"),
-        pytest.param(discovered(runtime_refused="no"), "RuntimeFailed", id="with a refused runtime"),
+        pytest.param(discovered(kserve_installed=False), None, "KServeNotInstalled", id="without KServe"),
+        pytest.param(
+            discovered(),
+            Trouble("ServingRuntime", OutcomeType.FOREIGN),
+            "NameConflict",
+            id="under a foreign name",
+        ),
+        pytest.param(
+            discovered(),
+            Trouble("ServingRuntime", OutcomeType.REFUSED, "no"),
+            "RuntimeFailed",
+            id="with a refused runtime",
+        ),
     ],
 )
-def test_a_discovered_template_without_a_runtime_is_degraded(observed: TemplateObserved, want: str) -> None:
-    status = status_of(observed)
+def test_a_discovered_template_without_a_runtime_is_degraded(
+    observed: TemplateObserved, trouble: Trouble | None, want: str
+) -> None:
+    status = report_of(planned(observed), trouble).status
     assert (said(status, c.READY), said(status, c.FAILURE)) == (f"False/{want}", f"True/{want}")
 
 
@@ -390,14 +540,12 @@ def test_a_job_gets_its_ttl_only_once_its_result_is_in_status() -> None:
     assert job.manifest["spec"]["ttlSecondsAfterFinished"] == OPTIONS.ttl_seconds
 
 
-def test_a_finished_job_that_will_not_take_its_ttl_is_deleted() -> None:
+def test_a_finished_job_that_will_not_take_its_ttl_may_be_deleted() -> None:
     """The Pod template is immutable: after an upgrade that renders it otherwise, no apply succeeds."""
-    observed = discovered(job=make_job(complete=ENDED), job_refused="field is immutable")
-    plan = planned(observed)
-    assert plan.removals == (Removal(resource=JOBS, live=observed.jobs[0]),)
-    assert children(plan) == ["ServingRuntime"]
-    assert plan.status is not None
-    assert plan.status.status == State.AVAILABLE
+    plan = planned(discovered(job=make_job(complete=ENDED)))
+    assert [child.kind for child in plan.children if child.disposable] == ["Job"]
+    assert report_of(plan, Trouble("Job", OutcomeType.FAILED, "timeout")).status == plan.status
+    assert not [child for child in planned(make_template_observed()).children if child.disposable]
 
 
 def test_the_result_is_what_was_printed() -> None:
