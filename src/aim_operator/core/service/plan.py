@@ -75,7 +75,6 @@ def _report(
     observed: ServiceObserved, old: AIMServiceStatus, parts: _Parts, now: datetime, outcomes: Outcomes
 ) -> Report[AIMServiceStatus]:
     """Return the status of the parts that were decided, and of what could not be written."""
-    rendered = bool(parts.runtime.children)
     parts = _with_problems(observed, old, parts, outcomes)
     status = build_status(
         observed,
@@ -83,7 +82,8 @@ def _report(
         resolved=parts.resolved,
         cache=parts.cache.judgement,
         runtime=parts.runtime.judgement,
-        rendered=rendered,
+        # A change that was not taken leaves what runs as it was, and what that runs on in use.
+        rendered=bool(parts.runtime.children),
         problem=parts.runtime.problem,
         route=parts.route.judgement,
         path=parts.route.path,

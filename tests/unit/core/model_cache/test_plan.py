@@ -11,18 +11,17 @@ from msgspec import structs
 
 from aim_operator.api.external import Job
 from aim_operator.api.meta import given
-from aim_operator.api.plan import Plan
+from aim_operator.api.plan import OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.model_cache import desired
-from aim_operator.core.model_cache.attempt import RETRY_LIMIT
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
 from aim_operator.core.model_cache.report import Progress
-from aim_operator.core.naming import download_job_name
+from aim_operator.core.naming import claim_name, download_job_name
 from tests.support.cache_builders import (
     make_claim,
     make_download_job,
@@ -30,6 +29,7 @@ from tests.support.cache_builders import (
     make_model_cache,
     make_storage_class,
 )
+from tests.support.outcomes import Trouble, report_of
 from tests.support.status import assert_status_well_formed
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -126,14 +126,6 @@ SITUATIONS: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]
         observed(claim=make_claim(phase="Pending"), storage_class=None),
         ("Failed", "ProvisioningFailed", "False/ProvisioningFailed", []),
     ),
-    "a claim is refused": (
-        observed(claim=None, claim_refused="exceeded quota"),
-        ("Failed", "ProvisioningFailed", "False/ProvisioningFailed", ["PersistentVolumeClaim"]),
-    ),
-    "a claim's name is somebody else's": (
-        observed(claim=None, claim_foreign=True),
-        ("Degraded", "NameConflict", "False/NameConflict", []),
-    ),
     "a claim is being deleted under mounted Pods": (
         observed(claim=make_claim(deleting=True)),
         ("Degraded", "ClaimTerminating", "False/ClaimTerminating", []),
@@ -170,14 +162,6 @@ SITUATIONS: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]
         observed(jobs=(make_download_job(JOB),), refusal="exceeded quota"),
         ("Progressing", "JobRefused", "True/StorageReady", []),
     ),
-    "the Job is refused": (
-        observed(job_refused="denied by policy"),
-        ("Failed", "JobRefused", "True/StorageReady", []),
-    ),
-    "the Job's name is somebody else's": (
-        observed(job_foreign=True),
-        ("Degraded", "NameConflict", "True/StorageReady", []),
-    ),
     "the download runs": (
         observed(**running(), progress=Progress(downloaded_bytes=GIB, total_bytes=4 * GIB)),
         ("Progressing", "Downloading", "True/StorageReady", []),
@@ -203,6 +187,86 @@ SITUATIONS: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]
         ("Available", "Downloaded", "True/StorageReady", []),
     ),
 }
+CLAIM_NAME = claim_name("example-model", "uid-of-example-model")
+TO_THE_JOB = "delete it, or set the annotation aim.silogen.ai/retry for another name"
+PROBLEMS: dict[str, tuple[ModelCacheObserved, Trouble, tuple[str, str, str, str]]] = {
+    # name: snapshot, what goes wrong, (state, Ready's reason, StorageReady, Ready's message)
+    "a claim is refused": (
+        observed(claim=None),
+        Trouble("PersistentVolumeClaim", OutcomeType.REFUSED, "exceeded\nquota"),
+        (
+            "Failed",
+            "ProvisioningFailed",
+            "False/ProvisioningFailed",
+            "the PersistentVolumeClaim was refused: exceeded quota",
+        ),
+    ),
+    "a claim's name is somebody else's": (
+        observed(claim=None),
+        Trouble("PersistentVolumeClaim", OutcomeType.FOREIGN),
+        (
+            "Degraded",
+            "NameConflict",
+            "False/NameConflict",
+            f"PersistentVolumeClaim {CLAIM_NAME!r} exists and is not managed by the operator; delete it",
+        ),
+    ),
+    "the API server does not answer about the claim": (
+        observed(claim=None),
+        Trouble("PersistentVolumeClaim", OutcomeType.FAILED, "no answer"),
+        (
+            "Degraded",
+            "WriteFailed",
+            "False/WriteFailed",
+            "the PersistentVolumeClaim can't be written, the operator tries again: no answer",
+        ),
+    ),
+    "the claim of a former cache of its name goes away": (
+        observed(claim=None),
+        Trouble("PersistentVolumeClaim", OutcomeType.GOING_AWAY),
+        (
+            "Pending",
+            "WaitingForDeletion",
+            "False/WaitingForDeletion",
+            f"waiting for the previous PersistentVolumeClaim {CLAIM_NAME!r} to be deleted",
+        ),
+    ),
+    "the Job is refused": (
+        observed(),
+        Trouble("Job", OutcomeType.REFUSED, "denied by policy"),
+        ("Failed", "JobRefused", "True/StorageReady", "the Job was refused: denied by policy"),
+    ),
+    "the Job's name is somebody else's": (
+        observed(),
+        Trouble("Job", OutcomeType.FOREIGN),
+        (
+            "Degraded",
+            "NameConflict",
+            "True/StorageReady",
+            f"Job {JOB!r} exists and is not managed by the operator; {TO_THE_JOB}",
+        ),
+    ),
+    "the API server does not answer about the Job": (
+        observed(),
+        Trouble("Job", OutcomeType.FAILED, "no answer"),
+        (
+            "Degraded",
+            "WriteFailed",
+            "True/StorageReady",
+            "the Job can't be written, the operator tries again: no answer",
+        ),
+    ),
+    "the Job of a former cache of its name goes away": (
+        observed(),
+        Trouble("Job", OutcomeType.GOING_AWAY),
+        (
+            "Pending",
+            "WaitingForDeletion",
+            "True/StorageReady",
+            f"waiting for the previous Job {JOB!r} to be deleted",
+        ),
+    ),
+}
 CASES = [pytest.param(seen, want, id=name) for name, (seen, want) in SITUATIONS.items()]
 
 
@@ -224,9 +288,23 @@ def test_at_its_own_result_nothing_new_is_said(
     assert again.events == ()
 
 
-def test_a_cache_that_is_being_deleted_is_left_alone() -> None:
-    cache = make_model_cache(metadata={"deletionTimestamp": "2026-01-31T11:00:00Z"})
-    assert planned(observed(cache=cache)) == Plan()
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_child_that_could_not_be_written_is_in_the_status(name: str) -> None:
+    seen, trouble, want = PROBLEMS[name]
+    status = report_of(planned(seen), trouble).status
+    assert_status_well_formed(status)
+    ready = conditions.find(given(status.conditions, ()), c.READY)
+    assert ready is not None
+    assert (status.status, ready.reason, said(status, c.STORAGE_READY), ready.message) == want
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_problem_that_stays_is_told_once_and_leaves_nothing_when_it_is_over(name: str) -> None:
+    seen, trouble, _ = PROBLEMS[name]
+    first = report_of(planned(seen), trouble)
+    again = report_of(planned(with_status(seen, first.status), NOW + timedelta(seconds=1)), trouble)
+    assert (again.status, again.events) == (first.status, ())
+    assert status_of(planned(with_status(seen, first.status))) == status_of(planned(seen))
 
 
 def available() -> AIMModelCacheStatus:
@@ -247,9 +325,13 @@ def test_a_finished_job_gets_its_ttl_only_once_its_result_is_kept() -> None:
     assert plan.children[0].manifest["spec"]["ttlSecondsAfterFinished"] == 600
 
 
-def test_a_finished_job_that_takes_no_ttl_is_removed() -> None:
-    plan = planned(with_status(observed(**SUCCEEDED, job_refused="immutable"), available()))
-    assert (plan.children, len(plan.removals)) == ((), 1)
+def test_a_finished_job_that_takes_no_ttl_may_be_deleted() -> None:
+    """Another version rendered it: its Pod template is immutable, and its result is kept."""
+    plan = planned(with_status(observed(**SUCCEEDED), available()))
+    assert [child.kind for child in plan.children if child.disposable] == ["Job"]
+    told = report_of(plan, Trouble("Job", OutcomeType.FAILED, "timeout"))
+    assert (told.status, told.events) == (plan.status, ())
+    assert not [child for child in planned(observed()).children if child.disposable]
 
 
 @pytest.mark.parametrize(
@@ -334,18 +416,30 @@ def test_attempts_that_get_further_do_not_count() -> None:
     assert after(2 * GIB) == 1
 
 
-def test_after_so_many_failures_a_person_has_to_look() -> None:
-    plan = planned(with_status(observed(), after_failures(RETRY_LIMIT)))
-    status = status_of(plan)
-    ready = conditions.find(given(status.conditions, ()), c.READY)
+@pytest.mark.parametrize(
+    ("failures", "pause_seconds"),
+    [
+        pytest.param(1, 10, id="ten seconds after the first"),
+        pytest.param(2, 20, id="twice as long after each"),
+        pytest.param(8, 1280, id="also after eight"),
+        pytest.param(10, 3600, id="an hour at most"),
+        pytest.param(10_000, 3600, id="for as long as it fails"),
+    ],
+)
+def test_a_download_that_fails_is_tried_again_without_end(failures: int, pause_seconds: int) -> None:
+    ended = datetime(2026, 1, 31, 11, 59, tzinfo=UTC)
+    seen = with_status(observed(), after_failures(failures))
+    early = planned(seen, ended + timedelta(seconds=pause_seconds - 1))
+    assert (early.children, early.requeue_after_seconds) == ((), 1)
+    ready = conditions.find(given(status_of(early).conditions, ()), c.READY)
     assert ready is not None
-    assert (plan.children, plan.requeue_after_seconds, ready.reason) == ((), None, "Stalled")
-    assert "no byte came (given up after 8 attempts" in ready.message
+    assert (ready.reason, ready.message) == ("Stalled", "no byte came")
+    assert children(planned(seen, ended + timedelta(seconds=pause_seconds))) == ["Job"]
 
 
 def test_other_inputs_are_tried_at_once() -> None:
     cache = make_model_cache(metadata={"annotations": {"aim.silogen.ai/retry": "2"}})
-    assert children(planned(with_status(observed(cache=cache), after_failures(RETRY_LIMIT)))) == ["Job"]
+    assert children(planned(with_status(observed(cache=cache), after_failures(100)))) == ["Job"]
 
 
 def test_a_job_of_earlier_inputs_goes_before_the_next_begins() -> None:

@@ -105,13 +105,6 @@ WAITING: list[Any] = [
         id="its name is taken",
     ),
     pytest.param(
-        {"template_cache_refused": "quota"},
-        ("False", "DownloadFailed", "Degraded"),
-        "was refused: quota",
-        ["fast"],
-        id="it is refused",
-    ),
-    pytest.param(
         {"template_cache": WARM, "model_caches": (filled(),)},
         ("False", "WaitingForCache", "Pending"),
         "all there",

@@ -10,11 +10,12 @@ from msgspec import structs
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import ObjectRef, given
-from aim_operator.api.plan import Plan
+from aim_operator.api.plan import OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
+from tests.support.outcomes import Trouble, report_of
 from tests.support.service_builders import (
     GATEWAY,
     NOW,
@@ -51,9 +52,9 @@ def with_template(state: str, reason: str = "", message: str = "", **fields: Any
     )
 
 
-def status_of(observed: ServiceObserved) -> AIMServiceStatus:
-    status = decide(observed, now=NOW).status
-    assert status is not None
+def status_of(observed: ServiceObserved, trouble: Trouble | None = None) -> AIMServiceStatus:
+    status = report_of(decide(observed, now=NOW), trouble).status
+    assert isinstance(status, AIMServiceStatus)
     return status
 
 
@@ -69,6 +70,38 @@ def running(observed: ServiceObserved) -> ServiceObserved:
     return with_status(observed, status_of(before))
 
 
+DERIVING = make_service(overrides={"metric": "throughput"})
+REFUSED, FOREIGN = OutcomeType.REFUSED, OutcomeType.FOREIGN
+FAILED, GOING_AWAY = OutcomeType.FAILED, OutcomeType.GOING_AWAY
+TROUBLE: dict[str, Trouble] = {
+    # name of the snapshot: what goes wrong when its plan is carried out
+    "an InferenceService of somebody else": Trouble("InferenceService", FOREIGN),
+    "an InferenceService that the API server refuses": Trouble(
+        "InferenceService", REFUSED, "denied by\npolicy"
+    ),
+    "an InferenceService that the API server does not answer about": Trouble(
+        "InferenceService", FAILED, "no answer"
+    ),
+    "the InferenceService of a former service of its name": Trouble("InferenceService", GOING_AWAY),
+    "an HTTPRoute of somebody else": Trouble("HTTPRoute", FOREIGN),
+    "an HTTPRoute that the API server refuses": Trouble("HTTPRoute", REFUSED, "no\nway"),
+    "an HTTPRoute that the API server does not answer about": Trouble("HTTPRoute", FAILED, "no answer"),
+    "the HTTPRoute of a former service of its name": Trouble("HTTPRoute", GOING_AWAY),
+    "a derived template that the API server refuses": Trouble(
+        "AIMServiceTemplate", REFUSED, "exceeded\nquota"
+    ),
+    "a derived template whose name is taken": Trouble("AIMServiceTemplate", FOREIGN),
+    "a derived template that the API server does not answer about": Trouble(
+        "AIMServiceTemplate", FAILED, "no answer"
+    ),
+    "a derived template of that name that goes away": Trouble("AIMServiceTemplate", GOING_AWAY),
+    "a template cache that the API server refuses": Trouble("AIMTemplateCache", REFUSED, "exceeded\nquota"),
+    "a template cache whose name is taken": Trouble("AIMTemplateCache", FOREIGN),
+    "a template cache that the API server does not answer about": Trouble(
+        "AIMTemplateCache", FAILED, "no answer"
+    ),
+    "a template cache of that name that goes away": Trouble("AIMTemplateCache", GOING_AWAY),
+}
 SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
     # name: snapshot, status, reason of the summary, condition that tells it, a word of the message
     "an image that is nowhere": (
@@ -167,6 +200,34 @@ SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
         c.RESOLVED,
         "fast-ovr-",
     ),
+    "a derived template that the API server refuses": (
+        make_service_observed(DERIVING),
+        "Degraded",
+        "TemplateNotAvailable",
+        c.RESOLVED,
+        "the AIMServiceTemplate was refused: exceeded quota",
+    ),
+    "a derived template whose name is taken": (
+        make_service_observed(DERIVING),
+        "Degraded",
+        "NameConflict",
+        c.RESOLVED,
+        "exists and is not managed by the operator; rename or delete it",
+    ),
+    "a derived template that the API server does not answer about": (
+        make_service_observed(DERIVING),
+        "Degraded",
+        "WriteFailed",
+        c.RESOLVED,
+        "the AIMServiceTemplate can't be written, the operator tries again: no answer",
+    ),
+    "a derived template of that name that goes away": (
+        make_service_observed(DERIVING),
+        "Pending",
+        "WaitingForDeletion",
+        c.RESOLVED,
+        "waiting for the previous AIMServiceTemplate 'fast-ovr-",
+    ),
     "a request above its limit": (
         make_service_observed(make_service(resources=TOO_MUCH)),
         "Degraded",
@@ -182,11 +243,25 @@ SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
         "install KServe",
     ),
     "an InferenceService of somebody else": (
-        make_service_observed(inference_service_foreign=True),
+        make_service_observed(),
         "Degraded",
         "NameConflict",
         c.RUNTIME_READY,
-        "belongs to somebody else",
+        "InferenceService 'chat' exists and is not managed by the operator; rename this service or delete",
+    ),
+    "an InferenceService that the API server does not answer about": (
+        make_service_observed(),
+        "Degraded",
+        "WriteFailed",
+        c.RUNTIME_READY,
+        "the InferenceService can't be written, the operator tries again: no answer",
+    ),
+    "the InferenceService of a former service of its name": (
+        make_service_observed(),
+        "Pending",
+        "WaitingForDeletion",
+        c.RUNTIME_READY,
+        "waiting for the previous InferenceService 'chat' to be deleted",
     ),
     "a ServingRuntime that shadows the cluster template's": (
         make_service_observed(
@@ -198,7 +273,7 @@ SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
         "ServingRuntime 'fast'",
     ),
     "an InferenceService that the API server refuses": (
-        make_service_observed(inference_service_refused="denied by\npolicy"),
+        make_service_observed(),
         "Failed",
         "RuntimeFailed",
         c.RUNTIME_READY,
@@ -235,6 +310,34 @@ SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
         c.CACHE_READY,
         "AIMTemplateCache 'fast' is being created",
     ),
+    "a template cache that the API server refuses": (
+        make_service_observed(make_service(cacheModel=True)),
+        "Degraded",
+        "DownloadFailed",
+        c.CACHE_READY,
+        "the AIMTemplateCache was refused: exceeded quota",
+    ),
+    "a template cache whose name is taken": (
+        make_service_observed(make_service(cacheModel=True)),
+        "Degraded",
+        "NameConflict",
+        c.CACHE_READY,
+        "AIMTemplateCache 'fast' exists and is not managed by the operator; create an AIMTemplateCache for",
+    ),
+    "a template cache that the API server does not answer about": (
+        make_service_observed(make_service(cacheModel=True)),
+        "Degraded",
+        "WriteFailed",
+        c.CACHE_READY,
+        "the AIMTemplateCache can't be written, the operator tries again: no answer",
+    ),
+    "a template cache of that name that goes away": (
+        make_service_observed(make_service(cacheModel=True)),
+        "Pending",
+        "WaitingForDeletion",
+        c.CACHE_READY,
+        "waiting for the previous AIMTemplateCache 'fast' to be deleted",
+    ),
     "a route that is about to be made": (
         make_service_observed(make_service(routing=ROUTED), inference_service=READY_RUNTIME),
         "Starting",
@@ -269,13 +372,25 @@ SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
         "install them",
     ),
     "an HTTPRoute of somebody else": (
-        make_service_observed(
-            make_service(routing=ROUTED), inference_service=READY_RUNTIME, http_route_foreign=True
-        ),
+        make_service_observed(make_service(routing=ROUTED), inference_service=READY_RUNTIME),
         "Degraded",
         "NameConflict",
         c.ROUTING_READY,
-        "HTTPRoute 'chat'",
+        "HTTPRoute 'chat' exists and is not managed by the operator; rename this service or delete",
+    ),
+    "an HTTPRoute that the API server does not answer about": (
+        make_service_observed(make_service(routing=ROUTED), inference_service=READY_RUNTIME),
+        "Degraded",
+        "WriteFailed",
+        c.ROUTING_READY,
+        "the HTTPRoute can't be written, the operator tries again: no answer",
+    ),
+    "the HTTPRoute of a former service of its name": (
+        make_service_observed(make_service(routing=ROUTED), inference_service=READY_RUNTIME),
+        "Pending",
+        "WaitingForDeletion",
+        c.ROUTING_READY,
+        "waiting for the previous HTTPRoute 'chat' to be deleted",
     ),
     "a path that an older service has": (
         make_service_observed(make_service(routing=ROUTED), inference_service=READY_RUNTIME, rival=RIVAL),
@@ -285,9 +400,7 @@ SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
         "other/elder",
     ),
     "an HTTPRoute that the API server refuses": (
-        make_service_observed(
-            make_service(routing=ROUTED), inference_service=READY_RUNTIME, http_route_refused="no\nway"
-        ),
+        make_service_observed(make_service(routing=ROUTED), inference_service=READY_RUNTIME),
         "Degraded",
         "RouteFailed",
         c.ROUTING_READY,
@@ -321,7 +434,7 @@ SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
 @pytest.mark.parametrize("name", SNAPSHOTS)
 def test_the_summary_tells_why(name: str) -> None:
     observed, want_state, want_reason, where, words = SNAPSHOTS[name]
-    got = status_of(observed)
+    got = status_of(observed, TROUBLE.get(name))
     assert_service_status_well_formed(got)
     assert (got.status, condition_of(got, c.READY).reason) == (want_state, want_reason)
     assert condition_of(got, where).reason == want_reason
@@ -331,10 +444,11 @@ def test_the_summary_tells_why(name: str) -> None:
 @pytest.mark.parametrize("name", SNAPSHOTS)
 def test_a_plan_is_at_rest_at_its_own_result(name: str) -> None:
     observed = SNAPSHOTS[name][0]
-    first = decide(observed, now=NOW)
-    again = decide(with_status(observed, first.status), now=NOW + timedelta(hours=1))
-    assert again.status == first.status
-    assert again.events == ()
+    first, trouble = decide(observed, now=NOW), TROUBLE.get(name)
+    said = report_of(first, trouble)
+    again = decide(with_status(observed, said.status), now=NOW + timedelta(hours=1))
+    assert report_of(again, trouble).status == said.status
+    assert report_of(again, trouble).events == ()
     assert again.children == first.children
     assert again.removals == first.removals
 
@@ -389,11 +503,6 @@ def test_what_is_found_stays_told_as_missing_until_the_runtime_is_there() -> Non
             "NameConflict",
             id="its cluster template's runtime is shadowed",
         ),
-        pytest.param(
-            make_service_observed(inference_service_refused="quota exceeded"),
-            "RuntimeFailed",
-            id="a change of it is refused",
-        ),
     ],
 )
 def test_a_running_service_is_degraded_and_goes_on_when(observed: ServiceObserved, reason: str) -> None:
@@ -408,6 +517,34 @@ def test_a_running_service_is_degraded_and_goes_on_when(observed: ServiceObserve
     assert plan.removals == ()
     again = decide(with_status(observed, plan.status), now=NOW)
     assert (again.status, again.events) == (plan.status, ())
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        pytest.param(Trouble("InferenceService", REFUSED, "quota exceeded"), "RuntimeFailed", id="refused"),
+        pytest.param(Trouble("InferenceService", FOREIGN), "NameConflict", id="not ours to make any more"),
+        pytest.param(Trouble("InferenceService", FAILED, "no answer"), "WriteFailed", id="not answered"),
+        pytest.param(
+            Trouble("InferenceService", OutcomeType.HELD, "manager 'other' owns spec"),
+            "ChangedByOthers",
+            id="undone each time",
+        ),
+    ],
+)
+def test_a_running_service_is_degraded_and_goes_on_when_a_change_of_it_is(
+    trouble: Trouble, reason: str
+) -> None:
+    observed = running(make_service_observed(inference_service=READY_RUNTIME))
+    plan = decide(observed, now=NOW)
+    status = status_of(observed, trouble)
+    assert_service_status_well_formed(status)
+    assert status.status == "Degraded"
+    assert told(status, c.FAILURE) == ("True", reason)
+    assert told(status, c.RUNTIME_READY) == ("True", "RuntimeReady")
+    assert (kinds(plan), plan.removals) == (["InferenceService"], ())
+    again = report_of(decide(with_status(observed, status), now=NOW), trouble)
+    assert (again.status, again.events) == (status, ())
 
 
 def test_a_service_moves_only_when_the_new_template_is_available() -> None:
@@ -435,25 +572,28 @@ def test_a_service_moves_only_when_the_new_template_is_available() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "seen"),
+    ("spec", "trouble", "tried"),
     [
-        pytest.param({"resources": TOO_MUCH}, {}, id="its resources are invalid"),
-        pytest.param({"cacheModel": True}, {}, id="it waits for a cache"),
-        pytest.param({}, {"inference_service_refused": "denied"}, id="the change is refused"),
+        pytest.param({"resources": TOO_MUCH}, None, False, id="its resources are invalid"),
+        pytest.param({"cacheModel": True}, None, False, id="it waits for a cache"),
+        pytest.param({}, Trouble("InferenceService", REFUSED, "denied"), True, id="the change is refused"),
+        pytest.param(
+            {}, Trouble("InferenceService", FAILED, "no answer"), True, id="the API server does not answer"
+        ),
     ],
 )
 def test_a_service_that_can_not_move_still_uses_its_old_template_when(
-    spec: dict[str, Any], seen: dict[str, Any]
+    spec: dict[str, Any],
+    trouble: Trouble | None,
+    tried: bool,  # noqa: FBT001 - a table
 ) -> None:
     """A derived template goes with the last service that uses it, and its runtime with it."""
     old = status_of(make_service_observed(inference_service=READY_RUNTIME))
     catalog = FakeCatalog(make_image(), make_template(), make_template("new"), make_runtime_config())
     wanted = make_service(templateRef="new", **spec)
-    observed = make_service_observed(wanted, catalog, inference_service=READY_RUNTIME, **seen)
-    plan = decide(with_status(observed, old), now=NOW)
-    assert plan.status is not None
-    assert "InferenceService" not in kinds(plan)
-    assert plan.status.resolved_template == old.resolved_template
+    observed = with_status(make_service_observed(wanted, catalog, inference_service=READY_RUNTIME), old)
+    assert ("InferenceService" in kinds(decide(observed, now=NOW))) is tried
+    assert status_of(observed, trouble).resolved_template == old.resolved_template
 
 
 def test_a_cache_that_is_asked_for_later_leaves_a_service_running() -> None:
@@ -478,15 +618,8 @@ def test_nothing_starts_on_what_was_discovered_for_an_earlier_spec() -> None:
     assert running_on.status.status == "Running"
 
 
-@pytest.mark.parametrize(
-    "seen",
-    [
-        pytest.param({"kserve_installed": False}, id="KServe is not installed"),
-        pytest.param({"inference_service_foreign": True}, id="the InferenceService is somebody else's"),
-    ],
-)
-def test_a_missing_image_comes_first_even_where(seen: dict[str, Any]) -> None:
-    got = status_of(make_service_observed(catalog=NO_IMAGE, **seen))
+def test_a_missing_image_comes_first_even_where_kserve_is_not_installed() -> None:
+    got = status_of(make_service_observed(catalog=NO_IMAGE, kserve_installed=False))
     assert told(got, c.RUNTIME_READY) == told(got, c.RESOLVED) == ("False", "ImageNotFound")
 
 
@@ -535,9 +668,13 @@ def test_children(observed: ServiceObserved, want: list[str]) -> None:
     assert kinds(decide(observed, now=NOW)) == want
 
 
-def test_a_service_that_goes_away_is_left_to_the_garbage_collector() -> None:
-    going = make_service(metadata={"deletionTimestamp": "2026-01-31T12:00:00Z"})
-    assert decide(make_service_observed(going), now=NOW) == Plan()
+def test_a_route_waits_for_its_backend_to_be_there() -> None:
+    """Where the InferenceService can't be created, there is no route to nothing."""
+    plan = decide(make_service_observed(make_service(routing=ROUTED)), now=NOW)
+    assert [(child.kind, child.after) for child in plan.children] == [
+        ("InferenceService", ""),
+        ("HTTPRoute", "InferenceService"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -606,7 +743,8 @@ def test_a_route_that_may_not_change_keeps_its_path() -> None:
     seen: dict[str, Any] = {"inference_service": READY_RUNTIME, "http_route": READY_ROUTE}
     old = status_of(make_service_observed(make_service(routing=ROUTED), **seen))
     moved = make_service(routing={**ROUTED, "routeTemplate": "/elsewhere"})
-    got = status_of(with_status(make_service_observed(moved, **seen, http_route_refused="denied"), old))
+    observed = with_status(make_service_observed(moved, **seen), old)
+    got = status_of(observed, Trouble("HTTPRoute", REFUSED, "denied"))
     assert got.routing == old.routing
 
 

@@ -319,8 +319,10 @@ PROBLEMS = {
             State.DEGRADED,
             "True/Discovered",
             "ChangedByOthers",
-            "ServingRuntime 'fast' does not stay as the operator writes it: manager 'other' owns spec; "
-            "find what does",
+            (
+                "ServingRuntime 'fast' does not stay as the operator writes it: manager 'other' owns spec; "
+                "find what does"
+            ),
         ),
     ),
 }

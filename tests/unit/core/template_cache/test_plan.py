@@ -9,8 +9,8 @@ import pytest
 from msgspec import UNSET, structs
 
 from aim_operator.api.meta import given
-from aim_operator.api.plan import Plan
-from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCacheStatus, CacheProgress, ModelSource
+from aim_operator.api.plan import OutcomeType, Plan
+from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCacheStatus, ModelSource
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions, labels
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
@@ -18,6 +18,7 @@ from aim_operator.core.naming import model_cache_name
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 from aim_operator.core.template_cache.plan import decide
 from tests.support.cache_builders import OURS, make_model_cache, make_template_cache
+from tests.support.outcomes import Trouble, problem, report_of
 from tests.support.service_builders import make_image, make_template, make_template_status
 from tests.support.status import assert_status_well_formed
 
@@ -49,18 +50,13 @@ def stands(plan: Plan[AIMTemplateCacheStatus]) -> tuple[str, str]:
     return given(plan.status.status, ""), ready.reason
 
 
-def in_state(state: str, reason: str, *, percentage: int | None = None, ours: bool = True) -> AIMModelCache:
+def in_state(state: str, reason: str, *, ours: bool = True) -> AIMModelCache:
     status: dict[str, Any] = {
         "status": state,
         "conditions": [{"type": "Ready", "status": "False", "reason": reason, "message": "words"}],
     }
-    if percentage is not None:
-        status["progress"] = {
-            "percentage": percentage,
-            "totalBytes": 1000,
-            "downloadedBytes": 10 * percentage,
-        }
-    return make_model_cache(status=status, metadata={"labels": OURS} if ours else {})
+    name = model_cache_name(SOURCE.source_uri, "")
+    return make_model_cache(name, status=status, metadata={"labels": OURS} if ours else {})
 
 
 def held(state: str, reason: str, source: ModelSource = SOURCE, **more: Any) -> SourceObserved:
@@ -102,9 +98,6 @@ def held(state: str, reason: str, source: ModelSource = SOURCE, **more: Any) -> 
             id="a taken name",
         ),
         pytest.param(
-            observed(SourceObserved(source=SOURCE, refused="no")), ("Failed", "DownloadFailed"), id="refused"
-        ),
-        pytest.param(
             observed(SourceObserved(source=structs.replace(SOURCE, size=UNSET))),
             ("Degraded", "SizeUnknown"),
             id="a source of unknown size",
@@ -128,6 +121,80 @@ def test_where_a_template_cache_stands(seen: TemplateCacheObserved, want: tuple[
     assert first.status is not None
     again = planned(structs.replace(seen, cache=structs.replace(seen.cache, status=first.status)))
     assert (again.status, again.events) == (first.status, ())
+
+
+NAME = model_cache_name(SOURCE.source_uri, "")
+REMEDY = "delete it, or create an AIMModelCache for this source under another name"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "want"),
+    [
+        pytest.param(
+            Trouble("AIMModelCache", OutcomeType.REFUSED, "exceeded\nquota"),
+            ("Failed", "DownloadFailed", "the AIMModelCache was refused: exceeded quota"),
+            id="it is refused",
+        ),
+        pytest.param(
+            Trouble("AIMModelCache", OutcomeType.FOREIGN),
+            (
+                "Degraded",
+                "NameConflict",
+                f"AIMModelCache {NAME!r} exists and is not managed by the operator; {REMEDY}",
+            ),
+            id="its name is taken",
+        ),
+        pytest.param(
+            Trouble("AIMModelCache", OutcomeType.FAILED, "no answer"),
+            (
+                "Degraded",
+                "WriteFailed",
+                "the AIMModelCache can't be written, the operator tries again: no answer",
+            ),
+            id="the API server does not answer",
+        ),
+        pytest.param(
+            Trouble("AIMModelCache", OutcomeType.GOING_AWAY),
+            (
+                "Pending",
+                "WaitingForDeletion",
+                f"waiting for the previous AIMModelCache {NAME!r} to be deleted",
+            ),
+            id="the previous one goes away",
+        ),
+    ],
+)
+def test_a_model_cache_that_could_not_be_made_is_in_the_status(
+    trouble: Trouble, want: tuple[str, str, str]
+) -> None:
+    seen = observed()
+    first = report_of(planned(seen), trouble)
+    assert_status_well_formed(first.status)
+    ready = conditions.find(given(first.status.conditions, ()), c.READY)
+    assert ready is not None
+    state, reason, message = want
+    assert (first.status.status, ready.reason) == (state, reason)
+    assert ready.message == f"{SOURCE.source_uri}: {message}"
+    written = structs.replace(seen, cache=structs.replace(seen.cache, status=first.status))
+    again = report_of(planned(written), trouble)
+    assert (again.status, again.events) == (first.status, ())
+
+
+def test_each_source_has_its_own_problem() -> None:
+    """What keeps one model cache from being made says nothing about the next source."""
+    plan = planned(observed(SourceObserved(source=SOURCE), SourceObserved(source=OTHER)))
+    name = model_cache_name(OTHER.source_uri, "")
+    assert plan.report is not None
+    status = plan.report(problem(plan, "AIMModelCache", OutcomeType.REFUSED, "no", name=name)).status
+    ready = conditions.find(given(status.conditions, ()), c.READY)
+    assert ready is not None
+    assert ready.message == f"{OTHER.source_uri}: the AIMModelCache was refused: no"
+
+
+def test_references_that_can_not_be_updated_do_not_hide_how_the_download_goes() -> None:
+    plan = planned(observed(held("Progressing", "Downloading")))
+    told = report_of(plan, Trouble("AIMModelCache", OutcomeType.REFUSED, "no")).status
+    assert told == plan.status
 
 
 def test_a_missing_model_cache_is_made_from_the_source_without_an_owner() -> None:
@@ -168,6 +235,11 @@ def test_references_come_from_template_and_cache() -> None:
         pytest.param(held("Progressing", "Downloading"), 1, id="our own is kept up to date"),
         pytest.param(held("Progressing", "Downloading", ours=False), 0, id="a user's is left alone"),
         pytest.param(
+            SourceObserved(source=SOURCE, cache=make_model_cache("mine", metadata={"labels": OURS})),
+            0,
+            id="a copy made by hand with its labels under another name is left alone",
+        ),
+        pytest.param(
             structs.replace(held("Progressing", "Downloading"), senior=False), 0, id="an older one sees to it"
         ),
     ],
@@ -177,41 +249,22 @@ def test_who_keeps_the_references_of_a_cache(source: SourceObserved, want: int) 
 
 
 def test_what_a_cache_holds_and_where_is_settled() -> None:
-    live = make_model_cache("older-name", size="3Gi", storageClassName="bronze", metadata={"labels": OURS})
+    name = model_cache_name(SOURCE.source_uri, "bronze")
+    live = make_model_cache(name, size="3Gi", storageClassName="bronze", metadata={"labels": OURS})
     seen = observed(
         SourceObserved(source=SOURCE, cache=live), cache=make_template_cache(storageClassName="gold")
     )
     (child,) = planned(seen).children
-    assert child.manifest["metadata"]["name"] == "older-name"
+    assert child.manifest["metadata"]["name"] == name
     assert (child.manifest["spec"]["size"], child.manifest["spec"]["storageClassName"]) == ("3Gi", "bronze")
 
 
 def test_the_operators_own_goes_when_nobody_asks_for_it_a_users_never() -> None:
     assert planned(observed(cache=make_template_cache(ours=True), wanted=False)).removals
-    plan = planned(observed(cache=make_template_cache(), wanted=False))
-    assert not plan.removals
-    assert plan.status is not None
-
-
-@pytest.mark.parametrize(
-    ("percentages", "want"),
-    [
-        pytest.param((100, 100), 100, id="whole only when all are"),
-        pytest.param((100, 50), 75, id="by bytes"),
-        pytest.param((100, 99), 99, id="never rounded up to whole"),
-        pytest.param((100, None), None, id="unknown while one is"),
-    ],
-)
-def test_progress_is_that_of_all_together(
-    percentages: tuple[int | None, int | None], want: int | None
-) -> None:
-    sources = [
-        held("Progressing", "Downloading", source, percentage=percentage)
-        for source, percentage in zip((SOURCE, OTHER), percentages, strict=True)
-    ]
-    status = planned(observed(*sources)).status
-    assert status is not None
-    assert given(given(status.progress, CacheProgress()).percentage, None) == want
+    for theirs in (make_template_cache(), make_template_cache("a-copy", ours=True)):
+        plan = planned(observed(cache=theirs, wanted=False))
+        assert not plan.removals
+        assert plan.status is not None
 
 
 def test_events_tell_when_it_is_warm_and_when_it_can_not_get_so() -> None:
