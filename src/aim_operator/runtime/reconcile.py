@@ -42,7 +42,6 @@ O = TypeVar("O")  # noqa: E741 - what a kind Observes
 _SOONEST_FIRST: tuple[type[ApiError], ...] = (Conflict, TooManyRequests, Unavailable, NotInstalled, Forbidden)
 """Which of several errors decides when the key comes back: the one that is retried first."""
 
-
 _REFUSALS = (Invalid, Forbidden, NotFound)
 """What a person has to do something about. NotFound: its namespace does not exist."""
 
@@ -129,7 +128,7 @@ class Writer:
             self._recorder.record(resource, obj.metadata, note.type, note.reason, note.message, note.action)
 
     def forget(self, key: ObjectRef) -> None:
-        """Stop watching names for an object that is gone: nobody waits for them any more."""
+        """Stop watching names for an object that is gone, going or paused: nobody waits for them."""
         self._foreign.keep(key, set())
 
     def _live(self, child: Child) -> KubeObject | None:
@@ -143,9 +142,7 @@ class Writer:
         except ApiError as error:
             if child.disposable and isinstance(error, Invalid):
                 return await self._dispose(key, child, error)
-            refused = isinstance(error, (Invalid, Forbidden, NotFound)) and not isinstance(
-                error, NotInstalled
-            )
+            refused = isinstance(error, _REFUSALS) and not isinstance(error, NotInstalled)
             live = self._live(child)
             ours = live is not None and self._ownership(live, child) is Ownership.OURS
             return Outcome(
@@ -230,6 +227,7 @@ class KindReconciler(Generic[K, O]):
         now = self._clock.now()
         if (report := self._kind.paused(obj, now)) is not None:
             self._kind.forget(ref)
+            self._writer.forget(ref)
             await self._writer.report(ref, resource, obj, report)
             return Result()
         observed = await self._kind.gather(ref, obj, now)
@@ -238,12 +236,16 @@ class KindReconciler(Generic[K, O]):
         self._kind.settle(ref, plan, outcomes)
         if plan.report is not None:
             await self._writer.report(ref, resource, obj, plan.report(outcomes))
+        held = [o.retry_after_seconds for o in outcomes if o.retry_after_seconds is not None]
+        planned = [plan.requeue_after_seconds] if plan.requeue_after_seconds is not None else []
+        due = min([*held, *planned], default=None)
         unread = (plan.unread,) if plan.unread is not None else ()
         if failures := [*outcomes.errors, *errors, *unread]:
-            raise min(failures, key=_urgency)
-        held = [o.retry_after_seconds for o in outcomes if o.retry_after_seconds is not None]
-        due = [plan.requeue_after_seconds] if plan.requeue_after_seconds is not None else []
-        return Result(requeue_after_seconds=min([*held, *due], default=None))
+            worst = min(failures, key=_urgency)
+            # An Invalid is not tried again until something changes; what is due must not wait for that.
+            if due is None or not isinstance(worst, Invalid):
+                raise worst
+        return Result(requeue_after_seconds=due)
 
 
 def _urgency(error: ApiError) -> int:
