@@ -27,6 +27,7 @@ from aim_operator.api.external import (
     HTTPRoute,
     InferenceService,
 )
+from aim_operator.api.meta import KubeObject
 from aim_operator.api.v1alpha1 import (
     CLUSTER_IMAGES,
     CLUSTER_RUNTIME_CONFIGS,
@@ -35,10 +36,14 @@ from aim_operator.api.v1alpha1 import (
     AIMClusterImage,
     AIMClusterRuntimeConfig,
     AIMClusterServiceTemplate,
+    AIMImageStatus,
+    AIMRuntimeConfigStatus,
     AIMService,
+    AIMServiceTemplateStatus,
 )
 from aim_operator.core import labels
 from aim_operator.core.discovery_output import parse
+from aim_operator.core.pause import paused_report
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import resolve
@@ -53,6 +58,11 @@ T = TypeVar("T")
 
 _PAUSED = {"annotations": {labels.PAUSED: "true"}}
 """The catalog is given as it is: nobody is to write about it."""
+_STATUSES: dict[str, msgspec.Struct] = {
+    CLUSTER_IMAGES.kind: AIMImageStatus(),
+    CLUSTER_TEMPLATES.kind: AIMServiceTemplateStatus(),
+    CLUSTER_RUNTIME_CONFIGS.kind: AIMRuntimeConfigStatus(),
+}
 _BOOKMARK = {"annotations": {"k8s.io/initial-events-end": "true"}}
 
 
@@ -81,14 +91,24 @@ def catalog() -> dict[str, Plain]:
         "config": (CLUSTER_RUNTIME_CONFIGS, "default", {"spec": scene.config_spec()}),
     }
     return {
-        resource.collection_path(): {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "metadata": _metadata(name, "") | _PAUSED,
-            **body,
-        }
+        resource.collection_path(): _told_to_be_paused(
+            resource.type,
+            {
+                "apiVersion": resource.api_version,
+                "kind": resource.kind,
+                "metadata": _metadata(name, "") | _PAUSED,
+                **body,
+            },
+        )
         for resource, name, body in objects.values()
     }
+
+
+def _told_to_be_paused(type_: type[KubeObject], obj: Plain) -> Plain:
+    """Return the object with the condition that says it is paused: nobody has to write it."""
+    report = paused_report(msgspec.convert(obj, type_), _STATUSES[obj["kind"]], datetime.now(UTC))
+    assert report is not None
+    return {**obj, "status": msgspec.to_builtins(report.status)}
 
 
 def _metadata(name: str, namespace: str, version: int = 1) -> Plain:

@@ -103,7 +103,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Outcomes(Struct, frozen=True):
-    """The outcomes of a plan's children, in the plan's order."""
+    """The outcomes of a plan's children, in the plan's order, those that come after others last."""
 
     each: tuple[Outcome, ...] = ()
 

@@ -236,16 +236,12 @@ class KindReconciler(Generic[K, O]):
         self._kind.settle(ref, plan, outcomes)
         if plan.report is not None:
             await self._writer.report(ref, resource, obj, plan.report(outcomes))
-        held = [o.retry_after_seconds for o in outcomes if o.retry_after_seconds is not None]
-        planned = [plan.requeue_after_seconds] if plan.requeue_after_seconds is not None else []
-        due = min([*held, *planned], default=None)
         unread = (plan.unread,) if plan.unread is not None else ()
         if failures := [*outcomes.errors, *errors, *unread]:
-            worst = min(failures, key=_urgency)
-            # An Invalid is not tried again until something changes; what is due must not wait for that.
-            if due is None or not isinstance(worst, Invalid):
-                raise worst
-        return Result(requeue_after_seconds=due)
+            raise min(failures, key=_urgency)
+        held = [o.retry_after_seconds for o in outcomes if o.retry_after_seconds is not None]
+        due = [plan.requeue_after_seconds] if plan.requeue_after_seconds is not None else []
+        return Result(requeue_after_seconds=min([*held, *due], default=None))
 
 
 def _urgency(error: ApiError) -> int:

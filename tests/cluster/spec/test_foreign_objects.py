@@ -65,7 +65,7 @@ def test_a_namesake_of_a_services_child(
     status = world.until_service("Degraded", "NameConflict")
     assert told(status, condition) == "False/NameConflict"
     assert told(status, "Failure") == "True/NameConflict"
-    assert f"{kind} 'chat' exists and belongs to somebody else" in message(status, condition)
+    assert f"{kind} 'chat' exists and is not managed by the operator" in message(status, condition)
     # Another reconcile, for another reason, does not touch it either.
     world.apply(world.service(routing=routed(world.path()), env=[{"name": "A", "value": "b"}]))
     world.until_service("Degraded", "NameConflict")
@@ -81,7 +81,7 @@ def test_a_namesake_of_a_templates_runtime(world: World) -> None:
     world.apply(theirs, *world.catalog(), world.service())
     before = world.need("ServingRuntime", "fast")
     template = world.until_template("Degraded", "NameConflict")
-    assert "ServingRuntime 'fast' exists and belongs to somebody else" in message(template, "Failure")
+    assert "ServingRuntime 'fast' exists and is not managed by the operator" in message(template, "Failure")
     assert told(template, "Discovered") == "True/Discovered", "what was discovered stays"
     world.until_service("Degraded", "NameConflict")
     assert untouched(before, world.need("ServingRuntime", "fast"))

@@ -15,12 +15,13 @@ from aim_operator import errors
 from aim_operator.api.meta import Manifest, ObjectRef
 from aim_operator.api.plan import Child, EventNote, Outcomes, Plan, Removal, Report
 from aim_operator.api.resource import Resource
-from aim_operator.runtime.apply import FREE_REPAIRS, Applier
+from aim_operator.runtime.apply import Applier
 from aim_operator.runtime.controller import Result
 from aim_operator.runtime.events import EVENTS, EventRecorder
 from aim_operator.runtime.foreign import ForeignWatches
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.reconcile import KindReconciler, Writer
+from aim_operator.runtime.repairs import FREE_REPAIRS
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.runtime.making import APPLIED, KEY, WIDGETS, Widget, WidgetStatus, make_widget
@@ -569,15 +570,6 @@ async def test_the_key_comes_back_when_the_plan_says() -> None:
         assert await it.reconcile() == Result(requeue_after_seconds=7.0)
 
 
-async def test_what_is_due_does_not_wait_for_what_is_refused_to_change() -> None:
-    """An Invalid is not retried: raised, it would take the planned time along."""
-    async with scene() as it:
-        it.kind.children, it.kind.due = (widget(),), 7.0
-        it.client.fail("apply", WIDGETS, invalid())
-        assert await it.reconcile() == Result(requeue_after_seconds=7.0)
-        assert it.status == "problem: a refused: denied by a webhook"
-
-
 async def test_a_repair_that_somebody_undoes_each_time_is_held_told_and_tried_later() -> None:
     async with scene() as it:
         it.kind.children, it.kind.due = (widget(),), 3000.0
@@ -595,10 +587,21 @@ async def test_a_repair_that_somebody_undoes_each_time_is_held_told_and_tried_la
         held = await undone()
         assert held.requeue_after_seconds is not None
         assert 0 < held.requeue_after_seconds < 3000
-        assert it.status == "problem: a held"
+        assert it.status == "problem: a held: something changes it back as soon as it is written"
         await it.clock.advance(held.requeue_after_seconds)
         await it.reconcile()
         assert it.status == "a updated"
+
+
+async def test_a_child_that_somebody_deletes_each_time_is_told_and_nothing_comes_after_it() -> None:
+    async with scene() as it:
+        it.kind.children = (widget(), gadget(after="Widget"))
+        await it.reconcile()
+        for _ in range(FREE_REPAIRS + 1):
+            it.client.remove(WIDGETS, "a", "team")
+            held = await it.reconcile()
+        assert held.requeue_after_seconds is not None
+        assert it.status == "problem: a held: something deletes it as soon as it is created, g skipped"
 
 
 async def test_events_go_with_the_status_that_they_tell_of() -> None:

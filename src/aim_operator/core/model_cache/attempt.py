@@ -14,7 +14,7 @@ from aim_operator.api.meta import given
 from aim_operator.api.plan import Child, LogSource, Removal
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import attempts, pods
+from aim_operator.core import attempts, conditions, pods
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.messages import one_line
 from aim_operator.core.model_cache import desired, report
@@ -23,6 +23,8 @@ from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.naming import download_job_name
 
 _POD = "the download Pod"
+POD_PATIENCE_SECONDS = 600
+"""How long the Pod of a finished download is asked for, which alone says what came of it."""
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -198,6 +200,9 @@ def _with_finished_job(inputs: Inputs, job: Job) -> Case:
     ended_at = pods.ended_at(job)
     if attempts.recorded(old.download, digest, ended_at):
         return _recorded_failure(inputs, job)
+    if observed.unread is not None and _is_recent(ended_at, inputs.now):
+        words = one_line(str(observed.unread))
+        return _waiting(inputs, f"the download has ended; its Pod can't be looked up yet: {words}")
     word = report.last_word(observed.pods) or report.LastWord()
     download = Download(
         spec_hash=digest,
@@ -228,6 +233,10 @@ def _with_finished_job(inputs: Inputs, job: Job) -> Case:
         progress=progress,
         requeue_after_seconds=max(0.0, (due - inputs.now).total_seconds()) if due else None,
     )
+
+
+def _is_recent(ended_at: str, now: datetime) -> bool:
+    return (now - conditions.parse_time(ended_at)).total_seconds() < POD_PATIENCE_SECONDS
 
 
 def _recorded_failure(inputs: Inputs, job: Job) -> Case:

@@ -22,6 +22,7 @@ from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
 from aim_operator.core.model_cache.report import Progress
 from aim_operator.core.naming import claim_name, download_job_name
+from aim_operator.errors import Unavailable
 from tests.support.cache_builders import (
     make_claim,
     make_download_job,
@@ -180,6 +181,18 @@ SITUATIONS: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]
     ),
     "the Job fails without a Pod": (
         observed(jobs=(make_download_job(JOB, failed=ENDED),)),
+        ("Failed", "DownloadFailed", "True/StorageReady", []),
+    ),
+    "the download has ended, and its Pod can't be looked up": (
+        observed(jobs=SUCCEEDED["jobs"], unread=Unavailable("no\nanswer")),
+        ("Progressing", "DownloadPending", "True/StorageReady", []),
+    ),
+    "the download has failed, and its Pod can't be looked up": (
+        observed(jobs=failed()["jobs"], unread=Unavailable("no answer")),
+        ("Progressing", "DownloadPending", "True/StorageReady", []),
+    ),
+    "the download has failed long ago, and its Pod could never be looked up": (
+        observed(jobs=(make_download_job(JOB, failed="2026-01-31T11:50:00Z"),), unread=Unavailable("no")),
         ("Failed", "DownloadFailed", "True/StorageReady", []),
     ),
     "the download is complete": (
@@ -371,6 +384,16 @@ def test_progress_never_falls_and_is_whole_only_when_verified() -> None:
     assert status_of(planned(with_status(back, first))).progress == first.progress
     full = structs.replace(seen, progress=Progress(downloaded_bytes=4 * GIB, total_bytes=4 * GIB))
     assert given(status_of(planned(with_status(full, first))).progress, CacheProgress()).percentage == 99
+
+
+def test_a_pod_that_could_not_be_looked_up_is_asked_for_again() -> None:
+    """It alone says why a download failed, and how far it got."""
+    unread = Unavailable("no\nanswer")
+    plan = planned(observed(jobs=failed()["jobs"], unread=unread))
+    ready = conditions.find(given(status_of(plan).conditions, ()), c.READY)
+    assert ready is not None
+    assert ready.message == "the download has ended; its Pod can't be looked up yet: no answer"
+    assert plan.unread is unread
 
 
 def after_failures(number: int, *, downloaded: int = 0) -> AIMModelCacheStatus:
