@@ -52,9 +52,13 @@ def _dry_run(env: Mapping[str, str], form: str) -> Run:
         time.sleep(float(env.get("AIM_TEST_SLEEP", "5")))
     if _simulated(env):
         return commands.dry_run(env, form=form)
-    from .hub import Hub  # noqa: PLC0415 - urllib takes as long to import as all the rest
 
-    return commands.dry_run(env, form=form, size_of=Hub(env).size_gb)
+    def size_of(source: str) -> float | None:
+        from .hub import Hub  # noqa: PLC0415 - urllib takes longer to import than all the rest
+
+        return Hub(env).size_gb(source)
+
+    return commands.dry_run(env, form=form, size_of=size_of)
 
 
 def _serve(env: Mapping[str, str]) -> int:
