@@ -64,9 +64,14 @@ async def measure(cluster: Cluster, trials: int) -> Result:
 
 async def _catalog(api: Api) -> None:
     await scene.publish_config(api)
+    wanted = {"metric": "latency", "gpuSelector": {"count": 1, "model": "MI300X"}}
     for resource, name, spec in (
         (CLUSTER_IMAGES, "model-0", {"image": IMAGE, "defaultServiceTemplate": "template-0"}),
-        (CLUSTER_TEMPLATES, "template-0", {"aimImageName": "model-0", "metric": "latency"}),
+        (
+            CLUSTER_TEMPLATES,
+            "template-0",
+            {"aimImageName": "model-0", **wanted},
+        ),
     ):
         manifest = {"apiVersion": resource.api_version, "kind": resource.kind, "spec": spec}
         await api.create(resource.collection_path(), manifest | {"metadata": {"name": name}})
