@@ -144,3 +144,40 @@ def test_its_version_is_the_projects() -> None:
     )
     assert chart["appVersion"] == chart["version"]
     assert reference == f"ghcr.io/silogen/aim-operator:{chart['version']}"
+
+
+def install(cluster: Cluster, name: str, home: str, *namespaces: str) -> str:
+    """Install a release, so far as its Deployment goes. Returns "" or what helm says instead."""
+    setting = f"--set=namespaces={{{','.join(namespaces)}}}" if namespaces else "--set=replicas=2"
+    kubeconfig = f"--kubeconfig={cluster.kubeconfig}"
+    arguments = (name, str(CHART), f"--namespace={home}", setting, "--set=crds.install=false")
+    done = helm("template", *arguments, "--dry-run=server", kubeconfig)
+    if done.returncode:
+        return done.stderr
+    for one in yaml.safe_load_all(done.stdout):
+        if one and one["kind"] == "Deployment":
+            cluster.api.apply(one)
+    return ""
+
+
+BESIDE = {
+    "two that serve all": ([], [], "serves all namespaces"),
+    "one beside one that serves all": ([], ["x"], "serves all namespaces"),
+    "one that would serve all beside another": (["x", "y"], [], "serves x, y"),
+    "two with a namespace in common": (["x", "y"], ["z", "y"], "y is served by the release a in"),
+    "two with none in common": (["x", "y"], ["z"], ""),
+}
+
+
+def test_no_two_releases_serve_one_namespace(control_plane: Cluster, subtests: pytest.Subtests) -> None:
+    """One test, because a release sees those of all namespaces."""
+    with control_plane.namespace("release-a") as home, control_plane.namespace("release-b") as other_home:
+        for case, (first, second, want) in BESIDE.items():
+            with subtests.test(case):
+                assert install(control_plane, "a", home, *first) == ""
+                said = install(control_plane, "b", other_home, *second)
+                assert want in said
+                assert bool(said) is bool(want)
+                assert install(control_plane, "a", home, *first) == "", "an upgrade of itself"
+            for namespace in (home, other_home):
+                control_plane.kubectl("delete", "deployment", "--all", f"--namespace={namespace}")
