@@ -215,6 +215,7 @@ class Operator:
             options=DiscoveryOptions(
                 requests={"cpu": settings.discovery_cpu_request, "memory": settings.discovery_memory_request},
                 ttl_seconds=settings.job_ttl_seconds,
+                pull_deadline_seconds=settings.discovery_pull_deadline,
             ),
             operator_namespace=settings.operator_namespace,
             cluster=cluster,

@@ -27,6 +27,8 @@ class Settings:
     """host:port of /healthz and /readyz; "" serves none."""
     discovery_cpu_request: str = "50m"
     discovery_memory_request: str = "64Mi"
+    discovery_pull_deadline: int = 7200
+    """How long the Pod of a discovery may take to start: images have tens of GB."""
     downloader_image: str = DOWNLOADER_IMAGE
     """What runs in the Jobs of model caches: this very program, as `aimctl fetch`."""
     download_cpu_request: str = "100m"

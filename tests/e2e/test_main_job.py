@@ -74,7 +74,7 @@ def test_a_service_answers_through_the_gateway_and_is_gone_without_a_trace(clust
     [
         ("ghcr.io/example/broken:v1", "Failed", "DiscoveryFailed"),
         ("ghcr.io/example/garbage:v1", "Failed", "DiscoveryParseFailed"),
-        ("ghcr.io/example/not-there:v1", "Progressing", "ImagePullFailed"),
+        ("ghcr.io/example/not-there:v1", "Degraded", "ImagePullFailed"),
     ],
 )
 def test_discovery_says_why_it_fails_and_heals_once_the_image_is_mended(

@@ -35,12 +35,12 @@ FAILURES = [
     ),
     pytest.param(
         ImageBehaviour(outcome="pull error", message="manifest unknown"),
-        ("Progressing", "False/ImagePullFailed"),
-        id="an image that is not there waits, with the registry's message",
+        ("Degraded", "False/ImagePullFailed"),
+        id="an image that is not there is told with the registry's message",
     ),
     pytest.param(
         ImageBehaviour(outcome="pull error", message="401 Unauthorized"),
-        ("Progressing", "False/ImagePullAuthFailed"),
+        ("Degraded", "False/ImagePullAuthFailed"),
         id="missing pull credentials are told apart",
     ),
     pytest.param(

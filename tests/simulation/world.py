@@ -87,6 +87,8 @@ class World:
         self.apply([gpu_node("node-1"), OPERATOR_NAMESPACE, storage_class()])
         self.created: list[str] = []
         self.sandbox.server.storage.listen(self._note_creation)
+        self.network = Network(self.clock)
+        """That of the operator which was started last."""
         self._running: list[asyncio.Task[None]] = []
         self._sandbox_task: asyncio.Task[None] | None = None
 
@@ -126,7 +128,7 @@ class World:
         **settings: Any,
     ) -> asyncio.Task[None]:
         """Start an operator; with `crash_after_write` n it is gone right after its n-th write."""
-        network = Network(self.clock, seed=seed, rates=rates)
+        network = self.network = Network(self.clock, seed=seed, rates=rates)
         task = self.run(self.sandbox.client(user, network=network), user=user, **settings)
         if crash_after_write:
             network.after_write = _crash_at(task, crash_after_write, network)
@@ -248,7 +250,11 @@ def _lasting(obj: dict[str, Any]) -> dict[str, Any]:
 
 def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_times(v) for k, v in value.items() if k not in (*_TIMES, "specHash", "claimUid")}
+        return {
+            k: _without_times(v)
+            for k, v in value.items()
+            if k not in (*_TIMES, "specHash", "claimUid", "jobUid")
+        }
     if isinstance(value, list):
         return [_without_times(inner) for inner in value]
     return value

@@ -124,14 +124,24 @@ def make_download_pod(
     exit_code: int | None = None,
     message: str | None = None,
     reason: str | None = None,
+    sidecar: bool = False,
+    name: str = "download-pod",
+    created: str = CREATED,
+    deleting: bool = False,
 ) -> Pod:
+    """`waiting`, `exit_code`, `message` and `reason` are those of our container; a sidecar runs before it."""
     state: dict[str, Any] = {}
     if waiting is not None:
         state["waiting"] = {"reason": waiting[0], "message": waiting[1]}
     if exit_code is not None:
         state["terminated"] = {"exitCode": exit_code, "message": message, "reason": reason}
-    status = {"phase": phase, "containerStatuses": [{"name": "download", "state": state}]}
-    return convert({"metadata": _metadata("download-pod", {}), "status": status}, Pod)
+    if phase == "Running" and not state:
+        state["running"] = {}
+    ours = {"name": "download", "state": state}
+    proxy = {"name": "istio-proxy", "state": {"running": {}}}
+    status = {"phase": phase, "containerStatuses": [proxy, ours] if sidecar else [ours]}
+    metadata = {"creationTimestamp": created, **({"deletionTimestamp": created} if deleting else {})}
+    return convert({"metadata": _metadata(name, metadata), "status": status}, Pod)
 
 
 def _metadata(name: str, more: dict[str, Any] | None) -> dict[str, Any]:

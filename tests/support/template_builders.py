@@ -168,55 +168,96 @@ def make_job(
     reason: str = "",
     deleted: bool = False,
     ttl_seconds: int | None = None,
+    started: str = "",
+    uid: str = "",
 ) -> Job:
-    """`complete` and `failed` are when it ended; with neither it is still active."""
+    """`complete` and `failed` are when it ended; with neither it is still active, since `started`."""
     conditions = [
         {"type": type_, "status": "True", "reason": reason, "message": message, "lastTransitionTime": at}
         for type_, at in (("Complete", complete), ("Failed", failed))
         if at
     ]
     metadata: dict[str, Any] = {"creationTimestamp": "2026-01-31T11:00:00Z"}
+    if uid:
+        metadata["uid"] = uid
     if deleted:
         metadata["deletionTimestamp"] = "2026-01-31T11:59:00Z"
     return convert(
         {
             "metadata": _metadata(name, namespace, metadata),
             "spec": {} if ttl_seconds is None else {"ttlSecondsAfterFinished": ttl_seconds},
-            "status": {"conditions": conditions} if conditions else {"active": 1},
+            "status": {
+                **({"startTime": started} if started else {}),
+                **({"conditions": conditions} if conditions else {"active": 1}),
+            },
         },
         Job,
     )
 
 
+def container(
+    name: str,
+    *,
+    waiting: tuple[str, str] | None = None,
+    running: bool = False,
+    started: str = "",
+    exit_code: int | None = None,
+    message: str = "",
+    finished: str = "",
+) -> dict[str, Any]:
+    """The status of a container. `waiting` is (reason, message); times are RFC 3339."""
+    state: dict[str, Any] = {}
+    if waiting is not None:
+        state["waiting"] = {"reason": waiting[0], "message": waiting[1]}
+    if running or started:
+        state["running"] = {"startedAt": started} if started else {}
+    if exit_code is not None:
+        ended = {"exitCode": exit_code, "message": message}
+        state["terminated"] = {**ended, "finishedAt": finished} if finished else ended
+    return {"name": name, "state": state}
+
+
 def make_pod(
     *,
+    name: str = "pod",
+    created: str = "2026-01-31T11:00:00Z",
     phase: str = "Pending",
     waiting: tuple[str, str] | None = None,
     exit_code: int | None = None,
     message: str = "",
     unschedulable: str = "",
-    init: bool = False,
+    reason: tuple[str, str] = ("", ""),
+    deleted: bool = False,
+    disrupted: bool = False,
+    init: tuple[dict[str, Any], ...] = (),
+    containers: tuple[dict[str, Any], ...] = (),
 ) -> Pod:
-    """`waiting` is (reason, message) of the container; `exit_code` that of one that has ended."""
-    state: dict[str, Any] = {}
-    if waiting is not None:
-        state["waiting"] = {"reason": waiting[0], "message": waiting[1]}
-    if exit_code is not None:
-        state["terminated"] = {"exitCode": exit_code, "message": message}
-    status: dict[str, Any] = {"phase": phase}
-    if state:
-        key = "initContainerStatuses" if init else "containerStatuses"
-        status[key] = [{"name": "discovery", "state": state}]
+    """`waiting` and `exit_code` are those of the discovery container; or all `containers` are given.
+
+    `reason` is (reason, message) of the Pod itself.
+    """
+    status: dict[str, Any] = {"phase": phase, "reason": reason[0], "message": reason[1]}
+    if waiting is not None or exit_code is not None:
+        ours = container("discovery", waiting=waiting, exit_code=exit_code, message=message)
+        containers = (*containers, ours)
+    if containers:
+        status["containerStatuses"] = list(containers)
+    if init:
+        status["initContainerStatuses"] = list(init)
+    status["conditions"] = []
     if unschedulable:
-        status["conditions"] = [
+        status["conditions"].append(
             {
                 "type": "PodScheduled",
                 "status": "False",
                 "reason": "Unschedulable",
                 "message": unschedulable,
             }
-        ]
-    return convert({"metadata": _metadata("pod", NAMESPACE, {}), "status": status}, Pod)
+        )
+    if disrupted:
+        status["conditions"].append({"type": "DisruptionTarget", "status": "True"})
+    metadata = {"creationTimestamp": created, **({"deletionTimestamp": created} if deleted else {})}
+    return convert({"metadata": _metadata(name, NAMESPACE, metadata), "status": status}, Pod)
 
 
 def make_template_observed(

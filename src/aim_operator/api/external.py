@@ -64,14 +64,20 @@ class ContainerWaiting(Wire):
     message: str | None = None
 
 
+class ContainerRunning(Wire):
+    started_at: str | None = None
+
+
 class ContainerTerminated(Wire):
     exit_code: int = 0
     reason: str | None = None
     message: str | None = None
+    finished_at: str | None = None
 
 
 class ContainerState(Wire):
     waiting: ContainerWaiting | UnsetType | None = UNSET
+    running: ContainerRunning | UnsetType | None = UNSET
     terminated: ContainerTerminated | UnsetType | None = UNSET
 
 

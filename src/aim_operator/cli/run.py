@@ -75,6 +75,15 @@ def run(
             help="Memory that a discovery Pod requests.",
         ),
     ] = DEFAULT.discovery_memory_request,
+    discovery_pull_deadline: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_DISCOVERY_PULL_DEADLINE",
+            show_envvar=False,
+            metavar="SECONDS",
+            help="How long pulling a model image for its discovery may take.",
+        ),
+    ] = str(DEFAULT.discovery_pull_deadline),
     download_cpu_request: Annotated[
         str,
         typer.Option(
@@ -134,6 +143,9 @@ def run(
         downloader_image=flags.image("--downloader-image", downloader_image),
         discovery_cpu_request=flags.quantity("--discovery-cpu-request", discovery_cpu_request),
         discovery_memory_request=flags.quantity("--discovery-memory-request", discovery_memory_request),
+        discovery_pull_deadline=flags.count(
+            "--discovery-pull-deadline", discovery_pull_deadline, flags.LONGEST_PULL_SECONDS
+        ),
         download_cpu_request=flags.quantity("--download-cpu-request", download_cpu_request),
         download_memory_request=flags.quantity("--download-memory-request", download_memory_request),
         metrics_address=flags.address("--metrics-address", metrics_address),

@@ -1,4 +1,4 @@
-"""Reads what a finished discovery printed: the one read that no watch can answer."""
+"""Reads what an ended discovery printed: the one read that no watch can answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from aim_operator.controllers.watched import JOB_LABEL
 from aim_operator.core.discovery_output import DiscoveryResult, LogTail, parse
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import one_line
-from aim_operator.core.pods import has_ended
+from aim_operator.core.pods import has_ended, youngest
+from aim_operator.core.template.desired import CONTAINER
 from aim_operator.core.template.observed import OutputUnreadable
 from aim_operator.errors import NotFound, SpecError
 from aim_operator.kube.protocol import KubeClient
@@ -21,18 +22,17 @@ async def read_output(
 ) -> DiscoveryResult | OutputUnreadable:
     """Stream the Pod's log and parse it; memory is bounded by the tail that is kept.
 
-    A Pod that is gone is a failed attempt. A node that does not answer is not: that raises Unavailable,
-    and the reconcile is tried again.
+    A Pod that is gone is a failed attempt. A node that does not answer is not: that raises ApiError, and the
+    reconcile is tried again.
     """
-    done = [pod for pod in pods if has_ended(pod)]
-    pod = max(done, key=lambda p: p.metadata.creation_timestamp or "", default=None)
+    pod = youngest(pod for pod in pods if has_ended(pod, CONTAINER))
     if pod is None:
         return OutputUnreadable(
             Reason.DISCOVERY_FAILED, f"the Pod of Job {job.metadata.name} is gone, and its log with it"
         )
     tail = LogTail()
     try:
-        async for chunk in client.logs(pod.metadata.namespace, pod.metadata.name, container="discovery"):
+        async for chunk in client.logs(pod.metadata.namespace, pod.metadata.name, container=CONTAINER):
             tail.feed(chunk)
     except NotFound as error:
         return OutputUnreadable(Reason.DISCOVERY_FAILED, f"the log can't be read: {one_line(str(error))}")
@@ -42,13 +42,14 @@ async def read_output(
         return OutputUnreadable(error.reason, one_line(error.message))
 
 
-async def pods_of(client: KubeClient, job: Job, known: Iterable[Pod]) -> tuple[Pod, ...]:
-    """Return the Pods of a finished Job, from the server itself where the cache shows none that ended.
+async def pods_of(client: KubeClient, job: Job, cached: Iterable[Pod], container: str) -> tuple[Pod, ...]:
+    """Return the Pods of an ended Job, from the server itself where the cache shows the last one running.
 
     The watches of Jobs and Pods are two streams: the end of a Job may be seen before that of its Pod.
     """
-    pods = tuple(known)
-    if any(map(has_ended, pods)):
+    pods = tuple(cached)
+    last = youngest(pods)
+    if last is not None and has_ended(last, container):
         return pods
     selector = f"{JOB_LABEL}={job.metadata.name}"
     page = await client.list(PODS, namespace=job.metadata.namespace, label_selector=selector)

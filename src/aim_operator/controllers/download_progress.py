@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -17,12 +18,12 @@ from aim_operator.backoff import exponential
 from aim_operator.core.model_cache.report import Progress, parse_progress
 from aim_operator.errors import ApiError, NotFound
 from aim_operator.kube.protocol import KubeClient
-from aim_operator.runtime.clock import Clock
+from aim_operator.runtime.clock import Clock, Timer
 
 log = structlog.get_logger("aim_operator.downloads")
 
-TELL_SECONDS = 5.0
-"""Between two status writes about one download."""
+REPORT_SECONDS = 5.0
+"""Between two status writes about one download: what its log says meanwhile waits."""
 FOLLOW_SECONDS = 3600.0
 """After which a stream is opened anew: connections are not for ever."""
 LONGEST_LINE = 4096
@@ -33,11 +34,22 @@ class _Following:
     def __init__(self, log_source: LogSource, task: asyncio.Task[None]) -> None:
         self.log_source = log_source
         self.task = task
-        self.progress: Progress | None = None
+        self.heard: Progress | None = None
+        """The last line of progress in the log."""
+        self.reported: Progress | None = None
+        """What was last handed on."""
+        self.reported_at = float("-inf")
+        self.timer: Timer | None = None
+        """Until the next report."""
+
+    def close(self) -> None:
+        self.task.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class DownloadProgress:
-    """What each cache's running download last said. Single-threaded, like the event loop."""
+    """What the running download of each cache last reported. Single-threaded, like the event loop."""
 
     def __init__(self, client: KubeClient, *, clock: Clock, wake: Callable[[ObjectRef], None]) -> None:
         self._client = client
@@ -50,16 +62,16 @@ class DownloadProgress:
         following = self._following.get(ref)
         if following is not None and following.log_source != log_source:
             del self._following[ref]
-            following.task.cancel()
+            following.close()
             following = None
         if log_source is not None and following is None:
             task = asyncio.create_task(self._run(ref, log_source), name=f"follow {log_source.pod}")
             self._following[ref] = _Following(log_source, task)
 
     def last_reported(self, ref: ObjectRef) -> Progress | None:
-        """Return what the followed log last said."""
+        """Return the last progress that was handed on; it changes when `ref` is woken, and only then."""
         following = self._following.get(ref)
-        return following.progress if following is not None else None
+        return following.reported if following is not None else None
 
     async def close(self) -> None:
         """Stop listening to all."""
@@ -82,9 +94,8 @@ class DownloadProgress:
             await self._clock.sleep(exponential(1.0, LONGEST_PAUSE_SECONDS, failures))
 
     async def _listen(self, ref: ObjectRef, log_source: LogSource) -> bool:
-        """Follow the log to its end. Returns whether it reported any progress."""
-        reported = False
-        told_at = float("-inf")
+        """Follow the log to its end. Returns whether it had any news: a log can be read again and again."""
+        news = False
         rest = b""
         stream = self._client.logs(
             log_source.namespace,
@@ -99,11 +110,21 @@ class DownloadProgress:
             rest = rest[-LONGEST_LINE:]
             heard = [p for p in (parse_progress(line.decode(errors="replace")) for line in lines) if p]
             following = self._following.get(ref)
-            if not heard or following is None:
+            if not heard or following is None or heard[-1] == following.heard:
                 continue
-            following.progress = heard[-1]
-            reported = True
-            if self._clock.monotonic() - told_at >= TELL_SECONDS:
-                told_at = self._clock.monotonic()
-                self._wake(ref)
-        return reported
+            following.heard = heard[-1]
+            news = True
+            left = following.reported_at + REPORT_SECONDS - self._clock.monotonic()
+            if left <= 0:
+                self._report(ref, following)
+            elif following.timer is None:
+                following.timer = self._clock.call_later(left, partial(self._report, ref, following))
+        return news
+
+    def _report(self, ref: ObjectRef, following: _Following) -> None:
+        """Hand on what was heard last."""
+        following.reported, following.reported_at = following.heard, self._clock.monotonic()
+        if following.timer is not None:
+            following.timer.cancel()
+            following.timer = None
+        self._wake(ref)

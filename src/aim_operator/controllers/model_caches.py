@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import structs
 
+from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.meta import ObjectRef, given
 from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
@@ -19,15 +20,15 @@ from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import itself, spec_changed
 from aim_operator.controllers.watched import BY_INVOLVED, BY_JOB, BY_OWNER, Watched
-from aim_operator.core import attempts
 from aim_operator.core.catalog import MissingRuntimeConfig, resolve_runtime_config
+from aim_operator.core.jobs.machine import JobState
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
 from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache.attempt import job_step
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import DownloadOptions, decide
 from aim_operator.core.naming import claim_name, download_job_name
-from aim_operator.core.pods import ended_at, finished
 from aim_operator.errors import ApiError
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.triggers import Trigger
@@ -63,7 +64,6 @@ class ModelCaches(AimKind):
         self._downloads.follow(ref, None)
 
     async def gather(self, ref: ObjectRef, obj: AIMModelCache, now: datetime) -> ModelCacheObserved:
-        del now
         cache, watched = obj, self._watched
         name = claim_name(ref.name, cache.metadata.uid)
         claim = watched.claims.store.get(ref.namespace, name)
@@ -86,10 +86,15 @@ class ModelCaches(AimKind):
         if isinstance(config, MissingRuntimeConfig):
             return observed
         digest = desired.digest(cache, config, claim, self._options)
-        return await self._with_job(ref, observed, digest)
+        return await self._with_job(ref, observed, claim, digest, now)
 
     async def _with_job(
-        self, ref: ObjectRef, observed: ModelCacheObserved, digest: str
+        self,
+        ref: ObjectRef,
+        observed: ModelCacheObserved,
+        claim: PersistentVolumeClaim,
+        digest: str,
+        now: datetime,
     ) -> ModelCacheObserved:
         name = download_job_name(ref.name, digest)
         job = next((j for j in observed.jobs if j.metadata.name == name), None)
@@ -104,12 +109,11 @@ class ModelCaches(AimKind):
             refusal="" if pods else last_message(events),
             progress=self._downloads.last_reported(ref),
         )
-        status = given(observed.cache.status, None)
-        bookkeeping = status.download if status is not None else UNSET
-        if not finished(job) or attempts.recorded(bookkeeping, digest, ended_at(job)):
+        record = given(observed.cache.status, AIMModelCacheStatus()).download
+        if job_step(observed, claim, digest, record, now).state is not JobState.JUST_ENDED:
             return observed
         try:
-            return structs.replace(observed, pods=await pods_of(self._client, job, pods))
+            return structs.replace(observed, pods=await pods_of(self._client, job, pods, desired.CONTAINER))
         except ApiError as error:
             return structs.replace(observed, unread=error)
 

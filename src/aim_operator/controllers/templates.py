@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import UNSET, structs
 
 from aim_operator.api.external import JOBS, Job
-from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES, AIMServiceTemplateStatus
@@ -27,7 +27,6 @@ from aim_operator.controllers.watched import (
     BY_TEMPLATE_IN,
     Watched,
 )
-from aim_operator.core import attempts
 from aim_operator.core.catalog import (
     MissingRuntimeConfig,
     Template,
@@ -35,13 +34,15 @@ from aim_operator.core.catalog import (
     resolve_image,
     resolve_runtime_config,
 )
+from aim_operator.core.jobs.machine import JobState
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
 from aim_operator.core.naming import discovery_job_name
-from aim_operator.core.pods import ended_at, finished, job_condition
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.template import discovery
-from aim_operator.core.template.observed import OutputPending, Slot, TemplateObserved
+from aim_operator.core.template.attempt import job_step
+from aim_operator.core.template.desired import CONTAINER
+from aim_operator.core.template.observed import Slot, TemplateObserved
 from aim_operator.core.template.plan import DiscoveryOptions, decide
 from aim_operator.errors import ApiError
 from aim_operator.kube.protocol import KubeClient
@@ -121,40 +122,32 @@ class Templates(AimKind):
             slot = self._slot(ref, structs.replace(observed, digest=digest), name, now)
             return structs.replace(observed, digest=digest, slot=slot)
         self._slots.withdraw(ref)
-        return await self._with_job(structs.replace(observed, digest=digest), job)
+        return await self._with_job(structs.replace(observed, digest=digest), job, now)
 
     def _slot(self, ref: ObjectRef, observed: TemplateObserved, name: str, now: datetime) -> Slot:
         """Ask for a slot only where the very next step is to create the Job."""
-        bookkeeping = given(observed.template.status, AIMServiceTemplateStatus()).discovery
-        due = attempts.retry_at(bookkeeping, observed.digest)
-        needless = attempts.succeeded(bookkeeping, observed.digest) or (due is not None and due > now)
-        if needless or not observed.writable or not observed.in_use:
+        due = job_step(observed, now, self._options).state is JobState.ABSENT_DUE
+        if not due or not observed.writable or not observed.in_use:
             self._slots.withdraw(ref)
             return Slot(granted=False)
         return self._slots.request(ref, observed.template, name)
 
-    async def _with_job(self, observed: TemplateObserved, job: Job) -> TemplateObserved:
+    async def _with_job(self, observed: TemplateObserved, job: Job, now: datetime) -> TemplateObserved:
         key = (job.metadata.namespace, job.metadata.name)
-        bookkeeping = given(observed.template.status, AIMServiceTemplateStatus()).discovery
-        news = (
-            finished(job)
-            and job.metadata.deletion_timestamp is None
-            and not attempts.recorded(bookkeeping, observed.digest, ended_at(job))
-        )
-        known = self._watched.pods.store.by_index(BY_JOB, key)
-        pods = tuple(pod for pod in known if controlled_by(pod, job.metadata))
+        cached = self._watched.pods.store.by_index(BY_JOB, key)
+        pods = tuple(pod for pod in cached if controlled_by(pod, job.metadata))
         events = self._watched.refusals.store.by_index(BY_INVOLVED, job.metadata.uid)
         observed = structs.replace(observed, pods=pods, refusal="" if pods else last_message(events))
-        if not news:
+        if job_step(observed, now, self._options).state is not JobState.JUST_ENDED:
             return observed
         try:
-            pods = await pods_of(self._client, job, pods)
+            pods = await pods_of(self._client, job, pods, CONTAINER)
             observed = structs.replace(observed, pods=pods)
-            if job_condition(job, "Complete") is None:
+            if not job_step(observed, now, self._options).succeeded:
                 return observed
             return structs.replace(observed, output=await read_output(self._client, job, pods))
         except ApiError as error:
-            return structs.replace(observed, output=OutputPending(error))
+            return structs.replace(observed, unread=error)
 
     def _in_use(self, template: Template) -> bool:
         """Whether a service resolves to this derived template, or still runs on it."""

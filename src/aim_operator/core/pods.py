@@ -1,4 +1,7 @@
-"""What a Job of ours and its Pods say about how it is going, as (reason, message)."""
+"""What a Pod says about itself: why it does not start, and how one of its containers is doing.
+
+Containers are looked up by name: meshes and policies inject others, before and beside the operator's own.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +9,92 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from aim_operator.api.external import ContainerStatus, Job, JobCondition, Pod
+from aim_operator.api.external import ContainerState, ContainerStatus, ContainerTerminated, Pod
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.messages import one_line
 
 
 class Verdict(NamedTuple):
+    """The reason and the message of a condition."""
+
     reason: str
     message: str
 
 
+PULL_REASONS = frozenset({Reason.IMAGE_PULL_AUTH_FAILED, Reason.IMAGE_PULL_FAILED})
 _PULL_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 )
 _CONTAINER_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-"""Often a Secret that the template's env refers to and that is missing: the kubelet goes on trying."""
+"""Often a Secret that the template's env refers to and that is missing: the kubelet tries again."""
 _PAUSE = re.compile(r'Back-off pulling image "[^"]*"|ImagePullBackOff')
 _AUTH = re.compile(
     r"\b(401|403|unauthorized|forbidden|denied|authentication|authorization failed)\b", re.IGNORECASE
 )
 
 
-def job_condition(job: Job, type_: str) -> JobCondition | None:
-    """Return the condition of this type if it holds."""
-    return next((c for c in given(job.status.conditions, ()) if c.type == type_ and c.status == "True"), None)
+def youngest(pods: Iterable[Pod]) -> Pod | None:
+    """Return the Pod that was created last: the others were drained or evicted before it."""
+    return max(pods, key=lambda pod: (pod.metadata.creation_timestamp or "", pod.metadata.name), default=None)
 
 
-def finished(job: Job) -> bool:
-    return job_condition(job, "Complete") is not None or job_condition(job, "Failed") is not None
+def container_state(pod: Pod, container: str) -> ContainerState | None:
+    """Return the state of the container of that name; None until the kubelet has reported one."""
+    statuses = given(pod.status.container_statuses, ())
+    return next((status.state for status in statuses if status.name == container), None)
 
 
-def ended_at(job: Job) -> str:
-    """When a finished Job ended, as the Job controller recorded it."""
-    condition = job_condition(job, "Complete") or job_condition(job, "Failed")
-    at = condition.last_transition_time if condition else None
-    return at or job.status.completion_time or job.metadata.creation_timestamp or "1970-01-01T00:00:00Z"
+def terminated(pod: Pod | None, container: str) -> ContainerTerminated | None:
+    """Return how the container of that name ended, or None."""
+    state = container_state(pod, container) if pod is not None else None
+    return given(state.terminated, None) if state is not None else None
+
+
+def has_ended(pod: Pod, container: str) -> bool:
+    """Whether the container ended: only then are its log and its exit code complete."""
+    return terminated(pod, container) is not None or pod.status.phase in ("Succeeded", "Failed")
+
+
+def has_started(pod: Pod | None, container: str) -> bool:
+    """Whether the container was started; one that ended counts."""
+    if pod is None:
+        return False
+    state = container_state(pod, container)
+    if state is None:
+        return pod.status.phase in ("Running", "Succeeded", "Failed")
+    return given(state.running, None) is not None or has_ended(pod, container)
+
+
+def is_running(pod: Pod, container: str) -> bool:
+    """Whether the container runs and may write to its log."""
+    return (
+        pod.status.phase == "Running"
+        and pod.metadata.deletion_timestamp is None
+        and has_started(pod, container)
+        and not has_ended(pod, container)
+    )
+
+
+def started_at(pod: Pod | None, container: str) -> str | None:
+    """Return when the running container was started (RFC 3339), None if it does not run."""
+    state = container_state(pod, container) if pod is not None else None
+    running = given(state.running, None) if state is not None else None
+    return running.started_at if running is not None else None
+
+
+def is_disrupted(pod: Pod) -> bool:
+    """Whether the Pod is taken away for no fault of its own: drained, preempted, evicted or deleted."""
+    if pod.metadata.deletion_timestamp is not None:
+        return True
+    return any(
+        condition.type == "DisruptionTarget" and condition.status == "True"
+        for condition in given(pod.status.conditions, ())
+    )
 
 
 def waiting(pods: Iterable[Pod], what: str) -> Verdict | None:
-    """Say why a Pod (`what` it is to its readers) does not start, or None where nothing is wrong."""
+    """Return why a Pod (`what` it is to its readers) does not start, or None where nothing is wrong."""
     for pod in pods:
         for status in container_statuses(pod):
             state = given(status.state.waiting, None)
@@ -54,8 +103,8 @@ def waiting(pods: Iterable[Pod], what: str) -> Verdict | None:
                 auth = _AUTH.search(message) is not None
                 return Verdict(Reason.IMAGE_PULL_AUTH_FAILED if auth else Reason.IMAGE_PULL_FAILED, message)
             if state is not None and state.reason in _CONTAINER_REASONS:
-                said = one_line(state.message)
-                return Verdict(Reason.JOB_PENDING, f"{what} waits: {said or state.reason}")
+                message = one_line(state.message)
+                return Verdict(Reason.JOB_PENDING, f"{what} waits: {message or state.reason}")
         for condition in given(pod.status.conditions, ()):
             if (
                 condition.type == "PodScheduled"
@@ -71,28 +120,25 @@ def backs_off(verdict: Verdict) -> bool:
     return verdict.reason == Reason.IMAGE_PULL_FAILED and bool(_PAUSE.fullmatch(verdict.message))
 
 
-def timed_out(job: Job) -> bool:
-    """Whether a Job was ended by its activeDeadlineSeconds; its Pods are deleted then."""
-    condition = job_condition(job, "Failed")
-    return condition is not None and condition.reason == "DeadlineExceeded"
+def other_cause(pod: Pod | None, container: str, what: str) -> str:
+    """Return why a Pod failed whose own container did not fail by itself; "" where it does not say.
 
-
-def running(pods: Iterable[Pod]) -> bool:
-    """Whether a Pod has started; one that ended counts until its Job has noticed."""
-    return any(pod.status.phase in ("Running", "Succeeded", "Failed") for pod in pods)
-
-
-def has_ended(pod: Pod) -> bool:
-    """Whether the container ended: only then are its log and its exit code complete."""
-    statuses = given(pod.status.container_statuses, ())
-    terminated = any(given(s.state.terminated, None) is not None for s in statuses)
-    return terminated or pod.status.phase in ("Succeeded", "Failed")
-
-
-def is_running(pod: Pod) -> bool:
-    return pod.status.phase == "Running" and not has_ended(pod)
+    That is another container that ended with an error before ours could start, or an eviction.
+    """
+    if pod is None or terminated(pod, container) is not None:
+        return ""
+    for status in container_statuses(pod):
+        ended = given(status.state.terminated, None)
+        if ended is not None and ended.exit_code != 0:
+            message = one_line(ended.message)
+            more = f": {message}" if message else ""
+            return f"container {status.name!r} of {what} exited with code {ended.exit_code}{more}"
+    if pod.status.reason:
+        return f"{what} has failed: {one_line(pod.status.message or pod.status.reason)}"
+    return ""
 
 
 def container_statuses(pod: Pod) -> Iterator[ContainerStatus]:
+    """Return the statuses of all containers, those that run first first."""
     yield from given(pod.status.init_container_statuses, ())
     yield from given(pod.status.container_statuses, ())

@@ -227,7 +227,7 @@ class SandboxClient:
     async def _followed(
         self, namespace: str, pod: str, container: str, limit_seconds: float
     ) -> AsyncIterator[bytes]:
-        """What is written to a log from now on, until its Pod has ended."""
+        """What is written to a log from now on, until its container has ended."""
         server, clock = self._server, self._server.clock
         place, end = (namespace, pod, container), clock.monotonic() + limit_seconds
         key = Key(KindId("", "Pod"), namespace, pod)
@@ -237,7 +237,7 @@ class SandboxClient:
             if len(log) > read:
                 yield log[read:]
                 read = len(log)
-            elif stored.obj["status"].get("phase") in ("Succeeded", "Failed"):
+            elif _has_ended(stored.obj["status"], container):
                 return
             elif clock.monotonic() >= end:
                 raise Unavailable(f"the log of {pod} was followed for {limit_seconds:g} s")
@@ -359,6 +359,12 @@ def _tolerant(resource: Resource[K], kind: ServedKind, stored: Stored) -> K | Ob
     except msgspec.ValidationError:
         return lenient_metadata(raw)
     return obj
+
+
+def _has_ended(pod_status: Manifest, container: str) -> bool:
+    statuses = pod_status.get("containerStatuses") or ()
+    ended = any(each["name"] == container and "terminated" in each["state"] for each in statuses)
+    return ended or pod_status.get("phase") in ("Succeeded", "Failed")
 
 
 def _sent(manifest: Manifest) -> Manifest:

@@ -42,6 +42,10 @@ class ImageBehaviour(Struct, frozen=True, kw_only=True):
     reason: str = "ErrImagePull"
     """Why a container waits whose image can't be pulled."""
     run_seconds: float | None = None
+    pull_seconds: float = 0.0
+    """How long the kubelet pulls the image before the container starts."""
+    sidecar: bool = False
+    """A mesh injects an init container and a sidecar, which runs on when the container has ended."""
 
 
 class JobController(StandIn):
@@ -74,7 +78,7 @@ class JobController(StandIn):
         elif stored.key.id == POD and change.type == "DELETED":
             for owner in stored.obj["metadata"].get("ownerReferences") or ():
                 job = self.server.storage.by_uid(owner["uid"])
-                if job is not None and job.key.id == JOB and not finished(job):
+                if job is not None and job.key.id == JOB and _wants_pod(job):
                     self._later(job, "pod gone", partial(self._end, job.key, job.uid, _BACKOFF), 0.0)
             for each in [key for key in self.server.logs if key[:2] == stored.key[1:]]:
                 del self.server.logs[each]
@@ -103,7 +107,9 @@ class JobController(StandIn):
             return
         if job.obj["spec"].get("suspend"):
             suspended = self.condition(job, "Suspended", "True", "JobSuspended", "Job suspended")
-            self.set_status(job, {"conditions": [suspended]})
+            self.set_status(job, {"active": None, "ready": 0, "conditions": [suspended]})
+            for pod in self.server.storage.dependents(uid):
+                self.server.delete(self.server.kinds.of(POD), pod.key.name, namespace=pod.key.namespace)
             return
         behaviour = self._behaviour(job)
         if behaviour.outcome == "quota":
@@ -121,6 +127,20 @@ class JobController(StandIn):
             waiting = {"reason": behaviour.reason, "message": behaviour.message or "image not found"}
             self._set_pod(pod, "Pending", {"waiting": waiting}, scheduled)
             return
+        if behaviour.pull_seconds:
+            self._set_pod(pod, "Pending", {"waiting": {"reason": "ContainerCreating"}}, scheduled)
+            run = partial(self._run, key, uid, pod.key, pod.uid)
+            self._later(job, "pulled", run, behaviour.pull_seconds)
+        else:
+            self._run(key, uid, pod.key, pod.uid)
+
+    def _run(self, key: Key, uid: str, pod_key: Key, pod_uid: str) -> None:
+        """Starts the container: its image is there."""
+        job, pod = self.live(key, uid), self.live(pod_key, pod_uid)
+        if job is None or pod is None or finished(job):
+            return
+        behaviour = self._behaviour(job)
+        scheduled = pod.obj["status"].get("conditions") or [self.condition(pod, "PodScheduled", "True")]
         self._set_pod(pod, "Running", {"running": {"startedAt": self.now()}}, scheduled)
         self.set_status(job, {"ready": 1})
         if behaviour.outcome == "hangs":
@@ -165,7 +185,12 @@ class JobController(StandIn):
             "restartCount": 0,
             "state": state,
         }
-        self.set_status(pod, {"phase": phase, "conditions": conditions, "containerStatuses": [status]})
+        told: Manifest = {"phase": phase, "conditions": conditions, "containerStatuses": [status]}
+        if self.behaviours.get(downloads.source(container) or container["image"], ImageBehaviour()).sidecar:
+            proxy = {**status, "name": "istio-proxy", "state": {"running": {"startedAt": self.now()}}}
+            init = {**status, "name": "istio-init", "state": {"terminated": {"exitCode": 0}}}
+            told |= {"containerStatuses": [proxy, status], "initContainerStatuses": [init]}
+        self.set_status(pod, told)
 
     def _finish(self, key: Key, uid: str, pod_key: Key, pod_uid: str) -> None:
         job, pod = self.live(key, uid), self.live(pod_key, pod_uid)
@@ -189,6 +214,9 @@ class JobController(StandIn):
             # The kubelet keeps the last 2048 bytes or 80 lines of the log.
             ended["message"] = log[-2048:].decode(errors="replace")
         conditions = pod.obj["status"].get("conditions", [])
+        if behaviour.sidecar:
+            self._set_pod(pod, "Running", {"terminated": ended}, conditions)
+            return
         self._set_pod(pod, "Failed" if failed else "Succeeded", {"terminated": ended}, conditions)
         if failed:
             self._end(key, uid, _BACKOFF)
@@ -272,6 +300,10 @@ class JobController(StandIn):
 
 def finished(job: Stored) -> bool:
     return _ended_at(job) != ""
+
+
+def _wants_pod(job: Stored) -> bool:
+    return not finished(job) and not job.obj["spec"].get("suspend")
 
 
 def _ended_at(job: Stored) -> str:

@@ -162,7 +162,7 @@ def test_discovery_that_fails_keeps_its_job_for_its_log_and_is_tried_again(world
 
 def test_an_image_that_cannot_be_pulled_is_told_in_the_registrys_words(world: World) -> None:
     world.apply(world.image(ref="ghcr.io/example/not-there:v1"), world.template(), world.config())
-    status = world.until_template("Progressing", "ImagePullFailed")
+    status = world.until_template("Degraded", "ImagePullFailed")
     assert told(status, "Discovered") == "False/ImagePullFailed"
     assert "failed to resolve reference" in message(status, "Discovered")
     world.apply(world.image())

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import LogSource
-from aim_operator.controllers.download_progress import TELL_SECONDS, DownloadProgress
+from aim_operator.controllers.download_progress import REPORT_SECONDS, DownloadProgress
 from aim_operator.core.model_cache.report import Progress
 from aim_operator.errors import NotFound, Unavailable
 from tests.support.fake_client import FakeClient
@@ -69,16 +69,41 @@ def line(downloaded: int) -> bytes:
 
 
 async def test_what_is_heard_wakes_the_cache_but_not_for_every_line() -> None:
-    scene = Scene([line(1), line(2), TELL_SECONDS + 1, line(3), 3600.0])
+    scene = Scene([line(1), line(2), REPORT_SECONDS + 1, line(3), 3600.0])
     scene.follow()
     assert scene.reported is None
     await scene.clock.settle()
     assert scene.woken == 1
     scene.follow()
+    assert scene.reported == Progress(downloaded_bytes=1, total_bytes=100)
+    await scene.clock.advance(REPORT_SECONDS + 1)
+    assert scene.woken == 2
     assert scene.reported == Progress(downloaded_bytes=2, total_bytes=100)
-    await scene.clock.advance(TELL_SECONDS + 1)
-    assert (scene.woken, scene.client.streams) == (2, 1)
+    await scene.clock.advance(REPORT_SECONDS)
+    assert (scene.woken, scene.client.streams) == (3, 1)
     assert scene.reported == Progress(downloaded_bytes=3, total_bytes=100)
+    await scene.downloads.close()
+
+
+async def test_what_is_heard_too_soon_is_reported_when_its_time_has_come_and_not_before() -> None:
+    scene = Scene([line(1), 0.1, line(2), 0.1, line(3), 3600.0])
+    scene.follow()
+    await scene.clock.settle()
+    await scene.clock.advance(REPORT_SECONDS - 0.5)
+    assert (scene.woken, scene.reported) == (1, Progress(downloaded_bytes=1, total_bytes=100))
+    await scene.clock.advance(1)
+    assert (scene.woken, scene.reported) == (2, Progress(downloaded_bytes=3, total_bytes=100))
+    await scene.clock.advance(600)
+    assert scene.woken == 2
+    await scene.downloads.close()
+
+
+async def test_a_log_that_only_repeats_itself_is_asked_for_ever_less_often() -> None:
+    scene = Scene([line(1)])
+    scene.follow()
+    await scene.clock.advance(3600)
+    assert scene.woken == 1
+    assert scene.client.streams < 70, "once a minute in the end, not once a second"
     await scene.downloads.close()
 
 
@@ -95,7 +120,7 @@ async def test_a_broken_stream_is_opened_again_with_growing_pauses() -> None:
     scene = Scene([line(1), Unavailable("cut")], [line(2), 3600.0])
     scene.follow()
     await scene.clock.settle()
-    await scene.clock.advance(2)
+    await scene.clock.advance(REPORT_SECONDS)
     assert scene.client.streams == 2
     assert scene.reported == Progress(downloaded_bytes=2, total_bytes=100)
     await scene.downloads.close()

@@ -1,16 +1,14 @@
-"""What a Job and its Pods say about a discovery, in their own words and one line."""
+"""What a Pod says about itself, in its own words and one line; containers are known by their names."""
 
 from __future__ import annotations
 
 import pytest
 
-from aim_operator.api.external import Job, Pod
+from aim_operator.api.external import Pod
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import pods
 from aim_operator.core.pods import Verdict
-from tests.support.template_builders import make_job, make_pod
-
-ENDED = "2026-01-31T11:58:00Z"
+from tests.support.template_builders import container, make_pod
 
 
 @pytest.mark.parametrize(
@@ -51,7 +49,7 @@ ENDED = "2026-01-31T11:58:00Z"
             id="403 within a digest is no status code",
         ),
         pytest.param(
-            make_pod(waiting=("ErrImagePull", "no such host"), init=True),
+            make_pod(init=(container("istio-init", waiting=("ErrImagePull", "no such host")),)),
             Verdict(Reason.IMAGE_PULL_FAILED, "no such host"),
             id="an injected init container that can't be pulled counts too",
         ),
@@ -81,31 +79,91 @@ def test_why_a_pod_does_not_start(pod: Pod, want: Verdict | None) -> None:
     assert pods.waiting([pod], "the discovery Pod") == want
 
 
-def test_a_running_pod_is_running() -> None:
-    assert pods.running([make_pod(), make_pod(phase="Running")])
-    assert not pods.running([make_pod()])
-    assert not pods.running([])
+INJECTED_INIT = container("istio-init", exit_code=0)
+SIDECAR = container("istio-proxy", running=True)
+OURS = "discovery"
 
 
 @pytest.mark.parametrize(
-    ("job", "want"),
+    ("pod", "want"),
     [
-        pytest.param(make_job(), False, id="an active Job is not finished"),
-        pytest.param(make_job(complete=ENDED), True, id="a complete Job is finished"),
-        pytest.param(make_job(failed=ENDED), True, id="a failed Job is finished"),
+        pytest.param(make_pod(), (False, False, False), id="nothing is known of its containers"),
+        pytest.param(make_pod(phase="Running"), (True, True, False), id="the Pod runs"),
+        pytest.param(make_pod(phase="Failed"), (True, False, True), id="the Pod failed"),
+        pytest.param(
+            make_pod(
+                phase="Running", containers=(SIDECAR, container(OURS, waiting=("ContainerCreating", "")))
+            ),
+            (False, False, False),
+            id="a sidecar runs while ours is created",
+        ),
+        pytest.param(
+            make_pod(
+                phase="Running", containers=(container("log", exit_code=0), container(OURS, running=True))
+            ),
+            (True, True, False),
+            id="a sidecar ended before ours",
+        ),
+        pytest.param(
+            make_pod(phase="Running", containers=(SIDECAR, container(OURS, exit_code=0))),
+            (True, False, True),
+            id="a sidecar runs on when ours has ended",
+        ),
+        pytest.param(
+            make_pod(phase="Pending", init=(INJECTED_INIT,)),
+            (False, False, False),
+            id="an injected init container ended",
+        ),
+        pytest.param(
+            make_pod(phase="Running", containers=(container(OURS, running=True),), deleted=True),
+            (True, False, False),
+            id="the Pod is being deleted: nobody should wait for it",
+        ),
     ],
 )
-def test_finished(job: Job, want: bool) -> None:  # noqa: FBT001 - the expected answer
-    assert pods.finished(job) is want
+def test_whether_our_container_started_runs_and_ended(pod: Pod, want: tuple[bool, bool, bool]) -> None:
+    got = (pods.has_started(pod, OURS), pods.is_running(pod, OURS), pods.has_ended(pod, OURS))
+    assert got == want
+
+
+def test_the_youngest_pod_is_the_one_created_last_in_whatever_order_they_come() -> None:
+    old = make_pod(name="z", created="2026-01-31T11:00:00Z", phase="Failed")
+    new = make_pod(name="a", created="2026-01-31T11:05:00Z")
+    assert pods.youngest((old, new)) is pods.youngest((new, old)) is new
+    assert pods.youngest(()) is None
 
 
 @pytest.mark.parametrize(
-    ("job", "want"),
+    ("pod", "want"),
     [
-        pytest.param(make_job(complete=ENDED), ENDED, id="the time of the Complete condition"),
-        pytest.param(make_job(failed=ENDED), ENDED, id="the time of the Failed condition"),
-        pytest.param(make_job(), "2026-01-31T11:00:00Z", id="else the creation, which never moves"),
+        pytest.param(None, "", id="no Pod"),
+        pytest.param(make_pod(phase="Failed", exit_code=3), "", id="our own container says why itself"),
+        pytest.param(make_pod(phase="Failed", init=(INJECTED_INIT,)), "", id="nothing went wrong"),
+        pytest.param(
+            make_pod(
+                phase="Failed", init=(container("istio-init", exit_code=1, message="iptables\nfailed"),)
+            ),
+            "container 'istio-init' of the Pod exited with code 1: iptables failed",
+            id="an injected init container failed before ours could start",
+        ),
+        pytest.param(
+            make_pod(phase="Failed", reason=("Evicted", "The node was low on resource: memory.")),
+            "the Pod has failed: The node was low on resource: memory.",
+            id="an eviction",
+        ),
     ],
 )
-def test_when_a_job_ended(job: Job, want: str) -> None:
-    assert pods.ended_at(job) == want
+def test_why_a_pod_failed_whose_container_did_not(pod: Pod | None, want: str) -> None:
+    assert pods.other_cause(pod, OURS, "the Pod") == want
+
+
+@pytest.mark.parametrize(
+    ("pod", "want"),
+    [
+        pytest.param(make_pod(phase="Running"), False, id="it runs"),
+        pytest.param(make_pod(phase="Running", deleted=True), True, id="it is being deleted"),
+        pytest.param(make_pod(phase="Running", disrupted=True), True, id="its node is drained"),
+    ],
+)
+def test_disrupted(pod: Pod, want: bool) -> None:  # noqa: FBT001 - the expected answer
+    assert pods.is_disrupted(pod) is want

@@ -100,3 +100,10 @@ class Attempts(Wire):
     message: Annotated[
         str | UnsetType, Field(doc="Why the last attempt failed, or what it waits for.", max_length=32768)
     ] = UNSET
+    job_uid: Annotated[
+        str | UnsetType,
+        Field(
+            doc="UID of the Job of the last attempt, if it failed: no failure is counted twice.",
+            max_length=64,
+        ),
+    ] = UNSET

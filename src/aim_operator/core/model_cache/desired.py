@@ -11,8 +11,9 @@ from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMModelCache, LocalObjectReference, Quantity
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import jobs, labels, quantity
+from aim_operator.core import labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
+from aim_operator.core.jobs import rendering
 from aim_operator.core.manifests import child, owner_reference, plain
 from aim_operator.core.naming import claim_name, download_job_name, label_value, short_hash
 
@@ -96,8 +97,8 @@ def job(
         # A service account is there for its pull secrets and cloud identity; the API is none of its business.
         "automountServiceAccountToken": False,
         "securityContext": {
-            **jobs.POD_SECURITY,
-            "fsGroup": jobs.NON_ROOT_UID,
+            **rendering.POD_SECURITY,
+            "fsGroup": rendering.NON_ROOT_UID,
             "fsGroupChangePolicy": "OnRootMismatch",
         },
         "containers": [
@@ -113,7 +114,7 @@ def job(
                 "env": plain(given(cache.spec.env, ())),
                 "resources": {"requests": options.requests},
                 "terminationMessagePath": TERMINATION_LOG,
-                "securityContext": {**jobs.CONTAINER_SECURITY, "readOnlyRootFilesystem": True},
+                "securityContext": {**rendering.CONTAINER_SECURITY, "readOnlyRootFilesystem": True},
                 "volumeMounts": [{"name": "model", "mountPath": MOUNT_PATH}, _TMP],
             }
         ],
@@ -124,7 +125,7 @@ def job(
     }
     # A drained node is nobody's failure: the Job makes another Pod, and that goes on from there.
     disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    return jobs.job(
+    return rendering.job(
         _metadata(cache, download_job_name(cache.metadata.name, digest)),
         pod_spec,
         config=config,

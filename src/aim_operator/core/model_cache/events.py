@@ -26,8 +26,8 @@ def transitions(old: AIMModelCacheStatus, new: AIMModelCacheStatus) -> tuple[Eve
     attempt = (after.spec_hash, after.attempts, after.last_attempt_time)
     ended = attempt != (before.spec_hash, before.attempts, before.last_attempt_time)
     if ended and given(after.attempts, 0) > 0:
-        said = f"{ready.reason}: {given(after.message, '')} (attempt {after.attempts})"
-        notes.append(_note("Warning", Reason.DOWNLOAD_FAILED, said))
+        message = f"{ready.reason}: {given(after.message, '')} (attempt {after.attempts})"
+        notes.append(_note("Warning", Reason.DOWNLOAD_FAILED, message))
     elif new.status in (State.FAILED, State.DEGRADED) and _reason(old) != ready.reason:
         notes.append(_note("Warning", ready.reason, ready.message))
     return tuple(notes)

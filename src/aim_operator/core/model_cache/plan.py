@@ -20,7 +20,7 @@ from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig
 from aim_operator.core.model_cache import attempt, desired, events, storage
-from aim_operator.core.model_cache.attempt import Case
+from aim_operator.core.model_cache.attempt import Step
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.storage import Storage
@@ -37,60 +37,60 @@ def decide(
     cache = observed.cache
     old = given(cache.status, AIMModelCacheStatus())
     claim = storage.judge(observed)
-    case = _case(observed, about_claim(observed, old), claim, now, options)
+    step = _step(observed, about_claim(observed, old), claim, now, options)
     return Plan(
-        report=partial(_report, observed, case, claim, now),
-        children=case.children,
-        removals=case.removals,
-        requeue_after_seconds=case.requeue_after_seconds,
+        report=partial(_report, observed, step, claim, now),
+        children=step.children,
+        removals=step.removals,
+        requeue_after_seconds=step.requeue_after_seconds,
         follow=attempt.log_to_follow(observed),
-        unread=observed.unread,
+        unread=step.unread,
     )
 
 
 def _report(
-    observed: ModelCacheObserved, case: Case, claim: Storage, now: datetime, outcomes: Outcomes
+    observed: ModelCacheObserved, step: Step, claim: Storage, now: datetime, outcomes: Outcomes
 ) -> Report[AIMModelCacheStatus]:
-    """Return the status of the case that was decided, and of what could not be written."""
+    """Return the status of the step that was decided, and of what could not be written."""
     old = given(observed.cache.status, AIMModelCacheStatus())
     problem = outcomes.problem(PERSISTENT_VOLUME_CLAIMS.kind)
     if problem is not None:
         found = obstacle(problem, refused=Reason.PROVISIONING_FAILED, remedy="delete it")
         claim = structs.replace(claim, reason=found.reason, message=found.message)
-        case = _hindered(case, found)
-    elif case.state != State.AVAILABLE and (problem := outcomes.problem(JOBS.kind)) is not None:
+        step = _hindered(step, found)
+    elif step.state != State.AVAILABLE and (problem := outcomes.problem(JOBS.kind)) is not None:
         remedy = "delete it, or set the annotation aim.silogen.ai/retry for another name"
-        case = _hindered(case, obstacle(problem, refused=Reason.JOB_REFUSED, remedy=remedy))
-    status = _status(observed, old, case, claim, now)
+        step = _hindered(step, obstacle(problem, refused=Reason.JOB_REFUSED, remedy=remedy))
+    status = _status(observed, old, step, claim, now)
     return Report(status=status, events=events.transitions(old, status))
 
 
-def _hindered(case: Case, found: Obstacle) -> Case:
-    return structs.replace(case, state=found.state, reason=found.reason, message=found.message)
+def _hindered(step: Step, found: Obstacle) -> Step:
+    return structs.replace(step, state=found.state, reason=found.reason, message=found.message)
 
 
 def about_claim(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> AIMModelCacheStatus:
     """Return the old status without what it says of another claim than the live one: files go with it."""
-    claim, known = observed.claim, given(old.download, None)
+    claim, record = observed.claim, given(old.download, None)
     gone = claim is None or claim.metadata.deletion_timestamp is not None
-    other = claim is not None and known is not None and known.claim_uid not in (UNSET, claim.metadata.uid)
+    other = claim is not None and record is not None and record.claim_uid not in (UNSET, claim.metadata.uid)
     if not gone and not other:
         return old
     return structs.replace(old, download=UNSET, progress=UNSET, started_at=UNSET, finished_at=UNSET)
 
 
-def _case(
+def _step(
     observed: ModelCacheObserved,
     old: AIMModelCacheStatus,
     claim: Storage,
     now: datetime,
     options: DownloadOptions,
-) -> Case:
+) -> Step:
     config, live = observed.runtime_config, observed.claim
     if isinstance(config, MissingRuntimeConfig):
-        if live is not None and claim.usable and attempt.complete(old.download, live):
+        if live is not None and claim.usable and attempt.is_complete(old.download, live):
             return attempt.available(old.download, old.progress)
-        return Case(
+        return Step(
             state=State.DEGRADED,
             reason=Reason.RUNTIME_CONFIG_MISSING,
             message=config.message(observed.cache.metadata.namespace),
@@ -98,7 +98,7 @@ def _case(
             progress=old.progress,
         )
     if live is None or not claim.usable:
-        waiting = Case(
+        waiting = Step(
             state=claim.state,
             reason=claim.reason,
             message=claim.message,
@@ -107,14 +107,14 @@ def _case(
         )
         return _with_claim(observed, waiting) if live is None else waiting
     digest = desired.digest(observed.cache, config, live, options)
-    return attempt.case(
+    return attempt.next_step(
         attempt.Inputs(
             observed=observed, claim=live, config=config, digest=digest, old=old, now=now, options=options
         )
     )
 
 
-def _with_claim(observed: ModelCacheObserved, waiting: Case) -> Case:
+def _with_claim(observed: ModelCacheObserved, waiting: Step) -> Step:
     """Create the claim. It is never changed after, whatever becomes of the configuration."""
     config = observed.runtime_config
     if isinstance(config, MissingRuntimeConfig):
@@ -129,34 +129,34 @@ def _with_claim(observed: ModelCacheObserved, waiting: Case) -> Case:
 
 
 def _status(
-    observed: ModelCacheObserved, old: AIMModelCacheStatus, case: Case, claim: Storage, now: datetime
+    observed: ModelCacheObserved, old: AIMModelCacheStatus, step: Step, claim: Storage, now: datetime
 ) -> AIMModelCacheStatus:
     generation = observed.cache.metadata.generation
     config = observed.runtime_config
     reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
-    known = about_claim(observed, old)
-    started_at = known.started_at
-    if case.started and started_at is UNSET:
+    previous = about_claim(observed, old)
+    started_at = previous.started_at
+    if step.started and started_at is UNSET:
         started_at = conditions.timestamp(now)
     return AIMModelCacheStatus(
         observed_generation=generation,
-        status=case.state,
+        status=step.state,
         persistent_volume_claim=observed.claim.metadata.name if observed.claim is not None else UNSET,
-        progress=case.progress,
+        progress=step.progress,
         started_at=started_at,
-        finished_at=case.finished_at or known.finished_at,
-        download=case.download,
+        finished_at=step.finished_at or previous.finished_at,
+        download=step.download,
         resolved_runtime_config=reference or UNSET,
         conditions=conditions.merge(
             given(old.conditions, ()),
-            _conditions(case, claim),
+            _conditions(step, claim),
             now=conditions.timestamp(now),
             generation=generation,
         ),
     )
 
 
-def _conditions(case: Case, claim: Storage) -> list[Condition]:
+def _conditions(step: Step, claim: Storage) -> list[Condition]:
     return [
         Condition(
             type=c.STORAGE_READY,
@@ -164,5 +164,5 @@ def _conditions(case: Case, claim: Storage) -> list[Condition]:
             reason=claim.reason,
             message=claim.message,
         ),
-        *conditions.summary(case.state, case.reason, case.message),
+        *conditions.summary(step.state, step.reason, step.message),
     ]

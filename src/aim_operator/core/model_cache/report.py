@@ -7,7 +7,6 @@ Written by aim_operator.fetch; docs/reference/fetch.md describes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -16,7 +15,7 @@ from aim_operator.api.external import ContainerTerminated, Pod
 from aim_operator.api.meta import Wire, given
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.messages import one_line
-from aim_operator.core.pods import Verdict, container_statuses
+from aim_operator.core.pods import Verdict, terminated
 
 FAILURES = frozenset(
     {
@@ -72,14 +71,10 @@ def parse_progress(line: str) -> Progress | None:
     return _progress(int(match["done"]), int(match["total"]))
 
 
-def last_word(pods: Iterable[Pod]) -> LastWord | None:
-    """Return how the download ended, as the status of its Pod keeps it; None where no container ended."""
-    for pod in pods:
-        for status in container_statuses(pod):
-            ended = given(status.state.terminated, None)
-            if ended is not None:
-                return _last_word(ended)
-    return None
+def last_word(pod: Pod | None, container: str) -> LastWord | None:
+    """Return how the download ended, as the status of its Pod keeps it; None where its container has not."""
+    ended = terminated(pod, container)
+    return _last_word(ended) if ended is not None else None
 
 
 def _last_word(ended: ContainerTerminated) -> LastWord:
@@ -89,11 +84,11 @@ def _last_word(ended: ContainerTerminated) -> LastWord:
         revision = one_line(given(message.revision, ""), _REVISION_LIMIT)
         return LastWord(progress=progress, revision=revision)
     reason = message.reason if message.reason in FAILURES else _REASONS_BY_CODE.get(ended.exit_code)
-    said = one_line(message.message)
-    if not said:
+    cause = one_line(message.message)
+    if not cause:
         kind = f" ({one_line(ended.reason)})" if ended.reason not in (None, "", "Error") else ""
-        said = f"the download exited with code {ended.exit_code}{kind}"
-    return LastWord(failure=Verdict(reason or Reason.DOWNLOAD_FAILED, said), progress=progress)
+        cause = f"the download exited with code {ended.exit_code}{kind}"
+    return LastWord(failure=Verdict(reason or Reason.DOWNLOAD_FAILED, cause), progress=progress)
 
 
 def _decoded(text: str) -> _Message:

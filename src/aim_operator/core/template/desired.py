@@ -10,7 +10,7 @@ from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import hardware, jobs, labels
+from aim_operator.core import hardware, labels
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -21,12 +21,16 @@ from aim_operator.core.catalog import (
     template_pull_secrets,
     union_pull_secrets,
 )
+from aim_operator.core.jobs import rendering
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import discovery_job_name, label_value
 from aim_operator.core.template import discovery
 
+CONTAINER = "discovery"
 DEADLINE_SECONDS = 600
-"""An image that can't be pulled must free its discovery slot some day."""
+"""How long a dry run may take, and how long a Pod may be kept from starting: it holds a discovery slot."""
+PULL_DEADLINE_SECONDS = 7200
+"""How long a pull may take by default. Images have tens of GB."""
 MODEL_FORMAT = "aim"
 GPU_RESOURCE = "amd.com/gpu"
 PORT = 8000
@@ -42,9 +46,13 @@ def job(
     namespace: str,
     digest: str,
     requests: Manifest,
+    pull_deadline_seconds: int = PULL_DEADLINE_SECONDS,
     ttl_seconds: int | None = None,
 ) -> Child:
-    """Render the discovery Job."""
+    """Render the discovery Job.
+
+    Its own deadline counts from its start and covers the pull: it is there for when no operator is.
+    """
     metadata_labels = {
         labels.NAME: "aim-discovery",
         labels.COMPONENT: "discovery-job",
@@ -64,21 +72,21 @@ def job(
     }
     pod_spec: Manifest = {
         "automountServiceAccountToken": config.service_account_name is not None,
-        "securityContext": jobs.POD_SECURITY,
+        "securityContext": rendering.POD_SECURITY,
         "containers": [
             {
-                "name": "discovery",
+                "name": CONTAINER,
                 "image": image.spec.image,
                 "args": ["dry-run", "--format=json"],
                 "env": merge_env(_variables(inputs), plain(template_env(template))),
                 "resources": {"requests": requests},
                 # Gives the Pod's status the last words of a failed run, without reading its log.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
-                "securityContext": jobs.CONTAINER_SECURITY,
+                "securityContext": rendering.CONTAINER_SECURITY,
             }
         ],
     }
-    return jobs.job(
+    return rendering.job(
         {
             "name": discovery_job_name(template.metadata.name, digest),
             "namespace": namespace,
@@ -89,7 +97,7 @@ def job(
         config=config,
         pull_secrets=discovery.pull_secrets(template, config),
         ttl_seconds=ttl_seconds,
-        spec={"activeDeadlineSeconds": DEADLINE_SECONDS},
+        spec={"activeDeadlineSeconds": pull_deadline_seconds + DEADLINE_SECONDS},
     )
 
 

@@ -37,12 +37,11 @@ def transitions(old: AIMServiceTemplateStatus, new: AIMServiceTemplateStatus) ->
                 )
             )
         else:
-            said = given(after.message, "")
             notes.append(
                 EventNote(
                     type="Warning",
                     reason=Reason.DISCOVERY_FAILED,
-                    message=f"attempt {after.attempts}: {said}",
+                    message=f"attempt {after.attempts}: {given(after.message, '')}",
                     action="Discover",
                 )
             )

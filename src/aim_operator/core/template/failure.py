@@ -1,38 +1,74 @@
-"""Why a discovery failed, from what its Job, its Pods and its image say."""
+"""Why a discovery fails or waits: in the words of the image, the registry or the Job controller."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from aim_operator.api.external import Job, Pod
+from aim_operator.api.external import Job
 from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
+from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.common import GpuSelector
-from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions, pods
 from aim_operator.core.catalog import Template
+from aim_operator.core.jobs import readings
+from aim_operator.core.jobs.machine import JobStep
 from aim_operator.core.messages import one_line
-from aim_operator.core.pods import Verdict, container_statuses, job_condition
+from aim_operator.core.pods import PULL_REASONS, Verdict
+from aim_operator.core.template.desired import CONTAINER
+from aim_operator.core.template.observed import OutputUnreadable, TemplateObserved
+
+POD = "the discovery Pod"
+_OBSTACLES = (Reason.UNSCHEDULABLE, Reason.JOB_REFUSED)
+_KILLED = (137, 143)
+"""Exit codes of a container that was stopped: they tell that somebody did it, not why."""
 
 
-def failure(job: Job, pods: Iterable[Pod]) -> Verdict:
-    """Say why a failed Job failed: the container's own last words where there are any."""
-    for pod in pods:
-        for status in container_statuses(pod):
-            ended = given(status.state.terminated, None)
-            if ended is not None and ended.exit_code != 0:
-                words = one_line(ended.message)
-                said = f": {words}" if words else "; its log was empty"
-                return Verdict(
-                    Reason.DISCOVERY_FAILED, f"the image's dry run exited with code {ended.exit_code}{said}"
-                )
-    condition = job_condition(job, "Failed")
-    said = one_line(condition.message or condition.reason) if condition else ""
-    return Verdict(
-        Reason.JOB_FAILED, f"discovery Job {job.metadata.name} failed: {said or 'no message was given'}"
-    )
+def latest(obstacle: Verdict, old: AIMServiceTemplateStatus) -> Verdict:
+    """Return the obstacle. Older kubelets say why a pull failed only between pauses; a pause is no news."""
+    before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+    if pods.backs_off(obstacle) and before is not None and before.reason in PULL_REASONS:
+        return Verdict(before.reason, before.message)
+    return obstacle
 
 
-def no_match(template: Template, said: str) -> Verdict:
-    """Say that the image has no profile for what the template asks for. `said` is the image's own line."""
+def cause(observed: TemplateObserved, old: AIMServiceTemplateStatus, step: JobStep) -> Verdict:
+    """Return why the attempt failed: the container's own last words where there are any."""
+    job = step.live_job
+    ended = pods.terminated(step.pod, CONTAINER)
+    if isinstance(observed.output, OutputUnreadable):
+        if observed.output.reason == Reason.NO_MATCHING_PROFILE:
+            return no_match(observed.template, observed.output.message)
+        return Verdict(observed.output.reason, observed.output.message)
+    if observed.unread is not None:
+        words = one_line(str(observed.unread))
+        return Verdict(Reason.DISCOVERY_FAILED, f"the log of the dry run can't be read: {words}")
+    if readings.timed_out(job) and (ended is None or ended.exit_code in _KILLED):
+        return _cause_of_timeout(old, job)
+    if ended is not None and ended.exit_code != 0:
+        words = one_line(ended.message)
+        more = f": {words}" if words else "; its log was empty"
+        return Verdict(
+            Reason.DISCOVERY_FAILED, f"the image's dry run exited with code {ended.exit_code}{more}"
+        )
+    return Verdict(Reason.JOB_FAILED, pods.other_cause(step.pod, CONTAINER, POD) or _job_failure(job))
+
+
+def _cause_of_timeout(old: AIMServiceTemplateStatus, job: Job) -> Verdict:
+    """Return what the Pod last waited for: the deadline of the Job took the Pod along, and its words."""
+    before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+    if before is not None and before.reason in PULL_REASONS:
+        return Verdict(before.reason, before.message)
+    if before is not None and before.reason in _OBSTACLES and old.status == State.PROGRESSING:
+        return Verdict(before.reason, before.message)
+    return Verdict(Reason.JOB_FAILED, _job_failure(job))
+
+
+def _job_failure(job: Job) -> str:
+    return f"discovery Job {job.metadata.name} failed: {readings.failure_message(job)}"
+
+
+def no_match(template: Template, warning: str) -> Verdict:
+    """Say that the image has no profile for what the template asks for. `warning` is the image's own line."""
     spec = template.spec
     selector = given(spec.gpu_selector, GpuSelector())
     model, count = given(selector.model, None), given(selector.count, None)
@@ -41,4 +77,4 @@ def no_match(template: Template, said: str) -> Verdict:
     message = f"the image has no profile for {wanted or 'a template that asks for nothing'}"
     if model is None:
         message += "; set spec.gpuSelector.model: discovery has no GPU that the image could look at"
-    return Verdict(Reason.NO_MATCHING_PROFILE, f"{message}; it says {said}" if said else message)
+    return Verdict(Reason.NO_MATCHING_PROFILE, f"{message}; it says {warning}" if warning else message)

@@ -25,12 +25,6 @@ class OutputUnreadable(Struct, frozen=True):
     message: str
 
 
-class OutputPending(Struct, frozen=True):
-    """A finished Job whose log could not be read this time. `error` says why."""
-
-    error: ApiError
-
-
 class TemplateObserved(Struct, frozen=True, kw_only=True):
     """`runtime_config` is resolved in `discovery_namespace`. `pods` belong to the current Job."""
 
@@ -45,8 +39,10 @@ class TemplateObserved(Struct, frozen=True, kw_only=True):
     refusal: str = ""
     """Why the Job controller may not create the Job's Pod: the last FailedCreate event's message."""
     slot: Slot = Slot(granted=True)
-    output: DiscoveryResult | OutputUnreadable | OutputPending | None = None
+    output: DiscoveryResult | OutputUnreadable | None = None
     """What the finished current Job printed; None where it was not needed."""
+    unread: ApiError | None = None
+    """Why the Pods or the log of the finished current Job could not be read this time."""
     kserve_installed: bool = True
     writable: bool = True
     """False for a cluster template seen by an instance limited to namespaces: look, don't touch."""

@@ -1,7 +1,7 @@
 """Decides about one template: its prerequisites, its discovery, its runtime, and how to say it.
 
-`decide` is a chain of cases, first match wins. What comes of the discovery Job is in attempt, how a
-case is written down in status.
+`decide` is a chain of steps, first match wins. What comes of the discovery Job is in attempt, how a
+step is written down in status.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from aim_operator.core.catalog import MissingRuntimeConfig, is_unchanged_derived
 from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.core.template import attempt, desired, events
 from aim_operator.core.template.attempt import DiscoveryOptions
-from aim_operator.core.template.observed import OutputPending, TemplateObserved
-from aim_operator.core.template.status import Case, build_status, with_result
+from aim_operator.core.template.observed import TemplateObserved
+from aim_operator.core.template.status import Step, build_status, with_result
 
 __all__ = ["DiscoveryOptions", "decide"]
 
@@ -38,52 +38,52 @@ def decide(
         # A service may adopt it this very moment; then its resourceVersion has moved on or will.
         return Plan(removals=(Removal(resource=TEMPLATES, live=template, unchanged=True),))
     old = given(template.status, AIMServiceTemplateStatus())
-    case = _with_runtime(observed, _case(observed, old, now, options), old)
-    case = _with_cache(observed, case, old)
+    step = _with_runtime(observed, _step(observed, old, now, options), old)
+    step = _with_cache(observed, step, old)
     return Plan(
-        report=partial(_report, observed, old, case, now),
-        children=case.children,
-        removals=case.removals,
-        requeue_after_seconds=case.requeue_after_seconds,
-        unread=observed.output.error if isinstance(observed.output, OutputPending) else None,
+        report=partial(_report, observed, old, step, now),
+        children=step.children,
+        removals=step.removals,
+        requeue_after_seconds=step.requeue_after_seconds,
+        unread=step.unread,
     )
 
 
 def _report(
     observed: TemplateObserved,
     old: AIMServiceTemplateStatus,
-    case: Case,
+    step: Step,
     now: datetime,
     outcomes: Outcomes,
 ) -> Report[AIMServiceTemplateStatus]:
-    """Return the status of the case that was decided, and of what could not be written."""
+    """Return the status of the step that was decided, and of what could not be written."""
     cache_problem = outcomes.problem(TEMPLATE_CACHES.kind)
-    status = build_status(observed, old, _with_problems(case, outcomes), now, cache_problem=cache_problem)
+    status = build_status(observed, old, _with_problems(step, outcomes), now, cache_problem=cache_problem)
     return Report(status=status, events=events.transitions(old, status))
 
 
-def _with_problems(case: Case, outcomes: Outcomes) -> Case:
+def _with_problems(step: Step, outcomes: Outcomes) -> Step:
     job = outcomes.problem(JOBS.kind)
-    if job is not None and case.state != State.AVAILABLE:
+    if job is not None and step.state != State.AVAILABLE:
         remedy = "delete it, or set the annotation aim.silogen.ai/rediscover for another name"
-        return _hindered(case, obstacle(job, refused=Reason.JOB_REFUSED, remedy=remedy))
+        return _hindered(step, obstacle(job, refused=Reason.JOB_REFUSED, remedy=remedy))
     runtime = outcomes.problem(SERVING_RUNTIMES.kind) or outcomes.problem(CLUSTER_SERVING_RUNTIMES.kind)
     if runtime is not None:
         remedy = "rename this template or delete that object"
         found = obstacle(runtime, refused=Reason.RUNTIME_FAILED, remedy=remedy)
         # What was discovered still holds: no Failed, and a predecessor that goes away is worth no alarm.
         state = State.DEGRADED if found.state == State.FAILED else found.state
-        return _hindered(case, structs.replace(found, state=state))
-    return case
+        return _hindered(step, structs.replace(found, state=state))
+    return step
 
 
-def _hindered(case: Case, found: Obstacle) -> Case:
-    return structs.replace(case, state=found.state, reason=found.reason, message=found.message)
+def _hindered(step: Step, found: Obstacle) -> Step:
+    return structs.replace(step, state=found.state, reason=found.reason, message=found.message)
 
 
-def _case(
+def _step(
     observed: TemplateObserved, old: AIMServiceTemplateStatus, now: datetime, options: DiscoveryOptions
-) -> Case:
+) -> Step:
     template, image, config = observed.template, observed.image, observed.runtime_config
     if image is None:
         kinds = "AIMImage or AIMClusterImage" if template.metadata.namespace else "AIMClusterImage"
@@ -93,42 +93,41 @@ def _case(
             f"spec.aimImageName: no {kinds} is named {template.spec.aim_image_name!r}; create it",
         )
     if isinstance(config, MissingRuntimeConfig):
-        said = config.message(observed.discovery_namespace)
-        return _degraded(old, Reason.RUNTIME_CONFIG_MISSING, said)
+        return _degraded(old, Reason.RUNTIME_CONFIG_MISSING, config.message(observed.discovery_namespace))
     inputs = attempt.Inputs(observed=observed, image=image, config=config, old=old, now=now, options=options)
-    return attempt.case(inputs)
+    return attempt.next_step(inputs)
 
 
-def _degraded(old: AIMServiceTemplateStatus, reason: str, message: str) -> Case:
-    return Case(state=State.DEGRADED, reason=reason, message=message, discovery=old.discovery)
+def _degraded(old: AIMServiceTemplateStatus, reason: str, message: str) -> Step:
+    return Step(state=State.DEGRADED, reason=reason, message=message, discovery=old.discovery)
 
 
-def _with_runtime(observed: TemplateObserved, case: Case, old: AIMServiceTemplateStatus) -> Case:
+def _with_runtime(observed: TemplateObserved, step: Step, old: AIMServiceTemplateStatus) -> Step:
     """Publish the runtime of an available template; without KServe or under a foreign name it can't be."""
     config = observed.runtime_config
-    if case.state != State.AVAILABLE or observed.image is None or isinstance(config, MissingRuntimeConfig):
-        return case
+    if step.state != State.AVAILABLE or observed.image is None or isinstance(config, MissingRuntimeConfig):
+        return step
     if not observed.kserve_installed:
         return _unpublished(
-            case,
+            step,
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, the operator goes on by itself then",
         )
-    child = desired.runtime(observed.template, observed.image, config, with_result(old, case.result))
-    return structs.replace(case, children=(*case.children, child))
+    child = desired.runtime(observed.template, observed.image, config, with_result(old, step.result))
+    return structs.replace(step, children=(*step.children, child))
 
 
-def _with_cache(observed: TemplateObserved, case: Case, old: AIMServiceTemplateStatus) -> Case:
+def _with_cache(observed: TemplateObserved, step: Step, old: AIMServiceTemplateStatus) -> Step:
     """Have the model sources of a caching template downloaded, unless a user has seen to that."""
     template, cache = observed.template, observed.template_cache
-    sources = given(with_result(old, case.result).model_sources, ())
+    sources = given(with_result(old, step.result).model_sources, ())
     if not template_caches(template) or not sources or observed.template_cache_taken:
-        return case
+        return step
     if cache is not None and not is_own_template_cache(cache):
-        return case
+        return step
     child = desired_template_cache(template, template.metadata.namespace)
-    return structs.replace(case, children=(*case.children, child))
+    return structs.replace(step, children=(*step.children, child))
 
 
-def _unpublished(case: Case, reason: str, message: str) -> Case:
-    return structs.replace(case, state=State.DEGRADED, reason=reason, message=message)
+def _unpublished(step: Step, reason: str, message: str) -> Step:
+    return structs.replace(step, state=State.DEGRADED, reason=reason, message=message)

@@ -17,8 +17,8 @@ from aim_operator.api.external import Job
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.core.catalog import Template
+from aim_operator.core.jobs.readings import finished
 from aim_operator.core.naming import HASH_DIGITS, discovery_job_name
-from aim_operator.core.pods import finished
 
 
 class Turn(NamedTuple):

@@ -1,4 +1,4 @@
-"""Writes down where a template stands: its status and conditions, from the case that was decided."""
+"""Writes down where a template stands: its status and conditions, from the step that was decided."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from aim_operator.api.plan import Child, Outcome, Removal
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, AIMTemplateCacheStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import attempts, conditions, hardware
+from aim_operator.core import conditions, hardware
 from aim_operator.core.caching import template_caches
 from aim_operator.core.catalog import MissingRuntimeConfig, reference_to
 from aim_operator.core.discovery_output import DiscoveryResult
+from aim_operator.core.jobs import attempts
 from aim_operator.core.outcomes import obstacle
 from aim_operator.core.template import desired, discovery
 from aim_operator.core.template.observed import TemplateObserved
+from aim_operator.errors import ApiError
 
 
-class Case(Struct, frozen=True, kw_only=True):
-    """Where the template stands, before it is written down as a status."""
+class Step(Struct, frozen=True, kw_only=True):
+    """Where the template stands, and what it asks for, before it is written down as a status."""
 
     state: str
     reason: str
@@ -31,12 +33,14 @@ class Case(Struct, frozen=True, kw_only=True):
     children: tuple[Child, ...] = ()
     removals: tuple[Removal, ...] = ()
     requeue_after_seconds: float | None = None
+    unread: ApiError | None = None
+    """Why it has to be read again what the step depends on."""
 
 
 def build_status(
     observed: TemplateObserved,
     old: AIMServiceTemplateStatus,
-    case: Case,
+    step: Step,
     now: datetime,
     *,
     cache_problem: Outcome | None = None,
@@ -44,18 +48,18 @@ def build_status(
     """Return the whole status. `cache_problem` is what became of writing the AIMTemplateCache."""
     config = observed.runtime_config
     reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
-    status = with_result(old, case.result)
+    status = with_result(old, step.result)
     generation = observed.template.metadata.generation
     return structs.replace(
         status,
         observed_generation=generation,
-        status=case.state,
-        discovery=case.discovery,
+        status=step.state,
+        discovery=step.discovery,
         resolved_image=reference_to(observed.image) if observed.image else UNSET,
         resolved_runtime_config=reference or UNSET,
         conditions=conditions.merge(
             given(old.conditions, ()),
-            _conditions(observed, old, case, status, cache_problem),
+            _conditions(observed, old, step, status, cache_problem),
             now=conditions.timestamp(now),
             generation=generation,
         ),
@@ -65,12 +69,12 @@ def build_status(
 def _conditions(
     observed: TemplateObserved,
     old: AIMServiceTemplateStatus,
-    case: Case,
+    step: Step,
     status: AIMServiceTemplateStatus,
     cache_problem: Outcome | None,
 ) -> list[Condition]:
-    found = attempts.succeeded(case.discovery, observed.digest) and bool(observed.digest)
-    discovered = Condition(type=c.DISCOVERED, status="False", reason=case.reason, message=case.message)
+    found = attempts.succeeded(step.discovery, observed.digest) and bool(observed.digest)
+    discovered = Condition(type=c.DISCOVERED, status="False", reason=step.reason, message=step.message)
     if found:
         number = len(given(status.model_sources, ()))
         discovered = Condition(
@@ -79,14 +83,14 @@ def _conditions(
             reason=Reason.DISCOVERED,
             message=f"{number} model source{'' if number == 1 else 's'} found",
         )
-    elif case.state == State.DEGRADED and case.reason not in discovery.FAILURES:
+    elif step.state == State.DEGRADED and step.reason not in discovery.FAILURES:
         # What came of it before the prerequisite went missing is still true; what was under way is not.
         before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
         if before is not None and (before.status == "True" or before.reason in discovery.FAILURES):
             discovered = before
     result = [
         discovered,
-        *conditions.summary(case.state, case.reason, case.message),
+        *conditions.summary(step.state, step.reason, step.message),
         _hardware(observed, status),
     ]
     if template_caches(observed.template):

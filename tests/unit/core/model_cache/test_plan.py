@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from aim_operator.api.external import Job
+from aim_operator.api.external import Job, Pod
 from aim_operator.api.meta import given
-from aim_operator.api.plan import OutcomeType, Plan
+from aim_operator.api.plan import LogSource, OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache.attempt import progress_of
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
@@ -194,6 +195,14 @@ SITUATIONS: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]
     "the download has failed long ago, and its Pod could never be looked up": (
         observed(jobs=(make_download_job(JOB, failed="2026-01-31T11:50:00Z"),), unread=Unavailable("no")),
         ("Failed", "DownloadFailed", "True/StorageReady", []),
+    ),
+    "the download fails beside a sidecar": (
+        observed(jobs=(make_download_job(JOB),), pods=(make_download_pod(exit_code=11, sidecar=True),)),
+        ("Failed", "SourceNotFound", "True/StorageReady", []),
+    ),
+    "the download is complete beside a sidecar": (
+        observed(jobs=(make_download_job(JOB),), pods=(make_download_pod(exit_code=0, sidecar=True),)),
+        ("Available", "Downloaded", "True/StorageReady", []),
     ),
     "the download is complete": (
         observed(**SUCCEEDED),
@@ -394,6 +403,54 @@ def test_a_pod_that_could_not_be_looked_up_is_asked_for_again() -> None:
     assert ready is not None
     assert ready.message == "the download has ended; its Pod can't be looked up yet: no answer"
     assert plan.unread is unread
+
+
+@pytest.mark.parametrize(
+    ("before", "reported", "want"),
+    [
+        pytest.param((4 * GIB, GIB, 25), (4 * GIB, GIB + 1), (4 * GIB, GIB, 25), id="less than a percent"),
+        pytest.param((4 * GIB, GIB, 25), (4 * GIB, 2 * GIB), (4 * GIB, 2 * GIB, 50), id="more percent"),
+        pytest.param((4 * GIB, GIB, 25), (8 * GIB, 2 * GIB), (8 * GIB, 2 * GIB, 25), id="another total"),
+    ],
+)
+def test_progress_is_written_when_its_percentage_changes(
+    before: tuple[int, int, int], reported: tuple[int, int], want: tuple[int, int, int]
+) -> None:
+    total, downloaded, percentage = before
+    old = CacheProgress(total_bytes=total, downloaded_bytes=downloaded, percentage=percentage)
+    got = progress_of(old, Progress(total_bytes=reported[0], downloaded_bytes=reported[1]))
+    assert got == CacheProgress(total_bytes=want[0], downloaded_bytes=want[1], percentage=want[2])
+
+
+LOG = LogSource("team", "download-pod", "uid-of-download-pod", "download")
+OLD_POD = make_download_pod(phase="Failed", exit_code=143, name="drained", created="2026-01-31T10:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("pods", "want"),
+    [
+        pytest.param((), None, id="no Pod"),
+        pytest.param((make_download_pod(phase="Pending"),), None, id="one that starts"),
+        pytest.param((make_download_pod(),), LOG, id="one that runs"),
+        pytest.param((make_download_pod(sidecar=True),), LOG, id="one that runs beside a sidecar"),
+        pytest.param((make_download_pod(sidecar=True, exit_code=0),), None, id="one whose sidecar runs on"),
+        pytest.param((make_download_pod(phase="Failed", exit_code=1),), None, id="one that failed"),
+        pytest.param((make_download_pod(deleting=True),), None, id="one that is being deleted"),
+        pytest.param((make_download_pod(), OLD_POD), LOG, id="the youngest, after one that was drained"),
+        pytest.param((OLD_POD,), None, id="one that was drained, before there is another"),
+    ],
+)
+def test_which_log_is_followed(pods: tuple[Pod, ...], want: LogSource | None) -> None:
+    assert planned(observed(jobs=(make_download_job(JOB),), pods=pods)).follow == want
+
+
+def test_a_drained_pod_is_not_the_cause_of_a_failure() -> None:
+    failure = make_download_pod(phase="Failed", exit_code=10, message='{"message": "set HF_TOKEN"}')
+    status = status_of(
+        planned(observed(jobs=(make_download_job(JOB, failed=ENDED),), pods=(failure, OLD_POD)))
+    )
+    assert said(status, c.FAILURE) == "True/AuthenticationFailed"
+    assert given(status.download, Download()).message == "set HF_TOKEN"
 
 
 def after_failures(number: int, *, downloaded: int = 0) -> AIMModelCacheStatus:

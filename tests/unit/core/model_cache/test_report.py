@@ -43,7 +43,7 @@ def test_no_line_is_too_strange(line: str) -> None:
 def word(exit_code: int, message: Any = None, reason: str | None = None) -> tuple[str, str]:
     text = message if isinstance(message, str) or message is None else json.dumps(message)
     pod = make_download_pod(phase="Failed", exit_code=exit_code, message=text, reason=reason)
-    got = last_word([pod])
+    got = last_word(pod, "download")
     assert got is not None
     if got.failure is None:
         return "", got.revision
@@ -98,13 +98,13 @@ def test_the_last_word(exit_code: int, message: Any, reason: str | None, want: t
 
 
 def test_a_pod_that_runs_has_not_said_its_last_word() -> None:
-    assert last_word([make_download_pod()]) is None
+    assert last_word(make_download_pod(), "download") is None
 
 
 def test_the_last_word_tells_how_far_it_got() -> None:
     pod = make_download_pod(
         phase="Failed", exit_code=13, message=json.dumps({"totalBytes": 4 * GIB, "downloadedBytes": GIB})
     )
-    got = last_word([pod])
+    got = last_word(pod, "download")
     assert got is not None
     assert got.progress == Progress(downloaded_bytes=GIB, total_bytes=4 * GIB)

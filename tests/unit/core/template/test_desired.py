@@ -89,7 +89,7 @@ def test_the_job_of_a_full_template_to_the_letter() -> None:
         },
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": 600,
+            "activeDeadlineSeconds": 7800,
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {

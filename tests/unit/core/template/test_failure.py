@@ -6,49 +6,115 @@ from typing import Any
 
 import pytest
 
-from aim_operator.api.external import Job, Pod
+from aim_operator.api.external import Job
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.pods import Verdict
-from aim_operator.core.template.failure import failure, no_match
-from tests.support.template_builders import make_job, make_pod, make_template
+from aim_operator.core.template.attempt import job_step
+from aim_operator.core.template.failure import cause, no_match
+from aim_operator.core.template.observed import OutputUnreadable
+from aim_operator.errors import Unavailable
+from tests.support.template_builders import (
+    NOW,
+    OPTIONS,
+    container,
+    make_job,
+    make_pod,
+    make_template,
+    make_template_observed,
+)
 
 ENDED = "2026-01-31T11:58:00Z"
+FAILED = make_job(failed=ENDED)
+TIMED_OUT = make_job(failed=ENDED, reason="DeadlineExceeded", message="active longer than deadline")
+
+
+def failed_with(code: int, message: str = "", **fields: Any) -> dict[str, Any]:
+    return container("discovery", exit_code=code, message=message, **fields)
 
 
 @pytest.mark.parametrize(
-    ("job", "pod", "want"),
+    ("job", "fields", "want"),
     [
         pytest.param(
-            make_job(failed=ENDED),
-            make_pod(phase="Failed", exit_code=3, message="no such\nmodel\n"),
+            FAILED,
+            {"pods": (make_pod(phase="Failed", exit_code=3, message="no such\nmodel\n"),)},
             Verdict(Reason.DISCOVERY_FAILED, "the image's dry run exited with code 3: no such model"),
             id="an exit code is told with the container's last words",
         ),
         pytest.param(
-            make_job(failed=ENDED),
-            make_pod(phase="Failed", exit_code=137),
+            FAILED,
+            {"pods": (make_pod(phase="Failed", exit_code=137),)},
             Verdict(Reason.DISCOVERY_FAILED, "the image's dry run exited with code 137; its log was empty"),
             id="a silent container is told as silent",
         ),
         pytest.param(
-            make_job("discover-x", failed=ENDED, message="Job was active longer than specified deadline"),
-            None,
-            Verdict(
-                Reason.JOB_FAILED,
-                "discovery Job discover-x failed: Job was active longer than specified deadline",
-            ),
+            FAILED,
+            {
+                "pods": (
+                    make_pod(
+                        phase="Failed",
+                        init=(container("istio-init", exit_code=0),),
+                        containers=(container("istio-proxy", exit_code=1), failed_with(3, "no such model")),
+                    ),
+                )
+            },
+            Verdict(Reason.DISCOVERY_FAILED, "the image's dry run exited with code 3: no such model"),
+            id="what was injected is not the cause, whatever its order and its codes",
+        ),
+        pytest.param(
+            FAILED,
+            {
+                "pods": (
+                    make_pod(name="b", created="2026-01-31T11:30:00Z", containers=(failed_with(3, "real"),)),
+                    make_pod(name="a", created="2026-01-31T11:00:00Z", containers=(failed_with(143),)),
+                )
+            },
+            Verdict(Reason.DISCOVERY_FAILED, "the image's dry run exited with code 3: real"),
+            id="an older Pod that was drained is not the cause",
+        ),
+        pytest.param(
+            FAILED,
+            {"pods": (make_pod(phase="Failed", init=(container("istio-init", exit_code=1, message="no"),)),)},
+            Verdict(Reason.JOB_FAILED, "container 'istio-init' of the discovery Pod exited with code 1: no"),
+            id="an init container before which ours never ran is named",
+        ),
+        pytest.param(
+            TIMED_OUT,
+            {},
+            Verdict(Reason.JOB_FAILED, "discovery Job NAME failed: active longer than deadline"),
             id="a Job whose Pod is gone is told by the Job's own condition",
         ),
         pytest.param(
-            make_job("discover-x", failed=ENDED),
-            make_pod(phase="Succeeded", exit_code=0),
-            Verdict(Reason.JOB_FAILED, "discovery Job discover-x failed: no message was given"),
-            id="a container that ended well is not the cause",
+            TIMED_OUT,
+            {"pods": (make_pod(phase="Failed", exit_code=143),)},
+            Verdict(Reason.JOB_FAILED, "discovery Job NAME failed: active longer than deadline"),
+            id="the signal that a deadline sends is not the cause",
+        ),
+        pytest.param(
+            TIMED_OUT,
+            {"pods": (make_pod(phase="Failed", exit_code=3, message="no"),)},
+            Verdict(Reason.DISCOVERY_FAILED, "the image's dry run exited with code 3: no"),
+            id="a container that failed before a deadline ended its sidecar is the cause",
+        ),
+        pytest.param(
+            make_job(complete=ENDED),
+            {"output": OutputUnreadable(Reason.DISCOVERY_PARSE_FAILED, "has no array")},
+            Verdict(Reason.DISCOVERY_PARSE_FAILED, "has no array"),
+            id="an output that makes no sense says why",
+        ),
+        pytest.param(
+            make_job(complete=ENDED),
+            {"unread": Unavailable("no route\nto host")},
+            Verdict(Reason.DISCOVERY_FAILED, "the log of the dry run can't be read: no route to host"),
+            id="a log that can't be read says why",
         ),
     ],
 )
-def test_why_a_job_failed(job: Job, pod: Pod | None, want: Verdict) -> None:
-    assert failure(job, [pod] if pod else []) == want
+def test_why_a_discovery_failed(job: Job, fields: dict[str, Any], want: Verdict) -> None:
+    observed = make_template_observed(job=job, **fields)
+    got = cause(observed, AIMServiceTemplateStatus(), job_step(observed, NOW, OPTIONS))
+    assert got == want._replace(message=want.message.replace("NAME", observed.jobs[0].metadata.name))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from aim_operator.core.catalog import MissingRuntimeConfig, Template
 from aim_operator.core.naming import discovery_job_name
 from aim_operator.core.template.observed import OutputUnreadable, Slot, TemplateObserved
 from aim_operator.core.template.plan import decide
+from aim_operator.errors import Unavailable
 from tests.support.cache_builders import make_template_cache
 from tests.support.outcomes import Trouble, report_of
 from tests.support.status import assert_status_well_formed
@@ -28,6 +29,7 @@ from tests.support.template_builders import (
     DERIVED,
     NOW,
     OPTIONS,
+    container,
     digest_of,
     make_cluster_template,
     make_derived_template,
@@ -100,6 +102,9 @@ def failing(attempts: int = 1, last: str = ENDED, **fields: Any) -> TemplateObse
 
 
 WAITING = make_job()
+LONG_AGO = "2026-01-31T11:30:00Z"
+PULL = make_pod(waiting=("ErrImagePull", "manifest unknown"))
+HANGING = container("discovery", started=LONG_AGO)
 SITUATIONS = {
     "nothing has happened yet": (
         make_template_observed(),
@@ -131,13 +136,13 @@ SITUATIONS = {
     ),
     "the image can't be pulled": (
         make_template_observed(job=WAITING, pods=(make_pod(waiting=("ErrImagePull", "manifest unknown")),)),
-        (State.PROGRESSING, "False/ImagePullFailed", []),
+        (State.DEGRADED, "False/ImagePullFailed", []),
     ),
     "the registry wants credentials": (
         make_template_observed(
             job=WAITING, pods=(make_pod(waiting=("ImagePullBackOff", "401 Unauthorized")),)
         ),
-        (State.PROGRESSING, "False/ImagePullAuthFailed", []),
+        (State.DEGRADED, "False/ImagePullAuthFailed", []),
     ),
     "no node takes the Pod": (
         make_template_observed(job=WAITING, pods=(make_pod(unschedulable="0/1 nodes are available"),)),
@@ -146,6 +151,34 @@ SITUATIONS = {
     "the dry run is running": (
         make_template_observed(job=WAITING, pods=(make_pod(phase="Running"),)),
         (State.PROGRESSING, "False/DiscoveryRunning", []),
+    ),
+    "the log can't be read yet": (
+        make_template_observed(job=make_job(complete=ENDED), unread=Unavailable("the node is gone")),
+        (State.PROGRESSING, "False/DiscoveryRunning", []),
+    ),
+    "the log can't be read for too long": (
+        make_template_observed(job=make_job(complete=LONG_AGO), unread=Unavailable("the node is gone")),
+        (State.FAILED, "False/DiscoveryFailed", []),
+    ),
+    "the dry run takes too long": (
+        make_template_observed(
+            job=make_job(started=LONG_AGO), pods=(make_pod(phase="Running", containers=(HANGING,)),)
+        ),
+        (State.FAILED, "False/JobFailed", []),
+    ),
+    "the pull takes too long": (
+        make_template_observed(job=make_job(started="2026-01-31T09:00:00Z"), pods=(make_pod(),)),
+        (State.FAILED, "False/JobFailed", []),
+    ),
+    "the image can't be pulled for too long": (
+        make_template_observed(job=make_job(started=LONG_AGO), pods=(PULL,)),
+        (State.DEGRADED, "False/ImagePullFailed", []),
+    ),
+    "no node takes the Pod for too long": (
+        make_template_observed(
+            job=make_job(started=LONG_AGO), pods=(make_pod(unschedulable="0/1 nodes are available"),)
+        ),
+        (State.FAILED, "False/Unschedulable", []),
     ),
     "the Job of these inputs is being deleted": (
         make_template_observed(job=make_job(failed=ENDED, deleted=True)),
@@ -569,7 +602,7 @@ def test_a_first_failure_is_written_down_and_retried_ten_seconds_after_its_end()
         last=ENDED,
         message="the image's dry run exited with code 3: boom",
     )
-    assert plan.status.discovery == want
+    assert plan.status.discovery == structs.replace(want, job_uid=observed.jobs[0].metadata.uid)
     assert plan.requeue_after_seconds == 5
 
 
@@ -582,7 +615,7 @@ def test_a_failure_that_is_written_down_is_not_counted_again() -> None:
 def test_a_second_failure_counts_two() -> None:
     observed = failing(
         last="2026-01-31T11:59:00Z",
-        job=make_job(failed=ENDED),
+        job=make_job(failed=ENDED, uid="uid-of-the-second"),
         pods=(make_pod(phase="Failed", exit_code=3),),
     )
     assert given(status_of(observed).discovery, Discovery()).attempts == 2
@@ -599,13 +632,58 @@ def test_a_retry_that_is_due_gets_a_new_job() -> None:
     assert children(planned(failing(last="2026-01-31T11:59:50Z"))) == ["Job"]
 
 
+OVERDUE = [
+    pytest.param(name, message, id=name)
+    for name, message in {
+        "the dry run takes too long": "the image's dry run did not end within 600 s",
+        "the pull takes too long": "the discovery Pod did not start within 7200 s",
+        "the image can't be pulled for too long": "manifest unknown",
+        "no node takes the Pod for too long": "0/1 nodes are available",
+    }.items()
+]
+
+
+@pytest.mark.parametrize(("name", "want"), OVERDUE)
+def test_a_job_that_is_overdue_is_deleted_once_its_failure_is_recorded(name: str, want: str) -> None:
+    observed, _ = SITUATIONS[name]
+    status = status_of(observed)
+    record = given(status.discovery, Discovery())
+    assert (message(status), record.attempts, record.job_uid) == (want, 1, observed.jobs[0].metadata.uid)
+    assert record.last_attempt_time == "2026-01-31T12:00:00Z", "the pause begins now"
+    plan = planned(after(observed))
+    assert plan.removals == (Removal(resource=JOBS, live=observed.jobs[0]),)
+    assert (plan.status, plan.requeue_after_seconds) == (status, 10)
+
+
+def test_an_unreadable_log_brings_the_template_back_with_backoff() -> None:
+    observed, _ = SITUATIONS["the log can't be read yet"]
+    assert planned(observed).unread is observed.unread
+    assert message(status_of(observed)) == (
+        "the dry run has ended; its log can't be read yet: the node is gone"
+    )
+    given_up, _ = SITUATIONS["the log can't be read for too long"]
+    assert planned(given_up).unread is None
+
+
+def test_a_result_beside_a_sidecar_is_kept_and_then_the_job_goes() -> None:
+    sidecar = container("istio-proxy", running=True)
+    ended = container("discovery", exit_code=0, finished="2026-01-31T11:58:00Z")
+    observed = make_template_observed(
+        job=WAITING, pods=(make_pod(phase="Running", containers=(sidecar, ended)),), output=make_result()
+    )
+    plan = planned(observed)
+    assert plan.status is not None
+    assert (plan.status.status, plan.removals) == (State.AVAILABLE, ())
+    assert given(plan.status.discovery, Discovery()).last_attempt_time == "2026-01-31T11:58:00Z"
+    assert planned(after(observed)).removals == (Removal(resource=JOBS, live=observed.jobs[0]),)
+
+
 def test_changed_inputs_are_tried_at_once() -> None:
     observed = failing()
     changed = structs.replace(observed, image=make_image(image="ghcr.io/example/llama:v2"), digest="changed1")
     assert children(planned(changed)) == ["Job"]
 
 
-PULL = make_pod(waiting=("ErrImagePull", "manifest unknown"))
 TIMED_OUT = make_job(failed=ENDED, reason="DeadlineExceeded", message="active longer than deadline")
 
 
@@ -644,10 +722,10 @@ def test_the_deadline_takes_the_pod_along_but_not_the_cause(
             TIMED_OUT, make_template_observed(job=WAITING, pods=(make_pod(phase="Running"),)), id="it ran"
         ),
         pytest.param(
-            make_job(failed="2026-01-31T11:59:59Z", reason="DeadlineExceeded"),
+            make_job(failed="2026-01-31T11:59:59Z", reason="DeadlineExceeded", uid="uid-of-the-second"),
             with_status(
                 make_template_observed(job=TIMED_OUT),
-                status_of(make_template_observed(job=WAITING, pods=(PULL,))),
+                status_of(make_template_observed(job=WAITING, pods=(make_pod(unschedulable="0/1 nodes"),))),
             ),
             id="it is that of the attempt before",
         ),

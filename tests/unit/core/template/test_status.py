@@ -12,7 +12,7 @@ from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, Template
-from aim_operator.core.template.status import Case, build_status, with_result
+from aim_operator.core.template.status import Step, build_status, with_result
 from tests.support.cache_builders import make_template_cache
 from tests.support.status import assert_status_well_formed
 from tests.support.template_builders import (
@@ -25,7 +25,7 @@ from tests.support.template_builders import (
     with_status,
 )
 
-PENDING = Case(state="Pending", reason="JobPending", message="waiting")
+PENDING = Step(state="Pending", reason="JobPending", message="waiting")
 MI300X = {"gpuSelector": {"model": "MI300X"}}
 
 

@@ -1,0 +1,82 @@
+"""The record of attempts that a status keeps: what came of the last one, and when the next is due."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from msgspec import UNSET, UnsetType
+
+from aim_operator.api.external import Job
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import Attempts
+from aim_operator.backoff import exponential
+from aim_operator.core.conditions import parse_time
+
+FIRST_RETRY_SECONDS = 10
+LONGEST_RETRY_SECONDS = 3600
+
+A = TypeVar("A", bound=Attempts)
+
+
+def succeeded(record: Attempts | UnsetType, digest: str) -> bool:
+    """Whether the recorded result is that of the inputs with this digest."""
+    return record is not UNSET and record.spec_hash == digest and given(record.attempts, 0) == 0
+
+
+def failed_attempts(record: Attempts | UnsetType, digest: str) -> int:
+    if record is UNSET or record.spec_hash != digest:
+        return 0
+    return given(record.attempts, 0)
+
+
+def is_recorded(record: Attempts | UnsetType, digest: str, job: Job, ended_at: str | None) -> bool:
+    """Whether the failure of this Job is counted already. `ended_at` (RFC 3339) is None while it runs.
+
+    Statuses of older versions have no UID of the Job: then it is the times that tell.
+    """
+    if record is UNSET or failed_attempts(record, digest) == 0:
+        return False
+    if record.job_uid is not UNSET:
+        return record.job_uid == job.metadata.uid
+    last, since = given(record.last_attempt_time, None), ended_at or job.metadata.creation_timestamp
+    return last is not None and since is not None and parse_time(last) >= parse_time(since)
+
+
+def failure(
+    type_: type[A],
+    previous: Attempts | UnsetType,
+    digest: str,
+    job: Job,
+    *,
+    ended_at: str,
+    message: str,
+    **more: Any,
+) -> A:
+    """Return the record of one more failed attempt; `more` is what this type keeps besides."""
+    fields = {"attempts": failed_attempts(previous, digest) + 1, **more}
+    return type_(
+        spec_hash=digest,
+        last_attempt_time=ended_at,
+        message=message,
+        job_uid=job.metadata.uid,
+        **fields,
+    )
+
+
+def retry_at(record: Attempts | UnsetType, digest: str) -> datetime | None:
+    """When the next attempt is due: 10 s after the first failure, doubling up to 1 h. None: now."""
+    attempts = failed_attempts(record, digest)
+    if record is UNSET or attempts == 0:
+        return None
+    last = given(record.last_attempt_time, None)
+    if last is None:
+        return None
+    delay = exponential(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, attempts - 1)
+    return parse_time(last) + timedelta(seconds=delay)
+
+
+def seconds_to_retry(record: Attempts | UnsetType, digest: str, now: datetime) -> float:
+    """Return how long the next attempt has to wait; 0 if it is due."""
+    due = retry_at(record, digest)
+    return max(0.0, (due - now).total_seconds()) if due is not None else 0.0
