@@ -224,10 +224,12 @@ class _Stream(Generic[K]):
 
     # The sink of the watcher
 
+    def slimmed(self, obj: K) -> K:
+        return self._informer.slimmed(obj)
+
     def replaced(self, objects: list[K], undecodable: list[ObjectMeta]) -> None:
-        slimmed = [self._informer.slimmed(obj) for obj in objects]
         changes = self._informer.store.replace_all(
-            slimmed, namespace=self._namespace, undecodable=undecodable
+            objects, namespace=self._namespace, undecodable=undecodable
         )
         self.synced = True
         self._informer.stream_changed()

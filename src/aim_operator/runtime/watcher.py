@@ -52,8 +52,12 @@ answer each, and call it too old the moment it is watched from."""
 class Sink(Protocol[K]):
     """Receives what the watcher reads, in the order of the stream."""
 
+    def slimmed(self, obj: K) -> K:
+        """Return what to keep of an object. Called for each of a list as it arrives: none is kept whole."""
+        ...
+
     def replaced(self, objects: list[K], undecodable: list[ObjectMeta]) -> None:
-        """Take this as everything there is; of what is undecodable, what is known stays."""
+        """Take this, slimmed already, as everything there is; of what is undecodable, what is known stays."""
         ...
 
     def changed(self, obj: K) -> None: ...
@@ -229,7 +233,7 @@ class Watcher(Generic[K]):
                 continue_token=token,
             )
             self._heard()
-            objects.extend(page.items)
+            objects.extend(map(self._sink.slimmed, page.items))
             undecodable.extend(page.undecodable)
             token = page.continue_token
             if not token:
@@ -280,7 +284,7 @@ class Watcher(Generic[K]):
         if event.type == "BOOKMARK":
             return event.initial_events_end
         if event.object is not None:
-            listed.objects.append(event.object)
+            listed.objects.append(self._sink.slimmed(event.object))
         elif event.undecodable is not None:
             listed.undecodable.append(event.undecodable)
         return False
