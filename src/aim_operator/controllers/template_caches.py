@@ -134,6 +134,8 @@ class TemplateCaches(AimKind):
     def _used(self, cache: AIMTemplateCache) -> Iterator[bool]:
         """Tell for each service of that template, as far as its status knows, whether it wants a cache."""
         key = (cache.metadata.namespace, cache.spec.template_ref)
+        # One that can't be decoded may want it.
+        yield self._watched.services.store.has_undecodable(cache.metadata.namespace)
         for service in self._watched.services.store.by_index(BY_TEMPLATE_IN, key):
             status = given(service.status, None)
             used = given(status.resolved_template, None) if status is not None else None

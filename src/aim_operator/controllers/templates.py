@@ -150,9 +150,11 @@ class Templates(AimKind):
             return structs.replace(observed, unread=error)
 
     def _in_use(self, template: Template) -> bool:
-        """Whether a service resolves to this derived template, or still runs on it."""
+        """Whether a service resolves to this derived template, still runs on it, or can't be asked."""
         namespace, name = template.metadata.namespace, template.metadata.name
         services = self._watched.services.store
+        if services.has_undecodable(namespace):
+            return True
         if services.by_index(BY_TEMPLATE_IN, (namespace, name)):
             return True
         return any(

@@ -89,6 +89,7 @@ class Writer:
     ) -> None:
         self._applier, self._recorder, self._foreign = applier, recorder, foreign
         self._stores = {informer.resource.qualified: informer.store for informer in informers}
+        self._stores_by_kind = {informer.resource.kind: informer.store for informer in informers}
         self._applied_annotation = applied_annotation
         self._wake = wake
 
@@ -130,6 +131,11 @@ class Writer:
     def forget(self, key: ObjectRef) -> None:
         """Stop watching names for an object that is gone, going or paused: nobody waits for them."""
         self._foreign.keep(key, set())
+
+    def is_undecodable(self, ref: ObjectRef) -> bool:
+        """Whether an object is there whose present state does not fit its type."""
+        store = self._stores_by_kind.get(ref.kind)
+        return store is not None and store.is_undecodable(ref.namespace, ref.name)
 
     def _live(self, child: Child) -> KubeObject | None:
         """Return the object of a child's name as the cache has it."""
@@ -218,6 +224,9 @@ class KindReconciler(Generic[K, O]):
     async def reconcile(self, ref: ObjectRef) -> Result:
         """Bring one object to where its inputs want it, and have its status say where it is."""
         found = self._kind.get(ref)
+        if found is None and self._writer.is_undecodable(ref):
+            # It is there: what is held for it stays, until a version of it can be decoded and wakes the key.
+            return Result()
         if found is None or found[1].metadata.deletion_timestamp is not None:
             self._kind.forget(ref)
             self._writer.forget(ref)

@@ -43,6 +43,10 @@ class Store(Generic[K]):
         """
         return (namespace, name) in self._undecodable
 
+    def has_undecodable(self, namespace: str) -> bool:
+        """Whether a namespace holds an object that does not fit its type, and so may be in no index."""
+        return any(of == namespace for of, _ in self._undecodable)
+
     def all(self) -> list[K]:
         return list(self._objects.values())
 

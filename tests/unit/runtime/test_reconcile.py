@@ -237,6 +237,17 @@ async def test_an_object_that_is_gone_is_forgotten() -> None:
         assert (it.kind.calls, it.writes()) == (["forget"], [])
 
 
+async def test_an_object_that_can_not_be_decoded_is_not_taken_for_gone() -> None:
+    """Nothing that is held for it is released, and it is reconciled once a version of it can be decoded."""
+    async with scene() as it:
+        it.client.put(OWNERS, make_widget("owner", uid="another", status={"phase": ["no", "text"]}))
+        assert await it.reconcile() == Result()
+        assert (it.kind.calls, it.writes()) == ([], [])
+        it.put_owner()
+        await it.reconcile()
+        assert it.kind.calls == ["gather"]
+
+
 async def test_an_object_that_is_being_deleted_is_forgotten_and_left_to_the_garbage_collector() -> None:
     async with scene() as it:
         it.kind.children = (widget(),)
