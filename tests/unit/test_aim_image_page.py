@@ -170,7 +170,8 @@ def test_where_the_dry_run_runs_is_as_the_page_says() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert container["resources"] == {"requests": requests}
-    assert job["spec"]["activeDeadlineSeconds"] == 600
+    assert template_desired.DEADLINE_SECONDS == 10 * 60, "from the container's start"
+    assert job["spec"]["activeDeadlineSeconds"] == 2 * 60 * 60 + 10 * 60, "with the pull before it"
     assert template_desired.PORT == 8000
     assert service_desired.CACHE_PATH == "/workspace/model-cache"
     for said in (
