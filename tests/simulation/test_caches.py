@@ -94,14 +94,16 @@ async def test_a_caching_template_and_its_service_end_with_the_files_mounted() -
         assert world.find(PERSISTENT_VOLUME_CLAIMS, claim, NAMESPACE) is not None
         (isvc,) = world.all(INFERENCE_SERVICES)
         predictor = isvc["spec"]["predictor"]
-        (volume,) = predictor["volumes"]
+        shared_memory, volume = predictor["volumes"]
+        assert shared_memory["name"] == "dshm"
         assert volume["persistentVolumeClaim"] == {"claimName": claim, "readOnly": True}
         assert predictor["model"]["volumeMounts"] == [
+            {"name": "dshm", "mountPath": "/dev/shm"},
             {
                 "name": volume["name"],
                 "mountPath": "/workspace/model-cache/sandbox/model",
                 "readOnly": True,
-            }
+            },
         ]
         assert {"name": "AIM_CACHE_PATH", "value": "/workspace/model-cache"} in predictor["model"]["env"]
         assert predictor["model"]["storageUri"] == f"pvc://{claim}", "nothing is downloaded by KServe"

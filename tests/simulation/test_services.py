@@ -289,11 +289,12 @@ async def test_drift_is_repaired_and_unwanted_fields_are_removed() -> None:
         await world.until(lambda: replicas() == 1, limit_seconds=10)
         world.apply([service()])
 
-        def env() -> Any:
+        def env() -> set[str]:
             live = world.find(INFERENCE_SERVICES, "chat", NAMESPACE)
-            return live["spec"]["predictor"]["model"].get("env") if live else None
+            return {each["name"] for each in live["spec"]["predictor"]["model"]["env"]} if live else set()
 
-        await world.until(lambda: not env(), limit_seconds=10)
+        await world.until(lambda: "A" not in env(), limit_seconds=10)
+        assert "AIM_METRIC" in env()
 
 
 async def test_of_two_leaders_only_one_writes_and_the_other_takes_over() -> None:

@@ -25,6 +25,7 @@ from aim_operator.api.external import (
 from aim_operator.api.resource import Resource
 from aim_operator.app import Operator
 from aim_operator.kube.protocol import KubeClient
+from aim_operator.core import labels
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.network import Network, Rates
 from aim_operator.sandbox.nodes import gpu_node
@@ -238,8 +239,10 @@ def _without_hash(kind: str, name: str) -> str:
 
 def _lasting(obj: dict[str, Any]) -> dict[str, Any]:
     metadata = obj["metadata"]
+    # A revision follows from the rest, in which claims are named by uids.
+    words = {name: word for name, word in metadata.get("labels", {}).items() if name != labels.REVISION}
     kept = {
-        "labels": metadata.get("labels"),
+        "labels": words,
         "owners": [o["name"] for o in metadata.get("ownerReferences", [])],
     }
     spec = obj.get("spec")

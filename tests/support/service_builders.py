@@ -31,6 +31,7 @@ from aim_operator.api.v1alpha1 import (
     AIMServiceTemplate,
     AIMServiceTemplateStatus,
 )
+from aim_operator.core import labels
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.service.route import wanted_route
@@ -208,9 +209,24 @@ def make_route_conditions(
     ]
 
 
-def make_pod(*, waiting: Wanted | None = None, ended: Wanted | None = None, unschedulable: str = "") -> Pod:
-    """Return a Pod of the model server that waits, crashed before (`ended`), or fits no node."""
-    status: Wanted = {}
+REVISION = "0a1b2c3d"
+
+
+def make_pod(
+    *,
+    waiting: Wanted | None = None,
+    ended: Wanted | None = None,
+    unschedulable: str = "",
+    ready: bool = False,
+    revision: str = REVISION,
+    name: str = "chat-0",
+    created: str = "2026-01-31T12:00:00Z",
+    **more: Any,
+) -> Pod:
+    """Return a Pod of the model server that serves, waits, crashed before (`ended`), or fits no node."""
+    status: Wanted = dict(more)
+    if ready:
+        status["conditions"] = [{"type": "Ready", "status": "True"}]
     if waiting is not None:
         container: Wanted = {"name": "kserve-container", "state": {"waiting": waiting}}
         if ended is not None:
@@ -225,7 +241,13 @@ def make_pod(*, waiting: Wanted | None = None, ended: Wanted | None = None, unsc
                 "message": unschedulable,
             }
         ]
-    return msgspec.convert({"metadata": {"name": "chat-0", "namespace": NAMESPACE}, "status": status}, Pod)
+    metadata = {
+        "name": name,
+        "namespace": NAMESPACE,
+        "creationTimestamp": created,
+        "labels": {labels.REVISION: revision} if revision else {},
+    }
+    return msgspec.convert({"metadata": metadata, "status": status}, Pod)
 
 
 class FakeCatalog:

@@ -141,7 +141,8 @@ def _schema(annotation: Any, over: Field | None = None) -> Manifest:
     doc = field.doc
     if _is_struct(base):
         doc = doc or (base.__doc__ or "").partition("\n\n")[0].strip()
-        rules = (*getattr(base, "RULES", ()), *rules)
+        if not field.preserve_unknown_fields:  # else its fields are not there to have rules about
+            rules = (*getattr(base, "RULES", ()), *rules)
     if doc:
         out["description"] = doc
     out |= _type(base, field)

@@ -32,7 +32,6 @@ from aim_operator.controllers.watched import (
     BY_IMAGE,
     BY_IMAGE_IN,
     BY_TEMPLATE,
-    BY_TEMPLATE_IN,
     DERIVED_IN,
     INFERENCE_SERVICE_LABEL,
     JOB_LABEL,
@@ -141,9 +140,11 @@ class Dependents:
                     yield SERVICES.ref(service)
 
     def services_of_runtime(self, runtime: KubeObject) -> Iterator[ObjectRef]:
-        """Return services on a template of that name, which the runtime may be in the way of."""
-        key = (runtime.metadata.namespace, runtime.metadata.name)
-        yield from map(SERVICES.ref, self._watched.services.store.by_index(BY_TEMPLATE_IN, key))
+        """Return services on a template of that name: it is their runtime, or in the way of theirs."""
+        namespace, name = runtime.metadata.namespace, runtime.metadata.name
+        for service in self._watched.services.store.by_index(BY_TEMPLATE, name):
+            if within(service, namespace):
+                yield SERVICES.ref(service)
 
     def services_of_config(self, config: Config) -> Iterator[ObjectRef]:
         """Return services that name it, and those that inherit it: from template, image, or as default."""

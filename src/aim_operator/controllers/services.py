@@ -17,7 +17,7 @@ from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
 from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_INFERENCE_SERVICE, Watched
 from aim_operator.core.caching import listed_models, service_caches
-from aim_operator.core.catalog import scope_of
+from aim_operator.core.catalog import RuntimeConfig, scope_of
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
 from aim_operator.core.model_cache.storage import alive
@@ -27,6 +27,7 @@ from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
 from aim_operator.core.service.route import Route, RouteProblem, wanted_route
+from aim_operator.core.serving.pin import pinned_config
 from aim_operator.runtime.triggers import Trigger
 
 
@@ -49,13 +50,13 @@ class Services(AimKind):
     def claim(self, service: AIMService) -> None:
         """Record the path that a service wants; done for all of them before the first reconcile."""
         if service.metadata.deletion_timestamp is None:
-            self._wanted_route(service, resolve(service, self._catalog))
+            self._wanted_route(service, _route_config(service, resolve(service, self._catalog)))
 
-    def _wanted_route(self, service: AIMService, resolution: Resolution) -> Route | RouteProblem | None:
-        if resolution.config is None:
+    def _wanted_route(self, service: AIMService, config: RuntimeConfig | None) -> Route | RouteProblem | None:
+        if config is None:
             # Unknown, not unwanted: while a reference is missing, a route that exists keeps its path.
             return None
-        route = wanted_route(service, resolution.config)
+        route = wanted_route(service, config)
         self._claims.update(service, route.claim if isinstance(route, Route) else None)
         return route
 
@@ -63,7 +64,8 @@ class Services(AimKind):
         del now
         service = obj
         resolution = resolve(service, self._catalog)
-        route = self._wanted_route(service, resolution)
+        config = _route_config(service, resolution)
+        route = self._wanted_route(service, config)
         watched = self._watched
         inference_service = watched.inference_services.store.get(ref.namespace, ref.name)
         http_route = watched.http_routes.store.get(ref.namespace, ref.name)
@@ -73,6 +75,7 @@ class Services(AimKind):
         return ServiceObserved(
             service=service,
             resolution=resolution,
+            config=config,
             route=route,
             rival=self._claims.rival(service),
             inference_service=inference_service if owns_inference_service else None,
@@ -82,6 +85,7 @@ class Services(AimKind):
             kserve_installed=watched.inference_services.installed,
             **self._caching(service, resolution),
             gateway_api_installed=watched.http_routes.installed,
+            runtimes=self._runtimes(service),
             runtime_shadowed=inference_service is None and self._shadowed(service, resolution),
         )
 
@@ -109,6 +113,18 @@ class Services(AimKind):
             "live_claims": frozenset(n for n in mounted | filled if alive(claims.get(namespace, n))),
         }
 
+    def _runtimes(self, service: AIMService) -> frozenset[str]:
+        """Return the name of the runtime that the service runs on, if it is there still."""
+        active = given(given(service.status, AIMServiceStatus()).active, None)
+        if active is None:
+            return frozenset()
+        name = active.resolved_template.name
+        there = (
+            self._watched.serving_runtimes.store.get(service.metadata.namespace, name)
+            or self._watched.cluster_serving_runtimes.store.get("", name)
+        ) is not None
+        return frozenset({name}) if there else frozenset()
+
     def _shadowed(self, service: AIMService, resolution: Resolution) -> bool:
         """Whether a namespaced ServingRuntime, anybody's, is named as the cluster template's runtime.
 
@@ -120,6 +136,14 @@ class Services(AimKind):
         key = (service.metadata.namespace, template.metadata.name)
         runtimes = (self._watched.serving_runtimes, self._watched.other_runtimes)
         return any(informer.store.get(*key) is not None for informer in runtimes)
+
+
+def _route_config(service: AIMService, resolution: Resolution) -> RuntimeConfig | None:
+    """Return the configuration that routes are made of, while it is missing the one that was last found."""
+    if resolution.config is not None:
+        return resolution.config
+    active = given(given(service.status, AIMServiceStatus()).active, None)
+    return pinned_config(active) if active is not None else None
 
 
 def service_wakes(watched: Watched, depend: Dependents, caching: CacheDependents) -> list[Trigger[Any]]:
@@ -142,5 +166,6 @@ def service_wakes(watched: Watched, depend: Dependents, caching: CacheDependents
         Trigger(watched.template_caches, caching.services_of_template_cache),
         Trigger(watched.claims, caching.services_of_claim),
         Trigger(watched.serving_runtimes, depend.services_of_runtime, when=came_or_went),
+        Trigger(watched.cluster_serving_runtimes, depend.services_of_runtime, when=came_or_went),
         Trigger(watched.other_runtimes, depend.services_of_runtime, when=came_or_went),
     ]

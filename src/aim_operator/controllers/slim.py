@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from msgspec import UNSET, structs
+import msgspec
+from msgspec import UNSET, Struct, structs
 
 from aim_operator.api.external import HTTPRoute, InferenceService, OwnedObject
 from aim_operator.api.meta import KubeObject, ObjectMeta, given
@@ -56,6 +57,7 @@ def service(obj: AIMService) -> AIMService:
             resolved_image=_shared(status.resolved_image),
             resolved_template=_shared(status.resolved_template),
             resolved_runtime_config=_shared(status.resolved_runtime_config),
+            active=_shared_by_content(status.active),
         )
     return structs.replace(obj, status=status, metadata=_metadata(obj.metadata))
 
@@ -76,6 +78,19 @@ def _words(words: Any) -> Any:
 
 def _each(parts: Any) -> Any:
     return tuple(map(_shared, parts)) if parts else parts
+
+
+def _shared_by_content(part: T) -> T:
+    """Return an equal part that is kept already; for one that holds maps, which have no hash."""
+    if not isinstance(part, Struct):
+        return part
+    shared: T = _decoded(type(part), msgspec.json.encode(part))
+    return shared
+
+
+@lru_cache(REMEMBERED)
+def _decoded(type_: type[Any], encoded: bytes) -> Any:
+    return msgspec.json.decode(encoded, type=type_)
 
 
 @lru_cache(REMEMBERED)

@@ -19,6 +19,8 @@ IMAGE = "aim.silogen.ai/aim-image"
 TEMPLATE_METRIC = "aim.silogen.ai/template.metric"
 TEMPLATE_PRECISION = "aim.silogen.ai/template.precision"
 MODEL_CACHE = "aim.silogen.ai/model-cache"
+REVISION = "aim.silogen.ai/revision"
+"""Of an InferenceService and, through it, of its Pods: differs where the Pods would."""
 DERIVED_TEMPLATE = "aim.silogen.ai/derived-template"
 
 APPLIED = "aim.silogen.ai/applied"

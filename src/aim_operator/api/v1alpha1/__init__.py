@@ -48,6 +48,8 @@ from aim_operator.api.v1alpha1.runtime_configs import (
     Storage,
 )
 from aim_operator.api.v1alpha1.services import (
+    ActiveMount,
+    ActiveWorkload,
     AIMService,
     AIMServiceSpec,
     AIMServiceStatus,
@@ -103,6 +105,8 @@ __all__ = [
     "AIMTemplateCache",
     "AIMTemplateCacheSpec",
     "AIMTemplateCacheStatus",
+    "ActiveMount",
+    "ActiveWorkload",
     "Attempts",
     "CacheProgress",
     "CachedModel",

@@ -74,6 +74,8 @@ class Reason:
     CREATING_RUNTIME = "CreatingRuntime"
     RUNTIME_READY = "RuntimeReady"
     RUNTIME_FAILED = "RuntimeFailed"
+    ROLLING_OUT = "RollingOut"
+    ROLLOUT_FAILED = "RolloutFailed"
     # Routing
     CONFIGURING_ROUTE = "ConfiguringRoute"
     ROUTE_READY = "RouteReady"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, UnsetType
 
@@ -22,6 +22,7 @@ from aim_operator.api.v1alpha1.common import (
 from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
+from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting
 
 
 class Overrides(Wire):
@@ -146,6 +147,62 @@ class TemplateCandidate(Wire):
     reason: Annotated[str | UnsetType, Field(doc="Why it was chosen, or why not.", max_length=1024)] = UNSET
 
 
+class ActiveMount(Wire):
+    """A cached model that the model server mounts."""
+
+    model: Annotated[str, Field(doc="Name of the model.", max_length=253)]
+    claim: Annotated[str, Field(doc="Claim with its files.", max_length=253)]
+
+
+class ActiveWorkload(Wire):
+    """What the service runs on. Its children are rendered from here until newer inputs are available."""
+
+    image: Annotated[str, Field(doc="Container image of the model server.", max_length=1024)]
+    resolved_image: Annotated[ResolvedReference, Field(doc="Image of the catalog that it came from.")]
+    resolved_template: Annotated[ResolvedReference, Field(doc="Template that it came from.")]
+    resolved_runtime_config: Annotated[
+        ResolvedReference | UnsetType, Field(doc="Runtime configuration that it came from.")
+    ] = UNSET
+    metric: Annotated[str | UnsetType, Field(doc="Metric of the profile.", max_length=63)] = UNSET
+    precision: Annotated[str | UnsetType, Field(doc="Precision of the profile.", max_length=63)] = UNSET
+    gpu_model: Annotated[str | UnsetType, Field(doc="GPU model asked for.", max_length=63)] = UNSET
+    gpu_count: Annotated[int, Field(doc="GPUs per replica.", minimum=0)] = 0
+    env: Annotated[
+        tuple[dict[str, Any], ...],
+        Field(
+            doc="Environment from discovery and template.",
+            max_items=512,
+            list_type="atomic",
+            value=Field(preserve_unknown_fields=True),
+        ),
+    ] = ()
+    template_resources: Annotated[
+        ResourceRequirements | UnsetType,
+        Field(doc="Resources of the template.", preserve_unknown_fields=True),
+    ] = UNSET
+    image_resources: Annotated[
+        ResourceRequirements | UnsetType, Field(doc="Resources of the image.", preserve_unknown_fields=True)
+    ] = UNSET
+    image_pull_secrets: Annotated[
+        tuple[str, ...] | UnsetType,
+        Field(doc="Pull secrets of configuration and template.", max_items=64, list_type="atomic"),
+    ] = UNSET
+    service_account_name: Annotated[
+        str | UnsetType, Field(doc="Service account of the Pods.", max_length=253)
+    ] = UNSET
+    security_context: Annotated[
+        dict[str, Any] | UnsetType,
+        Field(doc="Security context of the serving container.", preserve_unknown_fields=True),
+    ] = UNSET
+    routing: Annotated[
+        ConfigRouting, Field(doc="Routing of the configuration.", preserve_unknown_fields=True)
+    ] = ConfigRouting()
+    mounts: Annotated[
+        tuple[ActiveMount, ...] | UnsetType,
+        Field(doc="Cached models that are mounted.", max_items=64, list_type="atomic"),
+    ] = UNSET
+
+
 class AIMServiceStatus(Wire):
     """What was resolved, how far the service is, and where it is reached."""
 
@@ -162,6 +219,10 @@ class AIMServiceStatus(Wire):
     resolved_template: Annotated[ResolvedReference | UnsetType, Field(doc="Template that is used.")] = UNSET
     resolved_runtime_config: Annotated[
         ResolvedReference | UnsetType, Field(doc="Runtime configuration that is used.")
+    ] = UNSET
+    active: Annotated[
+        ActiveWorkload | UnsetType,
+        Field(doc="What the service runs on, where a model server was started for it."),
     ] = UNSET
     routing: Annotated[
         RoutingStatus | UnsetType, Field(doc="Where the service is reached through the gateway.")

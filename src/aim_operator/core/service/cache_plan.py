@@ -15,6 +15,7 @@ from aim_operator.api.external import InferenceService
 from aim_operator.api.meta import Wire, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
+    ActiveMount,
     AIMModelCache,
     AIMModelCacheStatus,
     AIMTemplateCache,
@@ -31,7 +32,6 @@ from aim_operator.core.caching import (
     sources_of,
 )
 from aim_operator.core.catalog import Template
-from aim_operator.core.service.desired import Mount
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import Judgement
 
@@ -43,7 +43,7 @@ NOT_REQUESTED = Judgement(
 class CachePlan(Struct, frozen=True, kw_only=True):
     judgement: Judgement
     children: tuple[Child, ...] = ()
-    mounts: tuple[Mount, ...] = ()
+    mounts: tuple[ActiveMount, ...] = ()
 
 
 class _Claim(Wire):
@@ -95,7 +95,7 @@ def _own(observed: ServiceObserved, template: Template) -> tuple[Child, ...]:
     return (desired_template_cache(template, observed.service.metadata.namespace),)
 
 
-def _mounts(observed: ServiceObserved, template: Template) -> Iterator[Mount | None]:
+def _mounts(observed: ServiceObserved, template: Template) -> Iterator[ActiveMount | None]:
     """Return what to mount for each source, None where that is not there yet."""
     cache = observed.template_cache
     listed = {each.source_uri: given(each.name, "") for each in listed_models(cache)} if cache else {}
@@ -106,7 +106,7 @@ def _mounts(observed: ServiceObserved, template: Template) -> Iterator[Mount | N
         if claim is None or claim not in observed.live_claims:
             yield None
         else:
-            yield Mount(model=source.name, claim=claim)
+            yield ActiveMount(model=source.name, claim=claim)
 
 
 def _filled_claim(cache: AIMModelCache) -> str | None:

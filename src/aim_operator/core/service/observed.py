@@ -7,6 +7,7 @@ from msgspec import Struct
 from aim_operator.api.external import HTTPRoute, InferenceService, Pod
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import AIMModelCache, AIMService, AIMTemplateCache
+from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.service.resolution import Resolution
 from aim_operator.core.service.route import Route, RouteProblem
 
@@ -16,6 +17,8 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
 
     service: AIMService
     resolution: Resolution
+    config: RuntimeConfig | None = None
+    """What routes are made of: the configuration; while it is missing, that of what the service runs on."""
     route: Route | RouteProblem | None = None
     rival: ObjectRef | None = None
     """The older service that has the same path on the same gateway."""
@@ -24,6 +27,8 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     pods: tuple[Pod, ...] = ()
     pods_refused: str = ""
     """Why the cluster took no Pod of it at last; old news where there are Pods."""
+    runtimes: frozenset[str] = frozenset()
+    """Names of the runtimes that an InferenceService in this namespace can use, of those that it might."""
     runtime_shadowed: bool = False
     """A namespaced ServingRuntime would take the place of the cluster template's runtime."""
     template_cache: AIMTemplateCache | None = None

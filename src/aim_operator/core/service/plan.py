@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import given
@@ -17,30 +17,37 @@ from aim_operator.api.plan import Child, Outcomes, Plan, Report
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
     TEMPLATES,
+    ActiveWorkload,
     AIMServiceStatus,
     AIMServiceTemplateStatus,
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions
+from aim_operator.core import conditions, labels
 from aim_operator.core.catalog import Template
 from aim_operator.core.outcomes import Obstacle, obstacle
-from aim_operator.core.service import desired, events
+from aim_operator.core.service import events
 from aim_operator.core.service.cache_plan import CachePlan, plan_cache
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Problem
 from aim_operator.core.service.route_plan import RoutePlan, hindered_route, plan_route
-from aim_operator.core.service.runtime_state import STARTING, runtime_state
 from aim_operator.core.service.status import Judgement, build_status
+from aim_operator.core.serving.pin import workload
+from aim_operator.core.serving.rollout import STARTING, rollout
+from aim_operator.core.serving.workload import inference_service, own_runtime, own_runtime_name, revision_of
 from aim_operator.errors import SpecError
 
 
 class _Runtime(Struct, frozen=True, kw_only=True):
-    """`problem` keeps a runtime that goes on from becoming what the service wants now."""
+    """`problem` keeps a runtime that continues from becoming what the service wants now.
+
+    `active` is what the service runs on once the children are written.
+    """
 
     judgement: Judgement
     children: tuple[Child, ...] = ()
     problem: Judgement | None = None
+    active: ActiveWorkload | UnsetType = UNSET
 
 
 class _Parts(Struct, frozen=True, kw_only=True):
@@ -82,9 +89,8 @@ def _report(
         resolved=parts.resolved,
         cache=parts.cache.judgement,
         runtime=parts.runtime.judgement,
-        # A change that was not taken leaves what runs as it was, and what that runs on in use.
-        rendered=bool(parts.runtime.children),
         problem=parts.runtime.problem,
+        active=parts.runtime.active if parts.runtime.active is not UNSET else old.active,
         route=parts.route.judgement,
         path=parts.route.path,
         now=now,
@@ -110,7 +116,9 @@ def _with_problems(
     remedy = "rename this service or delete that object"
     if (problem := outcomes.problem(INFERENCE_SERVICES.kind)) is not None:
         found = obstacle(problem, refused=Reason.RUNTIME_FAILED, remedy=remedy)
-        runtime = _hindered(observed, old, reason=found.reason, message=found.message, state=found.state)
+        runtime = _hindered(
+            observed, reason=found.reason, message=found.message, active=old.active, state=found.state
+        )
     if (problem := outcomes.problem(HTTP_ROUTES.kind)) is not None:
         found = obstacle(problem, refused=Reason.ROUTE_FAILED, remedy=remedy)
         route = hindered_route(observed, old, found)
@@ -185,83 +193,143 @@ def _ready_message(status: AIMServiceTemplateStatus | None) -> str:
 def _runtime(
     observed: ServiceObserved, old: AIMServiceStatus, resolved: Judgement, cache: CachePlan
 ) -> _Runtime:
-    """Render the InferenceService if everything it needs is there; else leave it as it is."""
-    resolution = observed.resolution
-    if resolved.state == State.DEGRADED:
-        return _following(observed, old, blocker=resolved)
+    """Render the InferenceService from what the service runs on.
+
+    That is what its names mean now, where all of it is there; else what it was last. A move from one to the
+    other is recorded in status before it is made: whatever gets lost between the two, the service is never
+    rendered from something that it left.
+    """
     if not observed.kserve_installed:
         return _blocked(
             Reason.KSERVE_NOT_INSTALLED,
-            "KServe's CRDs are not installed; install KServe, the operator goes on by itself then",
+            "KServe's CRDs are not installed; install KServe, the operator continues by itself then",
         )
-    if not resolved.ok or not cache.judgement.ok:
-        return _following(observed, old, blocker=cache.judgement if resolved.ok else resolved)
-    image, template, config = resolution.image, resolution.template, resolution.config
-    if image is None or template is None or config is None:
-        raise AssertionError("a resolved service has an image, a template and a configuration")
+    pinned = old.active
+    blocker = next((part for part in (resolved, cache.judgement) if not part.ok), None)
+    if blocker is not None and pinned is UNSET:
+        return _following(observed, blocker)
+    if blocker is not None:
+        return _rendered(observed, pinned)
+    wanted = _wanted(observed, cache)
     if observed.runtime_shadowed:
         return _hindered(
             observed,
-            old,
             reason=Reason.NAME_CONFLICT,
             message=(
-                f"a ServingRuntime {template.metadata.name!r} in namespace "
+                f"a ServingRuntime {wanted.resolved_template.name!r} in namespace "
                 f"{observed.service.metadata.namespace!r} would be used instead of the cluster template's "
                 "runtime; rename or delete it"
             ),
+            active=pinned,
         )
+    if pinned is UNSET or pinned == wanted or observed.inference_service is None:
+        return _rendered(observed, wanted)
+    return _moving(_rendered(observed, pinned), wanted)
+
+
+def _moving(runtime: _Runtime, wanted: ActiveWorkload) -> _Runtime:
+    """Record what the service moves to. Its children follow at the next reconcile, which this write wakes."""
+    judgement = runtime.judgement
+    if judgement.ok:
+        judgement = structs.replace(
+            judgement,
+            reason=Reason.ROLLING_OUT,
+            message=f"moving to template {wanted.resolved_template.name!r} with image {wanted.image}",
+            progressing=True,
+        )
+    return structs.replace(runtime, judgement=judgement, active=wanted)
+
+
+def _wanted(observed: ServiceObserved, cache: CachePlan) -> ActiveWorkload:
+    resolution = observed.resolution
+    image, template, config = resolution.image, resolution.template, resolution.config
+    if image is None or template is None or config is None:
+        raise AssertionError("a resolved service has an image, a template and a configuration")
+    return workload(image, template, config, cache.mounts)
+
+
+def _rendered(observed: ServiceObserved, active: ActiveWorkload | UnsetType) -> _Runtime:
+    if active is UNSET:
+        raise AssertionError("nothing is rendered from nothing")
+    service, template = observed.service, observed.resolution.template
+    runtime, children = active.resolved_template.name, []
+    if runtime not in observed.runtimes and (template is None or template.metadata.name != runtime):
+        runtime, children = own_runtime_name(service), [own_runtime(service, active)]
     try:
-        child = desired.inference_service(observed.service, image, template, config, cache.mounts)
+        child = inference_service(service, active, runtime=runtime)
     except SpecError as error:
-        return _hindered(observed, old, reason=error.reason, message=error.message)
-    return _Runtime(judgement=_follow(observed, old), children=(child,))
+        return _hindered(observed, reason=error.reason, message=error.message, active=active)
+    judgement, problem = _follow(observed, revision_of(child))
+    return _Runtime(judgement=judgement, children=(*children, child), problem=problem, active=active)
 
 
 def _blocked(reason: str, message: str) -> _Runtime:
     return _Runtime(judgement=Judgement(ok=False, reason=reason, message=message, state=State.DEGRADED))
 
 
-def _follow(observed: ServiceObserved, old: AIMServiceStatus) -> Judgement:
+def _follow(observed: ServiceObserved, revision: str = "") -> tuple[Judgement, Judgement | None]:
+    """Judge what runs, as far as `revision` if one is rendered; and what keeps it from coming up, if serving.
+
+    Without one, whatever revision the InferenceService has is the current one.
+    """
     live = observed.inference_service
     if live is None:
-        return Judgement(
-            ok=False,
-            reason=Reason.CREATING_RUNTIME,
-            message=STARTING,
-            state=State.STARTING,
+        return (
+            Judgement(ok=False, reason=Reason.CREATING_RUNTIME, message=STARTING, state=State.STARTING),
+            None,
         )
-    before = conditions.find(given(old.conditions, ()), c.RUNTIME_READY)
-    state = runtime_state(
+    state = rollout(
         live,
         observed.pods,
-        was_ready=before is not None and before.status == "True",
+        revision=revision or live.metadata.label(labels.REVISION) or "",
+        replicas=observed.service.spec.replicas,
         refused=observed.pods_refused,
     )
-    status = State.RUNNING if state.ready else State.FAILED if state.failed else State.STARTING
-    return Judgement(ok=state.ready, reason=state.reason, message=state.message, state=status)
+    if not state.serving:
+        word = State.FAILED if state.failure else State.STARTING
+        return Judgement(ok=False, reason=state.reason, message=state.message, state=word), None
+    judgement = Judgement(
+        ok=True,
+        reason=state.reason,
+        message=state.message,
+        state=State.RUNNING,
+        progressing=not state.complete,
+    )
+    if not state.failure:
+        return judgement, None
+    return judgement, Judgement(
+        ok=False,
+        reason=Reason.ROLLOUT_FAILED,
+        message=f"the new revision does not come up, the previous one serves: {state.failure}",
+        state=State.DEGRADED,
+    )
 
 
-def _following(observed: ServiceObserved, old: AIMServiceStatus, blocker: Judgement) -> _Runtime:
-    """Without all inputs nothing is rendered; a runtime that is there goes on, and is told as it is."""
+def _following(observed: ServiceObserved, blocker: Judgement) -> _Runtime:
+    """Without all inputs nothing is rendered; a runtime that is there continues, and is reported as it is."""
     if observed.inference_service is None:
         return _Runtime(
             judgement=Judgement(ok=False, reason=blocker.reason, message=blocker.message, state=blocker.state)
         )
-    return _Runtime(judgement=_follow(observed, old))
+    judgement, problem = _follow(observed)
+    return _Runtime(judgement=judgement, problem=problem)
 
 
 def _hindered(
     observed: ServiceObserved,
-    old: AIMServiceStatus,
     *,
     reason: str,
     message: str,
+    active: ActiveWorkload | UnsetType,
     state: str = State.DEGRADED,
 ) -> _Runtime:
-    """Tell why the InferenceService can't be as wanted; one that is there goes on in a degraded service."""
+    """Say why the InferenceService can't be as wanted; one that is there continues in a degraded service."""
     if observed.inference_service is None:
-        return _Runtime(judgement=Judgement(ok=False, reason=reason, message=message, state=state))
+        return _Runtime(
+            judgement=Judgement(ok=False, reason=reason, message=message, state=state), active=active
+        )
     return _Runtime(
-        judgement=_follow(observed, old),
+        judgement=_follow(observed)[0],
         problem=Judgement(ok=False, reason=reason, message=message, state=State.DEGRADED),
+        active=active,
     )

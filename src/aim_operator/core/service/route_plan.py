@@ -34,7 +34,7 @@ def plan_route(
     """Return the part of the route. `backend`: the InferenceService that it points to is rendered now."""
     wanted, live = observed.route, observed.http_route
     own = given(observed.service.spec.routing, ServiceRouting()).enabled
-    if wanted is None and observed.resolution.config is None and own is not False:
+    if wanted is None and observed.config is None and own is not False:
         return _unknown(live, old, asked_for=own is True)
     if wanted is None:
         return RoutePlan(removals=(Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ())

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import UNSET, Struct, UnsetType
 
 from aim_operator.api.meta import Condition, given
-from aim_operator.api.v1alpha1 import AIMServiceStatus, ResolvedReference, RoutingStatus
+from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus, ResolvedReference, RoutingStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
@@ -23,6 +23,8 @@ class Judgement(Struct, frozen=True, kw_only=True):
     reason: str
     message: str
     state: str
+    progressing: bool = False
+    """It works, and is being changed."""
 
 
 # The worst part speaks for the whole. Failed (the model server crashed) says more than Degraded.
@@ -39,13 +41,13 @@ def build_status(
     route: Judgement | None,
     path: str | None,
     now: datetime,
-    rendered: bool = True,
+    active: ActiveWorkload | UnsetType = UNSET,
     problem: Judgement | None = None,
 ) -> AIMServiceStatus:
     """Return the whole status; equal inputs give an equal one.
 
-    `rendered` tells that the InferenceService is, or is about to be, as the references want it.
-    `problem` is one beside a runtime that goes on: it speaks in the summary only.
+    `active` is what the service runs on. `problem` is one beside a runtime that continues: it speaks in the
+    summary only.
     """
     serving = observed.inference_service is not None
     if serving:
@@ -57,8 +59,11 @@ def build_status(
     if worst.state == State.RUNNING:
         speaker = runtime
     image, template, config = _references(observed.resolution)
-    if serving and not rendered:
+    if serving and active is not UNSET:
         # What runs was made of what was found then; a derived template that it runs on must stay in use.
+        image, template = active.resolved_image, active.resolved_template
+        config = active.resolved_runtime_config
+    elif serving:
         image = given(old.resolved_image, image)
         template = given(old.resolved_template, template)
         config = given(old.resolved_runtime_config, config)
@@ -69,6 +74,7 @@ def build_status(
         resolved_image=image,
         resolved_template=template,
         resolved_runtime_config=config,
+        active=active,
         routing=RoutingStatus(path=path) if path is not None else UNSET,
         # Without the image nothing is weighed; the choice made before waits for the image to come back.
         template_matching=old.template_matching
@@ -128,7 +134,7 @@ def _conditions(
         result.append(_condition(c.ROUTING_READY, route))
     summary = (
         (c.READY, ready),
-        (c.PROGRESSING, state in (State.PENDING, State.STARTING)),
+        (c.PROGRESSING, state in (State.PENDING, State.STARTING) or runtime.progressing),
         (c.FAILURE, failing),
     )
     result += [

@@ -10,7 +10,7 @@ from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import hardware, labels
+from aim_operator.core import labels
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -18,8 +18,6 @@ from aim_operator.core.catalog import (
     kind_of,
     scope_of,
     template_env,
-    template_pull_secrets,
-    union_pull_secrets,
 )
 from aim_operator.core.jobs import rendering
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
@@ -101,48 +99,27 @@ def job(
     )
 
 
-def runtime(
-    template: Template, image: Image, config: RuntimeConfig, status: AIMServiceTemplateStatus
-) -> Child:
-    """Render the (Cluster)ServingRuntime from what discovery found.
-
-    Behaviour "Available templates own a ServingRuntime". The profile was checked when it was parsed:
-    nothing in it is a Go template.
-    """
-    metadata = discovered(status)
-    found = {
-        "AIM_MODEL_ID": _model_id(status),
-        "AIM_PROFILE_ID": _profile_id(status),
-        "VLLM_ENABLE_METRICS": "true",
-        "AIM_METRIC": metadata.get("metric"),
-        "AIM_PRECISION": metadata.get("precision"),
-        "AIM_GPU_COUNT": metadata.get("gpu_count"),
-        "AIM_GPU_MODEL": metadata.get("gpu"),
-    }
-    container: Manifest = {
-        "name": "kserve-container",
-        "image": image.spec.image,
-        "env": merge_env(_variables(found), plain(template_env(template))),
-        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}],  # noqa: S108 - the path vLLM shares memory by
-    }
-    gpus = gpu_count(status)
-    if gpus:
-        container["resources"] = {
-            "requests": {GPU_RESOURCE: str(gpus)},
-            "limits": {GPU_RESOURCE: str(gpus)},
-        }
-    spec: Manifest = {
+def runtime_spec(image: str) -> Manifest:
+    """Return the shape of a model server, for KServe: everything else is on the InferenceServices."""
+    return {
         "supportedModelFormats": [{"name": MODEL_FORMAT, "version": "1"}],
-        "containers": [container],
-        "volumes": [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}],
+        "containers": [
+            {
+                "name": "kserve-container",
+                "image": image,
+                "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+            }
+        ],
     }
-    if secrets := union_pull_secrets(config.image_pull_secrets, template_pull_secrets(template)):
-        spec["imagePullSecrets"] = plain(secrets)
-    selector = given(template.spec.gpu_selector, None)
-    asked = given(selector.model, None) if selector is not None else None
-    if asked is not None and (affinity := hardware.node_affinity(asked)) is not None:
-        spec["affinity"] = affinity
+
+
+def runtime(template: Template, image: Image) -> Child:
+    """Render the (Cluster)ServingRuntime: the shape of a model server, and nothing that an update changes.
+
+    KServe applies a changed runtime to every InferenceService on it at once. What differs between versions is
+    therefore on the InferenceServices, each of which moves by itself: core/serving/workload.py, and
+    docs/adr/0014-inference-services-carry-what-runs.md.
+    """
     resource = SERVING_RUNTIMES if scope_of(template) == "Namespace" else CLUSTER_SERVING_RUNTIMES
     metadata_block: Manifest = {
         "name": template.metadata.name,
@@ -156,7 +133,23 @@ def runtime(
     }
     if template.metadata.namespace:
         metadata_block["namespace"] = template.metadata.namespace
-    return child(resource, metadata=metadata_block, spec=spec)
+    return child(resource, metadata=metadata_block, spec=runtime_spec(image.spec.image))
+
+
+def profile_env(status: AIMServiceTemplateStatus) -> list[Manifest]:
+    """Return the environment by which a model server takes the discovered profile, and no other."""
+    metadata = discovered(status)
+    return _variables(
+        {
+            "AIM_MODEL_ID": _model_id(status),
+            "AIM_PROFILE_ID": _profile_id(status),
+            "VLLM_ENABLE_METRICS": "true",
+            "AIM_METRIC": metadata.get("metric"),
+            "AIM_PRECISION": metadata.get("precision"),
+            "AIM_GPU_COUNT": metadata.get("gpu_count"),
+            "AIM_GPU_MODEL": metadata.get("gpu"),
+        }
+    )
 
 
 def discovered(status: AIMServiceTemplateStatus) -> dict[str, Any]:

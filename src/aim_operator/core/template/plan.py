@@ -38,7 +38,7 @@ def decide(
         # A service may adopt it this very moment; then its resourceVersion has moved on or will.
         return Plan(removals=(Removal(resource=TEMPLATES, live=template, unchanged=True),))
     old = given(template.status, AIMServiceTemplateStatus())
-    step = _with_runtime(observed, _step(observed, old, now, options), old)
+    step = _with_runtime(observed, _step(observed, old, now, options))
     step = _with_cache(observed, step, old)
     return Plan(
         report=partial(_report, observed, old, step, now),
@@ -102,7 +102,7 @@ def _degraded(old: AIMServiceTemplateStatus, reason: str, message: str) -> Step:
     return Step(state=State.DEGRADED, reason=reason, message=message, discovery=old.discovery)
 
 
-def _with_runtime(observed: TemplateObserved, step: Step, old: AIMServiceTemplateStatus) -> Step:
+def _with_runtime(observed: TemplateObserved, step: Step) -> Step:
     """Publish the runtime of an available template; without KServe or under a foreign name it can't be."""
     config = observed.runtime_config
     if step.state != State.AVAILABLE or observed.image is None or isinstance(config, MissingRuntimeConfig):
@@ -113,7 +113,7 @@ def _with_runtime(observed: TemplateObserved, step: Step, old: AIMServiceTemplat
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, the operator goes on by itself then",
         )
-    child = desired.runtime(observed.template, observed.image, config, with_result(old, step.result))
+    child = desired.runtime(observed.template, observed.image)
     return structs.replace(step, children=(*step.children, child))
 
 

@@ -1,0 +1,75 @@
+"""What a service runs on: everything of image, template and configuration that its children are made of.
+
+Recorded in `status.active`, and rendered from there. So a service goes on being scaled, changed and repaired
+while what its names mean now is missing, being discovered, or has failed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import (
+    ActiveMount,
+    ActiveWorkload,
+    AIMServiceTemplateStatus,
+    Discovery,
+    GpuSelector,
+)
+from aim_operator.core.catalog import (
+    Image,
+    RuntimeConfig,
+    Template,
+    reference_to,
+    template_env,
+    template_pull_secrets,
+    union_pull_secrets,
+)
+from aim_operator.core.manifests import merge_env, plain
+from aim_operator.core.template.desired import discovered, profile_env
+
+
+def workload(
+    image: Image, template: Template, config: RuntimeConfig, mounts: tuple[ActiveMount, ...] = ()
+) -> ActiveWorkload:
+    """Return what a service runs on, once its template is available and its caches are warm."""
+    status = given(template.status, AIMServiceTemplateStatus())
+    metadata = discovered(status)
+    selector = given(template.spec.gpu_selector, GpuSelector())
+    secrets = union_pull_secrets(config.image_pull_secrets, template_pull_secrets(template))
+    return ActiveWorkload(
+        # The image that was discovered: a newer one of the catalog has yet to be.
+        image=given(given(status.discovery, Discovery()).image, "") or image.spec.image,
+        resolved_image=reference_to(image),
+        resolved_template=reference_to(template),
+        resolved_runtime_config=config.reference or UNSET,
+        metric=_text(metadata, "metric", template.spec.metric),
+        precision=_text(metadata, "precision", template.spec.precision),
+        gpu_model=selector.model,
+        gpu_count=_count(metadata),
+        env=tuple(merge_env(profile_env(status), plain(template_env(template)))),
+        template_resources=template.spec.resources,
+        image_resources=image.spec.resources,
+        image_pull_secrets=tuple(secret.name for secret in secrets) or UNSET,
+        service_account_name=config.service_account_name or UNSET,
+        security_context=UNSET if config.security_context is UNSET else plain(config.security_context),
+        routing=config.routing,
+        mounts=mounts or UNSET,
+    )
+
+
+def pinned_config(active: ActiveWorkload) -> RuntimeConfig:
+    """Return the part of the configuration that routes are made of, as it was when it was last found."""
+    return RuntimeConfig(reference=given(active.resolved_runtime_config, None), routing=active.routing)
+
+
+def _count(metadata: dict[str, Any]) -> int:
+    count = metadata.get("gpu_count")
+    return count if isinstance(count, int) else 0
+
+
+def _text(metadata: dict[str, Any], key: str, fallback: object) -> str | UnsetType:
+    value = metadata.get(key) or fallback
+    return value if isinstance(value, str) else UNSET

@@ -1,0 +1,145 @@
+"""How a model server is going: what its InferenceService and its Pods say, of this version and the last.
+
+KServe's Ready speaks of whatever serves, which during a roll-out is the version before. Pods carry the
+revision that they are of, so that Ready can be told of the current one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from aim_operator.api.external import ContainerStatus, InferenceService, InferenceServiceStatus, Pod
+from aim_operator.api.meta import Condition, given
+from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core import conditions, labels
+from aim_operator.core.messages import one_line
+from aim_operator.core.pods import waiting
+
+STARTING = "waiting for KServe to start the model server"
+
+_BLOCKED = frozenset({"BlockedByFailedLoad", "InvalidSpec"})
+_CRASHES = frozenset(
+    {"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+)
+_POD = "the model server's Pod"
+
+
+class Rollout(Struct, frozen=True, kw_only=True):
+    """`serving`: requests are answered. `complete`: by this revision, on all replicas.
+
+    `failure` is what keeps this revision from coming up, "" where nothing does.
+    """
+
+    serving: bool
+    complete: bool
+    reason: str
+    message: str
+    failure: str = ""
+
+
+def rollout(
+    live: InferenceService, pods: Iterable[Pod], *, revision: str, replicas: int, refused: str = ""
+) -> Rollout:
+    """Judge the InferenceService; KServe's or the Pod's own words are the message.
+
+    `revision` and `replicas` are what is wanted now. `refused` is why the cluster took no Pod at last: it
+    counts where there is none. Where no Pod is seen at all, KServe's word is taken for all of them.
+    """
+    status = given(live.status, InferenceServiceStatus())
+    ready = conditions.find(given(status.conditions, ()), "Ready")
+    serving = ready is not None and ready.status == "True"
+    present = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+    current = [pod for pod in present if pod.metadata.label(labels.REVISION) == revision]
+    failure = _failure(current, one_line(refused) if not present else "", status)
+    if not serving:
+        return Rollout(
+            serving=False,
+            complete=False,
+            reason=Reason.RUNTIME_FAILED if failure else Reason.CREATING_RUNTIME,
+            message=failure or _waiting_message(current or present, given(status.conditions, ())) or STARTING,
+            failure=failure,
+        )
+    in_service = sum(map(_is_ready, current))
+    if not present or in_service >= replicas:
+        return Rollout(
+            serving=True,
+            complete=True,
+            reason=Reason.RUNTIME_READY,
+            message="the InferenceService is ready",
+        )
+    message = f"{in_service} of {replicas} replicas serve the current revision"
+    return Rollout(
+        serving=True,
+        complete=False,
+        reason=Reason.ROLLING_OUT,
+        message=message if in_service else f"the previous revision serves; {message}",
+        failure=failure or _obstacle(current),
+    )
+
+
+def _failure(pods: Sequence[Pod], refused: str, status: InferenceServiceStatus) -> str:
+    return _pod_failure(pods) or refused or _model_failure(status)
+
+
+def _obstacle(pods: Sequence[Pod]) -> str:
+    """Return why Pods of a new revision are not placed: beside an old one there may be no GPU for them."""
+    stuck = waiting(pods, _POD)
+    return stuck.message if stuck is not None and stuck.reason == Reason.UNSCHEDULABLE else ""
+
+
+def _is_ready(pod: Pod) -> bool:
+    return any(c.type == "Ready" and c.status == "True" for c in given(pod.status.conditions, ()))
+
+
+def _model_failure(status: InferenceServiceStatus) -> str:
+    model = given(status.model_status, {})
+    if model.get("transitionStatus") not in _BLOCKED:
+        return ""
+    last = model.get("lastFailureInfo")
+    words = last.get("message") or last.get("reason") if isinstance(last, dict) else None
+    return one_line(str(words or model.get("transitionStatus")))
+
+
+def _pod_failure(pods: Sequence[Pod]) -> str:
+    """Return the cause in the youngest Pod that has one."""
+    for pod in sorted(pods, key=lambda p: p.metadata.creation_timestamp or "", reverse=True):
+        if pod.status.phase == "Failed" and pod.status.reason:
+            # Evicted, NodeAffinity, UnexpectedAdmissionError: the kubelet's own words.
+            return f"{pod.status.reason}: {one_line(pod.status.message)}".rstrip(": ")
+        statuses = (
+            *given(pod.status.init_container_statuses, ()),
+            *given(pod.status.container_statuses, ()),
+        )
+        for status in statuses:
+            if crash := _crash(status):
+                return crash
+    stuck = waiting(pods, _POD)
+    if stuck is not None and stuck.reason in (Reason.IMAGE_PULL_AUTH_FAILED, Reason.IMAGE_PULL_FAILED):
+        return f"{stuck.reason}: {stuck.message}"
+    return ""
+
+
+def _crash(status: ContainerStatus) -> str:
+    state = given(status.state.waiting, None)
+    if state is None or state.reason not in _CRASHES:
+        return ""
+    last = given(status.last_state, None)
+    ended = given(last.terminated, None) if last is not None else None
+    if ended is None:
+        return f"container {status.name}: {state.reason} {one_line(state.message)}".strip()
+    why = f" ({ended.reason})" if ended.reason not in (None, "", "Error", "Completed") else ""
+    words = one_line(ended.message)
+    return f"container {status.name} exited with code {ended.exit_code}{why}{f': {words}' if words else ''}"
+
+
+def _waiting_message(pods: Sequence[Pod], known: Iterable[Condition]) -> str:
+    stuck = waiting(pods, _POD)
+    if stuck is not None:
+        return stuck.message
+    for type_ in ("PredictorReady", "IngressReady", "Ready"):
+        condition = conditions.find(known, type_)
+        if condition is not None and condition.status != "True" and (condition.message or condition.reason):
+            return f"{type_}: {one_line(condition.message or condition.reason)}"
+    return ""

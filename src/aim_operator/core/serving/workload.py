@@ -1,0 +1,169 @@
+"""Renders the InferenceService of a service from what it runs on.
+
+It carries everything that differs between versions: image, environment, resources, volumes, credentials. The
+(Cluster)ServingRuntime that it names holds nothing but the shape, so that a change of a runtime, which KServe
+applies to every InferenceService on it at once, restarts nobody (docs/adr/0014).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aim_operator.api.external import INFERENCE_SERVICES, SERVING_RUNTIMES
+from aim_operator.api.meta import Manifest, given
+from aim_operator.api.plan import Child
+from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMService
+from aim_operator.api.v1alpha1.common import API_VERSION
+from aim_operator.core import hardware, labels, resources
+from aim_operator.core.catalog import kind_of
+from aim_operator.core.manifests import child, merge_env, owner_reference, plain
+from aim_operator.core.naming import label_value, short_hash
+from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
+
+CACHE_PATH = "/workspace/model-cache"
+SHARED_MEMORY_SIZE = "8Gi"
+_OF_PODS = ("runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile")
+_SCALE = ("minReplicas", "maxReplicas")
+"""What changes no Pod."""
+
+
+def own_runtime(service: AIMService, active: ActiveWorkload) -> Child:
+    """Render the service's own ServingRuntime, for while that of its template is gone with the template.
+
+    KServe changes nothing about an InferenceService whose runtime it does not find.
+    """
+    return child(
+        SERVING_RUNTIMES,
+        metadata={
+            "name": own_runtime_name(service),
+            "namespace": service.metadata.namespace,
+            "labels": {
+                labels.NAME: "aim-runtime",
+                labels.COMPONENT: "serving-runtime",
+                labels.MANAGED_BY: labels.CONTROLLER,
+            },
+            "ownerReferences": [owner_reference(API_VERSION, kind_of(service), service.metadata)],
+        },
+        spec=runtime_spec(active.image),
+    )
+
+
+def own_runtime_name(service: AIMService) -> str:
+    return f"{service.metadata.name}-active"
+
+
+def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: str) -> Child:
+    """Render the InferenceService of `service` on `active`, by the runtime of that name.
+
+    Raises SpecError(ResourcesInvalid).
+    """
+    predictor = _predictor(service, active)
+    # Not part of the revision: all runtimes have one shape.
+    per_pod = {key: value for key, value in predictor.items() if key not in _SCALE}
+    predictor["model"] = {**predictor["model"], "runtime": runtime}
+    template = active.resolved_template.name
+    own_labels = {
+        labels.NAME: "aim-service",
+        labels.COMPONENT: "inference-service",
+        labels.MANAGED_BY: labels.CONTROLLER,
+        labels.TEMPLATE: label_value(template),
+        labels.MODEL_ID: label_value(active.resolved_image.name),
+        labels.IMAGE: label_value(active.image),
+        labels.TEMPLATE_METRIC: label_value(given(active.metric, "")),
+        labels.TEMPLATE_PRECISION: label_value(given(active.precision, "")),
+    }
+    # KServe hands labels on to the Pods: it tells those of this version from those of the one before.
+    own_labels[labels.REVISION] = short_hash([own_labels, per_pod])
+    return child(
+        INFERENCE_SERVICES,
+        metadata={
+            "name": service.metadata.name,
+            "namespace": service.metadata.namespace,
+            "labels": own_labels,
+            "annotations": {
+                # Standard (raw) deployments have a plain Service for the route to point at,
+                # whatever mode the cluster defaults to; replicas are ours, not an autoscaler's.
+                "serving.kserve.io/deploymentMode": "Standard",
+                "serving.kserve.io/autoscalerClass": "none",
+            },
+            "ownerReferences": [owner_reference(API_VERSION, kind_of(service), service.metadata)],
+        },
+        spec={"predictor": predictor},
+    )
+
+
+def revision_of(inference_service: Child) -> str:
+    """Return what tells the Pods of this rendering from those of another."""
+    revision: str = inference_service.manifest["metadata"]["labels"][labels.REVISION]
+    return revision
+
+
+def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
+    spec, mounts = service.spec, given(active.mounts, ())
+    merged = resources.merge(
+        spec.resources,
+        active.template_resources,
+        active.image_resources,
+        gpu_count=active.gpu_count or None,
+    )
+    cached = [{"name": "AIM_CACHE_PATH", "value": CACHE_PATH}] if mounts else []
+    model: Manifest = {
+        "modelFormat": {"name": MODEL_FORMAT, "version": "1"},
+        "image": active.image,
+        "env": merge_env(list(active.env), cached, plain(given(spec.env, ()))),
+        "resources": {"requests": merged.requests, "limits": merged.limits},
+        # The path by which vLLM shares memory between its processes.
+        "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}, *map(_volume_mount, mounts)],  # noqa: S108
+    }
+    if mounts:
+        # Without any storage KServe takes a predictor for a multi-model server and adds its agent:
+        # docs/adr/0006-cached-models-are-pvc-storage.md.
+        model["storageUri"] = f"pvc://{mounts[0].claim}"
+    else:
+        # The server fetches by itself, with the user's variables, and never looks at what KServe would
+        # fetch. Without a path this adds no storage initializer, and without it KServe adds its agent.
+        model["storage"] = {}
+    predictor: Manifest = {
+        "model": model,
+        "minReplicas": spec.replicas,
+        "maxReplicas": spec.replicas,
+        "volumes": [
+            {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": SHARED_MEMORY_SIZE}},
+            *map(_volume, mounts),
+        ],
+    }
+    if context := given(active.security_context, {}):
+        model["securityContext"] = context
+        if pod_context := {key: context[key] for key in _OF_PODS if key in context}:
+            predictor["securityContext"] = pod_context
+    predictor |= _credentials(service, active)
+    gpu_model = given(active.gpu_model, None)
+    if gpu_model is not None and (affinity := hardware.node_affinity(gpu_model)) is not None:
+        predictor["affinity"] = affinity
+    return predictor
+
+
+def _credentials(service: AIMService, active: ActiveWorkload) -> Manifest:
+    out: Manifest = {}
+    if account := given(active.service_account_name, ""):
+        out["serviceAccountName"] = account
+    own = [secret.name for secret in given(service.spec.image_pull_secrets, ())]
+    if names := dict.fromkeys([*own, *given(active.image_pull_secrets, ())]):
+        out["imagePullSecrets"] = [{"name": name} for name in names]
+    return out
+
+
+def _volume(mount: ActiveMount) -> dict[str, Any]:
+    return {
+        "name": _volume_name(mount),
+        "persistentVolumeClaim": {"claimName": mount.claim, "readOnly": True},
+    }
+
+
+def _volume_mount(mount: ActiveMount) -> dict[str, Any]:
+    return {"name": _volume_name(mount), "mountPath": f"{CACHE_PATH}/{mount.model}", "readOnly": True}
+
+
+def _volume_name(mount: ActiveMount) -> str:
+    """Name a volume by what is in it, so that the order of sources changes nothing."""
+    return f"model-{short_hash(mount.model)}"
