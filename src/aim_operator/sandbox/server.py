@@ -70,6 +70,8 @@ class SandboxServer:
         """Logs of containers by namespace, Pod and container; a stand-in fills it."""
         self.mutating: dict[KindId, Callable[[Manifest], Manifest]] = {}
         """Mutating webhooks: what they return for an object is what is admitted."""
+        self.validating: dict[KindId, Callable[[Manifest], None]] = {}
+        """Validating webhooks: called with what is created or applied, they raise to refuse it."""
         self.streaming_lists = streaming_lists
         self.bookmark_seconds = bookmark_seconds
         self._rules = evaluate_rules and rules.AVAILABLE
@@ -155,6 +157,7 @@ class SandboxServer:
         obj, managers = applied(
             kind.schema, old.obj, old.managers, manifest, owner, force=force, without=without
         )
+        self._validate(kind, obj)
         return self._update(kind, old, obj, managers=managers)
 
     def replace(
@@ -256,7 +259,12 @@ class SandboxServer:
             metadata["generation"] = 1
         body = {field: value for field, value in manifest.items() if field != "status" or not kind.has_status}
         obj = self._admitted(kind, body | {"metadata": metadata}, None)
+        self._validate(kind, obj)
         return obj, key
+
+    def _validate(self, kind: ServedKind, obj: Manifest) -> None:
+        if kind.id in self.validating:
+            self.validating[kind.id](copied(obj))
 
     def _admitted(self, kind: ServedKind, obj: Manifest, old: Manifest | None) -> Manifest:
         """A copy without unknown fields and with defaults. Raises Invalid if it breaks its schema."""
