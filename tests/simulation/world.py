@@ -24,8 +24,8 @@ from aim_operator.api.external import (
 )
 from aim_operator.api.resource import Resource
 from aim_operator.app import Operator
-from aim_operator.kube.protocol import KubeClient
 from aim_operator.core import labels
+from aim_operator.kube.protocol import KubeClient
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.network import Network, Rates
 from aim_operator.sandbox.nodes import gpu_node
