@@ -5,6 +5,7 @@ Each kind of child, with each way in which writing it fails, for as long as the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,6 +21,7 @@ from aim_operator.api.external import (
 from aim_operator.api.meta import Manifest
 from aim_operator.api.resource import Resource
 from aim_operator.errors import ApiError, Forbidden, Invalid, Unavailable
+from aim_operator.sandbox.network import Fault
 from aim_operator.sandbox.storage import Change
 from tests.simulation.catalog import NAMESPACE, config, image, routed, service, template
 from tests.simulation.world import World
@@ -95,6 +97,10 @@ def owner_status(world: World, place: Place) -> dict[str, Any]:
     return status
 
 
+def running(world: World) -> Callable[[], bool]:
+    return lambda: world.state_of(aim.SERVICES, "chat", NAMESPACE) == "Running"
+
+
 def messages(status: dict[str, Any]) -> list[str]:
     return [condition["message"] for condition in status.get("conditions", ())]
 
@@ -124,6 +130,32 @@ async def test_a_child_that_can_t_be_written_is_reported_for_as_long_as_it_lasts
             lambda: world.state_of(aim.SERVICES, "chat", NAMESPACE) == "Running", limit_seconds=900
         )
         assert not any(WORDS in m for m in messages(owner_status(world, place)))
+
+
+@pytest.mark.parametrize("child", [INFERENCE_SERVICES, HTTP_ROUTES], ids=lambda child: child.kind)
+async def test_a_write_that_hangs_is_reported_and_holds_up_nobody_else(child: Resource[Any]) -> None:
+    async with World() as world:
+        world.start()
+        hanging = Fault(
+            error=Unavailable("no answer in time"),
+            verb="apply",
+            resource=child.plural,
+            name="chat",
+            times=10**6,
+            seconds=30,
+        )
+        world.networks["operator"].fail(hanging)
+        world.apply(catalog(Place(child, aim.SERVICES, "chat")))
+        await world.pass_seconds(60)
+        status = world.status(aim.SERVICES, "chat", NAMESPACE)
+        assert any("no answer in time" in message for message in messages(status))
+        assert status["status"] == "Degraded"
+        world.apply([service("mine", namespace=OTHER)])
+        await world.until(lambda: world.state_of(aim.SERVICES, "mine", OTHER) == "Running", limit_seconds=30)
+        await world.pass_seconds(FOREVER_SECONDS)
+        assert world.status(aim.SERVICES, "chat", NAMESPACE) == status, "what is said stays"
+        hanging.times = 0
+        await world.until(running(world), limit_seconds=900)
 
 
 @pytest.mark.parametrize("place", PLACES)

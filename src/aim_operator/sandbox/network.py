@@ -31,6 +31,8 @@ class Fault(Struct):
     name: str = ANY
     when: When = "before"
     times: int = 1
+    seconds: float = 0.0
+    """How long the call hangs before it fails, as one does that a client gives up."""
 
     def fits(self, verb: str, resource: str, name: str) -> bool:
         wanted = ((self.verb, verb), (self.resource, resource), (self.name, name))
@@ -97,7 +99,7 @@ class Network:
     async def request(self, verb: str, resource: str, name: str) -> None:
         """The way there. Raises the faults that hit before the server sees the call."""
         await self._travel()
-        self._scripted(verb, resource, name, "before")
+        await self._scripted(verb, resource, name, "before")
         if self._chance(self.rates.too_many_requests):
             raise TooManyRequests("the server is busy", retry_after_seconds=1.0)
         if self._chance(self.rates.fail_before):
@@ -111,7 +113,7 @@ class Network:
         """The way back. Raises the faults that lose the answer to a call that took effect."""
         if verb in WRITES and self.after_write is not None:
             self.after_write(self.writes)
-        self._scripted(verb, resource, name, "after")
+        await self._scripted(verb, resource, name, "after")
         if self._chance(self.rates.fail_after):
             raise Unavailable("the connection broke before the answer came")
         await self._travel()
@@ -137,10 +139,12 @@ class Network:
         for watch in self._watches:
             watch.stall(stalled=bool(self._stalled & {ANY, watch.resource}))
 
-    def _scripted(self, verb: str, resource: str, name: str, when: When) -> None:
+    async def _scripted(self, verb: str, resource: str, name: str, when: When) -> None:
         for fault in self._faults:
             if fault.when == when and fault.fits(verb, resource, name):
                 fault.times -= 1
+                if fault.seconds:
+                    await self._clock.sleep(fault.seconds)
                 raise fault.error
 
     def _chance(self, rate: float) -> bool:
