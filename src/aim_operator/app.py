@@ -22,7 +22,6 @@ from aim_operator.controllers.dependents import Dependents
 from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.images import Images, image_wakes
 from aim_operator.controllers.model_caches import ModelCaches, model_cache_wakes
-from aim_operator.controllers.permissions import LEASE_NAME
 from aim_operator.controllers.route_claims import RouteClaims
 from aim_operator.controllers.runtime_configs import RuntimeConfigs, runtime_config_wakes
 from aim_operator.controllers.services import Services, service_wakes
@@ -51,6 +50,7 @@ from aim_operator.settings import Settings
 log = structlog.get_logger("aim_operator")
 
 COMPONENT = "aim-operator"
+LEASE_NAME = "aim-operator"
 CONTROLLER_OF = {
     aim.IMAGES.kind: "images",
     aim.CLUSTER_IMAGES.kind: "images",

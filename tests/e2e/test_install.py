@@ -314,7 +314,7 @@ def compare_with_audit_log(release: Release) -> None:
     done = acts_in_audit_log(release.audit())
     declared = declared_acts("everywhere", "lease")
     missing, unused = sorted(done - declared), sorted(declared - done - RARE.keys())
-    assert not missing, f"missing in controllers/permissions.py: {missing}"
+    assert not missing, f"missing in hack/permissions.py: {missing}"
     assert not unused, f"declared, and not used: {unused}"
     refused = [e for e in release.audit() if e["responseStatus"]["code"] == 403]
     assert not refused

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from aim_operator.controllers.permissions import LEASE_NAME
+from aim_operator.app import LEASE_NAME
 from hack.cluster.kernel import cgroup_pids
 from tests.support.helm import Release
 

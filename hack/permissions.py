@@ -32,6 +32,7 @@ from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
     TEMPLATES,
 )
+from aim_operator.app import LEASE_NAME
 from aim_operator.controllers.watched import Watched
 from aim_operator.runtime.events import EVENTS
 from aim_operator.runtime.leader import LEASES
@@ -71,8 +72,6 @@ OWNERS: tuple[Resource[Any], ...] = (TEMPLATES, CLUSTER_TEMPLATES, MODEL_CACHES,
 Where the admission plugin OwnerReferencesPermissionEnforcement is on, as on OpenShift, that takes the right
 to update the owner's finalizers. Nothing is ever sent there.
 """
-
-LEASE_NAME = "aim-operator"
 
 
 class Permission(NamedTuple):

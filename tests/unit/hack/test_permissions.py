@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aim_operator.controllers.user_permissions import READ, user_roles
 from hack.roles import declared
+from hack.user_permissions import READ, user_roles
 from tests.support.permissions import acts_of, declared_acts
 
 ROLES = declared()._asdict()
