@@ -144,7 +144,7 @@ async def test_a_write_that_hangs_is_reported_and_holds_up_nobody_else(child: Re
             times=10**6,
             seconds=30,
         )
-        world.networks["operator"].fail(hanging)
+        world.network.fail(hanging)
         world.apply(catalog(Place(child, aim.SERVICES, "chat")))
         await world.pass_seconds(60)
         status = world.status(aim.SERVICES, "chat", NAMESPACE)

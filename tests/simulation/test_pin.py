@@ -135,7 +135,7 @@ async def test_nothing_moves_back_when_the_status_of_a_move_is_lost() -> None:
     async with World() as world:
         await running(world)
         lost = Fault(error=Unavailable("lost"), verb="patch_status", resource="aimservices", times=40)
-        world.networks["operator"].fail(lost)
+        world.network.fail(lost)
         world.apply([image(ref="ghcr.io/example/model:v2", defaultServiceTemplate="fast")])
         await world.until(lambda: lost.times < 35, limit_seconds=600)
         assert live(world)["model"]["image"] == IMAGE, "nothing moves before the move is recorded"

@@ -21,6 +21,8 @@ from aim_operator.api.external import (
 )
 from aim_operator.api.meta import KubeObject
 from aim_operator.api.v1alpha1 import (
+    ActiveMount,
+    ActiveWorkload,
     AIMClusterImage,
     AIMClusterRuntimeConfig,
     AIMClusterServiceTemplate,
@@ -35,6 +37,7 @@ from aim_operator.core import labels
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.service.route import wanted_route
+from aim_operator.core.serving.pin import pinned_config, workload
 
 NAMESPACE = "team"
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -306,14 +309,34 @@ def make_service_observed(
     resolution = resolve(
         service, catalog or FakeCatalog(make_image(), make_template(), make_runtime_config())
     )
-    route = wanted_route(service, resolution.config) if resolution.config is not None else None
-    return ServiceObserved(service=service, resolution=resolution, route=route, **seen)
+    config = resolution.config
+    route = wanted_route(service, config) if config is not None else None
+    return ServiceObserved(
+        **{"service": service, "resolution": resolution, "config": config, "route": route} | seen
+    )
+
+
+def make_workload(observed: ServiceObserved | None = None, *mounts: ActiveMount) -> ActiveWorkload:
+    """Return what a resolved service, by default one of model `model`, runs on."""
+    found = (observed or make_service_observed()).resolution
+    assert found.image is not None
+    assert found.template is not None
+    assert found.config is not None
+    return workload(found.image, found.template, found.config, mounts)
 
 
 def with_status(observed: ServiceObserved, status: AIMServiceStatus | None) -> ServiceObserved:
     """Return the same snapshot a moment later, when `status` has been written."""
     written = UNSET if status is None else status
-    return structs.replace(observed, service=structs.replace(observed.service, status=written))
+    service, config, route = (
+        structs.replace(observed.service, status=written),
+        observed.config,
+        observed.route,
+    )
+    if config is None and status is not None and status.active is not UNSET:
+        config = pinned_config(status.active)
+        route = wanted_route(service, config)
+    return structs.replace(observed, service=service, config=config, route=route)
 
 
 def _build(type_: type[K], name: str, namespace: str, spec: Wanted, metadata: Wanted | None = None) -> K:

@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from msgspec import structs
 
 from aim_operator.api.meta import Manifest
+from aim_operator.api.v1alpha1 import ActiveMount
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.discovery_output import parse
-from aim_operator.core.service import desired as service_desired
+from aim_operator.core.serving.pin import workload
+from aim_operator.core.serving.workload import CACHE_PATH, inference_service
 from aim_operator.core.template import desired as template_desired
 from aim_operator.errors import SpecError
 from tests.docs.blocks import ROOT, read_page
-from tests.support import service_builders
+from tests.support.service_builders import make_service
 from tests.support.template_builders import (
     make_discovered_status,
     make_image,
@@ -123,22 +126,14 @@ def containers() -> Iterator[tuple[str, Manifest]]:
         template, make_image(), RuntimeConfig(), namespace="a", digest="0", requests={}
     ).manifest
     yield "dry run", job["spec"]["template"]["spec"]["containers"][0]
-    result = parse(
-        json.dumps(
-            changed("profile", {"metadata": EXAMPLE[0]["profile"]["metadata"] | {"type": "general"}})
-        ).encode()
-    )
-    status = make_discovered_status("0", result)
-    runtime = template_desired.runtime(template, make_image(), RuntimeConfig(), status).manifest
-    yield "server", runtime["spec"]["containers"][0]
-    resolved = service_builders.make_service_observed(service_builders.make_service()).resolution
-    assert resolved.image is not None
-    assert resolved.template is not None
-    mounts = (service_desired.Mount(model="a/b", claim="c"),)
-    service = service_desired.inference_service(
-        service_builders.make_service(), resolved.image, resolved.template, RuntimeConfig(), mounts
-    )
+    found = {"metadata": EXAMPLE[0]["profile"]["metadata"] | {"type": "general"}}
+    result = parse(json.dumps(changed("profile", found)).encode())
+    template = structs.replace(template, status=make_discovered_status("0", result))
+    active = workload(make_image(), template, RuntimeConfig(), (ActiveMount(model="a/b", claim="c"),))
+    service = inference_service(make_service(), active, runtime="a")
     yield "server", service.manifest["spec"]["predictor"]["model"]
+    (runtime,) = template_desired.runtime(template, make_image()).manifest["spec"]["containers"]
+    yield "server", runtime
 
 
 def test_every_variable_is_in_the_table_in_its_column() -> None:
@@ -173,7 +168,7 @@ def test_where_the_dry_run_runs_is_as_the_page_says() -> None:
     assert template_desired.DEADLINE_SECONDS == 10 * 60, "from the container's start"
     assert job["spec"]["activeDeadlineSeconds"] == 2 * 60 * 60 + 10 * 60, "with the pull before it"
     assert template_desired.PORT == 8000
-    assert service_desired.CACHE_PATH == "/workspace/model-cache"
+    assert CACHE_PATH == "/workspace/model-cache"
     for said in (
         "uid and gid 65532",
         "50m CPU and 64 MiB",

@@ -104,9 +104,11 @@ class Writer:
         there = {o.child.kind for o in outcomes if o.object is not None}
         for child in (child for child in plan.children if child.after):
             if child.after in there:
-                outcomes.append(await self._child(key, child, taken))
+                outcome = await self._child(key, child, taken)
+                there |= {child.kind} if outcome.object is not None else set()
             else:
-                outcomes.append(Outcome(child=child, type=OutcomeType.SKIPPED, object=self._live(child)))
+                outcome = Outcome(child=child, type=OutcomeType.SKIPPED, object=self._live(child))
+            outcomes.append(outcome)
         self._foreign.keep(key, taken)
         errors = []
         for removal in plan.removals:

@@ -238,7 +238,7 @@ def rendered(example: Example) -> dict[str, Manifest]:
         digest=discovery.digest(template, image, config),
         requests=JOB_REQUESTS,
     )
-    runtime = desired.runtime(template, image, config, template.status)
+    runtime = desired.runtime(template, image)
     plan = decide(make_service_observed(example.service, catalog, **example.seen), now=NOW)
     children = [job, runtime, *plan.children]
     manifests: dict[str, Any] = {child.resource.kind: child.manifest for child in children}

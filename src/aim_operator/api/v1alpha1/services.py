@@ -150,7 +150,7 @@ class TemplateCandidate(Wire):
 class ActiveMount(Wire):
     """A cached model that the model server mounts."""
 
-    model: Annotated[str, Field(doc="Name of the model.", max_length=253)]
+    model: Annotated[str, Field(doc="Name of the model.", max_length=512)]
     claim: Annotated[str, Field(doc="Claim with its files.", max_length=253)]
 
 
@@ -163,8 +163,8 @@ class ActiveWorkload(Wire):
     resolved_runtime_config: Annotated[
         ResolvedReference | UnsetType, Field(doc="Runtime configuration that it came from.")
     ] = UNSET
-    metric: Annotated[str | UnsetType, Field(doc="Metric of the profile.", max_length=63)] = UNSET
-    precision: Annotated[str | UnsetType, Field(doc="Precision of the profile.", max_length=63)] = UNSET
+    metric: Annotated[str | UnsetType, Field(doc="Metric of the profile.", max_length=128)] = UNSET
+    precision: Annotated[str | UnsetType, Field(doc="Precision of the profile.", max_length=128)] = UNSET
     gpu_model: Annotated[str | UnsetType, Field(doc="GPU model asked for.", max_length=63)] = UNSET
     gpu_count: Annotated[int, Field(doc="GPUs per replica.", minimum=0)] = 0
     env: Annotated[

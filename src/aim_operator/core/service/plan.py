@@ -11,9 +11,9 @@ from functools import partial
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, SERVING_RUNTIMES
 from aim_operator.api.meta import given
-from aim_operator.api.plan import Child, Outcomes, Plan, Report
+from aim_operator.api.plan import Child, Outcome, Outcomes, Plan, Report
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
     TEMPLATES,
@@ -114,15 +114,24 @@ def _with_problems(
         found = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
         cache = structs.replace(cache, judgement=_hindered_part(found))
     remedy = "rename this service or delete that object"
-    if (problem := outcomes.problem(INFERENCE_SERVICES.kind)) is not None:
+    if (problem := _runtime_problem(outcomes)) is not None:
         found = obstacle(problem, refused=Reason.RUNTIME_FAILED, remedy=remedy)
         runtime = _hindered(
-            observed, reason=found.reason, message=found.message, active=old.active, state=found.state
+            observed,
+            reason=found.reason,
+            message=found.message,
+            # What never ran is no record. A move from what is refused now must be possible.
+            active=old.active if old.active is UNSET else runtime.active,
+            state=found.state,
         )
     if (problem := outcomes.problem(HTTP_ROUTES.kind)) is not None:
         found = obstacle(problem, refused=Reason.ROUTE_FAILED, remedy=remedy)
         route = hindered_route(observed, old, found)
     return _Parts(resolved=resolved, cache=cache, runtime=runtime, route=route)
+
+
+def _runtime_problem(outcomes: Outcomes) -> Outcome | None:
+    return outcomes.problem(SERVING_RUNTIMES.kind) or outcomes.problem(INFERENCE_SERVICES.kind)
 
 
 def _hindered_part(found: Obstacle) -> Judgement:
@@ -199,15 +208,15 @@ def _runtime(
     other is recorded in status before it is made: whatever gets lost between the two, the service is never
     rendered from something that it left.
     """
+    pinned = old.active
+    blocker = next((part for part in (resolved, cache.judgement) if not part.ok), None)
+    if blocker is not None and pinned is UNSET:
+        return _following(observed, blocker)
     if not observed.kserve_installed:
         return _blocked(
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, the operator continues by itself then",
         )
-    pinned = old.active
-    blocker = next((part for part in (resolved, cache.judgement) if not part.ok), None)
-    if blocker is not None and pinned is UNSET:
-        return _following(observed, blocker)
     if blocker is not None:
         return _rendered(observed, pinned)
     wanted = _wanted(observed, cache)
@@ -222,9 +231,13 @@ def _runtime(
             ),
             active=pinned,
         )
+    ahead = _rendered(observed, wanted)
     if pinned is UNSET or pinned == wanted or observed.inference_service is None:
-        return _rendered(observed, wanted)
-    return _moving(_rendered(observed, pinned), wanted)
+        return ahead
+    here = _rendered(observed, pinned)
+    if not ahead.children:
+        return structs.replace(here, problem=ahead.problem)  # It stays in use until there is a way ahead.
+    return _moving(here, wanted)
 
 
 def _moving(runtime: _Runtime, wanted: ActiveWorkload) -> _Runtime:
@@ -255,8 +268,10 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | UnsetType) -> 
     runtime, children = active.resolved_template.name, []
     if runtime not in observed.runtimes and (template is None or template.metadata.name != runtime):
         runtime, children = own_runtime_name(service), [own_runtime(service, active)]
+    # A stranger's runtime of that name could put anything into the Pods.
+    after = SERVING_RUNTIMES.kind if children else ""
     try:
-        child = inference_service(service, active, runtime=runtime)
+        child = structs.replace(inference_service(service, active, runtime=runtime), after=after)
     except SpecError as error:
         return _hindered(observed, reason=error.reason, message=error.message, active=active)
     judgement, problem = _follow(observed, revision_of(child))

@@ -28,7 +28,7 @@ from aim_operator.core.catalog import (
     union_pull_secrets,
 )
 from aim_operator.core.manifests import merge_env, plain
-from aim_operator.core.template.desired import discovered, profile_env
+from aim_operator.core.template.desired import discovered, gpu_count, profile_env
 
 
 def workload(
@@ -48,7 +48,7 @@ def workload(
         metric=_text(metadata, "metric", template.spec.metric),
         precision=_text(metadata, "precision", template.spec.precision),
         gpu_model=selector.model,
-        gpu_count=_count(metadata),
+        gpu_count=gpu_count(status) or 0,
         env=tuple(merge_env(profile_env(status), plain(template_env(template)))),
         template_resources=template.spec.resources,
         image_resources=image.spec.resources,
@@ -63,11 +63,6 @@ def workload(
 def pinned_config(active: ActiveWorkload) -> RuntimeConfig:
     """Return the part of the configuration that routes are made of, as it was when it was last found."""
     return RuntimeConfig(reference=given(active.resolved_runtime_config, None), routing=active.routing)
-
-
-def _count(metadata: dict[str, Any]) -> int:
-    count = metadata.get("gpu_count")
-    return count if isinstance(count, int) else 0
 
 
 def _text(metadata: dict[str, Any], key: str, fallback: object) -> str | UnsetType:

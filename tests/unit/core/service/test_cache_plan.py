@@ -9,9 +9,8 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.external import InferenceService
-from aim_operator.api.v1alpha1 import AIMModelCache, AIMService
+from aim_operator.api.v1alpha1 import ActiveMount, AIMModelCache, AIMService
 from aim_operator.core.service.cache_plan import CachePlan, mounted_claims, plan_cache
-from aim_operator.core.service.desired import Mount
 from aim_operator.core.service.observed import ServiceObserved
 from tests.support.cache_builders import make_model_cache, make_template_cache
 from tests.support.service_builders import (
@@ -144,7 +143,7 @@ READY: dict[str, Any] = {
 def test_a_warm_cache_is_mounted_under_the_models_name() -> None:
     plan = plan_cache(observed(**READY))
     assert told(plan) == ("True", "CacheWarm", "Running")
-    assert plan.mounts == (Mount(model="example/model", claim="claim-1"),)
+    assert plan.mounts == (ActiveMount(model="example/model", claim="claim-1"),)
 
 
 def test_every_source_must_be_there() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest
-from aim_operator.api.plan import Child
 from aim_operator.core.catalog import Image, RuntimeConfig, Template
+from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.template import desired
 from tests.support.template_builders import (
     NAMESPACE,
@@ -171,27 +171,15 @@ def test_names_and_labels_of_a_template_with_the_longest_name_stay_valid() -> No
     assert len(job["metadata"]["labels"]["aim.silogen.ai/template"]) <= 63
 
 
-def render_runtime(template: Template, *, config: RuntimeConfig | None = None, **result: Any) -> Child:
-    return desired.runtime(
-        template,
-        make_image(),
-        config or RuntimeConfig(),
-        make_discovered_status("any", make_result(**result)),
-    )
-
-
-def container(child: Child) -> Manifest:
-    first: Manifest = child.manifest["spec"]["containers"][0]
-    return first
-
-
 def test_the_runtime_of_a_namespaced_template_to_the_letter() -> None:
-    template = make_template(env=[SECRET_ENV], imagePullSecrets=[{"name": "own"}])
-    child = render_runtime(
-        template,
-        config=make_resolved_config(service_account="puller", pull_secrets=("shared",)),
-        gpu_count=2,
+    """A shape only: KServe applies a changed runtime at once to every InferenceService that names it."""
+    template = make_template(
+        env=[SECRET_ENV],
+        imagePullSecrets=[{"name": "own"}],
+        resources={"limits": {"cpu": "4"}},
+        status=make_discovered_status("any", make_result(gpu_count=2)),
     )
+    child = desired.runtime(template, make_image())
     want = {
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "ServingRuntime",
@@ -221,22 +209,9 @@ def test_the_runtime_of_a_namespaced_template_to_the_letter() -> None:
                 {
                     "name": "kserve-container",
                     "image": "ghcr.io/example/llama:v1",
-                    "env": [
-                        {"name": "AIM_PROFILE_ID", "value": "vllm-a-profile"},
-                        {"name": "VLLM_ENABLE_METRICS", "value": "true"},
-                        {"name": "AIM_METRIC", "value": "latency"},
-                        {"name": "AIM_PRECISION", "value": "fp8"},
-                        {"name": "AIM_GPU_COUNT", "value": "2"},
-                        {"name": "AIM_GPU_MODEL", "value": "MI300X"},
-                        SECRET_ENV,
-                    ],
                     "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
-                    "resources": {"requests": {"amd.com/gpu": "2"}, "limits": {"amd.com/gpu": "2"}},
-                    "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}],
                 }
             ],
-            "volumes": [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}],
-            "imagePullSecrets": [{"name": "shared"}, {"name": "own"}],
         },
     }
     assert child.manifest == want
@@ -244,18 +219,27 @@ def test_the_runtime_of_a_namespaced_template_to_the_letter() -> None:
 
 
 def test_the_runtime_of_a_cluster_template_is_cluster_wide() -> None:
-    child = render_runtime(make_cluster_template())
+    child = desired.runtime(make_cluster_template(), make_image())
     assert child.resource == CLUSTER_SERVING_RUNTIMES
     assert child.manifest["kind"] == "ClusterServingRuntime"
     assert "namespace" not in child.manifest["metadata"]
     assert child.manifest["metadata"]["ownerReferences"][0]["kind"] == "AIMClusterServiceTemplate"
-    assert "imagePullSecrets" not in child.manifest["spec"]
+    assert child.manifest["spec"] == desired.runtime(make_template(), make_image()).manifest["spec"]
 
 
-def test_the_templates_env_wins_over_what_was_discovered() -> None:
-    template = make_template(env=[{"name": "AIM_METRIC", "value": "throughput"}])
-    env = {variable["name"]: variable["value"] for variable in container(render_runtime(template))["env"]}
-    assert env["AIM_METRIC"] == "throughput"
+def profile_env(result: DiscoveryResult) -> dict[str, str]:
+    return {v["name"]: v["value"] for v in desired.profile_env(make_discovered_status("any", result))}
+
+
+def test_the_server_gets_the_profile_that_was_discovered() -> None:
+    assert profile_env(make_result(gpu_count=2)) == {
+        "AIM_PROFILE_ID": "vllm-a-profile",
+        "VLLM_ENABLE_METRICS": "true",
+        "AIM_METRIC": "latency",
+        "AIM_PRECISION": "fp8",
+        "AIM_GPU_COUNT": "2",
+        "AIM_GPU_MODEL": "MI300X",
+    }
 
 
 @pytest.mark.parametrize(
@@ -268,7 +252,8 @@ def test_the_templates_env_wins_over_what_was_discovered() -> None:
     ],
 )
 def test_what_was_not_discovered_is_not_set(metadata: dict[str, Any], missing: str) -> None:
-    assert missing not in names(container(render_runtime(make_template(), **metadata))["env"])
+    assert missing in profile_env(make_result())
+    assert missing not in profile_env(make_result(**metadata))
 
 
 @pytest.mark.parametrize(
@@ -285,11 +270,8 @@ def test_the_server_is_told_the_model_where_its_image_serves_any(
     profile: dict[str, Any], type_: str | None, want: str | None
 ) -> None:
     wanted: dict[str, Any] = {} if type_ is None else {"type": type_}
-    result = make_result("other/model", profile=profile, **wanted)
-    status = make_discovered_status("any", result)
-    child = desired.runtime(make_template(), make_image(), RuntimeConfig(), status)
-    env = {variable["name"]: variable["value"] for variable in container(child)["env"] if "value" in variable}
-    assert env.get("AIM_MODEL_ID") == want
+    got = profile_env(make_result("other/model", profile=profile, **wanted))
+    assert got.get("AIM_MODEL_ID") == want
 
 
 @pytest.mark.parametrize(
@@ -305,15 +287,7 @@ def test_the_server_is_told_the_model_where_its_image_serves_any(
 )
 def test_the_discovered_profile_is_pinned_by_its_filename(filename: str | None, want: str | None) -> None:
     profile = {} if filename is None else {"filename": filename}
-    env = container(render_runtime(make_template(), profile=profile))["env"]
-    found = [variable["value"] for variable in env if variable["name"] == "AIM_PROFILE_ID"]
-    assert found == ([want] if want else [])
-
-
-@pytest.mark.parametrize("count", [pytest.param(0, id="none discovered"), pytest.param(None, id="unknown")])
-def test_a_model_without_gpus_asks_for_none(count: int | None) -> None:
-    result: dict[str, Any] = {"gpu_count": count}
-    assert "resources" not in container(render_runtime(make_template(), **result))
+    assert profile_env(make_result(profile=profile)).get("AIM_PROFILE_ID") == want
 
 
 def test_the_job_is_a_job() -> None:
