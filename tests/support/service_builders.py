@@ -38,6 +38,7 @@ from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.service.route import wanted_route
 from aim_operator.core.serving.pin import pinned_config, workload
+from aim_operator.core.serving.workload import inference_service, revision_of
 
 NAMESPACE = "team"
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -323,6 +324,13 @@ def make_workload(observed: ServiceObserved | None = None, *mounts: ActiveMount)
     assert found.template is not None
     assert found.config is not None
     return workload(found.image, found.template, found.config, mounts)
+
+
+def revision_of_service(service: AIMService | None = None, active: ActiveWorkload | None = None) -> str:
+    """Return the revision of Pods of a service, by default one of model `model`, on what it runs on."""
+    return revision_of(
+        inference_service(service or make_service(), active or make_workload(), runtime="fast")
+    )
 
 
 def with_status(observed: ServiceObserved, status: AIMServiceStatus | None) -> ServiceObserved:

@@ -96,6 +96,7 @@ class Writer:
     async def carry_out(self, key: ObjectRef, plan: Plan[Any]) -> tuple[Outcomes, list[ApiError]]:
         """Write children (those that come after others last) and removals; return the removals' errors too.
 
+        A child may come after one that itself comes after another, if the plan has them in that order.
         Raises nothing that RBAC, a webhook, a quota or the network can cause: that is in what it returns.
         """
         taken: set[Name] = set()

@@ -41,7 +41,7 @@ from aim_operator.errors import SpecError
 class _Runtime(Struct, frozen=True, kw_only=True):
     """`problem` keeps a runtime that continues from becoming what the service wants now.
 
-    `active` is what the service runs on once the children are written.
+    `active` is what the service runs on once the children are written; UNSET: what it ran on before.
     """
 
     judgement: Judgement
@@ -120,8 +120,8 @@ def _with_problems(
             observed,
             reason=found.reason,
             message=found.message,
-            # What never ran is no record. A move from what is refused now must be possible.
-            active=old.active if old.active is UNSET else runtime.active,
+            # What never ran is no record. A move away from what is refused now must be possible.
+            active=UNSET if old.active is UNSET else runtime.active,
             state=found.state,
         )
     if (problem := outcomes.problem(HTTP_ROUTES.kind)) is not None:
@@ -229,7 +229,6 @@ def _runtime(
                 f"{observed.service.metadata.namespace!r} would be used instead of the cluster template's "
                 "runtime; rename or delete it"
             ),
-            active=pinned,
         )
     ahead = _rendered(observed, wanted)
     if pinned is UNSET or pinned == wanted or observed.inference_service is None:
@@ -273,7 +272,7 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | UnsetType) -> 
     try:
         child = structs.replace(inference_service(service, active, runtime=runtime), after=after)
     except SpecError as error:
-        return _hindered(observed, reason=error.reason, message=error.message, active=active)
+        return _hindered(observed, reason=error.reason, message=error.message)
     judgement, problem = _follow(observed, revision_of(child))
     return _Runtime(judgement=judgement, children=(*children, child), problem=problem, active=active)
 
@@ -335,7 +334,7 @@ def _hindered(
     *,
     reason: str,
     message: str,
-    active: ActiveWorkload | UnsetType,
+    active: ActiveWorkload | UnsetType = UNSET,
     state: str = State.DEGRADED,
 ) -> _Runtime:
     """Say why the InferenceService can't be as wanted; one that is there continues in a degraded service."""

@@ -30,7 +30,6 @@ DEADLINE_SECONDS = 600
 PULL_DEADLINE_SECONDS = 7200
 """How long a pull may take by default. Images have tens of GB."""
 MODEL_FORMAT = "aim"
-GPU_RESOURCE = "amd.com/gpu"
 PORT = 8000
 GENERAL = "general"
 _PROFILE_FILE = re.compile(r"([A-Za-z0-9._-]+)\.ya?ml", re.ASCII)

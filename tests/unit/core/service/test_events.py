@@ -28,6 +28,7 @@ from tests.support.service_builders import (
     make_service_observed,
     make_template,
     make_template_status,
+    revision_of_service,
     with_status,
 )
 
@@ -47,7 +48,7 @@ WITH_DERIVED = FakeCatalog(
     ),
 )
 BROKEN_PATH = make_service(routing={**ROUTED, "routeTemplate": "/{.spec.nothing}"})
-CRASHED = (make_pod(waiting={"reason": "CrashLoopBackOff"}),)
+CRASHED = (make_pod(waiting={"reason": "CrashLoopBackOff"}, revision=revision_of_service()),)
 
 
 def story(*snapshots: ServiceObserved) -> list[list[str]]:

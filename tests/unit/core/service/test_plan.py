@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
-from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import OutcomeType, Plan
-from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus
+from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus, AIMServiceTemplate
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
@@ -33,6 +33,7 @@ from tests.support.service_builders import (
     make_service_observed,
     make_template,
     make_template_status,
+    revision_of_service,
     with_status,
 )
 from tests.support.service_status import assert_service_status_well_formed, condition_of, told
@@ -63,11 +64,32 @@ def kinds(plan: Plan[AIMServiceStatus]) -> list[str]:
 
 
 def running(observed: ServiceObserved) -> ServiceObserved:
-    """Return a snapshot of the same service where it ran with everything in order before."""
+    """Return a snapshot of the same service where it ran on template `fast`, with everything in order."""
+    plain = make_service()
+    spec = structs.replace(plain.spec, routing=observed.service.spec.routing)
     before = make_service_observed(
-        observed.service, inference_service=READY_RUNTIME, http_route=observed.http_route
+        structs.replace(plain, spec=spec), inference_service=READY_RUNTIME, http_route=observed.http_route
     )
-    return with_status(observed, status_of(before))
+    return structs.replace(with_status(observed, status_of(before)), runtimes=frozenset({"fast"}))
+
+
+def running_status(observed: ServiceObserved) -> AIMServiceStatus:
+    assert isinstance(observed.service.status, AIMServiceStatus)
+    return observed.service.status
+
+
+def moving_to(template: AIMServiceTemplate, **spec: Any) -> ServiceObserved:
+    """Return a snapshot of a service that runs on template `fast` and names another one now."""
+    catalog = FakeCatalog(make_image(), make_template(), template, make_runtime_config())
+    service = make_service(templateRef=template.metadata.name, **spec)
+    return running(make_service_observed(service, catalog, inference_service=READY_RUNTIME))
+
+
+def runtime_of(plan: Plan[AIMServiceStatus]) -> str:
+    """Return the name of the runtime that the plan's InferenceService runs on."""
+    (child,) = [child for child in plan.children if child.kind == "InferenceService"]
+    name: str = child.manifest["spec"]["predictor"]["model"]["runtime"]
+    return name
 
 
 DERIVING = make_service(overrides={"metric": "throughput"})
@@ -289,7 +311,13 @@ SNAPSHOTS: dict[str, tuple[ServiceObserved, str, str, str, str]] = {
     "a model server that crashes": (
         make_service_observed(
             inference_service=make_inference_service(ready=False),
-            pods=(make_pod(waiting={"reason": "CrashLoopBackOff"}, ended={"exitCode": 1, "message": "OOM"}),),
+            pods=(
+                make_pod(
+                    waiting={"reason": "CrashLoopBackOff"},
+                    ended={"exitCode": 1, "message": "OOM"},
+                    revision=revision_of_service(),
+                ),
+            ),
         ),
         "Failed",
         "RuntimeFailed",
@@ -460,7 +488,7 @@ def test_a_running_service_keeps_its_children_whatever_happens(name: str) -> Non
         structs.replace(SNAPSHOTS[name][0], inference_service=READY_RUNTIME, http_route=READY_ROUTE)
     )
     got = decide(observed, now=NOW)
-    unrouted = observed.route is None and observed.resolution.config is not None
+    unrouted = observed.route is None and observed.config is not None
     gone = [removal.resource.kind for removal in got.removals]
     assert gone == (["HTTPRoute"] if unrouted or observed.rival is not None else [])
 
@@ -473,27 +501,33 @@ def test_what_is_found_stays_told_as_missing_until_the_runtime_is_there() -> Non
 
 
 @pytest.mark.parametrize(
-    ("observed", "reason"),
+    ("observed", "reason", "rendered"),
     [
-        pytest.param(make_service_observed(catalog=NO_IMAGE), "ImageNotFound", id="its image is deleted"),
+        pytest.param(
+            make_service_observed(catalog=NO_IMAGE), "ImageNotFound", True, id="its image is deleted"
+        ),
         pytest.param(
             make_service_observed(catalog=FakeCatalog(make_image())),
             "TemplateNotFound",
+            True,
             id="its template is deleted",
         ),
         pytest.param(
             make_service_observed(catalog=NO_CONFIG),
             "RuntimeConfigMissing",
+            True,
             id="its configuration is deleted",
         ),
         pytest.param(
             make_service_observed(catalog=with_template("Failed", "DiscoveryFailed", "exit code 3")),
             "DiscoveryFailed",
+            True,
             id="its template fails to be discovered again",
         ),
         pytest.param(
             make_service_observed(make_service(resources=TOO_MUCH)),
             "ResourcesInvalid",
+            False,
             id="it asks for more than its limit",
         ),
         pytest.param(
@@ -501,11 +535,17 @@ def test_what_is_found_stays_told_as_missing_until_the_runtime_is_there() -> Non
                 catalog=FakeCatalog(make_cluster_image(), make_cluster_template()), runtime_shadowed=True
             ),
             "NameConflict",
+            False,
             id="its cluster template's runtime is shadowed",
         ),
     ],
 )
-def test_a_running_service_is_degraded_and_goes_on_when(observed: ServiceObserved, reason: str) -> None:
+def test_a_running_service_is_degraded_and_goes_on_when(
+    observed: ServiceObserved,
+    reason: str,
+    rendered: bool,  # noqa: FBT001 - a table
+) -> None:
+    """It is rendered from what it runs on, unless that itself does not fit the service's spec any more."""
     observed = running(structs.replace(observed, inference_service=READY_RUNTIME))
     plan = decide(observed, now=NOW)
     assert plan.status is not None
@@ -513,7 +553,8 @@ def test_a_running_service_is_degraded_and_goes_on_when(observed: ServiceObserve
     assert plan.status.status == "Degraded"
     assert told(plan.status, c.FAILURE) == ("True", reason)
     assert told(plan.status, c.RUNTIME_READY) == ("True", "RuntimeReady")
-    assert kinds(plan) == []
+    assert kinds(plan) == (["InferenceService"] if rendered else [])
+    assert plan.status.active == running_status(observed).active
     assert plan.removals == ()
     again = decide(with_status(observed, plan.status), now=NOW)
     assert (again.status, again.events) == (plan.status, ())
@@ -550,50 +591,84 @@ def test_a_running_service_is_degraded_and_goes_on_when_a_change_of_it_is(
 def test_a_service_moves_only_when_the_new_template_is_available() -> None:
     service = make_service(templateRef="new")
     before = running(make_service_observed(inference_service=READY_RUNTIME))
-    old = before.service.status
-    assert isinstance(old, AIMServiceStatus)
+    old = running_status(before)
 
-    def moving(state: str) -> ServiceObserved:
+    def moving(state: str, status: AIMServiceStatus = old) -> Plan[AIMServiceStatus]:
         new = make_template("new", status=make_template_status(state))
         catalog = FakeCatalog(make_image(), make_template(), new, make_runtime_config())
-        seen = make_service_observed(service, catalog, inference_service=READY_RUNTIME)
-        return with_status(seen, old)
+        seen = make_service_observed(
+            service, catalog, inference_service=READY_RUNTIME, runtimes=frozenset({"fast", "new"})
+        )
+        return decide(with_status(seen, status), now=NOW)
 
-    plan = decide(moving("Progressing"), now=NOW)
+    plan = moving("Progressing")
     assert plan.status is not None
-    assert (plan.status.status, kinds(plan)) == ("Running", [])
+    assert (plan.status.status, runtime_of(plan)) == ("Running", "fast")
     assert plan.status.resolved_template == old.resolved_template
+    assert plan.status.active == old.active
     assert told(plan.status, c.RESOLVED) == ("False", "TemplateNotAvailable")
 
-    plan = decide(moving("Available"), now=NOW)
+    # The move is recorded before it is made.
+    plan = moving("Available")
     assert plan.status is not None
-    assert plan.children[0].manifest["spec"]["predictor"]["model"]["runtime"] == "new"
-    assert given(plan.status.resolved_template, old.resolved_template) != old.resolved_template
+    assert runtime_of(plan) == "fast"
+    assert told(plan.status, c.RUNTIME_READY) == ("True", "RollingOut")
+    assert told(plan.status, c.PROGRESSING)[0] == "True"
+    assert plan.status.active is not UNSET
+    assert plan.status.active.resolved_template.name == "new"
+    assert plan.status.resolved_template == plan.status.active.resolved_template
+
+    made = moving("Available", plan.status)
+    assert made.status is not None
+    assert runtime_of(made) == "new"
+    assert made.status.active == plan.status.active
 
 
 @pytest.mark.parametrize(
-    ("spec", "trouble", "tried"),
+    ("spec", "tried"),
     [
-        pytest.param({"resources": TOO_MUCH}, None, False, id="its resources are invalid"),
-        pytest.param({"cacheModel": True}, None, False, id="it waits for a cache"),
-        pytest.param({}, Trouble("InferenceService", REFUSED, "denied"), True, id="the change is refused"),
-        pytest.param(
-            {}, Trouble("InferenceService", FAILED, "no answer"), True, id="the API server does not answer"
-        ),
+        pytest.param({"resources": TOO_MUCH}, False, id="its resources are invalid"),
+        pytest.param({"cacheModel": True}, True, id="it waits for a cache"),
     ],
 )
 def test_a_service_that_can_not_move_still_uses_its_old_template_when(
     spec: dict[str, Any],
-    trouble: Trouble | None,
     tried: bool,  # noqa: FBT001 - a table
 ) -> None:
     """A derived template goes with the last service that uses it, and its runtime with it."""
-    old = status_of(make_service_observed(inference_service=READY_RUNTIME))
-    catalog = FakeCatalog(make_image(), make_template(), make_template("new"), make_runtime_config())
-    wanted = make_service(templateRef="new", **spec)
-    observed = with_status(make_service_observed(wanted, catalog, inference_service=READY_RUNTIME), old)
-    assert ("InferenceService" in kinds(decide(observed, now=NOW))) is tried
-    assert status_of(observed, trouble).resolved_template == old.resolved_template
+    observed = moving_to(make_template("new"), **spec)
+    plan, old = decide(observed, now=NOW), running_status(observed)
+    assert ("InferenceService" in kinds(plan)) is tried
+    got = status_of(observed)
+    assert (got.resolved_template, got.active) == (old.resolved_template, old.active)
+
+
+def test_a_service_whose_new_template_asks_for_too_much_is_still_scaled_on_its_old_one() -> None:
+    observed = moving_to(make_template("new", resources=TOO_MUCH), replicas=3)
+    plan, old = decide(observed, now=NOW), running_status(observed)
+    assert plan.children[0].manifest["spec"]["predictor"]["minReplicas"] == 3
+    assert runtime_of(plan) == "fast"
+    assert plan.status is not None
+    assert (plan.status.status, plan.status.active) == ("Degraded", old.active)
+    assert told(plan.status, c.FAILURE) == ("True", "ResourcesInvalid")
+    assert told(plan.status, c.RUNTIME_READY) == ("True", "RuntimeReady")
+
+
+@pytest.mark.parametrize("type_", [REFUSED, FAILED, FOREIGN])
+def test_a_move_away_from_what_is_refused_is_made(type_: OutcomeType) -> None:
+    """A policy may forbid what runs. Waiting until that can be written again would wait for ever."""
+    observed = moving_to(make_template("new"))
+    status = status_of(observed, Trouble("InferenceService", type_, "denied"))
+    assert status.active is not UNSET
+    assert status.active.resolved_template.name == "new"
+    assert status.status == "Degraded"
+    assert runtime_of(decide(with_status(observed, status), now=NOW)) == "new"
+
+
+@pytest.mark.parametrize("trouble", [name for name in TROUBLE if "InferenceService" in name])
+def test_what_never_ran_is_no_record_of_what_runs(trouble: str) -> None:
+    assert status_of(make_service_observed(), TROUBLE[trouble]).active is UNSET
+    assert status_of(make_service_observed(make_service(resources=TOO_MUCH))).active is UNSET
 
 
 def test_a_cache_that_is_asked_for_later_leaves_a_service_running() -> None:
@@ -750,13 +825,11 @@ def test_a_route_that_may_not_change_keeps_its_path() -> None:
 
 def test_a_route_outlives_missing_inputs() -> None:
     seen: dict[str, Any] = {"inference_service": READY_RUNTIME, "http_route": READY_ROUTE}
-    old = status_of(make_service_observed(make_service(routing=ROUTED), **seen))
-    plan = decide(
-        with_status(make_service_observed(make_service(routing=ROUTED), NO_IMAGE, **seen), old), now=NOW
-    )
+    observed = running(make_service_observed(make_service(routing=ROUTED), NO_IMAGE, **seen))
+    plan, old = decide(observed, now=NOW), running_status(observed)
     assert plan.status is not None
-    assert (kinds(plan), plan.removals, plan.status.routing) == ([], (), old.routing)
-    # Routing is still on, and nothing is known to have changed about it.
+    assert kinds(plan) == ["InferenceService", "HTTPRoute"]
+    assert (plan.removals, plan.status.routing) == ((), old.routing)
     assert told(plan.status, c.ROUTING_READY) == told(old, c.ROUTING_READY) == ("True", "RouteReady")
 
 
