@@ -185,7 +185,12 @@ class ActiveWorkload(Wire):
     ] = UNSET
     image_pull_secrets: Annotated[
         tuple[str, ...] | UnsetType,
-        Field(doc="Pull secrets of configuration and template.", max_items=64, list_type="atomic"),
+        Field(
+            doc="Pull secrets of configuration and template.",
+            max_items=64,
+            list_type="atomic",
+            value=Field(max_length=253),
+        ),
     ] = UNSET
     service_account_name: Annotated[
         str | UnsetType, Field(doc="Service account of the Pods.", max_length=253)
