@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aim_operator.api import v1alpha1 as aim
-from aim_operator.api.external import JOBS, SERVING_RUNTIMES
+from aim_operator.api.external import INFERENCE_SERVICES, JOBS
 from aim_operator.sandbox.aim_image.tables import LLAMA_8B
 from aim_operator.sandbox.profiles import SandboxImage
 from tests.simulation.catalog import IMAGE, NAMESPACE, config, image, service, template
@@ -51,8 +51,8 @@ async def test_an_image_that_refuses_both_ids_is_served_without_ours() -> None:
         world.apply([image(defaultServiceTemplate="fast"), template(gpuSelector=GPU), config(), service()])
         world.start()
         await world.until(lambda: world.state_of(aim.SERVICES, "chat", NAMESPACE) == "Running")
-        [runtime] = world.all(SERVING_RUNTIMES)
-        names = {variable["name"] for variable in runtime["spec"]["containers"][0]["env"]}
+        [live] = world.all(INFERENCE_SERVICES)
+        names = {variable["name"] for variable in live["spec"]["predictor"]["model"]["env"]}
         assert "AIM_MODEL_ID" not in names
         assert "AIM_PROFILE_ID" in names
 
