@@ -32,8 +32,7 @@ def route_state(live: HTTPRoute | None, route: Route, *, backend_ready: bool) ->
     )
     if live is None:
         return waiting
-    parents = given(given(live.status, HTTPRouteStatus()).parents, ())
-    verdicts = [_verdict(parent, live) for parent in parents if _ours(parent, live, route)]
+    verdicts = [_verdict(parent, live) for parent in _judged(live, route)]
     refused = next((v for v in verdicts if v is not None and not v.ready), None)
     if refused is not None and refused.backend_missing and not backend_ready:
         return RouteState(
@@ -50,6 +49,23 @@ def route_state(live: HTTPRoute | None, route: Route, *, backend_ready: bool) ->
         reason=Reason.ROUTE_READY,
         message=f"{route.claim.gateway.kind} {gateway} accepted the route",
     )
+
+
+def _judged(live: HTTPRoute, route: Route) -> list[RouteParentStatus]:
+    """Return the entries that count, of those about the parent that we ask for.
+
+    Gateway API has each controller write an entry of its own, and nobody removes that of one that is gone.
+    Such an entry tells of an older generation, or of none: one about this generation goes before it.
+    """
+    parents = given(given(live.status, HTTPRouteStatus()).parents, ())
+    ours = [parent for parent in parents if _ours(parent, live, route)]
+    current = [parent for parent in ours if _generation(parent) == live.metadata.generation]
+    return current or ours
+
+
+def _generation(parent: RouteParentStatus) -> int | None:
+    accepted = conditions.find(given(parent.conditions, ()), "Accepted")
+    return given(accepted.observed_generation, None) if accepted is not None else None
 
 
 def _ours(parent: RouteParentStatus, live: HTTPRoute, route: Route) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from aim_operator.api.external import HTTPRoute
+from aim_operator.api.external import HTTPRoute, HTTPRouteStatus
+from aim_operator.api.meta import given
 from aim_operator.core.service.route import Route
 from aim_operator.core.service.route_state import route_state
 from tests.support.service_builders import (
@@ -119,3 +121,37 @@ def test_while_the_server_starts_the_gateway_is_not_blamed() -> None:
     live = make_http_route(conditions=make_route_conditions(resolved="False", reason="BackendNotFound"))
     got = route_state(live, make_route(), backend_ready=False)
     assert got.message == "waiting for the Service of the model server, which KServe makes"
+
+
+OLDER = [{**condition, "observedGeneration": 1} for condition in GOOD]
+NAMELESS = [
+    {name: value for name, value in condition.items() if name != "observedGeneration"}
+    for condition in make_route_conditions(accepted="False", message="no such class")
+]
+
+
+@pytest.mark.parametrize(
+    "left_behind",
+    [
+        pytest.param(OLDER, id="that accepted an older generation"),
+        pytest.param(make_route_conditions(accepted="False"), id="that refused an older generation"),
+        pytest.param(NAMELESS, id="that refused without saying which generation"),
+        pytest.param([], id="that said nothing"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_the_entry_of_a_controller_that_is_gone_does_not_count(
+    left_behind: list[dict[str, Any]],
+    first: bool,  # noqa: FBT001 - a table
+) -> None:
+    gone = make_http_route(conditions=left_behind, generation=2)
+    here = make_http_route(conditions=make_route_conditions(generation=2), generation=2)
+    assert isinstance(gone.status, HTTPRouteStatus)
+    assert isinstance(here.status, HTTPRouteStatus)
+    entries = [*given(gone.status.parents, ()), *given(here.status.parents, ())]
+    live = structs.replace(
+        here, status=HTTPRouteStatus(parents=tuple(entries if first else reversed(entries)))
+    )
+    assert route_state(live, make_route(), backend_ready=True).reason == "RouteReady"
+    alone = route_state(gone, make_route(), backend_ready=True)
+    assert alone.reason == ("RouteFailed" if left_behind is NAMELESS else "ConfiguringRoute")
