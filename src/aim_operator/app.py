@@ -22,7 +22,7 @@ from aim_operator.controllers.dependents import Dependents
 from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.images import Images, image_wakes
 from aim_operator.controllers.model_caches import ModelCaches, model_cache_wakes
-from aim_operator.controllers.route_claims import RouteClaims
+from aim_operator.controllers.route_owners import RouteOwners
 from aim_operator.controllers.runtime_configs import RuntimeConfigs, runtime_config_wakes
 from aim_operator.controllers.services import Services, service_wakes
 from aim_operator.controllers.slots import DiscoverySlots
@@ -178,7 +178,7 @@ class Operator:
 
     async def _work(self) -> None:
         for service in self.watched.services.store.all():
-            self._services.claim(service)
+            self._services.want_path(service)
         await self._controllers.run()
 
     # Who is woken by what
@@ -220,7 +220,8 @@ class Operator:
             operator_namespace=settings.operator_namespace,
             cluster=cluster,
         )
-        self._services = Services(watched=watched, catalog=catalog, claims=RouteClaims(wake=self._wake))
+        route_owners = RouteOwners(watched, clock=clock, wake=self._wake)
+        self._services = Services(watched=watched, catalog=catalog, route_owners=route_owners)
         model_caches = ModelCaches(
             client=client,
             watched=watched,
@@ -245,7 +246,7 @@ class Operator:
                 template_cache_wakes(watched, caching),
             ),
             "modelcaches": (model_caches, model_cache_wakes(watched, caching)),
-            "services": (self._services, service_wakes(watched, depend, caching)),
+            "services": (self._services, service_wakes(watched, depend, caching, route_owners)),
         }
         return [
             Controller(name, KindReconciler(kind, writer, clock), wakes)

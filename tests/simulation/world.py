@@ -115,6 +115,11 @@ class World:
         kind = self.sandbox.server.kinds.served(resource)
         self.sandbox.server.delete(kind, name, namespace=namespace)
 
+    def patch(self, resource: Resource[Any], name: str, namespace: str, patch: dict[str, Any]) -> None:
+        """Merge `patch` into an object, as `kubectl patch --type=merge` would."""
+        kind = self.sandbox.server.kinds.served(resource)
+        self.sandbox.server.patch(kind, name, patch, namespace=namespace, manager="kubectl-patch")
+
     def install_gateway(self) -> None:
         self.sandbox.install_gateway()
         self.apply(GATEWAY)

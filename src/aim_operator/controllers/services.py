@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from aim_operator.api.external import HTTP_ROUTES
 from aim_operator.api.meta import ObjectRef, given
-from aim_operator.api.plan import Plan
+from aim_operator.api.plan import Outcomes, OutcomeType, Plan
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import SERVICES, AIMService, AIMServiceStatus
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import Dependents, service_owner
 from aim_operator.controllers.kind import AimKind
-from aim_operator.controllers.route_claims import RouteClaims
+from aim_operator.controllers.route_owners import RouteOwners, paths_changed
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
 from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_INFERENCE_SERVICE, Watched
@@ -21,12 +22,14 @@ from aim_operator.core.catalog import RuntimeConfig, scope_of
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
 from aim_operator.core.model_cache.storage import alive
+from aim_operator.core.pause import is_paused
 from aim_operator.core.service.cache_plan import mounted_claims
 from aim_operator.core.service.desired import predictor_service
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
-from aim_operator.core.service.route import Route, RouteProblem, wanted_route
+from aim_operator.core.service.route import ListenerPath, Route, RouteProblem, wanted_route
+from aim_operator.core.service.route_owner import Contender
 from aim_operator.core.serving.pin import pinned_config
 from aim_operator.runtime.triggers import Trigger
 
@@ -34,8 +37,8 @@ from aim_operator.runtime.triggers import Trigger
 class Services(AimKind):
     status_type = AIMServiceStatus
 
-    def __init__(self, *, watched: Watched, catalog: StoreCatalog, claims: RouteClaims) -> None:
-        self._watched, self._catalog, self._claims = watched, catalog, claims
+    def __init__(self, *, watched: Watched, catalog: StoreCatalog, route_owners: RouteOwners) -> None:
+        self._watched, self._catalog, self._route_owners = watched, catalog, route_owners
 
     def get(self, ref: ObjectRef) -> tuple[Resource[Any], AIMService] | None:
         service = self._watched.services.store.get(ref.namespace, ref.name)
@@ -44,28 +47,29 @@ class Services(AimKind):
     def decide(self, observed: ServiceObserved, now: datetime) -> Plan[AIMServiceStatus]:
         return decide(observed, now=now)
 
+    def settle(self, ref: ObjectRef, plan: Plan[Any], outcomes: Outcomes) -> None:
+        """Have a route that may have been written all the same keep its path for a while."""
+        del plan
+        if any(o.child.resource is HTTP_ROUTES and o.type is OutcomeType.FAILED for o in outcomes):
+            self._route_owners.lost_write(ref)
+
     def forget(self, ref: ObjectRef) -> None:
-        self._claims.drop(ref)
+        self._route_owners.forget(ref)
 
-    def claim(self, service: AIMService) -> None:
+    def want_path(self, service: AIMService) -> None:
         """Record the path that a service wants; done for all of them before the first reconcile."""
-        if service.metadata.deletion_timestamp is None:
-            self._wanted_route(service, _route_config(service, resolve(service, self._catalog)))
-
-    def _wanted_route(self, service: AIMService, config: RuntimeConfig | None) -> Route | RouteProblem | None:
-        if config is None:
-            # Unknown, not unwanted: while a reference is missing, a route that exists keeps its path.
-            return None
-        route = wanted_route(service, config)
-        self._claims.update(service, route.claim if isinstance(route, Route) else None)
-        return route
+        if service.metadata.deletion_timestamp is None and not is_paused(service):
+            config = _route_config(service, resolve(service, self._catalog))
+            self._route_owners.want(service, _path(_wanted_route(service, config)))
 
     async def gather(self, ref: ObjectRef, obj: AIMService, now: datetime) -> ServiceObserved:
         del now
         service = obj
         resolution = resolve(service, self._catalog)
         config = _route_config(service, resolution)
-        route = self._wanted_route(service, config)
+        route = _wanted_route(service, config)
+        self._route_owners.want(service, _path(route))
+        standing = self._route_owners.standing(service, _path(route))
         watched = self._watched
         inference_service = watched.inference_services.store.get(ref.namespace, ref.name)
         http_route = watched.http_routes.store.get(ref.namespace, ref.name)
@@ -77,7 +81,9 @@ class Services(AimKind):
             resolution=resolution,
             config=config,
             route=route,
-            rival=self._claims.rival(service),
+            rival=_service(standing.rival),
+            path_held_by=ObjectRef(SERVICES.kind, *standing.held_by) if standing.held_by else None,
+            path_yields_to=_service(standing.yields_to),
             inference_service=inference_service if owns_inference_service else None,
             http_route=http_route if owns_http_route else None,
             pods=tuple(watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name))),
@@ -146,10 +152,26 @@ def _route_config(service: AIMService, resolution: Resolution) -> RuntimeConfig 
     return pinned_config(active) if active is not None else None
 
 
-def service_wakes(watched: Watched, depend: Dependents, caching: CacheDependents) -> list[Trigger[Any]]:
+def _wanted_route(service: AIMService, config: RuntimeConfig | None) -> Route | RouteProblem | None:
+    """Return the wanted route; unknown while the configuration is missing."""
+    return wanted_route(service, config) if config is not None else None
+
+
+def _path(route: Route | RouteProblem | None) -> ListenerPath | None:
+    return route.listener_path if isinstance(route, Route) else None
+
+
+def _service(found: Contender | None) -> ObjectRef | None:
+    return ObjectRef(SERVICES.kind, found.namespace, found.name) if found is not None else None
+
+
+def service_wakes(
+    watched: Watched, depend: Dependents, caching: CacheDependents, route_owners: RouteOwners
+) -> list[Trigger[Any]]:
     """Return what wakes services.
 
-    Beside these: a rival for its path, the arrival of KServe's and Gateway API's kinds, other GPU models.
+    Beside these: an older service for its path, the arrival of KServe's and Gateway API's kinds, other GPU
+    models.
     """
     return [
         Trigger(watched.services, itself(SERVICES)),
@@ -163,6 +185,7 @@ def service_wakes(watched: Watched, depend: Dependents, caching: CacheDependents
         Trigger(watched.pods, depend.service_of_pod),
         Trigger(watched.replica_refusals, depend.service_of_refusal),
         Trigger(watched.http_routes, service_owner),
+        Trigger(watched.http_routes, route_owners.services_at, when=paths_changed),
         Trigger(watched.template_caches, caching.services_of_template_cache),
         Trigger(watched.claims, caching.services_of_claim),
         Trigger(watched.serving_runtimes, depend.services_of_runtime, when=came_or_went),

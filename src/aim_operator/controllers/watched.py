@@ -35,6 +35,7 @@ from aim_operator.core import labels
 from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
 from aim_operator.core.service.resolution import model_of
+from aim_operator.core.service.route_owner import routed_paths
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.kube.wire import metadata_view
 from aim_operator.runtime.clock import Clock
@@ -52,6 +53,8 @@ BY_TEMPLATE_IN = "template in namespace"
 BY_CONFIG = "runtime config"
 BY_DEFAULT_TEMPLATE = "default template"
 BY_INFERENCE_SERVICE = "inference service"
+BY_PATH = "path on a listener"
+BY_RUNTIME_IN = "runtime in namespace"
 BY_JOB = "job"
 BY_DEPLOYMENT = "deployment"
 BY_INVOLVED = "involved object"
@@ -168,7 +171,9 @@ class Watched:
         self.cluster_serving_runtimes = self._informer(
             CLUSTER_SERVING_RUNTIMES, label_selector=ours, slim=slim.own_bytes
         )
-        self.http_routes = self._informer(HTTP_ROUTES, label_selector=ours, slim=slim.http_route)
+        self.http_routes = self._informer(
+            HTTP_ROUTES, label_selector=ours, slim=slim.http_route, indexes={BY_PATH: routed_paths}
+        )
         self.crds = self._informer(CUSTOM_RESOURCE_DEFINITIONS)
 
     @property

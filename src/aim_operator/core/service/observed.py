@@ -21,7 +21,11 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     """What routes are made of: the configuration; while it is missing, that of what the service runs on."""
     route: Route | RouteProblem | None = None
     rival: ObjectRef | None = None
-    """The older service that has the same path on the same gateway."""
+    """The older service that the wanted path on the gateway belongs to."""
+    path_held_by: ObjectRef | None = None
+    """The service whose HTTPRoute is still on the wanted path, which belongs to this one."""
+    path_yields_to: ObjectRef | None = None
+    """The older service that the path of the live HTTPRoute belongs to."""
     inference_service: InferenceService | None = None
     http_route: HTTPRoute | None = None
     pods: tuple[Pod, ...] = ()

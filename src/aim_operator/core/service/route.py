@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET, Struct
 
+from aim_operator.api.external import ParentReference
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMService, GatewayRef, ServiceRouting
 from aim_operator.api.v1alpha1.conditions import Reason
@@ -27,8 +28,8 @@ class GatewayKey(NamedTuple):
     port: int
 
 
-class Claim(NamedTuple):
-    """A path on a gateway: what at most one service may have."""
+class ListenerPath(NamedTuple):
+    """A path on a Gateway listener: what at most one service may have."""
 
     gateway: GatewayKey
     path: str
@@ -39,7 +40,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
     gateway: GatewayRef
     path: str
-    claim: Claim
+    listener_path: ListenerPath
 
 
 class RouteProblem(Struct, frozen=True, kw_only=True):
@@ -79,12 +80,17 @@ def wanted_route(service: AIMService, config: RuntimeConfig) -> Route | RoutePro
         )
     except SpecError as error:
         return RouteProblem(reason=error.reason, message=error.message)
-    key = GatewayKey(
-        group=given(gateway.group, _GATEWAY_GROUP),
-        kind=given(gateway.kind, "Gateway"),
-        namespace=given(gateway.namespace, service.metadata.namespace),
-        name=gateway.name,
-        section=given(gateway.section_name, ""),
-        port=given(gateway.port, 0),
+    key = gateway_key(gateway, service.metadata.namespace)
+    return Route(gateway=gateway, path=path, listener_path=ListenerPath(key, path))
+
+
+def gateway_key(ref: GatewayRef | ParentReference, namespace: str) -> GatewayKey:
+    """Return what a reference from an object in `namespace` means."""
+    return GatewayKey(
+        group=given(ref.group, _GATEWAY_GROUP),
+        kind=given(ref.kind, "Gateway"),
+        namespace=given(ref.namespace, namespace),
+        name=ref.name,
+        section=given(ref.section_name, ""),
+        port=given(ref.port, 0),
     )
-    return Route(gateway=gateway, path=path, claim=Claim(key, path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
 from aim_operator.api.meta import given
@@ -34,26 +34,37 @@ def plan_route(
     """Return the part of the route. `backend`: the InferenceService that it points to is rendered now."""
     wanted, live = observed.route, observed.http_route
     own = given(observed.service.spec.routing, ServiceRouting()).enabled
+    # Of what stays as it was. A path that belongs to an older service is given up whatever else is wrong.
+    kept = live if observed.path_yields_to is None else None
+    given_up = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None and kept is None else ()
     if wanted is None and observed.config is None and own is not False:
-        return _unknown(live, old, asked_for=own is True)
+        return structs.replace(_unknown(kept, old, asked_for=own is True), removals=given_up)
     if wanted is None:
         return RoutePlan(removals=(Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ())
     if isinstance(wanted, RouteProblem):
-        return _refused(wanted.reason, wanted.message, path=_path_of(live, old))
+        refused = _refused(wanted.reason, wanted.message, path=_path_of(kept, old))
+        return structs.replace(refused, removals=given_up)
     if not observed.gateway_api_installed:
         return _refused(
             Reason.GATEWAY_API_NOT_INSTALLED,
             "Gateway API's CRDs are not installed; install them, the operator goes on by itself then",
         )
+    gateway = wanted.listener_path.gateway
     if observed.rival is not None:
-        gateway = wanted.claim.gateway
         refused = _refused(
             Reason.ROUTE_CONFLICT,
             f"path {wanted.path} on gateway {gateway.namespace}/{gateway.name} belongs to the older "
             f"service {observed.rival.namespace}/{observed.rival.name}; choose another routeTemplate",
         )
         gone = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ()
-        return RoutePlan(judgement=refused.judgement, removals=gone)
+        return structs.replace(refused, removals=gone)
+    if observed.path_held_by is not None:
+        held_by = observed.path_held_by
+        waiting = _later(
+            f"waiting until HTTPRoute {held_by.namespace}/{held_by.name} gives up path {wanted.path} on "
+            f"gateway {gateway.namespace}/{gateway.name}"
+        )
+        return RoutePlan(judgement=waiting, path=_path_of(kept, old), removals=given_up)
     if live is None and observed.inference_service is None and not backend:
         # The path is promised already.
         return RoutePlan(

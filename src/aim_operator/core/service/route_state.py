@@ -24,11 +24,12 @@ def route_state(live: HTTPRoute | None, route: Route, *, backend_ready: bool) ->
 
     While the model server is starting, its Service may not be there yet: that is no failure.
     """
-    gateway = f"{route.claim.gateway.namespace}/{route.claim.gateway.name}"
+    parent = route.listener_path.gateway
+    gateway = f"{parent.kind} {parent.namespace}/{parent.name}"
     waiting = RouteState(
         ready=False,
         reason=Reason.CONFIGURING_ROUTE,
-        message=f"waiting for {route.claim.gateway.kind} {gateway} to accept the route; check that it exists",
+        message=f"waiting for {gateway} to accept the route; check that it exists",
     )
     if live is None:
         return waiting
@@ -47,7 +48,7 @@ def route_state(live: HTTPRoute | None, route: Route, *, backend_ready: bool) ->
     return RouteState(
         ready=True,
         reason=Reason.ROUTE_READY,
-        message=f"{route.claim.gateway.kind} {gateway} accepted the route",
+        message=f"{gateway} accepted the route",
     )
 
 
@@ -71,7 +72,7 @@ def _generation(parent: RouteParentStatus) -> int | None:
 def _ours(parent: RouteParentStatus, live: HTTPRoute, route: Route) -> bool:
     """Whether this status is about the parent we ask for, not one that the route had before."""
     said = to_builtins(parent.parent_ref)
-    wanted = route.claim.gateway
+    wanted = route.listener_path.gateway
     return (
         said.get("name") == wanted.name
         and (said.get("namespace") or live.metadata.namespace) == wanted.namespace

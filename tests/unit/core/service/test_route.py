@@ -58,7 +58,7 @@ def test_routing_is(service: Any, config: Any, want: bool) -> None:  # noqa: FBT
 def test_the_path_is(service: Any, config: Any, want: str) -> None:
     got = routed(service, config)
     assert isinstance(got, Route)
-    assert (got.path, got.claim.path) == (want, want)
+    assert (got.path, got.listener_path.path) == (want, want)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_gateway_is(service: Any, config: Any, want: tuple[str, str, str, in
     own = {"enabled": True} if service is None else {"enabled": True, "gatewayRef": service}
     got = routed(own, None if config is None else {"gatewayRef": config})
     assert isinstance(got, Route)
-    assert got.claim.gateway == GatewayKey("gateway.networking.k8s.io", "Gateway", *want)
+    assert got.listener_path.gateway == GatewayKey("gateway.networking.k8s.io", "Gateway", *want)
 
 
 def test_without_a_gateway_there_is_no_route() -> None:
