@@ -93,6 +93,10 @@ class OneOfEach:
     def gpu_models(self) -> frozenset[str]:
         return frozenset()
 
+    def runtime_of(self, service: AIMService) -> str:
+        del service
+        return ""
+
 
 class Floor:
     """The bodies, ready to be sent. `prepare` asks the API server for the catalog's objects."""

@@ -257,7 +257,9 @@ def make_pod(
 class FakeCatalog:
     """core.catalog.Catalog over plain dicts, keyed by type, namespace and name."""
 
-    def __init__(self, *objects: KubeObject, gpu_models: Iterable[str] = ()) -> None:
+    def __init__(self, *objects: KubeObject, gpu_models: Iterable[str] = (), runtime: str = "") -> None:
+        """`runtime` is what the live InferenceService of any service runs on."""
+        self._runtime = runtime
         self._objects = {(type(o), o.metadata.namespace, o.metadata.name): o for o in objects}
         self._gpu_models = frozenset(gpu_models)
 
@@ -296,6 +298,10 @@ class FakeCatalog:
 
     def gpu_models(self) -> frozenset[str]:
         return self._gpu_models
+
+    def runtime_of(self, service: AIMService) -> str:
+        del service
+        return self._runtime
 
     def _get(self, type_: type[K], namespace: str, name: str) -> K | None:
         found = self._objects.get((type_, namespace, name))

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from aim_operator.api.external import Event, Pod
+from aim_operator.api.external import Event, InferenceService, Pod
 from aim_operator.api.meta import KubeObject, ObjectRef, given
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
@@ -39,6 +39,7 @@ from aim_operator.controllers.watched import (
 )
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template, is_derived, resolve_image
 from aim_operator.core.service.desired import PREDICTOR
+from aim_operator.core.service.live_runtime import runtime_of
 from aim_operator.core.service.resolution import model_of
 
 Config = AIMRuntimeConfig | AIMClusterRuntimeConfig
@@ -114,6 +115,12 @@ class Dependents:
             template = self._catalog.template(service.metadata.namespace, name)
             if template is not None and is_derived(template):
                 yield TEMPLATES.ref(template)
+
+    def derived_template_of_runtime(self, live: InferenceService) -> Iterator[ObjectRef]:
+        """Return the derived template that an InferenceService runs on, or did."""
+        template = self._catalog.template(live.metadata.namespace, runtime_of(live))
+        if template is not None and is_derived(template):
+            yield TEMPLATES.ref(template)
 
     def all_templates(self) -> Iterator[ObjectRef]:
         yield from map(TEMPLATES.ref, self._watched.templates.store.all())
@@ -250,6 +257,13 @@ class Dependents:
     def _templates_of_image_name(self, image_name: str) -> Iterator[Template]:
         yield from self._watched.templates.store.by_index(BY_IMAGE, image_name)
         yield from self._watched.cluster_templates.store.by_index(BY_IMAGE, image_name)
+
+
+def runtime_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
+    """Whether an InferenceService came, went, or runs on another runtime."""
+    if not isinstance(old, InferenceService) or not isinstance(new, InferenceService):
+        return True
+    return bytes(old.spec) != bytes(new.spec) and runtime_of(old) != runtime_of(new)
 
 
 def within(obj: KubeObject, namespace: str) -> bool:

@@ -150,7 +150,7 @@ class RouteOwners:
         self._wake_all(path, ref)
 
     def _wake_if_other(self, path: ListenerPath, first: Contender | None, ref: ObjectRef) -> None:
-        """Wake the others if the path was `first`'s and is no longer. Who comes behind changes nothing for them."""
+        """Wake the others if the path was `first`'s until now, and is not any more."""
         if self._owner(path) != first:
             self._wake_all(path, ref)
 

@@ -11,6 +11,7 @@ from aim_operator.api.v1alpha1 import (
     AIMClusterServiceTemplate,
     AIMImage,
     AIMRuntimeConfig,
+    AIMService,
     AIMServiceTemplate,
     AIMTemplateCache,
 )
@@ -18,6 +19,8 @@ from aim_operator.controllers.gpu_models import GpuModels
 from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, BY_TEMPLATE_IN, Watched
 from aim_operator.core.caching import choose, means
 from aim_operator.core.catalog import Template
+from aim_operator.core.manifests import controlled_by
+from aim_operator.core.service.live_runtime import runtime_of
 
 
 class StoreCatalog:
@@ -67,3 +70,9 @@ class StoreCatalog:
 
     def gpu_models(self) -> frozenset[str]:
         return self.gpus.words
+
+    def runtime_of(self, service: AIMService) -> str:
+        """Return the runtime that a service's live InferenceService runs on, "" without one."""
+        metadata = service.metadata
+        live = self._watched.inference_services.store.get(metadata.namespace, metadata.name)
+        return runtime_of(live) if live is not None and controlled_by(live, metadata) else ""

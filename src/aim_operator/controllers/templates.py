@@ -13,7 +13,7 @@ from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES, AIMServiceTemplateStatus
 from aim_operator.controllers.cache_dependents import CacheDependents
-from aim_operator.controllers.dependents import Dependents, template_owner
+from aim_operator.controllers.dependents import Dependents, runtime_changed, template_owner
 from aim_operator.controllers.discovery_logs import pods_of, read_output
 from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.slots import DiscoverySlots
@@ -24,6 +24,7 @@ from aim_operator.controllers.watched import (
     BY_INVOLVED,
     BY_JOB,
     BY_OWNER,
+    BY_RUNTIME_IN,
     BY_TEMPLATE_IN,
     Watched,
 )
@@ -155,6 +156,8 @@ class Templates(AimKind):
         services = self._watched.services.store
         if services.has_undecodable(namespace):
             return True
+        if self._watched.inference_services.store.by_index(BY_RUNTIME_IN, (namespace, name)):
+            return True
         if services.by_index(BY_TEMPLATE_IN, (namespace, name)):
             return True
         return any(
@@ -182,5 +185,6 @@ def template_wakes(watched: Watched, depend: Dependents, caching: CacheDependent
         Trigger(watched.serving_runtimes, template_owner),
         Trigger(watched.cluster_serving_runtimes, template_owner),
         Trigger(watched.services, depend.derived_templates_of),
+        Trigger(watched.inference_services, depend.derived_template_of_runtime, when=runtime_changed),
         Trigger(watched.template_caches, caching.templates_of_template_cache),
     ]

@@ -24,6 +24,7 @@ from aim_operator.api.external import (
     PODS,
     SERVING_RUNTIMES,
     STORAGE_CLASSES,
+    InferenceService,
     OwnedObject,
     PersistentVolumeClaim,
     Pod,
@@ -34,6 +35,7 @@ from aim_operator.controllers import slim
 from aim_operator.core import labels
 from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
+from aim_operator.core.service.live_runtime import runtime_of
 from aim_operator.core.service.resolution import model_of
 from aim_operator.core.service.route_owner import routed_paths
 from aim_operator.kube.protocol import KubeClient
@@ -161,7 +163,10 @@ class Watched:
         self.storage_classes = self._informer(STORAGE_CLASSES)
         self.nodes = self._informer(NODES, slim=slim.node)
         self.inference_services = self._informer(
-            INFERENCE_SERVICES, label_selector=ours, slim=slim.inference_service
+            INFERENCE_SERVICES,
+            label_selector=ours,
+            slim=slim.inference_service,
+            indexes={BY_RUNTIME_IN: _runtime_in},
         )
         self.serving_runtimes = self._informer(SERVING_RUNTIMES, label_selector=ours, slim=slim.own_bytes)
         # Whose name a cluster template's runtime must not have; ours are above.
@@ -284,6 +289,11 @@ def _pod_service(pod: Pod) -> Iterator[tuple[str, str]]:
     name = pod.metadata.label(INFERENCE_SERVICE_LABEL)
     if name is not None:
         yield pod.metadata.namespace, name
+
+
+def _runtime_in(live: InferenceService) -> Iterator[tuple[str, str]]:
+    if name := runtime_of(live):
+        yield live.metadata.namespace, name
 
 
 def _cached_template(cache: aim.AIMTemplateCache) -> Iterator[str]:

@@ -19,6 +19,7 @@ from aim_operator.api.v1alpha1 import (
     AIMImage,
     AIMRuntimeConfig,
     AIMRuntimeConfigSpec,
+    AIMService,
     AIMServiceTemplate,
     AIMServiceTemplateSpec,
     ConfigRouting,
@@ -51,6 +52,7 @@ class Catalog(Protocol):
     def runtime_config(self, namespace: str, name: str) -> AIMRuntimeConfig | None: ...
     def cluster_runtime_config(self, name: str) -> AIMClusterRuntimeConfig | None: ...
     def gpu_models(self) -> frozenset[str]: ...
+    def runtime_of(self, service: AIMService) -> str: ...
 
 
 class RuntimeConfig(Struct, frozen=True, kw_only=True):

@@ -141,6 +141,15 @@ def _chosen(
                 "name one of them in spec.templateRef"
             ),
         )
+    elif chosen.waiting and chosen.best:
+        problem = Problem(
+            reason=Reason.TEMPLATE_NOT_AVAILABLE,
+            message=(
+                f"waiting for discovery of {', '.join(chosen.waiting)}: of the templates of image {model!r} "
+                f"it may fit better than {', '.join(chosen.best)}; name one in spec.templateRef to start now"
+            ),
+            state=State.PENDING,
+        )
     elif chosen.waiting:
         problem = Problem(
             reason=Reason.TEMPLATE_NOT_AVAILABLE,

@@ -7,58 +7,107 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from aim_operator.api.meta import given
-from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplateStatus, TemplateCandidate
+from aim_operator.api.v1alpha1 import (
+    AIMService,
+    AIMServiceStatus,
+    AIMServiceTemplateStatus,
+    TemplateCandidate,
+)
 from aim_operator.api.v1alpha1.conditions import State
-from aim_operator.core import hardware
 from aim_operator.core.catalog import Catalog, Image, Template, is_derived, scope_of
-from aim_operator.core.template.desired import discovered
+from aim_operator.core.pause import is_paused
+from aim_operator.core.service import derivation
+from aim_operator.core.service.ranking import CRITERIA, Rank, hoped_rank, rank
 
-_TYPES = ("optimized", "preview", "unoptimized")
-_GENERATIONS = ("MI355X", "MI350X", "MI325X", "MI300X", "MI250X", "MI210")
-_METRICS = ("latency", "throughput")
-_PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32", "auto")
 _LISTED = 64
 _BEST = "best match"
+_BEST_SO_FAR = "best so far"
 _UNAVAILABLE = "not available"
+_UNDECIDED = (State.PENDING, State.PROGRESSING, None)
 
-Rank = tuple[int, ...]
 _Key = tuple[str, str]
-_CRITERIA = ("scope", "profile type", "GPUs that nodes have", "GPU generation", "metric", "precision")
 
 
 class Selection(Struct, frozen=True, kw_only=True):
-    """`template` is None where none fits or several are `tied`; `candidates` says why for each."""
+    """`template` is None where none fits, several are `tied`, or `waiting` ones may be better.
+
+    `candidates` says why for each.
+    """
 
     template: Template | None = None
     tied: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
-    """Templates of the image that may yet become available."""
+    """Templates of the image that may yet become available, and as good as or better than `best`."""
+    best: tuple[str, ...] = ()
+    """The best ones that are available, while others are waited for."""
     candidates: tuple[TemplateCandidate, ...] = ()
 
 
 def select(service: AIMService, image: Image, catalog: Catalog) -> Selection:
-    """Choose the best available template of the image; a choice once made stays while it exists."""
+    """Choose the best template of the image; a choice once made stays while the template exists.
+
+    It must not depend on which discovery ends first. So nothing is chosen while one that is still to be
+    discovered could be as good, judging by its spec. Those that failed are not waited for.
+    """
     name, namespace = image.metadata.name, service.metadata.namespace
     of_image: list[Template] = [*catalog.templates_of(namespace, name), *catalog.cluster_templates_of(name)]
     weighed = [t for t in of_image if not is_derived(t) and t.metadata.deletion_timestamp is None]
     weighed.sort(key=lambda t: (scope_of(t) != "Namespace", t.metadata.name))
     before = _told(service)
     kept = next((t for t in weighed if (found := before.get(_key(t))) and found.chosen), None)
+    kept = kept or _running(service, weighed, image, catalog)
     if kept is not None:
         return Selection(template=kept, candidates=_retell(weighed, kept, before))
     models = catalog.gpu_models()
-    ranks = {id(t): _rank(t, models) for t in weighed if _available(t)}
+    ranks = {id(t): rank(t, models) for t in weighed if _available(t)}
     if not ranks:
-        states = (State.PENDING, State.PROGRESSING, None)
-        waiting = tuple(t.metadata.name for t in weighed if _state(t) in states)
+        waiting = tuple(t.metadata.name for t in weighed if _state(t) in _UNDECIDED)
         return Selection(waiting=waiting, candidates=_explain(weighed, None, ranks))
     best = min(ranks.values())
     winners = [t for t in weighed if ranks.get(id(t)) == best]
+    waiting = tuple(t.metadata.name for t in weighed if _may_beat(t, best, models, tied=len(winners) > 1))
+    names = tuple(t.metadata.name for t in winners)
+    if waiting:
+        return Selection(waiting=waiting, best=names, candidates=_explain(weighed, None, ranks, _BEST_SO_FAR))
     if len(winners) > 1:
-        return Selection(
-            tied=tuple(t.metadata.name for t in winners), candidates=_explain(weighed, None, ranks)
-        )
+        return Selection(tied=names, candidates=_explain(weighed, None, ranks))
     return Selection(template=winners[0], candidates=_explain(weighed, winners[0], ranks))
+
+
+def _running(
+    service: AIMService, weighed: Sequence[Template], image: Image, catalog: Catalog
+) -> Template | None:
+    """Return the template that the service runs on already.
+
+    The status that told of the choice may be lost, but not what was made of it.
+    """
+    active = given(given(service.status, AIMServiceStatus()).active, None)
+    if active is not None:
+        running = (active.resolved_template.name, active.resolved_template.scope)
+        return next((t for t in weighed if _used(service, t, image, catalog) == running), None)
+    runtime = catalog.runtime_of(service)
+    if not runtime:
+        return None
+    return next((t for t in weighed if _used(service, t, image, catalog)[0] == runtime), None)
+
+
+def _used(service: AIMService, base: Template, image: Image, catalog: Catalog) -> _Key:
+    """Return the template that the service would run on if `base` were chosen: itself, or derived from it."""
+    if not derivation.needed(service, base, image):
+        return _key(base)
+    derived = derivation.derive(service, base, image, catalog)
+    return derived.name, scope_of(derived.template) if derived.template is not None else "Namespace"
+
+
+def _may_beat(template: Template, best: Rank, models: frozenset[str], *, tied: bool) -> bool:
+    """Whether a template that is still to be discovered may turn out as good as the best, or better.
+
+    Another one as good as several that are `tied` changes nothing.
+    """
+    if _state(template) not in _UNDECIDED or is_paused(template):
+        return False
+    hoped = hoped_rank(template, models)
+    return hoped < best or (hoped == best and not tied)
 
 
 def _told(service: AIMService) -> dict[_Key, TemplateCandidate]:
@@ -72,31 +121,15 @@ def _key(template: Template) -> _Key:
 
 
 def _state(template: Template) -> str | None:
-    return given(given(template.status, AIMServiceTemplateStatus()).status, None)
+    """Return the state of the template, as far as it is about its present spec."""
+    status, generation = given(template.status, AIMServiceTemplateStatus()), template.metadata.generation
+    if given(status.observed_generation, generation) < generation:
+        return State.PENDING
+    return given(status.status, None)
 
 
 def _available(template: Template) -> bool:
     return _state(template) == State.AVAILABLE
-
-
-def _place(order: Sequence[str], value: object) -> int:
-    return order.index(value) if isinstance(value, str) and value in order else len(order)
-
-
-def _rank(template: Template, models: frozenset[str]) -> Rank:
-    """Smaller is better; the places are those of _CRITERIA."""
-    metadata = discovered(given(template.status, AIMServiceTemplateStatus()))
-    selector = given(template.spec.gpu_selector, None)
-    gpu = metadata.get("gpu") or (given(selector.model, "") if selector else "")
-    gpu = gpu.upper() if isinstance(gpu, str) else ""
-    return (
-        int(scope_of(template) != "Namespace"),
-        _place(_TYPES, metadata.get("type")),
-        int(not hardware.available(gpu, models)),
-        _place(_GENERATIONS, gpu),
-        _place(_METRICS, metadata.get("metric") or given(template.spec.metric, "")),
-        _place(_PRECISIONS, metadata.get("precision") or given(template.spec.precision, "")),
-    )
 
 
 def _retell(
@@ -121,27 +154,27 @@ def _retell(
 
 
 def _explain(
-    weighed: Sequence[Template], chosen: Template | None, ranks: dict[int, Rank]
+    weighed: Sequence[Template],
+    chosen: Template | None,
+    ranks: dict[int, Rank],
+    among_best: str = "tied with another template",
 ) -> tuple[TemplateCandidate, ...]:
+    """Say of each why it was chosen or not; `among_best` of those of the best rank that were not."""
     best = min(ranks.values()) if ranks else ()
+
+    def reason(template: Template) -> str:
+        own = ranks.get(id(template))
+        if template is chosen:
+            return _BEST
+        if own is None:
+            return f"{_UNAVAILABLE}: {_state(template) or State.PENDING}"
+        if own == best:
+            return among_best
+        worse = next(name for name, mine, theirs in zip(CRITERIA, own, best, strict=True) if mine != theirs)
+        return f"worse by {worse}"
+
     listed = sorted(weighed, key=lambda t: (t is not chosen, ranks.get(id(t), (99,)), t.metadata.name))
     return tuple(
-        TemplateCandidate(
-            name=t.metadata.name,
-            scope=scope_of(t),
-            chosen=t is chosen,
-            reason=_because(t, chosen, ranks.get(id(t)), best),
-        )
+        TemplateCandidate(name=t.metadata.name, scope=scope_of(t), chosen=t is chosen, reason=reason(t))
         for t in listed[:_LISTED]
     )
-
-
-def _because(template: Template, chosen: Template | None, rank: Rank | None, best: Rank) -> str:
-    if template is chosen:
-        return _BEST
-    if rank is None:
-        return f"{_UNAVAILABLE}: {_state(template) or State.PENDING}"
-    if rank == best:
-        return "tied with another template"
-    worse = next(name for name, mine, theirs in zip(_CRITERIA, rank, best, strict=True) if mine != theirs)
-    return f"worse by {worse}"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from aim_operator.api.v1alpha1 import AIMServiceStatus, TemplateCandidate
-from aim_operator.core.catalog import Template
+from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus, TemplateCandidate
+from aim_operator.core import labels
+from aim_operator.core.catalog import Template, reference_to
+from aim_operator.core.service.resolution import resolve
 from aim_operator.core.service.selection import Selection, select
 from tests.support.service_builders import (
     FakeCatalog,
@@ -113,7 +116,6 @@ def test_values_are_ranked_in_order_of(field: str, order: list[str]) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(make_template("z", status=make_template_status("Progressing")), id="not available"),
         pytest.param(make_template("z", status=make_template_status("Failed")), id="failed"),
         pytest.param(make_template("z-ovr-0123abcd", metadata=DERIVED), id="derived"),
         pytest.param(make_template("z", aimImageName="other"), id="of another image"),
@@ -158,6 +160,99 @@ def test_templates_that_may_yet_come_are_waited_for() -> None:
     ]
 
 
+PENDING = make_template_status("Pending")
+
+
+def pending(name: str = "p", **spec: Any) -> Template:
+    return make_template(name, status=PENDING, **spec)
+
+
+FP16 = profile("a", type="optimized", gpu="MI300X", precision="fp16")
+
+
+@pytest.mark.parametrize(
+    ("other", "waited_for"),
+    [
+        pytest.param(pending(), True, id="of which nothing is known"),
+        pytest.param(pending(gpuSelector={"model": "MI300X"}, precision="fp8"), True, id="that is better"),
+        pytest.param(
+            pending(gpuSelector={"model": "MI300X"}, precision="fp16", metric="latency"),
+            True,
+            id="that is as good: it would be a tie",
+        ),
+        pytest.param(pending(gpuSelector={"model": "MI210"}), False, id="for GPUs that no node has"),
+        pytest.param(
+            pending(gpuSelector={"model": "MI300X"}, metric="throughput"), False, id="of a worse metric"
+        ),
+        pytest.param(
+            pending(gpuSelector={"model": "MI300X"}, precision="fp32"), False, id="of a worse precision"
+        ),
+        pytest.param(make_cluster_template("p", status=PENDING), False, id="of the cluster"),
+        pytest.param(pending(metadata={"annotations": {labels.PAUSED: "true"}}), False, id="that is paused"),
+        pytest.param(
+            make_template("p", status=make_template_status("Progressing")), True, id="that discovers again"
+        ),
+        pytest.param(
+            make_template(
+                "p",
+                status=structs.replace(make_template_status(metric="throughput"), observed_generation=1),
+                metadata={"generation": 2},
+            ),
+            True,
+            id="whose spec has changed since it was discovered",
+        ),
+        pytest.param(make_template("p", status=make_template_status("Failed")), False, id="that failed"),
+        pytest.param(
+            make_template("p", status=make_template_status("Degraded")), False, id="that can't start"
+        ),
+    ],
+)
+def test_a_template_is_waited_for_or_not(other: Template, waited_for: bool) -> None:  # noqa: FBT001 - a table
+    got = chosen(FP16, other, gpu_models=("MI300X",))
+    assert (got.template is None, got.waiting, got.best) == (
+        (True, ("p",), ("a",)) if waited_for else (False, (), ())
+    )
+    said = {c.name: c.reason for c in got.candidates}
+    assert said["a"] == ("best so far" if waited_for else "best match")
+
+
+def test_a_tie_waits_for_what_may_be_better_than_both_but_not_for_a_third() -> None:
+    one, two = (profile(name, type="optimized", precision="fp8") for name in "ab")
+    third = pending(gpuSelector={"model": "MI300X"}, metric="latency", precision="fp8")
+    assert chosen(one, two, third, gpu_models=("MI300X",)).tied == ("a", "b")
+    better = pending(gpuSelector={"model": "MI300X"}, metric="latency", precision="fp4")
+    got = chosen(one, two, better, gpu_models=("MI300X",))
+    assert (got.tied, got.waiting, got.best) == ((), ("p",), ("a", "b"))
+
+
+RUNS_ON_B = make_template("b", metric="throughput")
+
+
+@pytest.mark.parametrize(
+    "overrides", [{}, {"overrides": {"precision": "fp8"}}], ids=["as it is", "with overrides"]
+)
+@pytest.mark.parametrize("known", ["by status.active", "by its InferenceService"])
+def test_a_service_stays_on_what_it_runs_on_though_its_status_was_lost(
+    known: str, overrides: dict[str, Any]
+) -> None:
+    image, catalog = make_image(), FakeCatalog(make_image(), make_template("a"), RUNS_ON_B)
+    assert select(make_service(), image, catalog).template is not RUNS_ON_B
+    service = make_service(templateRef="b", **overrides)
+    made = resolve(service, catalog)
+    runtime = made.template_name
+    status = None
+    if known == "by status.active":
+        used = made.template or make_template(runtime)
+        active = ActiveWorkload(
+            image="i", resolved_image=reference_to(image), resolved_template=reference_to(used)
+        )
+        status, runtime = AIMServiceStatus(active=active), ""
+    again = FakeCatalog(image, make_template("a"), RUNS_ON_B, runtime=runtime)
+    got = select(make_service(status=status, **overrides), image, again)
+    assert got.template is RUNS_ON_B
+    assert [(c.name, c.chosen) for c in got.candidates] == [("b", True), ("a", False)]
+
+
 @pytest.mark.parametrize(
     "state",
     [pytest.param(state, id=f"while it is {state}") for state in ("Available", "Progressing", "Failed")],
@@ -175,7 +270,7 @@ def test_a_choice_that_stays_keeps_telling_what_decided_it() -> None:
     """Also when everything else has changed since."""
     first = make_template("first")
     slow = profile("slow", metric="throughput")
-    later = make_template("later", status=make_template_status("Progressing"))
+    later = make_template("later", status=make_template_status("Failed"))
     made = chosen(first, slow, later)
     lost = make_template("lost", status=make_template_status("Failed"))
     status = AIMServiceStatus(template_matching=made.candidates)

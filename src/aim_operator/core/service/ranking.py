@@ -1,0 +1,57 @@
+"""How well a template fits, by its discovered profile; and how well it may fit before there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
+from aim_operator.core import hardware
+from aim_operator.core.catalog import Template, scope_of
+from aim_operator.core.template.desired import discovered
+
+_TYPES = ("optimized", "preview", "unoptimized")
+_GENERATIONS = ("MI355X", "MI350X", "MI325X", "MI300X", "MI250X", "MI210")
+_METRICS = ("latency", "throughput")
+_PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32", "auto")
+
+Rank = tuple[int, ...]
+"""Smaller is better."""
+CRITERIA = ("scope", "profile type", "GPUs that nodes have", "GPU generation", "metric", "precision")
+"""What the places of a rank stand for."""
+
+
+def _place(order: Sequence[str], value: object) -> int:
+    return order.index(value) if isinstance(value, str) and value in order else len(order)
+
+
+def rank(template: Template, models: frozenset[str]) -> Rank:
+    """Smaller is better; the places are those of CRITERIA."""
+    metadata = discovered(given(template.status, AIMServiceTemplateStatus()))
+    selector = given(template.spec.gpu_selector, None)
+    gpu = metadata.get("gpu") or (given(selector.model, "") if selector else "")
+    gpu = gpu.upper() if isinstance(gpu, str) else ""
+    return (
+        int(scope_of(template) != "Namespace"),
+        _place(_TYPES, metadata.get("type")),
+        int(not hardware.available(gpu, models)),
+        _place(_GENERATIONS, gpu),
+        _place(_METRICS, metadata.get("metric") or given(template.spec.metric, "")),
+        _place(_PRECISIONS, metadata.get("precision") or given(template.spec.precision, "")),
+    )
+
+
+def hoped_rank(template: Template, models: frozenset[str]) -> Rank:
+    """Return the best rank that discovery can give: as the spec says, and the best where it says nothing."""
+    selector = given(template.spec.gpu_selector, None)
+    gpu = given(selector.model, "").upper() if selector else ""
+    precision = given(template.spec.precision, "")
+    metric = given(template.spec.metric, "")
+    return (
+        int(scope_of(template) != "Namespace"),
+        0,
+        int(bool(gpu) and not hardware.available(gpu, models)),
+        _place(_GENERATIONS, gpu) if gpu else 0,
+        _place(_METRICS, metric) if metric else 0,
+        _place(_PRECISIONS, precision) if precision not in ("", "auto") else 0,
+    )
