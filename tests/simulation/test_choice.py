@@ -12,7 +12,7 @@ from aim_operator.api.external import INFERENCE_SERVICES, JOBS
 from aim_operator.errors import Forbidden
 from aim_operator.sandbox.jobs import ImageBehaviour
 from aim_operator.sandbox.network import Fault, Rates
-from aim_operator.sandbox.profiles import made_up
+from aim_operator.sandbox.profiles import SandboxImage
 from tests.simulation.catalog import (
     IMAGE,
     NAMESPACE,
@@ -142,34 +142,62 @@ async def test_a_derived_template_stays_until_nothing_runs_on_it_any_more() -> N
         await world.until(lambda: world.find(aim.TEMPLATES, first, NAMESPACE) is None, limit_seconds=60)
 
 
-def random_catalog(chance: random.Random) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Any]]:
-    """Return objects of the catalog, services that choose among them, and what the image prints."""
+Objects = list[dict[str, Any]]
+
+
+def random_image(chance: random.Random) -> SandboxImage:
+    """An image that has most profiles, of types that nobody can guess."""
+    entries = [
+        {
+            "filename": f"vllm-{gpu}-{precision}-tp1-{metric}.yaml".lower(),
+            "profile": {
+                "aim_id": "sandbox/model",
+                "model_id": "sandbox/model",
+                "metadata": {
+                    "engine": "vllm",
+                    "gpu": gpu,
+                    "precision": precision,
+                    "gpu_count": 1,
+                    "metric": metric,
+                    "type": chance.choice(["optimized", "optimized", "preview", "unoptimized"]),
+                },
+                "engine_args": {},
+                "env_vars": {},
+            },
+        }
+        for gpu in ("MI300X", "MI325X", "MI210")
+        for precision in ("fp4", "fp8", "fp16")
+        for metric in ("latency", "throughput")
+        if chance.random() < 0.9
+    ]
+    return SandboxImage({"AIM_ID": "sandbox/model"}, tuple(entries))
+
+
+def random_catalog(chance: random.Random) -> tuple[Objects, Objects]:
+    """Return objects of the catalog, and services that choose among them."""
     made: list[dict[str, Any]] = [chance.choice([image, cluster_image])()]
     for number in range(chance.randint(1, 6)):
         spec: dict[str, Any] = {"metric": chance.choice(["latency", "throughput"])}
         if chance.random() < 0.7:
             spec["precision"] = chance.choice(["fp8", "fp16", "auto"])
-        if chance.random() < 0.6:
+        if chance.random() < 0.9:
             spec["gpuSelector"] = {"model": chance.choice(["MI300X", "MI325X", "MI210"]), "count": 1}
         if chance.random() < 0.2:
             spec["runtimeConfigName"] = "gone"
         make = chance.choice([template, template, cluster_template])
         made.append(make(f"t{number}", **spec))
     services = [service("plain"), service("faster", overrides={"precision": "fp4"})]
-    output = made_up(IMAGE)
-    if chance.random() < 0.7:
-        output[0]["profile"]["metadata"]["type"] = chance.choice(["optimized", "unoptimized"])
-    return made, services, output
+    return made, services
 
 
 async def end_state(seed: int, run: int) -> dict[str, Any]:
     """Return how the services of one catalog end, on one of many ways there."""
-    made, services, output = random_catalog(random.Random(seed))
+    made, services = random_catalog(random.Random(seed))
     chance = random.Random(1000 * seed + run)
     async with World(seed=run) as world:
-        world.sandbox.jobs.profiles[IMAGE] = output
+        world.sandbox.jobs.profiles[IMAGE] = random_image(random.Random(seed))
         world.sandbox.jobs.run_seconds = 5
-        settings = {"max_discovery_jobs": chance.choice([10, 1])}
+        settings: dict[str, Any] = {"max_discovery_jobs": chance.choice([10, 1])}
         rates = Rates(delivery_seconds=chance.choice([0.0, 1.0]))
         operator = world.start(rates=rates, seed=run, **settings)
         chance.shuffle(made)
