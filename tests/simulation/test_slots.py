@@ -12,6 +12,7 @@ from aim_operator.controllers.slots import LONGEST_HOLD_SECONDS
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.template import desired
 from aim_operator.core.template.desired import DEADLINE_SECONDS
+from aim_operator.errors import ApiError, Forbidden, Invalid, Unavailable
 from aim_operator.sandbox.jobs import ImageBehaviour
 from tests.simulation.catalog import NAMESPACE, cluster_image, cluster_template, image, template
 from tests.simulation.world import World, decoded
@@ -187,3 +188,94 @@ async def test_what_held_slots_is_known_again_after_a_restart() -> None:
             "t001",
             "t002",
         }
+
+
+class Quota:
+    """Admits no Job into one namespace, while `on`."""
+
+    def __init__(self, world: World, namespace: str, error: ApiError) -> None:
+        self.on, self.attempts = True, 0
+        self._namespace, self._error = namespace, error
+        world.sandbox.server.validating[world.sandbox.server.kinds.served(JOBS).id] = self._admit
+
+    def _admit(self, job: dict[str, Any]) -> None:
+        if self.on and job["metadata"].get("namespace") == self._namespace:
+            self.attempts += 1
+            raise self._error
+
+
+REFUSALS = [
+    pytest.param(Forbidden("exceeded quota: count/jobs.batch=0", code=403, reason="Forbidden"), id="quota"),
+    pytest.param(Invalid("violates PodSecurity", code=422, reason="Invalid"), id="Pod Security"),
+    pytest.param(
+        Unavailable("webhook timed out", code=500, reason="InternalError"), id="a webhook that is down"
+    ),
+]
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+async def test_a_namespace_whose_jobs_are_refused_keeps_no_slot_from_others(error: ApiError) -> None:
+    async with World() as world:
+        quota = Quota(world, GREEDY, error)
+        world.apply([*greedy(20, ref="registry.example/quick:v1"), image()])
+        world.start(max_discovery_jobs=1)
+        await world.pass_seconds(30)
+        for each in range(10):
+            world.apply([template(f"new{each}")])
+            await world.until(lambda name=f"new{each}": available(world, name), limit_seconds=1)  # type: ignore[misc]
+            await world.pass_seconds(120)
+            refused = world.status(aim.TEMPLATES, "t000", GREEDY)
+            assert refused["status"] in ("Failed", "Degraded")
+            assert any(str(error) in c["message"] for c in refused["conditions"])
+        tried = quota.attempts
+        await world.pass_seconds(3600)
+        assert quota.attempts - tried <= 20 * 20, "no busy loop: the backoff doubles up to minutes"
+        quota.on = False
+        await world.until(
+            lambda: all(available(world, f"t{each:03}", GREEDY) for each in range(20)), limit_seconds=1200
+        )
+
+
+@pytest.mark.parametrize("discovered", [False, True], ids=["never discovered", "whose image has changed"])
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "restarted"])
+async def test_templates_that_are_going_for_long_keep_no_slot_from_others(
+    discovered: bool,  # noqa: FBT001 - a table
+    restarted: bool,  # noqa: FBT001 - a table
+) -> None:
+    """Somebody's finalizer holds them."""
+    async with World() as world:
+        world.apply([*greedy(10, ref="registry.example/quick:v1"), image()])
+        names = [f"t{each:03}" for each in range(10)]
+        for name in names:
+            world.patch(aim.TEMPLATES, name, GREEDY, {"metadata": {"finalizers": ["example.com/backup"]}})
+        if discovered:
+            first = world.start(max_discovery_jobs=2)
+            await world.until(lambda: all(available(world, name, GREEDY) for name in names))
+            if restarted:
+                await world.stop(first)
+        for name in names:
+            world.delete(aim.TEMPLATES, name, GREEDY)
+        world.apply([image(namespace=GREEDY, ref=SLOW)])
+        if restarted or not discovered:
+            world.start(max_discovery_jobs=2)
+        world.apply([template("new")])
+        await world.until(lambda: available(world, "new"), limit_seconds=1)
+        await world.pass_seconds(60)
+        jobs = [
+            job["metadata"]["name"] for job in world.all(JOBS, GREEDY) if "conditions" not in job["status"]
+        ]
+        assert not jobs, "what is going is not discovered"
+        for name in names:
+            world.patch(aim.TEMPLATES, name, GREEDY, {"metadata": {"finalizers": None}})
+        await world.pass_seconds(60)
+        assert not world.all(aim.TEMPLATES, GREEDY)
+
+
+async def test_paused_templates_keep_no_slot_from_others() -> None:
+    async with World() as world:
+        made = greedy(10)
+        for each in made[2:]:
+            each["metadata"]["annotations"] = {"aim.silogen.ai/reconciliation-paused": "true"}
+        world.apply([*made, image(), template("new")])
+        world.start(max_discovery_jobs=1)
+        await world.until(lambda: available(world, "new"), limit_seconds=1)

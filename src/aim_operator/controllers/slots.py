@@ -1,8 +1,9 @@
 """Discovery slots: at most so many discoveries at once across the cluster, shared by its namespaces.
 
-A template holds a slot while it has an unfinished Job, or a grant whose Job is not in the cache yet.
-Nothing is stored: after a restart the Jobs themselves say who holds what. Whose turn it is, and which
-Jobs count, core/template/slots.py decides.
+A template holds a slot while it has an unfinished Job, or a grant whose Job is not in the cache yet. Nothing
+is stored: after a restart the Jobs themselves say who holds what. Which template is next, and which Jobs
+count, core/template/slots.py decides. Counted as Jobs come and go, not by listing them: anybody may have
+thousands that look like ours.
 """
 
 from __future__ import annotations
@@ -21,9 +22,16 @@ from aim_operator.controllers.dependents import template_owner
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import BY_OWNER
 from aim_operator.core.catalog import Template
+from aim_operator.core.pause import is_paused
 from aim_operator.core.template.desired import DEADLINE_SECONDS
 from aim_operator.core.template.observed import Slot
-from aim_operator.core.template.slots import Turn, holds_slot, next_turns, turn, turns_ahead
+from aim_operator.core.template.slots import (
+    WaitingTemplate,
+    holds_slot,
+    next_templates,
+    templates_ahead,
+    waiting_template,
+)
 from aim_operator.runtime.clock import Clock, Timer
 from aim_operator.runtime.store import Store
 
@@ -49,8 +57,8 @@ class DiscoverySlots:
         self._limit = limit
         self._clock = clock
         self._wake = wake
-        self._waiting: dict[str, list[Turn]] = {}
-        self._turns: dict[ObjectRef, Turn] = {}
+        self._waiting: dict[str, list[WaitingTemplate]] = {}
+        self._places: dict[ObjectRef, WaitingTemplate] = {}
         self._granted: dict[ObjectRef, str] = {}
         """The name of the Job that a template may create."""
         self._holding: dict[ObjectRef, dict[str, Timer]] = {}
@@ -66,7 +74,7 @@ class DiscoverySlots:
             self._granted[ref] = job_name
             return Slot(granted=True, limit=self._limit)
         self._wait(ref, template)
-        if turns_ahead(self._turns[ref], self._waiting, self._held) >= self._free():
+        if templates_ahead(self._places[ref], self._waiting, self._held) >= self._free():
             return Slot(granted=False, limit=self._limit)
         self._leave(ref)
         self._held[ref.namespace] += 1
@@ -96,8 +104,11 @@ class DiscoverySlots:
         if template is None:
             return
         ref = (TEMPLATES if template.metadata.namespace else CLUSTER_TEMPLATES).ref(template)
-        if new is not None and new.status is UNSET and old is None:
+        if old is None and new is not None and new.status is UNSET and _wants_discovery(new):
             self._wait(ref, new)
+        if (new is None or not _wants_discovery(new)) and self._leave(ref):
+            # A grant stays until its reconcile ends: its Job may be on the way.
+            self._wake_next()
         known = list(self._holding.get(ref, ()))
         if old is None and new is not None:
             # Jobs may have come before their template, after a start.
@@ -117,30 +128,30 @@ class DiscoverySlots:
 
     def samples(self) -> list[tuple[tuple[str, ...], float]]:
         """Return how many discoveries run and wait: for a gauge labelled `state`."""
-        return [(("running",), float(self._held.total())), (("waiting",), float(len(self._turns)))]
+        return [(("running",), float(self._held.total())), (("waiting",), float(len(self._places)))]
 
     # Who waits
 
     def _wait(self, ref: ObjectRef, template: Template) -> None:
-        own = turn(template)
-        if self._turns.get(ref) == own:
+        own = waiting_template(template)
+        if self._places.get(ref) == own:
             return
         self._leave(ref)
-        self._turns[ref] = own
+        self._places[ref] = own
         insort(self._waiting.setdefault(ref.namespace, []), own)
 
     def _leave(self, ref: ObjectRef) -> bool:
-        own = self._turns.pop(ref, None)
+        own = self._places.pop(ref, None)
         if own is None:
             return False
-        turns = self._waiting[ref.namespace]
-        del turns[bisect_left(turns, own)]
-        if not turns:
+        beside = self._waiting[ref.namespace]
+        del beside[bisect_left(beside, own)]
+        if not beside:
             del self._waiting[ref.namespace]
         return True
 
     def _wake_next(self) -> None:
-        for each in next_turns(self._waiting, self._held, self._free()):
+        for each in next_templates(self._waiting, self._held, self._free()):
             kind = TEMPLATES.kind if each.namespace else CLUSTER_TEMPLATES.kind
             self._wake(ObjectRef(kind, each.namespace, each.name))
 
@@ -198,3 +209,8 @@ class DiscoverySlots:
         self._held[ref.namespace] -= 1
         if not self._held[ref.namespace]:
             del self._held[ref.namespace]
+
+
+def _wants_discovery(template: Template) -> bool:
+    """Whether a template is to be discovered: not while it is going, or paused, however long that lasts."""
+    return template.metadata.deletion_timestamp is None and not is_paused(template)

@@ -1,4 +1,4 @@
-"""Discovery slots: which Jobs hold one, and whose turn it is when one is free.
+"""Discovery slots: which Jobs hold one, and which template gets the next one that is free.
 
 A slot goes to the namespace that uses the fewest, within it to the oldest template; cluster templates
 count as one namespace. Decides only; controllers/slots.py keeps who waits and who holds.
@@ -21,56 +21,59 @@ from aim_operator.core.jobs.readings import finished
 from aim_operator.core.naming import HASH_DIGITS, discovery_job_name
 
 
-class Turn(NamedTuple):
-    """A waiting template's place among those of its namespace ("": cluster templates), oldest first."""
+class WaitingTemplate(NamedTuple):
+    """A template that waits for a slot, the oldest of its namespace ("": cluster templates) first."""
 
     created: str
     name: str
     namespace: str
 
 
-Waiting = Mapping[str, Sequence[Turn]]
+Waiting = Mapping[str, Sequence[WaitingTemplate]]
 """By namespace, in order."""
 
 
-def turn(template: Template) -> Turn:
+def waiting_template(template: Template) -> WaitingTemplate:
     metadata = template.metadata
-    return Turn(metadata.creation_timestamp or "", metadata.name, metadata.namespace)
+    return WaitingTemplate(metadata.creation_timestamp or "", metadata.name, metadata.namespace)
 
 
-def next_turns(waiting: Waiting, held: Mapping[str, int], free: int) -> list[Turn]:
-    """Return whose turn it is, first things first. `held` counts the slots in use by namespace.
+def next_templates(waiting: Waiting, held: Mapping[str, int], free: int) -> list[WaitingTemplate]:
+    """Return the waiting templates that get the `free` slots, in order. `held` counts slots in use.
 
-    Between namespaces that use equally many, the older template goes first. Costs what there are
+    Between namespaces that use equally many, the older template comes first. Costs what there are
     namespaces that wait.
     """
-    heads = [(held.get(namespace, 0), turns[0], 0) for namespace, turns in waiting.items() if turns]
+    heads = [
+        (held.get(namespace, 0), templates[0], 0) for namespace, templates in waiting.items() if templates
+    ]
     heapq.heapify(heads)
-    chosen: list[Turn] = []
+    chosen: list[WaitingTemplate] = []
     while heads and len(chosen) < free:
         used, first, place = heads[0]
         chosen.append(first)
-        turns = waiting[first.namespace]
-        if place + 1 < len(turns):
-            heapq.heapreplace(heads, (used + 1, turns[place + 1], place + 1))
+        templates = waiting[first.namespace]
+        if place + 1 < len(templates):
+            heapq.heapreplace(heads, (used + 1, templates[place + 1], place + 1))
         else:
             heapq.heappop(heads)
     return chosen
 
 
-def turns_ahead(own: Turn, waiting: Waiting, held: Mapping[str, int]) -> int:
-    """Return how many of `waiting`, which `own` is one of, `next_turns` would choose before it.
+def templates_ahead(own: WaitingTemplate, waiting: Waiting, held: Mapping[str, int]) -> int:
+    """Return how many of `waiting`, which `own` is one of, `next_templates` would choose before it.
 
     Costs what there are namespaces that wait, however many templates they have.
     """
     used = held.get(own.namespace, 0) + bisect_left(waiting[own.namespace], own)
     ahead = 0
-    for namespace, turns in waiting.items():
-        # Each namespace has its turns once it has used fewer slots, and one more at a draw, if older.
-        before = min(used - held.get(namespace, 0), len(turns))
+    for namespace, templates in waiting.items():
+        # Each namespace gets slots while it uses fewer, and one more where it uses as many, if older.
+        before = min(used - held.get(namespace, 0), len(templates))
         if before >= 0:
             ahead += before
-            ahead += before < len(turns) and held.get(namespace, 0) + before == used and turns[before] < own
+            as_many = held.get(namespace, 0) + before == used
+            ahead += before < len(templates) and as_many and templates[before] < own
     return ahead
 
 

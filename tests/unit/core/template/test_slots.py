@@ -13,7 +13,7 @@ from msgspec import UNSET, convert, structs
 from aim_operator.api.external import Job
 from aim_operator.core.catalog import Template
 from aim_operator.core.naming import discovery_job_name
-from aim_operator.core.template.slots import Turn, holds_slot, next_turns, turns_ahead
+from aim_operator.core.template.slots import WaitingTemplate, holds_slot, next_templates, templates_ahead
 from tests.support.template_builders import (
     NAMESPACE,
     OPERATOR_NAMESPACE,
@@ -97,17 +97,17 @@ def test_a_template_whose_status_says_nothing_of_discovery_holds_with_its_job() 
     assert holds_slot(make_template(status=status), discovery_job(), home=NAMESPACE)
 
 
-def queue(*turns: str) -> dict[str, list[Turn]]:
+def queue(*templates: str) -> dict[str, list[WaitingTemplate]]:
     """Who waits, written as namespace/name@created."""
-    waiting: dict[str, list[Turn]] = {}
-    for each in turns:
+    waiting: dict[str, list[WaitingTemplate]] = {}
+    for each in templates:
         where, _, created = each.partition("@")
         namespace, _, name = where.partition("/")
-        waiting.setdefault(namespace, []).append(Turn(created, name, namespace))
+        waiting.setdefault(namespace, []).append(WaitingTemplate(created, name, namespace))
     return {namespace: sorted(them) for namespace, them in waiting.items()}
 
 
-TURNS = {
+ORDERS = {
     "the oldest first": (queue("a/new@2", "a/old@1"), {}, ["old", "new"]),
     "of one age, by name": (queue("a/z@1", "a/b@1"), {}, ["b", "z"]),
     "namespaces in turn, though one came first": (
@@ -126,31 +126,40 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize(("waiting", "held", "want"), TURNS.values(), ids=TURNS)
-def test_whose_turn_it_is(waiting: dict[str, list[Turn]], held: dict[str, int], want: list[str]) -> None:
-    assert [each.name for each in next_turns(waiting, held, 99)] == want
-    assert [each.name for each in next_turns(waiting, held, 2)] == want[:2]
-    assert next_turns(waiting, held, 0) == []
+@pytest.mark.parametrize(("waiting", "held", "want"), ORDERS.values(), ids=ORDERS)
+def test_slots_go_to(
+    waiting: dict[str, list[WaitingTemplate]], held: dict[str, int], want: list[str]
+) -> None:
+    assert [each.name for each in next_templates(waiting, held, 99)] == want
+    assert [each.name for each in next_templates(waiting, held, 2)] == want[:2]
+    assert next_templates(waiting, held, 0) == []
 
 
 CROWDS = st.lists(
-    st.builds(Turn, st.sampled_from("123"), st.sampled_from("xyzuvw"), st.sampled_from(["", "a", "b", "c"])),
+    st.builds(
+        WaitingTemplate,
+        st.sampled_from("123"),
+        st.sampled_from("xyzuvw"),
+        st.sampled_from(["", "a", "b", "c"]),
+    ),
     unique=True,
 )
 
 
 @with_examples(crowd=CROWDS, held=st.dictionaries(st.sampled_from(["", "a", "b", "d"]), st.integers(1, 5)))
-def test_everybody_comes_at_the_place_that_was_told(crowd: list[Turn], held: dict[str, int]) -> None:
-    waiting: dict[str, list[Turn]] = {}
+def test_everybody_comes_at_the_place_that_was_told(
+    crowd: list[WaitingTemplate], held: dict[str, int]
+) -> None:
+    waiting: dict[str, list[WaitingTemplate]] = {}
     for each in sorted(crowd):
         waiting.setdefault(each.namespace, []).append(each)
-    order = next_turns(waiting, held, len(crowd))
+    order = next_templates(waiting, held, len(crowd))
     assert sorted(order) == sorted(crowd)
-    assert [turns_ahead(each, waiting, held) for each in order] == list(range(len(order)))
+    assert [templates_ahead(each, waiting, held) for each in order] == list(range(len(order)))
     # One after the other, each time from what is in use by then: the same order.
     left, used = {namespace: list(them) for namespace, them in waiting.items()}, Counter(held)
     for each in order:
-        assert next_turns(left, used, 1) == [each]
+        assert next_templates(left, used, 1) == [each]
         assert used[each.namespace] == min(used[namespace] for namespace, them in left.items() if them)
         left[each.namespace].remove(each)
         used[each.namespace] += 1
