@@ -269,6 +269,8 @@ async def live_through(seed: int) -> None:
             act = chance.random()
             if act < 0.1 and exists:
                 world.delete(aim.SERVICES, name, namespace)
+                if act < 0.05:
+                    put(namespace, name, chance.choice(PATHS))
             elif act < 0.2 and world.find(HTTP_ROUTES, name, namespace) is not None:
                 world.delete(HTTP_ROUTES, name, namespace)
             elif act < 0.3:
@@ -303,3 +305,16 @@ async def live_through(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 async def test_no_two_routes_ever_have_one_path(seed: int) -> None:
     await live_through(seed)
+
+
+async def test_a_service_made_again_is_younger_than_it_was() -> None:
+    async with World() as world:
+        routes = Routes(world)
+        await started(world)
+        world.delete(aim.SERVICES, "older", NAMESPACE)
+        world.apply([service("older", routing=routed("/same"))])
+        await world.until(lambda: state(world, "older") == ("Degraded", "RouteConflict"))
+        assert state(world, "younger", OTHER) == ("Running", "RouteReady")
+        world.delete(aim.SERVICES, "younger", OTHER)
+        await world.until(lambda: state(world, "older") == ("Running", "RouteReady"))
+        assert routes.doubles == []

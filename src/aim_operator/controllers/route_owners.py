@@ -51,16 +51,17 @@ class RouteOwners:
 
     def want(self, service: AIMService, path: ListenerPath | None) -> None:
         """Record the path that a service wants now. Where that changes whose it is, all others are woken."""
-        ref = SERVICES.ref(service)
+        ref, own = SERVICES.ref(service), contender(service)
         before = self._wanted.get(ref)
-        if before == path:
+        # One that was deleted and made again is younger than it was.
+        if before == path and (path is None or self._wanting[path][ref] == own):
             return
         if before is not None:
             self._unwant(ref, before)
         if path is not None:
             first = self._owner(path)
             self._wanted[ref] = path
-            self._wanting.setdefault(path, {})[ref] = contender(service)
+            self._wanting.setdefault(path, {})[ref] = own
             self._wake_if_other(path, first, ref)
 
     def standing(self, service: AIMService, path: ListenerPath | None) -> Standing:
