@@ -45,8 +45,8 @@ class RouteOwners:
         self._clock, self._wake = clock, wake
         self._wanted: dict[ObjectRef, ListenerPath] = {}
         self._wanting: dict[ListenerPath, dict[ObjectRef, Contender]] = {}
-        self._writing: dict[ListenerPath, set[ObjectRef]] = {}
-        self._writes: dict[ObjectRef, ListenerPath] = {}
+        self._writers: set[ObjectRef] = set()
+        """Who may be writing a route on the path it wants."""
         self._lost: dict[ObjectRef, tuple[ListenerPath, Timer]] = {}
 
     def want(self, service: AIMService, path: ListenerPath | None) -> None:
@@ -74,14 +74,18 @@ class RouteOwners:
             self._use(path) if path is not None else None,
             [self._use(each) for each in routed if each != path],
         )
-        self._may_write(ref, path if found.rival is None and found.held_by is None else None)
+        if path is not None and found.rival is None and found.held_by is None:
+            self._writers.add(ref)
+        elif path is not None and ref in self._writers:
+            self._writers.discard(ref)
+            self._wake_all(path, ref)
         return found
 
     def lost_write(self, ref: ObjectRef) -> None:
         """Count a route as there whose write failed: the API server may have done it all the same."""
-        path = self._writes.get(ref)
-        if path is None:
+        if ref not in self._writers:
             return
+        path = self._wanted[ref]
         if (earlier := self._lost.pop(ref, None)) is not None:
             earlier[1].cancel()
         self._lost[ref] = (path, self._clock.call_later(LOST_WRITE_SECONDS, partial(self._expire, ref)))
@@ -91,7 +95,6 @@ class RouteOwners:
         path = self._wanted.get(ref)
         if path is not None:
             self._unwant(ref, path)
-        self._may_write(ref, None)
 
     def services_at(self, route: HTTPRoute) -> Iterator[ObjectRef]:
         """Return the services that a route on its paths concerns: those that want one, or have one there."""
@@ -101,8 +104,9 @@ class RouteOwners:
     # Who is concerned
 
     def _use(self, path: ListenerPath) -> PathUse:
-        contenders = set(self._wanting.get(path, {}).values())
-        routed = {(ref.namespace, ref.name) for ref in self._writing.get(path, ())}
+        wanting = self._wanting.get(path, {})
+        contenders = set(wanting.values())
+        routed = {(ref.namespace, ref.name) for ref in wanting if ref in self._writers}
         routed |= {(ref.namespace, ref.name) for ref, (lost, _) in self._lost.items() if lost == path}
         for route in self._routes.by_index(BY_PATH, path):
             name = (route.metadata.namespace, route.metadata.name)
@@ -130,21 +134,11 @@ class RouteOwners:
         del self._wanted[ref], self._wanting[path][ref]
         if not self._wanting[path]:
             del self._wanting[path]
-        self._wake_if_other(path, first, ref)
-
-    def _may_write(self, ref: ObjectRef, path: ListenerPath | None) -> None:
-        before = self._writes.get(ref)
-        if before == path:
-            return
-        if before is not None:
-            del self._writes[ref]
-            self._writing[before].discard(ref)
-            if not self._writing[before]:
-                del self._writing[before]
-            self._wake_all(before, ref)
-        if path is not None:
-            self._writes[ref] = path
-            self._writing.setdefault(path, set()).add(ref)
+        if ref in self._writers:
+            self._writers.discard(ref)
+            self._wake_all(path, ref)
+        else:
+            self._wake_if_other(path, first, ref)
 
     def _expire(self, ref: ObjectRef) -> None:
         path, _ = self._lost.pop(ref)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from msgspec import UNSET, Struct
 
@@ -86,11 +87,17 @@ def wanted_route(service: AIMService, config: RuntimeConfig) -> Route | RoutePro
 
 def gateway_key(ref: GatewayRef | ParentReference, namespace: str) -> GatewayKey:
     """Return what a reference from an object in `namespace` means."""
-    return GatewayKey(
-        group=given(ref.group, _GATEWAY_GROUP),
-        kind=given(ref.kind, "Gateway"),
-        namespace=given(ref.namespace, namespace),
-        name=ref.name,
-        section=given(ref.section_name, ""),
-        port=given(ref.port, 0),
+    return _gateway_key(
+        given(ref.group, _GATEWAY_GROUP),
+        given(ref.kind, "Gateway"),
+        given(ref.namespace, namespace),
+        ref.name,
+        given(ref.section_name, ""),
+        given(ref.port, 0),
     )
+
+
+@lru_cache(1024)
+def _gateway_key(*parts: Any) -> GatewayKey:
+    """Return the key that is there already: thousands of routes share a gateway."""
+    return GatewayKey(*parts)
