@@ -47,9 +47,9 @@ def resolved(world: World, name: str = "chat") -> tuple[str, str, str]:
     return world.state_of(aim.SERVICES, name, NAMESPACE), said["reason"], said["message"]
 
 
-def lose_statuses(world: World, user: str = "operator") -> Fault:
+def lose_statuses(world: World) -> Fault:
     lost = Fault(error=LOST, verb="patch_status", resource="aimservices", times=10**6)
-    world.networks[user].fail(lost)
+    world.network.fail(lost)
     return lost
 
 
@@ -109,8 +109,8 @@ async def test_a_choice_stays_though_no_status_could_be_written(overrides: dict[
         world.apply([template("quick", metric="latency")])
         await world.pass_seconds(60)
         await world.stop(operator)
-        world.start(user="operator-2")
-        lost = lose_statuses(world, "operator-2")
+        world.start()
+        lost = lose_statuses(world)
         world.apply([service(replicas=2, **overrides)])
         await world.pass_seconds(700)
         assert world.status(aim.SERVICES, "chat", NAMESPACE) == {}
@@ -241,7 +241,7 @@ async def test_a_refused_job_is_not_waited_for() -> None:
         world.start()
         await world.until(lambda: world.state_of(aim.TEMPLATES, "slow", NAMESPACE) == "Available")
         denied = Fault(error=LOST, verb="apply", resource=JOBS.plural, times=10**6)
-        world.networks["operator"].fail(denied)
+        world.network.fail(denied)
         world.apply([template("quick", metric="latency"), service()])
         await world.until(lambda: resolved(world)[0] == "Running", limit_seconds=60)
         assert choice(world) == "slow"

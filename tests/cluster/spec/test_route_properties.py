@@ -168,4 +168,4 @@ def plain_service(**labels: str) -> AIMService:
 def path_route(path: str) -> Route:
     """Return a route with a path as it is given."""
     found: Any = routed(plain_service(), "/any")
-    return Route(gateway=found.gateway, path=path, claim=found.claim)
+    return Route(gateway=found.gateway, path=path, listener_path=found.listener_path)
