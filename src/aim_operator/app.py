@@ -32,6 +32,7 @@ from aim_operator.controllers.templates import Templates, template_wakes
 from aim_operator.controllers.watched import Watched
 from aim_operator.core import labels
 from aim_operator.core.model_cache.plan import DownloadOptions
+from aim_operator.core.service.route_owner import contender
 from aim_operator.core.template.plan import DiscoveryOptions
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.apply import Applier
@@ -177,7 +178,8 @@ class Operator:
         await self._elector.run(self._work)
 
     async def _work(self) -> None:
-        for service in self.watched.services.store.all():
+        # Oldest first: then nobody takes a path from those before, and nobody has to be woken.
+        for service in sorted(self.watched.services.store.all(), key=contender):
             self._services.want_path(service)
         await self._controllers.run()
 

@@ -318,3 +318,23 @@ async def test_a_service_made_again_is_younger_than_it_was() -> None:
         world.delete(aim.SERVICES, "younger", OTHER)
         await world.until(lambda: state(world, "older") == ("Running", "RouteReady"))
         assert routes.doubles == []
+
+
+@pytest.mark.parametrize("writes", range(1, 16))
+async def test_a_path_changes_hands_whenever_the_operator_dies(writes: int) -> None:
+    async with World() as world:
+        routes = Routes(world)
+        world.apply([*CATALOG, service("older")])
+        operator = world.start()
+        await world.pass_seconds(1)
+        world.apply([service("younger", namespace=OTHER, routing=routed("/same"))])
+        await world.until(lambda: state(world, "younger", OTHER) == ("Running", "RouteReady"))
+        await world.stop(operator)
+        world.apply([service("older", routing=routed("/same"))])
+        world.start(crash_after_write=writes)
+        await world.pass_seconds(30)
+        world.start()
+        await world.until(lambda: state(world, "older") == ("Running", "RouteReady"))
+        await world.pass_seconds(30)
+        assert routes.paths() == {"team/older": "/same"}
+        assert routes.doubles == []

@@ -7,8 +7,11 @@ the path is.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from functools import partial
+
+from msgspec import Struct
 
 from aim_operator.api.external import HTTPRoute
 from aim_operator.api.meta import KubeObject, ObjectRef
@@ -28,8 +31,20 @@ from aim_operator.core.service.route_owner import (
 )
 from aim_operator.runtime.clock import Clock, Timer
 
+_Name = tuple[str, str]
+"""Namespace and name of a service, and of its HTTPRoute."""
 LOST_WRITE_SECONDS = 30.0
 """How long a write whose answer was lost may still show up in the cache."""
+
+
+class _Wanting(Struct):
+    """The services that want one path, the oldest first, and those of them that may be writing a route."""
+
+    contenders: list[Contender]
+    writers: tuple[_Name, ...] = ()
+
+
+_NOBODY = _Wanting([])
 
 
 class RouteOwners:
@@ -43,116 +58,116 @@ class RouteOwners:
         """`wake` enqueues a service."""
         self._services, self._routes = watched.services.store, watched.http_routes.store
         self._clock, self._wake = clock, wake
-        self._wanted: dict[ObjectRef, ListenerPath] = {}
-        self._wanting: dict[ListenerPath, dict[ObjectRef, Contender]] = {}
-        self._writers: set[ObjectRef] = set()
-        """Who may be writing a route on the path it wants."""
-        self._lost: dict[ObjectRef, tuple[ListenerPath, Timer]] = {}
+        self._wanted: dict[_Name, tuple[ListenerPath, Contender]] = {}
+        self._wanting: dict[ListenerPath, _Wanting] = {}
+        self._lost: dict[_Name, tuple[ListenerPath, Timer]] = {}
 
     def want(self, service: AIMService, path: ListenerPath | None) -> None:
         """Record the path that a service wants now. Where that changes whose it is, all others are woken."""
-        ref, own = SERVICES.ref(service), contender(service)
-        before = self._wanted.get(ref)
+        own = contender(service)
+        name = (own.namespace, own.name)
+        before = self._wanted.get(name)
         # One that was deleted and made again is younger than it was.
-        if before == path and (path is None or self._wanting[path][ref] == own):
+        if before == (None if path is None else (path, own)):
             return
-        if before is not None:
-            self._unwant(ref, before)
+        self._unwant(name)
         if path is not None:
             first = self._owner(path)
-            self._wanted[ref] = path
-            self._wanting.setdefault(path, {})[ref] = own
-            self._wake_if_other(path, first, ref)
+            self._wanted[name] = (path, own)
+            insort(self._wanting.setdefault(path, _Wanting([])).contenders, own)
+            self._wake_if_other(path, first, name)
 
     def standing(self, service: AIMService, path: ListenerPath | None) -> Standing:
         """Return how a service stands on the path it wants; where it has it, its route may be written now."""
-        ref = SERVICES.ref(service)
-        live = self._routes.get(ref.namespace, ref.name)
+        own = contender(service)
+        name = (own.namespace, own.name)
+        live = self._routes.get(*name)
         routed = routed_paths(live) if live is not None and _is_of(live, service) else ()
-        found = standing(
-            contender(service),
-            self._use(path) if path is not None else None,
-            [self._use(each) for each in routed if each != path],
-        )
-        if path is not None and found.rival is None and found.held_by is None:
-            self._writers.add(ref)
-        elif path is not None and ref in self._writers:
-            self._writers.discard(ref)
-            self._wake_all(path, ref)
+        wanted = self._use(path) if path is not None else None
+        found = standing(own, wanted, [self._use(each) for each in routed if each != path])
+        if path is not None:
+            self._let_write(name, path, may=found.rival is None and found.held_by is None)
         return found
 
     def lost_write(self, ref: ObjectRef) -> None:
         """Count a route as there whose write failed: the API server may have done it all the same."""
-        if ref not in self._writers:
+        name = (ref.namespace, ref.name)
+        path, _ = self._wanted.get(name, (None, None))
+        if path is None or name not in self._wanting[path].writers:
             return
-        path = self._wanted[ref]
-        if (earlier := self._lost.pop(ref, None)) is not None:
+        if (earlier := self._lost.pop(name, None)) is not None:
             earlier[1].cancel()
-        self._lost[ref] = (path, self._clock.call_later(LOST_WRITE_SECONDS, partial(self._expire, ref)))
+        self._lost[name] = (path, self._clock.call_later(LOST_WRITE_SECONDS, partial(self._expire, name)))
 
     def forget(self, ref: ObjectRef) -> None:
         """Forget what a service wants, which is gone, going or paused. Its live route still counts."""
-        path = self._wanted.get(ref)
-        if path is not None:
-            self._unwant(ref, path)
+        self._unwant((ref.namespace, ref.name))
 
     def services_at(self, route: HTTPRoute) -> Iterator[ObjectRef]:
         """Return the services that a route on its paths concerns: those that want one, or have one there."""
         for path in routed_paths(route):
-            yield from self._concerned(path)
+            for name in self._concerned(path):
+                yield ObjectRef(SERVICES.kind, *name)
 
     # Who is concerned
 
     def _use(self, path: ListenerPath) -> PathUse:
-        wanting = self._wanting.get(path, {})
-        contenders = set(wanting.values())
-        routed = {(ref.namespace, ref.name) for ref in wanting if ref in self._writers}
-        routed |= {(ref.namespace, ref.name) for ref, (lost, _) in self._lost.items() if lost == path}
+        wanting = self._wanting.get(path, _NOBODY)
+        contenders = wanting.contenders[:1]
+        routed = {*wanting.writers, *(name for name, (lost, _) in self._lost.items() if lost == path)}
         for route in self._routes.by_index(BY_PATH, path):
             name = (route.metadata.namespace, route.metadata.name)
             service = self._services.get(*name)
             if service is not None and _is_of(route, service):
                 routed.add(name)
                 if service.metadata.deletion_timestamp is None:
-                    contenders.add(contender(service))
+                    contenders.append(contender(service))
             elif _is_of_former(route):
                 routed.add(name)
-        return PathUse(contenders=tuple(contenders), routed=tuple(routed))
+        return PathUse(contenders=contenders, routed=tuple(routed))
 
     def _owner(self, path: ListenerPath) -> Contender | None:
         return owner(self._use(path))
 
-    def _concerned(self, path: ListenerPath) -> set[ObjectRef]:
+    def _concerned(self, path: ListenerPath) -> set[_Name]:
         routes = self._routes.by_index(BY_PATH, path)
-        routed = {ObjectRef(SERVICES.kind, r.metadata.namespace, r.metadata.name) for r in routes}
-        return {*self._wanting.get(path, {}), *routed}
+        routed = {(route.metadata.namespace, route.metadata.name) for route in routes}
+        return routed | {(c.namespace, c.name) for c in self._wanting.get(path, _NOBODY).contenders}
 
     # Changes
 
-    def _unwant(self, ref: ObjectRef, path: ListenerPath) -> None:
-        first = self._owner(path)
-        del self._wanted[ref], self._wanting[path][ref]
-        if not self._wanting[path]:
+    def _unwant(self, name: _Name) -> None:
+        path, own = self._wanted.get(name, (None, None))
+        if path is None or own is None:
+            return
+        first, wanting = self._owner(path), self._wanting[path]
+        self._let_write(name, path, may=False)
+        del self._wanted[name], wanting.contenders[bisect_left(wanting.contenders, own)]
+        if not wanting.contenders:
             del self._wanting[path]
-        if ref in self._writers:
-            self._writers.discard(ref)
-            self._wake_all(path, ref)
-        else:
-            self._wake_if_other(path, first, ref)
+        self._wake_if_other(path, first, name)
 
-    def _expire(self, ref: ObjectRef) -> None:
-        path, _ = self._lost.pop(ref)
-        self._wake_all(path, ref)
+    def _let_write(self, name: _Name, path: ListenerPath, *, may: bool) -> None:
+        wanting = self._wanting[path]
+        if may and name not in wanting.writers:
+            wanting.writers = (*wanting.writers, name)
+        elif not may and name in wanting.writers:
+            wanting.writers = tuple(other for other in wanting.writers if other != name)
+            self._wake_others(path, name)
 
-    def _wake_if_other(self, path: ListenerPath, first: Contender | None, ref: ObjectRef) -> None:
+    def _expire(self, name: _Name) -> None:
+        path, _ = self._lost.pop(name)
+        self._wake_others(path, name)
+
+    def _wake_if_other(self, path: ListenerPath, first: Contender | None, name: _Name) -> None:
         """Wake the others if the path was `first`'s until now, and is not any more."""
         if self._owner(path) != first:
-            self._wake_all(path, ref)
+            self._wake_others(path, name)
 
-    def _wake_all(self, path: ListenerPath, ref: ObjectRef) -> None:
+    def _wake_others(self, path: ListenerPath, name: _Name) -> None:
         for other in self._concerned(path):
-            if other != ref:
-                self._wake(other)
+            if other != name:
+                self._wake(ObjectRef(SERVICES.kind, *other))
 
 
 def paths_changed(old: KubeObject | None, new: KubeObject | None) -> bool:

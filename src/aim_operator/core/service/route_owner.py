@@ -31,7 +31,10 @@ class PathUse(Struct, frozen=True, kw_only=True):
     """What is known about one path."""
 
     contenders: Sequence[Contender]
-    """Services that want it or have a live HTTPRoute on it; those that are being deleted left out."""
+    """Services that want it or have a live HTTPRoute on it, except those that are being deleted.
+
+    Of those that want it the oldest will do.
+    """
     routed: Sequence[tuple[str, str]]
     """Namespace and name of the services that have an HTTPRoute on it, or may be writing one just now."""
 
