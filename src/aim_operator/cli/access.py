@@ -27,7 +27,8 @@ async def check_access(
 ) -> None:
     """Read a little of everything that is watched. Raises UserError where that is refused or fails.
 
-    Kinds that are not installed are fine: the operator waits for them.
+    Kinds that are not installed are fine: the operator waits for them. But CustomResourceDefinitions are
+    part of every Kubernetes; what lacks them is something else, a web page for example.
     """
     # One alone first: where nobody answers, one request is enough to know it.
     refused = [await _refusal(client, connection, CUSTOM_RESOURCE_DEFINITIONS, "")]
@@ -58,7 +59,12 @@ async def _refusal(
     """Return what is refused, and the server's words; None where reading works."""
     try:
         await client.list(resource, namespace=namespace, limit=1)
-    except NotInstalled:
+    except NotInstalled as error:
+        if resource == CUSTOM_RESOURCE_DEFINITIONS:
+            raise UserError(
+                f"{connection.server} answers, but is no Kubernetes API server: it knows no "
+                f"CustomResourceDefinitions; correct the server's address ({connection.source})"
+            ) from error
         return None
     except Forbidden as error:
         return resource.qualified, str(error)

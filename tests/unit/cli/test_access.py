@@ -7,7 +7,7 @@ import pytest
 from aim_operator.api.external import JOBS, PODS
 from aim_operator.app import Operator
 from aim_operator.cli.access import check_access
-from aim_operator.errors import ApiError, Forbidden, Unauthorized, Unavailable, UserError
+from aim_operator.errors import ApiError, Forbidden, NotInstalled, Unauthorized, Unavailable, UserError
 from aim_operator.kube.authorization import Anonymous
 from aim_operator.kube.credentials import Connection
 from aim_operator.runtime.clock import SystemClock
@@ -45,6 +45,12 @@ def forbidden(resource: str) -> Forbidden:
             {"customresourcedefinitions": Unavailable("cannot connect")},
             "the API server https://k8s can't be used: cannot connect",
             id="nobody answers",
+        ),
+        pytest.param(
+            {"customresourcedefinitions": NotInstalled("it is not installed: <!DOCTYPE HTML>…")},
+            "https://k8s answers, but is no Kubernetes API server: it knows no CustomResourceDefinitions; "
+            "correct the server's address (context here of file)",
+            id="somebody else answers",
         ),
     ],
 )

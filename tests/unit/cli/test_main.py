@@ -1,6 +1,7 @@
 """Command lines: exit codes, one-line errors, and what `--help` costs."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -166,5 +167,6 @@ def test_crds_are_those_of_the_repository(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    done = subprocess.run(f"{AIMCTL} crds | head -1", shell=True, capture_output=True, text=True, check=False)
+    command = f"{shlex.quote(AIMCTL)} crds | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("---\n", "")
