@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from aim_operator.errors import UserError
 from aim_operator.runtime import logs
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """structlog's configuration is the process's."""
-    yield
-    structlog.reset_defaults()
 
 
 def test_json_is_one_object_a_line() -> None:

@@ -1,4 +1,4 @@
-"""Commands configure logging for their process; tests of them share one."""
+"""Commands and demos configure logging for their process; tests share one."""
 
 from collections.abc import Iterator
 
