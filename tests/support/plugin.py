@@ -86,8 +86,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker, part in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: runs only where this machine can do: {part}")
     config.addinivalue_line("markers", f"{browser.MARKER}: runs only where there is a browser")
-    # In the main process only, and not in a pytest that a test of ours runs inside of it.
-    if not hasattr(config, "workerinput") and DIRECTORY_VARIABLE not in os.environ:
+    if hasattr(config, "workerinput"):
+        return
+    _refuse_missing_paths(config)
+    # Not in a pytest that a test of ours runs inside of one.
+    if DIRECTORY_VARIABLE not in os.environ:
         prepare_shared_clusters()
         config.stash[PREPARED] = True
 
@@ -132,6 +135,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     _tell_measured(terminalreporter)
     _tell_not_run(terminalreporter)
+
+
+def _refuse_missing_paths(config: pytest.Config) -> None:
+    """Name the paths that are not there: with workers, pytest says only that no tests ran."""
+    asked = {argument.partition("::")[0] for argument in config.args}
+    missing = sorted(path for path in asked if not (config.invocation_params.dir / path).exists())
+    if missing:
+        raise pytest.UsageError(f"no such file or directory: {', '.join(missing)}")
 
 
 def _take_interrupts() -> None:

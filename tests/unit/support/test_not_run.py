@@ -121,3 +121,10 @@ def test_where_nothing_is_built_the_rest_runs_and_no_go_is_started(
 def test_where_everything_must_run_and_does_the_run_passes(tmp_path: Path) -> None:
     done = run_tests(tmp_path, "--not-run=fail", "-k", "without")
     assert (done.returncode, "NOT RUN" in done.stdout) == (0, False), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+def test_a_path_that_is_not_there_is_named(workers: str, tmp_path: Path) -> None:
+    done = run_tests(tmp_path, workers, "tests/unti", "test_it.py::test_without_a_cluster")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert "no such file or directory: tests/unti\n" in done.stderr
