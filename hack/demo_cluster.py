@@ -2,7 +2,7 @@
 
 python -m hack.demo_cluster [--dir DIR] [--example NAME]
 
-Exit code: the demo's; 2 if this machine can't do a part.
+Exit code: the demo's; 2 if this machine can't do a part, or there is no such example.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from aim_operator.cli import quickstart
+from aim_operator.errors import UserError
 from hack.cluster import control_plane
 from hack.cluster.cluster import SERVING_PARTS, Cluster
 from hack.cluster.errors import ClusterError
@@ -20,6 +22,7 @@ from hack.cluster.progress import Progress
 from hack.cluster.requirements import missing_parts
 from hack.cluster.stop import stop_instance
 
+WRONG = 2
 MISSING = 2
 INTERRUPTED = 130
 
@@ -33,10 +36,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     progress = Progress(sys.stdout)
     try:
+        quickstart.find(None, arguments.example)
         return _demo(arguments.dir, arguments.example, progress)
     except ClusterError as error:
         print(f"\nerror: {error.reason}\n{error.remedy}".rstrip(), file=sys.stderr)
         return 1
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -134,7 +134,10 @@ class Cluster:
         """An instance that somebody else started."""
         cluster = cls._running(directory.resolve())
         if cluster is None:
-            raise ClusterError(f"no cluster runs in {directory}", "Start one: `python3 -m hack.cluster up`.")
+            raise ClusterError(
+                f"no cluster runs in {directory}",
+                "Start one: `make cluster-up`, or `python3 -m hack.cluster up --help`.",
+            )
         return cluster
 
     def add(self, *parts: str, progress: Progress = SILENT) -> None:

@@ -90,7 +90,8 @@ def _request(last: Snapshot, examples: tuple[Example, ...], gateway_url: str | N
             yield Step("a request through the gateway", (f"curl {gateway_url.rstrip('/')}{path}",))
             return
         for namespace, name in gateways(examples)[:1]:
-            address = "-o jsonpath='{.status.addresses[0].value}'"
+            # Not every Gateway listens on port 80; that of hack/cluster doesn't.
+            address = "-o jsonpath='{.status.addresses[0].value}:{.spec.listeners[0].port}'"
             found = f"GATEWAY=$(kubectl get gateway {name} -n {namespace} {address})"
             yield Step("a request through the gateway", (found, f"curl http://$GATEWAY{path}"))
 

@@ -94,9 +94,15 @@ def _heading(snapshot: Snapshot, title: str, width: int) -> Text:
         turn = _SPINNER[int(snapshot.seconds * _TURNS_PER_SECOND) % len(_SPINNER)]
         sign = Text(f"{turn} ", style=_BUSY)
     name, _, more = title.partition(": ")
-    left = Text.assemble(" ", sign, (name, "bold"), f"  {more}")
     seconds = f"{snapshot.seconds:.1f} s "
-    left.truncate(max(width - len(seconds) - 1, 1), overflow="ellipsis")
+    room = max(width - len(seconds) - 1, 1)
+    parts = more.split(", ")
+    while True:
+        left = Text.assemble(" ", sign, (name, "bold"), f"  {', '.join(parts)}")
+        if left.cell_len <= room or len(parts) == 1:
+            break
+        parts.pop()
+    left.truncate(room, overflow="ellipsis")
     return Text.assemble("\n", left, " " * (width - left.cell_len - len(seconds)), seconds)
 
 

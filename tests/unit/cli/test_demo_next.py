@@ -16,7 +16,7 @@ from aim_operator.cli.demo_snapshot import ServiceRow, Snapshot, TemplateRow
 
 SOURCE = Path("examples/quickstart")
 EXAMPLES = quickstart.load(SOURCE)
-ADDRESS = "-o jsonpath='{.status.addresses[0].value}'"
+ADDRESS = "-o jsonpath='{.status.addresses[0].value}:{.spec.listeners[0].port}'"
 PATH = "/ml-team/research/meta-llama-3-8b-instruct"
 AVAILABLE = TemplateRow(name="a", namespace="", state="Available")
 RUNNING = ServiceRow(name="llama-chat", namespace="ml-team", state="Running", path=PATH)

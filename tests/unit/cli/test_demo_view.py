@@ -64,16 +64,32 @@ def make_snapshot(**fields: object) -> Snapshot:
     return Snapshot(**(defaults | fields))  # type: ignore[arg-type]
 
 
-def drawn(snapshot: Snapshot, width: int, height: int | None = None) -> list[str]:
+def drawn(
+    snapshot: Snapshot, width: int, height: int | None = None, title: str = "demo: of something"
+) -> list[str]:
     console = Console(width=width, file=io.StringIO(), legacy_windows=False)
     with console.capture() as captured:
-        console.print(draw(snapshot, title="demo: of something", width=width, height=height))
+        console.print(draw(snapshot, title=title, width=width, height=height))
     return captured.get().splitlines()
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_it_fits_the_width(width: int) -> None:
     assert max(map(len, drawn(make_snapshot(), width))) <= width
+
+
+@pytest.mark.parametrize(
+    ("width", "want"),
+    [
+        pytest.param(120, " ✔ demo  a cluster in memory, no GPU, nothing downloaded", id="all of it"),
+        pytest.param(50, " ✔ demo  a cluster in memory, no GPU", id="whole parts of it"),
+        pytest.param(30, " ✔ demo  a cluster in …", id="at least the beginning of the first"),
+    ],
+)
+def test_the_heading_is_cut_where_a_part_of_it_ends(width: int, want: str) -> None:
+    title = "demo: a cluster in memory, no GPU, nothing downloaded"
+    heading = next(line for line in drawn(make_snapshot(seconds=1.6), width, title=title) if line)
+    assert heading == f"{want}{'1.6 s '.rjust(width - len(want))}"
 
 
 @pytest.mark.parametrize("height", [24, 30, 40])
