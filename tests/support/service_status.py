@@ -43,5 +43,8 @@ def assert_service_status_well_formed(status: AIMServiceStatus | None, *, genera
         assert condition.last_transition_time is not None
         assert condition.observed_generation == generation
     summary = [condition_of(status, type_) for type_ in (c.READY, c.PROGRESSING, c.FAILURE)]
-    assert tuple(condition.status for condition in summary) == _SUMMARY[str(status.status)]
+    ready, progressing, failure = _SUMMARY[str(status.status)]
+    if told(status, c.RUNTIME_READY) == ("True", "RollingOut"):
+        progressing = "True"
+    assert tuple(condition.status for condition in summary) == (ready, progressing, failure)
     assert len({(condition.reason, condition.message) for condition in summary}) == 1

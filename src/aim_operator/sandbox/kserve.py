@@ -86,10 +86,10 @@ class KServe(StandIn):
         return next((found for key in keys if (found := self.server.storage.get(key)) is not None), None)
 
     def _crash(self, service: Stored, runtime: Stored) -> str:
-        """Why the model server ends at once: the runtime's environment with the service's over it."""
+        """Why the model server ends at once: the runtime's container with what the service sets over it."""
         container = runtime.obj["spec"]["containers"][0]
         env = plain_env(container) | plain_env(_model(service))
-        reference = container.get("image", "")
+        reference = _model(service).get("image") or container.get("image", "")
         return image(reference, env, self.images).problem(env) if reference else ""
 
     def _is_ready(self, service: Stored) -> bool:

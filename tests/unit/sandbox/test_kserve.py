@@ -122,3 +122,17 @@ async def test_a_server_that_its_image_refuses_never_becomes_ready(
         status, message = cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"]
         assert status == ("False" if want else "True")
         assert want in message
+
+
+async def test_the_image_of_a_service_overrides_that_of_its_runtime() -> None:
+    runtime, service = make_runtime(SERVING_RUNTIMES), make_inference_service()
+    runtime["spec"]["containers"][0] |= {"image": "model:1"}
+    env = [{"name": "AIM_MODEL_ID", "value": "x"}, {"name": "AIM_GPU_MODEL", "value": "MI300X"}]
+    service["spec"]["predictor"]["model"] |= {"image": "model:2", "env": env}
+    async with running() as cluster:
+        cluster.sandbox.jobs.profiles["model:2"] = SandboxImage(model_env(LLAMA_8B))
+        cluster.sandbox.load([runtime, service])
+        await cluster.advance(60)
+        status, message = cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"]
+        assert status == "False"
+        assert "cannot set both" in message

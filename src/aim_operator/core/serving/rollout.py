@@ -51,7 +51,8 @@ def rollout(
     ready = conditions.find(given(status.conditions, ()), "Ready")
     serving = ready is not None and ready.status == "True"
     present = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
-    current = [pod for pod in present if pod.metadata.label(labels.REVISION) == revision]
+    # What an older version of the operator made has none: "".
+    current = [pod for pod in present if (pod.metadata.label(labels.REVISION) or "") == revision]
     failure = _failure(current, one_line(refused) if not present else "", status)
     if not serving:
         return Rollout(
