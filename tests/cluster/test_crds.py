@@ -307,11 +307,8 @@ COLUMNS = [
     (
         "AIMTemplateCache",
         {"templateRef": "llama-fp8"},
-        {
-            "status": "Progressing",
-            "progress": {"totalBytes": 2**33, "downloadedBytes": 2**32, "percentage": 50},
-        },
-        {"STATUS": "Progressing", "TEMPLATE": "llama-fp8", "PROGRESS": "50"},
+        {"status": "Progressing"},
+        {"STATUS": "Progressing", "TEMPLATE": "llama-fp8"},
     ),
     (
         "AIMModelCache",

@@ -77,6 +77,14 @@ def test_discovery_and_serving_run_under_restricted(full_cluster: Cluster, names
         "the refused Pod is told in the API server's words",
     )
     assert runtime_of(full_cluster, namespace, "bare")[0] == "RuntimeFailed"
+    # The one that ran before serves on its old Pod, and says why there is no new one.
+    eventually(
+        lambda: (
+            reasons(status_of(full_cluster, "aimsvc", "chat", namespace))["Failure"] == "True/RolloutFailed"
+        ),
+        "the refused roll-out is told",
+    )
+    assert runtime_of(full_cluster, namespace, "chat")[0] == "RollingOut"
     apply_yaml(full_cluster, secured(namespace, NAMES_NO_USER))
     eventually(
         lambda: "image will run as root" in runtime_of(full_cluster, namespace, "bare")[1],

@@ -223,6 +223,12 @@ def message(status: dict[str, Any], type_: str) -> str:
     return str(next(c for c in status["conditions"] if c["type"] == type_)["message"])
 
 
+def served_image(inference_service: Manifest) -> str:
+    """Return the image that an InferenceService runs."""
+    image: str = inference_service["spec"]["predictor"]["model"]["image"]
+    return image
+
+
 def variables(container: Manifest) -> dict[str, str]:
     """Return the literal environment of a container, in its order."""
     return {each["name"]: each.get("value", "") for each in container.get("env", [])}

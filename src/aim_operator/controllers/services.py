@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from aim_operator.api.external import HTTP_ROUTES
+from aim_operator.api.external import HTTP_ROUTES, Pod
 from aim_operator.api.meta import ObjectRef, given
 from aim_operator.api.plan import Outcomes, OutcomeType, Plan
 from aim_operator.api.resource import Resource
@@ -20,9 +21,9 @@ from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_INFERENCE_SERVICE
 from aim_operator.core.caching import listed_models, service_caches
 from aim_operator.core.catalog import RuntimeConfig, scope_of
 from aim_operator.core.manifests import controlled_by
-from aim_operator.core.messages import last_message
 from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.pause import is_paused
+from aim_operator.core.pods import last_refusal
 from aim_operator.core.service.cache_plan import mounted_claims
 from aim_operator.core.service.desired import predictor_service
 from aim_operator.core.service.observed import ServiceObserved
@@ -76,6 +77,7 @@ class Services(AimKind):
         mine = service.metadata
         owns_inference_service = inference_service is not None and controlled_by(inference_service, mine)
         owns_http_route = http_route is not None and controlled_by(http_route, mine)
+        pods = tuple(watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name)))
         return ServiceObserved(
             service=service,
             resolution=resolution,
@@ -86,8 +88,8 @@ class Services(AimKind):
             path_yields_to=_service(standing.yields_to),
             inference_service=inference_service if owns_inference_service else None,
             http_route=http_route if owns_http_route else None,
-            pods=tuple(watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name))),
-            pods_refused=self._pods_refused(ref),
+            pods=pods,
+            pods_refused=self._pods_refused(ref, pods),
             kserve_installed=watched.inference_services.installed,
             **self._caching(service, resolution),
             gateway_api_installed=watched.http_routes.installed,
@@ -95,10 +97,10 @@ class Services(AimKind):
             runtime_shadowed=inference_service is None and self._shadowed(service, resolution),
         )
 
-    def _pods_refused(self, ref: ObjectRef) -> str:
+    def _pods_refused(self, ref: ObjectRef, pods: Iterable[Pod]) -> str:
         """Read why the cluster takes no Pod of the service: quotas, Pod Security, other admission."""
         key = (ref.namespace, predictor_service(ref.name))
-        return last_message(self._watched.replica_refusals.store.by_index(BY_DEPLOYMENT, key))
+        return last_refusal(self._watched.replica_refusals.store.by_index(BY_DEPLOYMENT, key), pods)
 
     def _caching(self, service: AIMService, resolution: Resolution) -> dict[str, Any]:
         """Read what a service that caches waits for and mounts."""

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from aim_operator.api.external import ContainerState, ContainerStatus, ContainerTerminated, Pod
+from aim_operator.api.external import ContainerState, ContainerStatus, ContainerTerminated, Event, Pod
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason
-from aim_operator.core.messages import one_line
+from aim_operator.core.messages import last_message, one_line
 
 
 class Verdict(NamedTuple):
@@ -32,6 +32,13 @@ _PAUSE = re.compile(r'Back-off pulling image "[^"]*"|ImagePullBackOff')
 _AUTH = re.compile(
     r"\b(401|403|unauthorized|forbidden|denied|authentication|authorization failed)\b", re.IGNORECASE
 )
+
+
+def last_refusal(refusals: Iterable[Event], pods: Iterable[Pod]) -> str:
+    """Return why the cluster took no Pod, "" if it has taken one since: what is older is old news."""
+    last = youngest(pods)
+    since = (last.metadata.creation_timestamp or "") if last is not None else ""
+    return last_message(e for e in refusals if (e.metadata.creation_timestamp or "") >= since)
 
 
 def youngest(pods: Iterable[Pod]) -> Pod | None:

@@ -35,11 +35,10 @@ def test_credentials_of_config_template_and_service_are_where_pods_need_them(wor
     assert pod["serviceAccountName"] == "default"
     assert pod["automountServiceAccountToken"] is True
     assert names(pod["imagePullSecrets"]) == ["of-config", "of-both", "of-template"]
-    runtime = world.need("ServingRuntime", "fast")["spec"]
-    assert names(runtime["imagePullSecrets"]) == ["of-config", "of-both", "of-template"]
+    assert "imagePullSecrets" not in world.need("ServingRuntime", "fast")["spec"]
     predictor = world.need("InferenceService", "chat")["spec"]["predictor"]
     assert predictor["serviceAccountName"] == "default"
-    assert names(predictor["imagePullSecrets"]) == ["of-service", "of-config", "of-both"]
+    assert names(predictor["imagePullSecrets"]) == ["of-service", "of-config", "of-both", "of-template"]
 
 
 def test_without_an_account_discovery_mounts_no_token_and_runs_without_privileges(world: World) -> None:
@@ -62,7 +61,7 @@ def test_without_an_account_discovery_mounts_no_token_and_runs_without_privilege
         "capabilities": {"drop": ["ALL"]},
     }
     assert job["spec"]["backoffLimit"] == 0
-    assert job["spec"]["activeDeadlineSeconds"] == 600
+    assert job["spec"]["activeDeadlineSeconds"] == 7200 + 600, "with the pull of the image"
     predictor = world.need("InferenceService", "chat")["spec"]["predictor"]
     assert "serviceAccountName" not in predictor
     assert "imagePullSecrets" not in predictor
@@ -89,8 +88,12 @@ def test_a_cluster_template_gets_its_credentials_from_a_config_in_the_operators_
     ]
     assert pod_of(job)["serviceAccountName"] == "default"
     assert names(pod_of(job)["imagePullSecrets"]) == ["of-config", "of-both"]
-    runtime = world.need("ClusterServingRuntime", base)["spec"]
-    assert names(runtime["imagePullSecrets"]) == ["of-config", "of-both"]
+    # Those of the operator's namespace are there only: services pull with those of their own.
+    assert "imagePullSecrets" not in world.need("ClusterServingRuntime", base)["spec"]
+    world.apply(world.config(imagePullSecrets=[{"name": "of-namespace"}]))
+    world.run(world.service(templateRef=base, runtimeConfigName="default"))
+    predictor = world.need("InferenceService", "chat")["spec"]["predictor"]
+    assert names(predictor["imagePullSecrets"]) == ["of-namespace"]
 
 
 def test_other_credentials_mean_another_discovery_and_the_service_follows(world: World) -> None:
@@ -122,7 +125,7 @@ def test_a_token_from_a_secret_is_referenced_in_discovery_and_serving_and_never_
     world.run(*world.catalog(env=[token]), world.service())
     (job,) = world.all("Job")
     assert token in pod_of(job)["containers"][0]["env"]
-    assert token in world.need("ServingRuntime", "fast")["spec"]["containers"][0]["env"]
+    assert token in world.need("InferenceService", "chat")["spec"]["predictor"]["model"]["env"]
     asked = [e.get("objectRef") or {} for e in world.cluster.audit_events()]
     assert not [ref for ref in asked if ref.get("resource") == "secrets"]  # type: ignore[attr-defined]
 
@@ -149,7 +152,7 @@ def test_discovery_asks_for_what_the_template_says_and_the_templates_own_variabl
     ]
 
 
-def test_in_the_runtime_the_templates_variables_win_over_what_was_discovered_and_the_services_come_last(
+def test_in_the_server_the_templates_variables_win_over_what_was_discovered_and_the_services_over_both(
     world: World,
 ) -> None:
     world.run(
@@ -159,16 +162,14 @@ def test_in_the_runtime_the_templates_variables_win_over_what_was_discovered_and
         ),
         world.service(env=[{"name": "EXTRA", "value": "service"}]),
     )
-    container = world.need("ServingRuntime", "fast")["spec"]["containers"][0]
-    assert variables(container) == {
+    model = world.need("InferenceService", "chat")["spec"]["predictor"]["model"]
+    assert variables(model) == {
         "AIM_PROFILE_ID": "vllm-mi300x-template-tp1-latency",
         "VLLM_ENABLE_METRICS": "true",
         "AIM_METRIC": "latency",
         "AIM_PRECISION": "template",
         "AIM_GPU_COUNT": "1",
         "AIM_GPU_MODEL": "MI300X",
-        "EXTRA": "template",
+        "EXTRA": "service",
     }
-    # KServe lays the InferenceService's over the runtime's, by name.
-    model = world.need("InferenceService", "chat")["spec"]["predictor"]["model"]
-    assert variables(model) == {"EXTRA": "service"}
+    assert "env" not in world.need("ServingRuntime", "fast")["spec"]["containers"][0]

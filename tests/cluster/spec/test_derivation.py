@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hack.cluster.api import Manifest
-from tests.support.spec_world import IMAGE, World, message, told
+from tests.support.spec_world import IMAGE, World, message, served_image, told
 
 OTHER_IMAGE = "ghcr.io/example/other-model:v2"
 FP8 = {"precision": "fp8"}
@@ -120,8 +120,7 @@ def test_a_namespaced_image_under_a_cluster_template_derives_even_without_overri
     )
     (template,) = derived(world)
     assert runs_on(moved, template["metadata"]["name"])
-    runtime = world.need("ServingRuntime", template["metadata"]["name"])
-    assert runtime["spec"]["containers"][0]["image"] == OTHER_IMAGE
+    assert served_image(moved) == OTHER_IMAGE
     world.delete(namespaced)
     world.until("InferenceService", "chat", lambda s: runs_on(s, base), "moves back")
     world.until_gone("AIMServiceTemplate", template["metadata"]["name"])
@@ -239,11 +238,9 @@ def test_a_new_image_reference_is_discovered_before_the_service_moves_to_it(worl
     world.apply(world.image(ref=OTHER_IMAGE, defaultServiceTemplate="fast"))
     world.until_template("Progressing", name=template)
     assert world.need("InferenceService", "chat") == before
-    assert world.need("ServingRuntime", template)["spec"]["containers"][0]["image"] == IMAGE
+    assert served_image(before) == IMAGE
     world.hold("node", on=False)
-    world.until(
-        "ServingRuntime", template, lambda r: r["spec"]["containers"][0]["image"] == OTHER_IMAGE, "moves"
-    )
+    world.until("InferenceService", "chat", lambda s: served_image(s) == OTHER_IMAGE, "moves")
     world.until_service("Running")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hack.cluster.api import Manifest
 from hack.cluster.cluster import Cluster
 from tests.support.operator_process import eventually, running_operator, status_of, writes
-from tests.support.spec_world import IMAGE, World, message, routed, told
+from tests.support.spec_world import IMAGE, World, message, routed, served_image, told, variables
 
 OTHER_IMAGE = "ghcr.io/example/other-model:v2"
 
@@ -40,15 +41,12 @@ def test_a_namespaced_image_wins_over_the_cluster_image_of_its_name(world: World
     world.apply(namespaced)
     until_resolved(world, "Image", "Namespace", world.model)
     world.until(
-        "ServingRuntime",
-        "fast",
-        lambda runtime: runtime["spec"]["containers"][0]["image"] == OTHER_IMAGE,
-        "runs the namespaced image",
+        "InferenceService", "chat", lambda s: served_image(s) == OTHER_IMAGE, "runs the namespaced image"
     )
 
     world.delete(namespaced)
     until_resolved(world, "Image", "Cluster", world.model)
-    world.until("ServingRuntime", "fast", lambda runtime: runtime["spec"]["containers"][0]["image"] == IMAGE)
+    world.until("InferenceService", "chat", lambda s: served_image(s) == IMAGE, "runs the cluster's image")
     world.until_service("Running")
 
 
@@ -202,8 +200,7 @@ def test_the_outcome_is_the_same_in_whatever_order_the_objects_are_created(world
     assert status["resolvedImage"]["scope"] == "Namespace"
     assert resolved(world, "RuntimeConfig") == ("Namespace", "default")
     assert [t["metadata"]["name"] for t in world.all("AIMServiceTemplate")] == [derived["name"]]
-    runtime = world.need("ServingRuntime", derived["name"])["spec"]["containers"][0]
-    assert runtime["image"] == OTHER_IMAGE
+    assert served_image(world.need("InferenceService", "chat")) == OTHER_IMAGE
     assert len(world.all("Job")) == 1, "nothing was discovered twice"
 
 
@@ -225,14 +222,57 @@ def test_missing_inputs_never_change_what_runs(world: World, what: str, reason: 
     world.run(*inputs.values(), world.service())
     # The statuses stay as they are from here on, also where a runtime goes with its template.
     world.hold("kserve")
-    before = [world.need(kind, "chat") for kind in ("InferenceService", "HTTPRoute")]
+    before, route = world.need("InferenceService", "chat"), world.need("HTTPRoute", "chat")
+    active = world.status()["active"]
     world.delete(inputs[what])
     status = world.until_service("Degraded", reason)
     assert told(status, "RuntimeReady") == "True/RuntimeReady", "it goes on following the InferenceService"
     assert told(status, "RoutingReady") == "True/RouteReady"
-    assert [world.need(kind, "chat") for kind in ("InferenceService", "HTTPRoute")] == before
+    assert status["active"] == active
+    assert world.need("HTTPRoute", "chat") == route
+    after = world.need("InferenceService", "chat")
+    if what == "template":
+        # Its runtime goes with it: the service has one of its own, of the same shape, and changes no Pod.
+        after = world.until("InferenceService", "chat", lambda s: runtime_of(s) == "chat-active")
+        own = world.need("ServingRuntime", "chat-active")
+        assert (
+            own["metadata"]["ownerReferences"][0]["uid"]
+            == world.need("AIMService", "chat")["metadata"]["uid"]
+        )
+        assert after["metadata"]["labels"] == before["metadata"]["labels"]
+        assert without_runtime(after) == without_runtime(before)
+    else:
+        assert after == before
+    # It can be worked on meanwhile.
+    world.apply(world.service(replicas=2, env=[{"name": "A", "value": "b"}]))
+    changed = world.until(
+        "InferenceService", "chat", lambda s: s["spec"]["predictor"]["minReplicas"] == 2, "is scaled"
+    )
+    assert served_image(changed) == IMAGE
+    assert variables(changed["spec"]["predictor"]["model"])["A"] == "b"
+    world.delete(before)
+    again = world.until(
+        "InferenceService",
+        "chat",
+        lambda s: s["metadata"]["uid"] != before["metadata"]["uid"],
+        "is made anew",
+    )
+    assert served_image(again) == IMAGE
+    world.hold("kserve", on=False)
     world.apply(inputs[what])
+    world.until("InferenceService", "chat", lambda s: runtime_of(s) == "fast", "is back on the template's")
     world.until_service("Running")
+
+
+def runtime_of(inference_service: Manifest) -> str:
+    name: str = inference_service["spec"]["predictor"]["model"]["runtime"]
+    return name
+
+
+def without_runtime(inference_service: Manifest) -> Manifest:
+    spec: Manifest = copy.deepcopy(inference_service["spec"])
+    del spec["predictor"]["model"]["runtime"]
+    return spec
 
 
 def test_a_failed_template_never_changes_what_runs(world: World) -> None:
@@ -244,7 +284,7 @@ def test_a_failed_template_never_changes_what_runs(world: World) -> None:
     assert "exited with code 3" in message(status, "Failure")
     after = world.need("InferenceService", "chat")
     assert after["spec"] == before["spec"]
-    assert world.need("ServingRuntime", "fast")["spec"]["containers"][0]["image"] == IMAGE
+    assert served_image(after) == IMAGE
     world.apply(world.image(ref=OTHER_IMAGE, defaultServiceTemplate="fast"))
     world.until_service("Running")
 
@@ -276,9 +316,7 @@ def test_a_change_reaches_what_depends_on_it_and_leaves_the_rest_alone(world: Wo
     world.until_service("Running", name="other")
     before = len(list(writes(world.cluster, namespace=world.namespace)))
     world.apply(world.image(ref=OTHER_IMAGE, defaultServiceTemplate="fast"))
-    world.until(
-        "ServingRuntime", "fast", lambda runtime: runtime["spec"]["containers"][0]["image"] == OTHER_IMAGE
-    )
+    world.until("InferenceService", "chat", lambda s: served_image(s) == OTHER_IMAGE)
     label = "aim.silogen.ai/aim-image"
     world.until(
         "InferenceService",

@@ -68,9 +68,8 @@ GPUS: list[Any] = [
 def test_gpus(world: World, given: dict[str, Any], want: str) -> None:
     world.run(*world.catalog(gpuSelector={"count": 2, "model": "MI300X"}), world.service(resources=given))
     until_resources(world, {"requests": {GPU: want}, "limits": {GPU: want}})
-    # The runtime itself asks for what was discovered.
-    container = world.need("ServingRuntime", "fast")["spec"]["containers"][0]
-    assert container["resources"] == {"requests": {GPU: "2"}, "limits": {GPU: "2"}}
+    # The runtime itself asks for nothing: KServe would hand a change of it on to every service at once.
+    assert "resources" not in world.need("ServingRuntime", "fast")["spec"]["containers"][0]
 
 
 INVALID: list[Any] = [

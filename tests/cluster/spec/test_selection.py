@@ -224,12 +224,15 @@ def test_a_gpu_model_keeps_services_off_nodes_that_have_another(world: World) ->
         world.config(),
         world.template("bound", gpuSelector={"model": "MI300X"}),
         world.template("free", gpuSelector={"count": 1}),
+        world.service("bound", templateRef="bound"),
+        world.service("free", templateRef="free"),
     )
     for name in ("bound", "free"):
-        world.until_template("Available", name=name)
-    assert "affinity" not in world.need("ServingRuntime", "free")["spec"]
-    bound = world.need("ServingRuntime", "bound")
-    required = bound["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        world.until_service("Running", name=name)
+    assert "affinity" not in world.need("InferenceService", "free")["spec"]["predictor"]
+    bound = world.need("InferenceService", "bound")
+    affinity = bound["spec"]["predictor"]["affinity"]["nodeAffinity"]
+    required = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
     terms = required["nodeSelectorTerms"]
     pods = {"MI300X": "74a1", "MI325X": "74a5"}
     fitting = [
@@ -249,4 +252,5 @@ def test_a_gpu_model_keeps_services_off_nodes_that_have_another(world: World) ->
     world.annotate("AIMServiceTemplate", "bound", rediscover="again")
     world.until("AIMServiceTemplate", "bound", lambda t: t["status"]["status"] == "Progressing")
     world.until_template("Available", name="bound")
-    assert world.need("ServingRuntime", "bound")["metadata"]["generation"] == bound["metadata"]["generation"]
+    for kind in ("ServingRuntime", "InferenceService"):
+        assert world.need(kind, "bound")["metadata"]["generation"] == 1, "nothing of it was changed"

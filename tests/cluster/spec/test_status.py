@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
 import msgspec
 
 from aim_operator.api.v1alpha1 import AIMServiceStatus, AIMServiceTemplateStatus
+from aim_operator.core.labels import REVISION
 from hack.cluster.api import Manifest
 from hack.cluster.cluster import Cluster
 from tests.support.operator_process import eventually, running_operator
@@ -170,13 +172,15 @@ def test_an_image_that_cannot_be_pulled_is_told_in_the_registrys_words(world: Wo
 
 
 def test_the_inference_service_is_what_kserve_needs_to_run_it_as_the_template_says(world: World) -> None:
-    world.run(*world.catalog(metric="latency", precision="fp16"), world.service(replicas=3))
+    catalog = world.catalog(metric="latency", precision="fp16", gpuSelector={"count": 2})
+    world.run(*catalog, world.service(replicas=3))
     inference = world.need("InferenceService", "chat")
     metadata, predictor = inference["metadata"], inference["spec"]["predictor"]
     (owner,) = metadata["ownerReferences"]
     assert owner["uid"] == world.need("AIMService", "chat")["metadata"]["uid"]
     assert owner["controller"] is True
     labels = metadata["labels"]
+    assert re.fullmatch("[0-9a-f]{8}", labels.pop(REVISION))
     image_label = labels.pop("aim.silogen.ai/aim-image")
     assert image_label.startswith("ghcr.io-example-llama-3.1-8b-instruct")
     assert labels == {
@@ -195,6 +199,10 @@ def test_the_inference_service_is_what_kserve_needs_to_run_it_as_the_template_sa
     assert model["modelFormat"] == {"name": "aim", "version": "1"}
     assert model["runtime"] == "fast"
     assert model["storage"] == {}, "the server fetches by itself"
+    assert model["image"] == IMAGE
+    assert model["resources"] == {"requests": {GPU: "2"}, "limits": {GPU: "2"}}
+    assert model["volumeMounts"] == [{"name": "dshm", "mountPath": "/dev/shm"}]
+    assert predictor["volumes"] == [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}]
     world.apply(world.service(replicas=1))
     world.until("InferenceService", "chat", lambda s: s["spec"]["predictor"]["maxReplicas"] == 1)
 
@@ -204,15 +212,17 @@ def test_an_available_template_publishes_the_runtime(world: World) -> None:
     world.until_template("Available")
     runtime = world.need("ServingRuntime", "fast")
     assert runtime["metadata"]["ownerReferences"][0]["kind"] == "AIMServiceTemplate"
-    spec = runtime["spec"]
-    assert spec["supportedModelFormats"] == [{"name": "aim", "version": "1"}]
-    (container,) = spec["containers"]
-    assert container["name"] == "kserve-container"
-    assert container["image"] == IMAGE
-    assert container["ports"] == [{"name": "http", "containerPort": 8000, "protocol": "TCP"}]
-    assert container["resources"] == {"requests": {GPU: "2"}, "limits": {GPU: "2"}}
-    assert container["volumeMounts"] == [{"name": "dshm", "mountPath": "/dev/shm"}]
-    assert spec["volumes"] == [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}]
+    # A shape only: KServe hands each change of a runtime on to every service on it at once.
+    assert runtime["spec"] == {
+        "supportedModelFormats": [{"name": "aim", "version": "1"}],
+        "containers": [
+            {
+                "name": "kserve-container",
+                "image": IMAGE,
+                "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
+            }
+        ],
+    }
 
 
 def test_a_failure_is_told_in_kserves_own_words(world: World) -> None:
@@ -243,6 +253,8 @@ def test_a_crashing_pod_is_told_in_its_own_words(world: World) -> None:
     labels = {
         "app.kubernetes.io/managed-by": "aim-controller",
         "serving.kserve.io/inferenceservice": "chat",
+        # KServe hands the labels of the InferenceService on to its Pods.
+        REVISION: world.need("InferenceService", "chat")["metadata"]["labels"][REVISION],
     }
     world.apply(
         {
@@ -268,6 +280,10 @@ def test_a_crashing_pod_is_told_in_its_own_words(world: World) -> None:
         message(status, "RuntimeReady")
         == "container kserve-container exited with code 137: HIP out of memory"
     )
+    up = {**state, "ready": True, "state": {"running": {"startedAt": "2026-01-31T12:00:00Z"}}}
+    ready = {"type": "Ready", "status": "True"}
+    healed = {"containerStatuses": [up], "conditions": [ready]}
+    world.patch("Pod", "predictor", {"status": healed}, status=True)
     world.hold("kserve", on=False)
     world.until_service("Running")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import convert
 
-from aim_operator.api.external import Pod
+from aim_operator.api.external import Event, Pod
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import pods
 from aim_operator.core.pods import Verdict
@@ -167,3 +168,33 @@ def test_why_a_pod_failed_whose_container_did_not(pod: Pod | None, want: str) ->
 )
 def test_disrupted(pod: Pod, want: bool) -> None:  # noqa: FBT001 - the expected answer
     assert pods.is_disrupted(pod) is want
+
+
+def refusal(message: str, created: str) -> Event:
+    return convert({"metadata": {"name": message, "creationTimestamp": created}, "message": message}, Event)
+
+
+def made(created: str) -> Pod:
+    return convert({"metadata": {"name": "chat-0", "creationTimestamp": created}}, Pod)
+
+
+EARLY, LATER, LAST = (f"2026-01-31T12:00:0{second}Z" for second in range(3))
+
+
+@pytest.mark.parametrize(
+    ("refusals", "taken", "want"),
+    [
+        pytest.param((), (), "", id="nothing was refused"),
+        pytest.param((refusal("quota", EARLY),), (), "quota", id="no Pod was taken ever"),
+        pytest.param(
+            (refusal("quota", EARLY), refusal("policy", LATER)), (), "policy", id="the last refusal counts"
+        ),
+        pytest.param((refusal("quota", LATER),), (made(EARLY),), "quota", id="it is news beside older Pods"),
+        pytest.param((refusal("quota", EARLY),), (made(EARLY),), "quota", id="and in the same second"),
+        pytest.param(
+            (refusal("quota", LATER),), (made(EARLY), made(LAST)), "", id="a Pod was taken since: old news"
+        ),
+    ],
+)
+def test_the_last_refusal_is(refusals: tuple[Event, ...], taken: tuple[Pod, ...], want: str) -> None:
+    assert pods.last_refusal(refusals, taken) == want

@@ -30,7 +30,7 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     http_route: HTTPRoute | None = None
     pods: tuple[Pod, ...] = ()
     pods_refused: str = ""
-    """Why the cluster took no Pod of it at last; old news where there are Pods."""
+    """Why the cluster took no Pod of it since the youngest of `pods`."""
     runtimes: frozenset[str] = frozenset()
     """Names of the runtimes that an InferenceService in this namespace can use, of those that it might."""
     runtime_shadowed: bool = False

@@ -210,15 +210,14 @@ def _runtime(
     """
     pinned = old.active
     blocker = next((part for part in (resolved, cache.judgement) if not part.ok), None)
-    if blocker is not None and pinned is UNSET:
-        return _following(observed, blocker)
-    if not observed.kserve_installed:
+    broken = resolved.state == State.DEGRADED and pinned is UNSET
+    if not observed.kserve_installed and not broken:
         return _blocked(
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, the operator continues by itself then",
         )
     if blocker is not None:
-        return _rendered(observed, pinned)
+        return _following(observed, blocker) if pinned is UNSET else _rendered(observed, pinned)
     wanted = _wanted(observed, cache)
     if observed.runtime_shadowed:
         return _hindered(

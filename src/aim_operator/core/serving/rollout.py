@@ -44,8 +44,9 @@ def rollout(
 ) -> Rollout:
     """Judge the InferenceService; KServe's or the Pod's own words are the message.
 
-    `revision` and `replicas` are what is wanted now. `refused` is why the cluster took no Pod at last: it
-    counts where there is none. Where no Pod is seen at all, KServe's word is taken for all of them.
+    `revision` and `replicas` are what is wanted now. `refused` is why the cluster took no Pod since the
+    youngest was made: it counts while there is none of this revision. Where no Pod is seen at all, KServe's
+    word is taken for all of them.
     """
     status = given(live.status, InferenceServiceStatus())
     ready = conditions.find(given(status.conditions, ()), "Ready")
@@ -53,7 +54,7 @@ def rollout(
     present = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
     # What an older version of the operator made has none: "".
     current = [pod for pod in present if (pod.metadata.label(labels.REVISION) or "") == revision]
-    failure = _failure(current, one_line(refused) if not present else "", status)
+    failure = _failure(current, one_line(refused) if not current else "", status)
     if not serving:
         return Rollout(
             serving=False,

@@ -698,6 +698,14 @@ def test_a_missing_image_comes_first_even_where_kserve_is_not_installed() -> Non
     assert told(got, c.RUNTIME_READY) == told(got, c.RESOLVED) == ("False", "ImageNotFound")
 
 
+def test_what_comes_by_itself_comes_after_kserve() -> None:
+    """Else the missing KServe would be told only after a discovery, which may take long."""
+    pending = with_template("Progressing")
+    got = status_of(make_service_observed(catalog=pending, kserve_installed=False))
+    assert told(got, c.RUNTIME_READY) == told(got, c.READY) == ("False", "KServeNotInstalled")
+    assert (got.status, told(got, c.RESOLVED)) == ("Degraded", ("False", "TemplateNotAvailable"))
+
+
 def test_a_service_that_asks_for_a_route_is_told_what_that_waits_for() -> None:
     got = status_of(make_service_observed(make_service(routing=ROUTED), NO_IMAGE))
     assert told(got, c.ROUTING_READY) == ("False", "ConfiguringRoute")

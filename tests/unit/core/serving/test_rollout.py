@@ -207,6 +207,14 @@ def test_a_pod_that_the_cluster_refuses_is_told_in_its_words() -> None:
     assert (got.serving, got.reason, got.message, got.failure) == (False, "RuntimeFailed", REFUSED, REFUSED)
 
 
+def test_a_new_revision_whose_pods_are_refused_fails_beside_the_old_one() -> None:
+    """Pod Security and quotas refuse it for ever, and no Pod tells."""
+    got = look(make_inference_service(ready=True), (OLD,), refused=REFUSED)
+    assert (got.serving, got.complete, got.reason, got.failure) == (True, False, "RollingOut", REFUSED)
+    got = look(make_inference_service(ready=False), (OLD,), refused=REFUSED)
+    assert (got.serving, got.reason, got.failure) == (False, "RuntimeFailed", REFUSED)
+
+
 def test_a_refusal_is_old_news_where_there_are_pods() -> None:
     assert not look(make_inference_service(), (make_pod(),), refused=REFUSED).failure
     assert look(make_inference_service(ready=True), refused=REFUSED).complete
