@@ -29,6 +29,7 @@ from aim_operator.api.v1alpha1 import (
     AIMServiceTemplate,
 )
 from aim_operator.core import labels
+from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import resolve
@@ -90,7 +91,7 @@ class OneOfEach:
         del name
         return self._config
 
-    def gpu_models(self) -> frozenset[str]:
+    def gpu_models(self) -> frozenset[NodeGpus]:
         return frozenset()
 
     def runtime_of(self, service: AIMService) -> str:

@@ -33,7 +33,7 @@ from aim_operator.api.v1alpha1 import (
     AIMServiceTemplate,
     AIMServiceTemplateStatus,
 )
-from aim_operator.core import labels
+from aim_operator.core import hardware, labels
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.service.route import wanted_route
@@ -261,7 +261,8 @@ class FakeCatalog:
         """`runtime` is what the live InferenceService of any service runs on."""
         self._runtime = runtime
         self._objects = {(type(o), o.metadata.namespace, o.metadata.name): o for o in objects}
-        self._gpu_models = frozenset(gpu_models)
+        products = ({"amd.com/gpu.product-name": f"AMD_Instinct_{model}"} for model in gpu_models)
+        self._gpu_models = frozenset(map(hardware.node_gpus, products))
 
     def image(self, namespace: str, name: str) -> AIMImage | None:
         return self._get(AIMImage, namespace, name)
@@ -296,7 +297,7 @@ class FakeCatalog:
     def cluster_runtime_config(self, name: str) -> AIMClusterRuntimeConfig | None:
         return self._get(AIMClusterRuntimeConfig, "", name)
 
-    def gpu_models(self) -> frozenset[str]:
+    def gpu_models(self) -> frozenset[hardware.NodeGpus]:
         return self._gpu_models
 
     def runtime_of(self, service: AIMService) -> str:

@@ -60,18 +60,27 @@ def canonical(value: object) -> str | None:
 
 
 @lru_cache(REMEMBERED, typed=True)
+def times(value: Quantity, count: int) -> str | None:
+    """Return `count` times `value`, as canonical() writes it. None for what is no quantity."""
+    parsed = _parsed(value)
+    return None if parsed is None else _written(_EXACT.multiply(parsed.value, count), parsed.style)
+
+
+@lru_cache(REMEMBERED, typed=True)
 def _canonical(value: Quantity) -> str | None:
     parsed = _parsed(value)
-    if parsed is None:
-        return None
-    amount = max(-MAX, min(MAX, parsed.value))
+    return None if parsed is None else _written(parsed.value, parsed.style)
+
+
+def _written(value: Decimal, style: str) -> str:
+    amount = max(-MAX, min(MAX, value))
     if amount == 0:
         return "0"
     # What is no whole number of Ki, Go writes without a binary suffix, and from then on as decimal.
-    if parsed.style == "binary" and amount % 1024 == 0:
+    if style == "binary" and amount % 1024 == 0:
         return _binary(int(amount))
     mantissa, exponent = _thousands(amount)
-    if parsed.style == "exponent":
+    if style == "exponent":
         return f"{mantissa}e{exponent}" if exponent else str(mantissa)
     return f"{mantissa}{_DECIMAL_SUFFIX[exponent]}"
 

@@ -1,4 +1,4 @@
-"""Which GPU models the nodes have: counted per word, so that a change costs one node, not all of them.
+"""Which GPUs the nodes have: counted per kind of node, so that a change costs one node, not all of them.
 
 Fed by the informer of nodes. Read by controllers.store_catalog; who waits for GPUs is woken by app.py.
 """
@@ -18,35 +18,35 @@ SETTLE_SECONDS = 1.0
 
 
 class GpuModels:
-    """A multiset of the words that name GPU models, over all nodes."""
+    """How many nodes have which labels about GPUs. Nodes whose labels are silent do not count."""
 
     def __init__(self, nodes: Informer[KubeObject]) -> None:
-        self._counts: Counter[str] = Counter()
-        self._words: frozenset[str] = frozenset()
+        self._counts: Counter[hardware.NodeGpus] = Counter()
+        self._kinds: frozenset[hardware.NodeGpus] = frozenset()
         self._listeners: list[Callable[[], None]] = []
         nodes.add_handler(self._node_changed)
 
     @property
-    def words(self) -> frozenset[str]:
-        """Every word that names a GPU model of at least one node, in upper case."""
-        return self._words
+    def kinds(self) -> frozenset[hardware.NodeGpus]:
+        """The GPU labels of every kind of node that there is."""
+        return self._kinds
 
     def on_change(self, clock: Clock, callback: Callable[[], None]) -> None:
-        """Call back once the set of words is another one, SETTLE_SECONDS after its first change."""
-        self._listeners.append(_Settling(clock, lambda: self._words, callback).start)
+        """Call back once the set of kinds is another one, SETTLE_SECONDS after its first change."""
+        self._listeners.append(_Settling(clock, lambda: self._kinds, callback).start)
 
     def _node_changed(self, old: KubeObject | None, new: KubeObject | None) -> None:
-        before, after = _words(old), _words(new)
+        before, after = _gpus(old), _gpus(new)
         if before == after:
             return
-        appeared = {word for word in after - before if not self._counts[word]}
-        self._counts.update(after - before)
-        self._counts.subtract(before - after)
-        gone = {word for word in before - after if not self._counts[word]}
-        for word in gone:
-            del self._counts[word]
-        if appeared or gone:
-            self._words = frozenset(self._counts)
+        if after:
+            self._counts[after] += 1
+        if before:
+            self._counts[before] -= 1
+            if not self._counts[before]:
+                del self._counts[before]
+        if self._counts.keys() != self._kinds:
+            self._kinds = frozenset(self._counts)
             for listener in self._listeners:
                 listener()
 
@@ -55,7 +55,7 @@ class _Settling:
     """Tells one listener, once for many changes, and not at all if it ends as it was."""
 
     def __init__(
-        self, clock: Clock, read: Callable[[], frozenset[str]], callback: Callable[[], None]
+        self, clock: Clock, read: Callable[[], frozenset[hardware.NodeGpus]], callback: Callable[[], None]
     ) -> None:
         self._clock = clock
         self._read = read
@@ -69,12 +69,12 @@ class _Settling:
 
     def _report(self) -> None:
         self._timer = None
-        words = self._read()
-        if words != self._reported:
-            self._reported = words
+        kinds = self._read()
+        if kinds != self._reported:
+            self._reported = kinds
             self._callback()
 
 
-def _words(node: KubeObject | None) -> frozenset[str]:
+def _gpus(node: KubeObject | None) -> hardware.NodeGpus:
     labels = given(node.metadata.labels, {}) if node is not None else {}
-    return hardware.gpu_models(labels)
+    return hardware.node_gpus(labels)

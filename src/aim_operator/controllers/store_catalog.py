@@ -19,6 +19,7 @@ from aim_operator.controllers.gpu_models import GpuModels
 from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, BY_TEMPLATE_IN, Watched
 from aim_operator.core.caching import choose, means
 from aim_operator.core.catalog import Template
+from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.service.live_runtime import runtime_of
 
@@ -68,8 +69,8 @@ class StoreCatalog:
         found = self._watched.template_caches.store.get(namespace, template.metadata.name)
         return found is not None and not means(found, template, self)
 
-    def gpu_models(self) -> frozenset[str]:
-        return self.gpus.words
+    def gpu_models(self) -> frozenset[NodeGpus]:
+        return self.gpus.kinds
 
     def runtime_of(self, service: AIMService) -> str:
         """Return the runtime that a service's live InferenceService runs on, "" without one."""

@@ -28,9 +28,11 @@ from aim_operator.api.v1alpha1 import (
     ResolvedReference,
     Scope,
     SecurityContext,
+    Serving,
     Storage,
 )
 from aim_operator.core import labels
+from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.manifests import plain
 from aim_operator.core.naming import is_derived_template_name, short_hash
 
@@ -51,7 +53,7 @@ class Catalog(Protocol):
     def cluster_templates_of(self, image_name: str) -> Iterable[AIMClusterServiceTemplate]: ...
     def runtime_config(self, namespace: str, name: str) -> AIMRuntimeConfig | None: ...
     def cluster_runtime_config(self, name: str) -> AIMClusterRuntimeConfig | None: ...
-    def gpu_models(self) -> frozenset[str]: ...
+    def gpu_models(self) -> frozenset[NodeGpus]: ...
     def runtime_of(self, service: AIMService) -> str: ...
 
 
@@ -63,6 +65,7 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
     routing: ConfigRouting = ConfigRouting()
     security_context: SecurityContext | UnsetType = UNSET
+    serving: Serving | UnsetType = UNSET
     storage_class_name: str = ""
     """Of model caches; "" is the cluster's default class."""
     storage: Storage = Storage()
@@ -129,6 +132,7 @@ def resolve_runtime_config(
         image_pull_secrets=given(own.image_pull_secrets, ()),
         routing=given(spec.routing, ConfigRouting()),
         security_context=spec.security_context,
+        serving=spec.serving,
         storage_class_name=given(spec.default_storage_class_name, ""),
         storage=given(spec.storage, Storage()),
     )

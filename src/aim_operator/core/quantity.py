@@ -41,6 +41,15 @@ def canonical(value: Quantity) -> str:
     return quantity.canonical(value) or ""
 
 
+def times(value: Quantity, count: int) -> str:
+    """Return `count` times `value`, in the style in which it is written: twice 32Gi is 64Gi.
+
+    Raises SpecError as parse does.
+    """
+    parse(value)
+    return quantity.times(value, count) or ""
+
+
 def compare(left: Quantity, right: Quantity) -> int:
     """-1, 0 or 1 as `left` is less than, equal to or more than `right`."""
     return int(parse(left).compare(parse(right)))

@@ -1,25 +1,35 @@
 """Compute resources of the serving container: service over template over image, GPUs from discovery.
 
+What no tier mentions of CPU and memory comes from defaults for each GPU.
+
 Owns the merge and the checks that Kubernetes would otherwise fail on Pod by Pod, long after the
 service was accepted. Called by the service's desired module.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from msgspec import Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from aim_operator.api.meta import given
-from aim_operator.api.v1alpha1 import Quantity, ResourceRequirements
+from aim_operator.api.v1alpha1 import Quantity, ResourceRequirements, ResourcesPerGpu
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import quantity
+from aim_operator.core.hardware import AMD_RESOURCE
 from aim_operator.errors import SpecError
 
-GPU_RESOURCE = "amd.com/gpu"
-
+# Not all that vendors offer are GPUs: AMD's and NVIDIA's network cards have the same domains.
+_GPUS = re.compile(
+    r"amd\.com/(?:gpu|[sdtqc]px_nps\d+)"
+    r"|nvidia\.com/(?:gpu|gpu\.shared|mig-.+)"
+    r"|gpu\.intel\.com/.+"
+    r"|habana\.ai/gaudi"
+)
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
 _HUGE_PAGES = "hugepages-"
+_DEFAULT = "defaults for each GPU"
 
 _Side = Literal["requests", "limits"]
 _SIDES: tuple[_Side, _Side] = ("requests", "limits")
@@ -45,24 +55,56 @@ def merge(
     image: ResourceRequirements | UnsetType,
     *,
     gpu_count: int | None,
-    gpu_resource: str = GPU_RESOURCE,
+    gpu_resource: str = AMD_RESOURCE,
+    per_gpu: ResourcesPerGpu | UnsetType = UNSET,
 ) -> MergedResources:
     """Merge each of requests.X and limits.X on its own: service, then template, then image.
 
-    GPUs that no tier sets are copied from the discovered `gpu_count`. Devices and huge pages cannot be
-    overcommitted, so where one side is unset it is taken from the other. Raises SpecError(ResourcesInvalid)
-    for what no Pod could be made of.
+    Where no tier has a quantity of any GPU resource, the discovered `gpu_count` is requested as
+    `gpu_resource`. CPU or memory that no tier mentions, on neither side, is `gpu_count` times what `per_gpu`
+    says. Devices and huge pages cannot be overcommitted, so where one side is unset it is taken from the
+    other. Raises SpecError(ResourcesInvalid) for what no Pod could be made of.
     """
     tiers = (("service", service), ("template", template), ("image", image))
     requests, limits = (_side(side, tiers) for side in _SIDES)
-    if gpu_count is not None and gpu_resource not in requests and gpu_resource not in limits:
+    if gpu_count is not None and not any(_is_gpu(name, gpu_resource) for name in (*requests, *limits)):
         requests[gpu_resource] = _Entry(str(gpu_count), "discovered profile")
+    if gpu_count and per_gpu is not UNSET:
+        _add_defaults(requests, limits, per_gpu, gpu_count)
     for name in filter(_must_be_equal, requests.keys() ^ limits.keys()):
         only = requests.get(name) or limits[name]
         requests[name] = limits[name] = only
     for name in sorted(requests.keys() & limits.keys()):
         _check(name, requests[name], limits[name])
     return MergedResources(requests=_values(requests), limits=_values(limits))
+
+
+def _add_defaults(
+    requests: dict[str, _Entry], limits: dict[str, _Entry], per_gpu: ResourcesPerGpu, gpu_count: int
+) -> None:
+    """Add what is not mentioned. One side alone is taken for meant so: the other might contradict it."""
+    mentioned = requests.keys() | limits.keys()
+    if "cpu" not in mentioned and (cpu := _times(per_gpu.cpu, gpu_count)):
+        requests["cpu"] = _Entry(cpu, _DEFAULT)
+    if "memory" not in mentioned:
+        memory, limit = _times(per_gpu.memory, gpu_count), _times(per_gpu.memory_limit, gpu_count)
+        if memory:
+            requests["memory"] = _Entry(memory, _DEFAULT)
+        if limit:
+            # They may come from different places, each of which is right by itself.
+            enough = not memory or quantity.compare(memory, limit) <= 0
+            limits["memory"] = _Entry(limit if enough else memory, _DEFAULT)
+
+
+def _times(value: Quantity | UnsetType, count: int) -> str:
+    """Return `count` times a quantity; "" for none. Raises SpecError(ResourcesInvalid)."""
+    if value is UNSET or not quantity.parse(value):
+        return ""
+    return quantity.times(value, count)
+
+
+def _is_gpu(name: str, gpu_resource: str) -> bool:
+    return name == gpu_resource or _GPUS.fullmatch(name) is not None
 
 
 def _side(side: _Side, tiers: tuple[tuple[str, ResourceRequirements | UnsetType], ...]) -> dict[str, _Entry]:

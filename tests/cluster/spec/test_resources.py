@@ -43,7 +43,9 @@ def test_each_quantity_is_the_services_then_the_templates_then_the_images(world:
     gpus = {GPU: "1"}
     until_resources(world, {side: {**IMAGE_TIER[side], **gpus} for side in ("requests", "limits")})
     world.apply(world.image(defaultServiceTemplate="fast"))
-    until_resources(world, {"requests": gpus, "limits": gpus})
+    until_resources(
+        world, {"requests": {"cpu": "4", "memory": "32Gi", **gpus}, "limits": {"memory": "48Gi", **gpus}}
+    )
 
 
 def test_a_cluster_template_has_a_tier_of_its_own_too(world: World) -> None:
@@ -66,10 +68,34 @@ GPUS: list[Any] = [
 
 @pytest.mark.parametrize(("given", "want"), GPUS)
 def test_gpus(world: World, given: dict[str, Any], want: str) -> None:
-    world.run(*world.catalog(gpuSelector={"count": 2, "model": "MI300X"}), world.service(resources=given))
+    none = {"cpu": 0, "memory": 0, "memoryLimit": 0}
+    template = world.catalog(
+        gpuSelector={"count": 2, "model": "MI300X"}, serving={"defaultResourcesPerGpu": none}
+    )
+    world.run(*template, world.service(resources=given))
     until_resources(world, {"requests": {GPU: want}, "limits": {GPU: want}})
     # The runtime itself asks for nothing: KServe would hand a change of it on to every service at once.
     assert "resources" not in world.need("ServingRuntime", "fast")["spec"]["containers"][0]
+
+
+def test_settings_of_serving_are_the_services_then_the_templates_then_the_configurations(
+    world: World,
+) -> None:
+    per_gpu = {"defaultResourcesPerGpu": {"cpu": 2, "memory": "8Gi", "memoryLimit": "16Gi"}}
+    partitions = {"count": 2, "model": "MI300X", "resourceName": "amd.com/cpx_nps4"}
+    image, template, _ = world.catalog(
+        gpuSelector=partitions, serving={"sharedMemorySize": "1Gi", "startupTimeoutSeconds": 120}
+    )
+    config = world.config(serving={"sharedMemorySize": "2Gi", **per_gpu})
+    world.run(image, template, config, world.service(serving={"startupTimeoutSeconds": 60}))
+    predictor = world.need("InferenceService", "chat")["spec"]["predictor"]
+    partition = {"amd.com/cpx_nps4": "2"}
+    assert predictor["model"]["resources"] == {
+        "requests": {"cpu": "4", "memory": "16Gi", **partition},
+        "limits": {"memory": "32Gi", **partition},
+    }
+    assert predictor["volumes"][0]["emptyDir"]["sizeLimit"] == "1Gi"
+    assert predictor["model"]["startupProbe"]["failureThreshold"] == 6
 
 
 INVALID: list[Any] = [
@@ -112,4 +138,10 @@ def test_a_running_service_goes_on_while_its_new_resources_are_invalid(world: Wo
     assert told(status, "RuntimeReady") == "True/RuntimeReady"
     assert world.need("InferenceService", "chat") == before
     world.apply(world.service(resources={"requests": {"cpu": "1"}}))
-    until_resources(world, {"requests": {"cpu": "1", GPU: "1"}, "limits": {"cpu": "1", GPU: "1"}})
+    until_resources(
+        world,
+        {
+            "requests": {"cpu": "1", "memory": "32Gi", GPU: "1"},
+            "limits": {"cpu": "1", "memory": "48Gi", GPU: "1"},
+        },
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from hack.cluster.api import Manifest
+from tests.support.node_affinity import admits
 from tests.support.spec_world import World, message, told
 
 PRODUCT = "amd.com/gpu.product-name"
@@ -32,6 +34,10 @@ def hardware(world: World, name: str) -> str:
     return told(world.status("AIMServiceTemplate", name), "HardwareAvailable")
 
 
+def has_hardware(want: str, template: Manifest) -> bool:
+    return told(template["status"], "HardwareAvailable") == want
+
+
 def matching(status: dict[str, Any]) -> dict[str, tuple[bool, str]]:
     """Return by name whether a candidate was chosen, and why or why not; in their order."""
     return {c["name"]: (c.get("chosen", False), c["reason"]) for c in status["templateMatching"]}
@@ -39,32 +45,29 @@ def matching(status: dict[str, Any]) -> dict[str, tuple[bool, str]]:
 
 def test_hardware_available_follows_the_labels_of_nodes(world: World) -> None:
     # A model that no other test's node has.
-    model = f"MX{world.namespace.rpartition('-')[2].upper()}"
     world.apply(
         world.image(),
         world.config(),
         world.template("here", gpuSelector={"model": "MI300X"}),
-        world.template("elsewhere", gpuSelector={"model": model}),
+        world.template("elsewhere", gpuSelector={"model": "MI100"}),
     )
     for name in ("here", "elsewhere"):
         world.until_template("Available", name=name)
     assert hardware(world, "here") == "True/HardwareFound"
     assert hardware(world, "elsewhere") == "False/HardwareNotFound", "and discovery was not held up"
-    node = gpu_node(world, "other", **{PRODUCT: f"AMD_Instinct_{model}_OAM"})
-    for labels in ({PRODUCT: f"AMD_Instinct_{model}_OAM"}, {"nvidia.com/gpu.product": model}):
+    for labels, want in (
+        ({PRODUCT: "AMD_Instinct_MI100"}, "True/HardwareFound"),
+        ({"amd.com/gpu.device-id": "738c"}, "True/HardwareFound"),
+        ({PRODUCT: "AMD_Instinct_MI999"}, "Unknown/HardwareUnknown"),
+    ):
         node = gpu_node(world, "other", **labels)
         world.apply(node)
-        world.until(
-            "AIMServiceTemplate",
-            "elsewhere",
-            lambda t: told(t["status"], "HardwareAvailable") == "True/HardwareFound",
-            "sees the node",
-        )
+        world.until("AIMServiceTemplate", "elsewhere", partial(has_hardware, want), "sees the node")
         world.delete(node)
         world.until(
             "AIMServiceTemplate",
             "elsewhere",
-            lambda t: told(t["status"], "HardwareAvailable") == "False/HardwareNotFound",
+            partial(has_hardware, "False/HardwareNotFound"),
             "sees the node go",
         )
 
@@ -219,38 +222,19 @@ def test_failed_and_derived_templates_are_no_candidates(world: World) -> None:
 
 
 def test_a_gpu_model_keeps_services_off_nodes_that_have_another(world: World) -> None:
-    world.apply(
-        world.image(),
-        world.config(),
-        world.template("bound", gpuSelector={"model": "MI300X"}),
-        world.template("free", gpuSelector={"count": 1}),
-        world.service("bound", templateRef="bound"),
-        world.service("free", templateRef="free"),
-    )
-    for name in ("bound", "free"):
-        world.until_service("Running", name=name)
-    assert "affinity" not in world.need("InferenceService", "free")["spec"]["predictor"]
-    bound = world.need("InferenceService", "bound")
-    affinity = bound["spec"]["predictor"]["affinity"]["nodeAffinity"]
-    required = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
-    terms = required["nodeSelectorTerms"]
-    pods = {"MI300X": "74a1", "MI325X": "74a5"}
-    fitting = [
-        model
-        for model, device in pods.items()
-        if any(
-            expression["key"] == "amd.com/gpu.device-id" and device in expression.get("values", [])
-            for term in terms
-            for expression in term["matchExpressions"]
-        )
+    world.run(*world.catalog(gpuSelector={"model": "MI300X"}), world.service())
+    before = world.need("InferenceService", "chat")
+    affinity = before["spec"]["predictor"]["affinity"]
+    admitted = [
+        device for device in ("74a1", "74a5", "ffff") if admits(affinity, {"amd.com/gpu.device-id": device})
     ]
-    assert fitting == ["MI300X"]
+    assert admitted == ["74a1", "ffff"], "MI300X, not MI325X, and what nobody knows"
     # Nodes that come and go change nothing.
     node = gpu_node(world, "more", **{PRODUCT: "AMD_Instinct_MI325X_OAM"})
     world.apply(node)
     world.delete(node)
-    world.annotate("AIMServiceTemplate", "bound", rediscover="again")
-    world.until("AIMServiceTemplate", "bound", lambda t: t["status"]["status"] == "Progressing")
-    world.until_template("Available", name="bound")
-    for kind in ("ServingRuntime", "InferenceService"):
-        assert world.need(kind, "bound")["metadata"]["generation"] == 1, "nothing of it was changed"
+    world.annotate("AIMServiceTemplate", "fast", rediscover="again")
+    world.until("AIMServiceTemplate", "fast", lambda t: t["status"]["status"] == "Progressing")
+    world.until_template("Available")
+    for kind, name in (("ServingRuntime", "fast"), ("InferenceService", "chat")):
+        assert world.need(kind, name)["metadata"]["generation"] == 1, "nothing of it was changed"

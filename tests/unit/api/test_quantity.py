@@ -198,3 +198,28 @@ def test_no_value_has_more_digits_than_its_text_can_hold(value: Quantity) -> Non
 )
 def test_a_long_text_is_no_quantity(value: str) -> None:
     assert quantity.parse(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "want"),
+    [
+        pytest.param("32Gi", 2, "64Gi", id="in the same style"),
+        pytest.param("1.5Gi", 2, "3Gi", id="to whole numbers"),
+        pytest.param("500m", 3, "1500m", id="and back to parts"),
+        pytest.param(4, 8, "32", id="a number"),
+        pytest.param("1e3", 2, "2e3", id="with an exponent"),
+        pytest.param("0", 8, "0", id="of nothing"),
+        pytest.param("4Ei", 8, str(2**63 - 1), id="to what Kubernetes can count"),
+        pytest.param("four", 2, None, id="of no quantity"),
+    ],
+)
+def test_times(value: Quantity, count: int, want: str | None) -> None:
+    assert quantity.times(value, count) == want
+
+
+@given(st.integers(0, 2**40), st.sampled_from(["", "m", "Ki", "Gi", "k"]), st.integers(0, 1024))
+def test_times_is_the_exact_product(number: int, suffix: str, count: int) -> None:
+    value = quantity.parse(f"{number}{suffix}")
+    assert value is not None
+    got = quantity.parse(quantity.times(f"{number}{suffix}", count))
+    assert got == min(value * count, quantity.MAX)

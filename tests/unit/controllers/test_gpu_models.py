@@ -10,6 +10,7 @@ from typing import Any
 from aim_operator.api.external import NODES
 from aim_operator.controllers import slim
 from aim_operator.controllers.gpu_models import SETTLE_SECONDS, GpuModels
+from aim_operator.core import hardware
 from aim_operator.runtime.informer import Informer
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
@@ -52,9 +53,13 @@ def node(name: str, product: str = "", **labels: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": {**({PRODUCT: product} if product else {}), **labels}}}
 
 
+def kinds(*products: str) -> frozenset[hardware.NodeGpus]:
+    return frozenset(hardware.node_gpus({PRODUCT: product}) for product in products)
+
+
 async def test_a_first_list_wakes_those_who_wait_for_gpus_once() -> None:
     async with counting(a="MI300X", b="MI325X", c="MI355X") as scene:
-        assert scene.models.words == {"MI300X", "MI325X", "MI355X"}
+        assert scene.models.kinds == kinds("MI300X", "MI325X", "MI355X")
         assert scene.woken == 1
 
 
@@ -66,7 +71,7 @@ async def test_a_node_more_of_a_known_model_wakes_nobody() -> None:
         await scene.settle()
         scene.client.remove(NODES, "b")
         await scene.settle()
-        assert scene.models.words == {"MI300X"}
+        assert scene.models.kinds == kinds("MI300X")
         assert scene.woken == 1
 
 
@@ -75,11 +80,11 @@ async def test_a_model_is_gone_with_its_last_node() -> None:
         scene.client.remove(NODES, "a")
         scene.client.put(NODES, node("b"))
         await scene.settle()
-        assert scene.models.words == {"MI325X"}
+        assert scene.models.kinds == kinds("MI325X")
         assert scene.woken == 2
         scene.client.put(NODES, node("c", "MI300X"))
         await scene.settle()
-        assert scene.models.words == {"MI300X"}
+        assert scene.models.kinds == kinds("MI300X")
         assert scene.woken == 3
 
 
@@ -88,10 +93,10 @@ async def test_a_node_that_restarts_within_a_moment_wakes_nobody() -> None:
     async with counting(a="MI300X") as scene:
         scene.client.remove(NODES, "a")
         await scene.clock.settle()
-        assert scene.models.words == frozenset()
+        assert scene.models.kinds == frozenset()
         scene.client.put(NODES, node("a", "MI300X"))
         await scene.settle()
-        assert scene.models.words == {"MI300X"}
+        assert scene.models.kinds == kinds("MI300X")
         assert scene.woken == 1
 
 
@@ -105,4 +110,4 @@ async def test_a_missed_change_is_counted_by_the_next_list() -> None:
         scene.client.muted.clear()
         scene.nodes.relist("")
         await scene.settle()
-        assert scene.models.words == {"MI325X"}
+        assert scene.models.kinds == kinds("MI325X")

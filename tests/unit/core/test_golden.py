@@ -1,4 +1,4 @@
-"""Every child object of thirteen services and of a cache, as files to review: golden/<service>/."""
+"""Every child object of fifteen services and of a cache, as files to review: golden/<service>/."""
 
 from __future__ import annotations
 
@@ -135,6 +135,32 @@ EXAMPLES = {
                 }
             ),
             make_template(resources={"requests": {"cpu": "4", "ephemeral-storage": "10Gi"}}),
+        ),
+    ),
+    "settings-of-serving": Example(
+        service=make_service(serving={"sharedMemorySize": "32Gi"}, resources={"limits": {"cpu": "16"}}),
+        objects=(
+            make_image(),
+            make_template(
+                gpuSelector={"count": 8, "model": "MI300X", "resourceName": "amd.com/cpx_nps4"},
+                serving={"startupTimeoutSeconds": 7200, "defaultResourcesPerGpu": {"memory": "8Gi"}},
+                status=make_template_status(gpu_count=8),
+            ),
+            make_runtime_config(
+                serving={
+                    "sharedMemorySize": "16Gi",
+                    "defaultResourcesPerGpu": {"cpu": "2", "memory": "4Gi", "memoryLimit": "12Gi"},
+                }
+            ),
+        ),
+    ),
+    "cpu": Example(
+        service=make_service(),
+        objects=(
+            make_image(),
+            make_template(
+                gpuSelector={"model": "NONE"}, status=make_template_status(gpu="NONE", gpu_count=0)
+            ),
         ),
     ),
     "throughput-fp8": Example(

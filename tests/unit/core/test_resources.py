@@ -116,6 +116,29 @@ def test_another_gpu_resource_can_be_named() -> None:
     assert got.limits == {"nvidia.com/gpu": "1"}
 
 
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        pytest.param("nvidia.com/gpu", {"nvidia.com/gpu": "3"}, id="another vendor's"),
+        pytest.param("nvidia.com/mig-1g.10gb", {"nvidia.com/mig-1g.10gb": "3"}, id="a slice"),
+        pytest.param("nvidia.com/gpu.shared", {"nvidia.com/gpu.shared": "3"}, id="a share"),
+        pytest.param("amd.com/cpx_nps4", {"amd.com/cpx_nps4": "3"}, id="a partition"),
+        pytest.param("gpu.intel.com/xe", {"gpu.intel.com/xe": "3"}, id="Intel's"),
+        pytest.param("example.com/gpu-pool", {"example.com/gpu-pool": "3"}, id="the one that was named"),
+        pytest.param("amd.com/nic", {"amd.com/nic": "3", "example.com/gpu-pool": "2"}, id="but not a NIC"),
+        pytest.param("rdma/hca", {"rdma/hca": "3", "example.com/gpu-pool": "2"}, id="nor any other device"),
+    ],
+)
+@pytest.mark.parametrize("tier", [0, 1, 2])
+def test_a_gpu_of_any_kind_in_any_tier_means_that_none_is_added(
+    name: str, want: dict[str, str], tier: int
+) -> None:
+    tiers: list[ResourceRequirements | UnsetType] = [UNSET, UNSET, UNSET]
+    tiers[tier] = make_resources(None, {name: 3})
+    got = merge(*tiers, gpu_count=2, gpu_resource="example.com/gpu-pool")
+    assert got == MergedResources(requests=want, limits=want)
+
+
 @pytest.mark.parametrize("name", ["nvidia.com/gpu", "rdma/hca", "hugepages-2Mi"])
 def test_what_cannot_be_overcommitted_is_mirrored(name: str) -> None:
     want = {name: "2"}

@@ -58,6 +58,7 @@ from aim_operator.api.v1alpha1.services import (
     ServiceRouting,
     TemplateCandidate,
 )
+from aim_operator.api.v1alpha1.serving import ResourcesPerGpu, ServiceServing, Serving
 from aim_operator.api.v1alpha1.templates import (
     AIMClusterServiceTemplate,
     AIMClusterServiceTemplateSpec,
@@ -125,10 +126,13 @@ __all__ = [
     "Quantity",
     "ResolvedReference",
     "ResourceRequirements",
+    "ResourcesPerGpu",
     "RoutingStatus",
     "Scope",
     "SecurityContext",
     "ServiceRouting",
+    "ServiceServing",
+    "Serving",
     "Storage",
     "TemplateCandidate",
 ]

@@ -45,6 +45,24 @@ class GpuSelector(Wire):
             ),
         ),
     ] = UNSET
+    resource_name: Annotated[
+        str | UnsetType,
+        Field(
+            doc="Resource that the GPUs are requested as, such as amd.com/cpx_nps4 for partitions; "
+            "if unset, that of the model's vendor: amd.com/gpu or nvidia.com/gpu.",
+            min_length=3,
+            max_length=317,
+            rules=(
+                Rule(
+                    rule=(
+                        f"self.matches('^{SUBDOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$')"
+                        " && !self.contains('kubernetes.io/') && !self.startsWith('requests.')"
+                    ),
+                    message="write the full name that a device plugin offers, such as amd.com/gpu",
+                ),
+            ),
+        ),
+    ] = UNSET
 
 
 RuntimeConfigName = Annotated[

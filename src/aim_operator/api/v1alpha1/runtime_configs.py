@@ -11,6 +11,7 @@ from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
 from aim_operator.api.v1alpha1.environment import PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
+from aim_operator.api.v1alpha1.serving import Serving
 
 
 class ConfigRouting(Wire):
@@ -165,6 +166,9 @@ class AIMClusterRuntimeConfigSpec(Wire):
     storage: Annotated[Storage | UnsetType, Field(doc="How the volumes of model caches are made.")] = UNSET
     security_context: Annotated[
         SecurityContext | UnsetType, Field(doc="Security context of the serving container.")
+    ] = UNSET
+    serving: Annotated[
+        Serving | UnsetType, Field(doc="How model servers are run; templates and services override.")
     ] = UNSET
 
 

@@ -23,6 +23,7 @@ from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting
+from aim_operator.api.v1alpha1.serving import ServiceServing, Serving
 
 
 class Overrides(Wire):
@@ -118,6 +119,10 @@ class AIMServiceSpec(Wire):
     resources: Annotated[
         ResourceRequirements | UnsetType, Field(doc="Resources of one replica; override template and image.")
     ] = UNSET
+    serving: Annotated[
+        ServiceServing | UnsetType,
+        Field(doc="How the model server is run; overrides template and runtime configuration."),
+    ] = UNSET
     overrides: Annotated[Overrides | UnsetType, Field(doc="Differences from the template.")] = UNSET
     env: Annotated[
         EnvVars | UnsetType,
@@ -165,8 +170,13 @@ class ActiveWorkload(Wire):
     ] = UNSET
     metric: Annotated[str | UnsetType, Field(doc="Metric of the profile.", max_length=128)] = UNSET
     precision: Annotated[str | UnsetType, Field(doc="Precision of the profile.", max_length=128)] = UNSET
-    gpu_model: Annotated[str | UnsetType, Field(doc="GPU model asked for.", max_length=63)] = UNSET
+    gpu_model: Annotated[
+        str | UnsetType, Field(doc="GPU model asked for, else that of the profile.", max_length=128)
+    ] = UNSET
     gpu_count: Annotated[int, Field(doc="GPUs per replica.", minimum=0)] = 0
+    gpu_resource: Annotated[
+        str | UnsetType, Field(doc="Resource that the GPUs are requested as.", max_length=317)
+    ] = UNSET
     env: Annotated[
         tuple[dict[str, Any], ...],
         Field(
@@ -176,6 +186,12 @@ class ActiveWorkload(Wire):
             value=Field(preserve_unknown_fields=True),
         ),
     ] = ()
+    serving: Annotated[
+        Serving | UnsetType,
+        Field(
+            doc="How the model server is run, by template and configuration.", preserve_unknown_fields=True
+        ),
+    ] = UNSET
     template_resources: Annotated[
         ResourceRequirements | UnsetType,
         Field(doc="Resources of the template.", preserve_unknown_fields=True),

@@ -21,6 +21,7 @@ from aim_operator.api.v1alpha1.common import (
 )
 from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
+from aim_operator.api.v1alpha1.serving import Serving
 
 
 class Caching(Wire):
@@ -55,6 +56,9 @@ class AIMClusterServiceTemplateSpec(Wire):
     gpu_selector: Annotated[GpuSelector | UnsetType, Field(doc="GPUs of one replica.")] = UNSET
     resources: Annotated[
         ResourceRequirements | UnsetType, Field(doc="Default resources; the service overrides.")
+    ] = UNSET
+    serving: Annotated[
+        Serving | UnsetType, Field(doc="How model servers are run; overrides the runtime configuration.")
     ] = UNSET
 
 

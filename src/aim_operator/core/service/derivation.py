@@ -60,6 +60,7 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
         selector = GpuSelector(
             count=under.count if over.count is UNSET else over.count,
             model=under.model if over.model is UNSET else over.model,
+            resource_name=under.resource_name if over.resource_name is UNSET else over.resource_name,
         )
     own = base.spec if isinstance(base.spec, AIMServiceTemplateSpec) else None
     env = {variable.name: variable for variable in (*template_env(base), *given(service.spec.env, ()))}
@@ -72,6 +73,7 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
         precision=base.spec.precision if overrides.precision is UNSET else overrides.precision,
         gpu_selector=selector or UNSET,
         resources=base.spec.resources,
+        serving=base.spec.serving,
         caching=own.caching if own is not None else UNSET,
         env=tuple(env.values()) or UNSET,
         image_pull_secrets=secrets or UNSET,

@@ -25,7 +25,7 @@ def _place(order: Sequence[str], value: object) -> int:
     return order.index(value) if isinstance(value, str) and value in order else len(order)
 
 
-def rank(template: Template, models: frozenset[str]) -> Rank:
+def rank(template: Template, models: frozenset[hardware.NodeGpus]) -> Rank:
     """Smaller is better; the places are those of CRITERIA."""
     metadata = discovered(given(template.status, AIMServiceTemplateStatus()))
     selector = given(template.spec.gpu_selector, None)
@@ -41,7 +41,7 @@ def rank(template: Template, models: frozenset[str]) -> Rank:
     )
 
 
-def hoped_rank(template: Template, models: frozenset[str]) -> Rank:
+def hoped_rank(template: Template, models: frozenset[hardware.NodeGpus]) -> Rank:
     """Return the best rank that discovery can give: as the spec says, and the best where it says nothing."""
     selector = given(template.spec.gpu_selector, None)
     gpu = given(selector.model, "").upper() if selector else ""

@@ -15,6 +15,7 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.api.v1alpha1.conditions import State
 from aim_operator.core.catalog import Catalog, Image, Template, is_derived, scope_of
+from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.pause import is_paused
 from aim_operator.core.service import derivation
 from aim_operator.core.service.ranking import CRITERIA, Rank, hoped_rank, rank
@@ -99,7 +100,7 @@ def _used(service: AIMService, base: Template, image: Image, catalog: Catalog) -
     return derived.name, scope_of(derived.template) if derived.template is not None else "Namespace"
 
 
-def _may_beat(template: Template, best: Rank, models: frozenset[str], *, tied: bool) -> bool:
+def _may_beat(template: Template, best: Rank, models: frozenset[NodeGpus], *, tied: bool) -> bool:
     """Whether a template that is still to be discovered may turn out as good as the best, or better.
 
     Another one as good as several that are `tied` changes nothing.

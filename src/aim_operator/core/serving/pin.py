@@ -18,6 +18,7 @@ from aim_operator.api.v1alpha1 import (
     Discovery,
     GpuSelector,
 )
+from aim_operator.core import hardware
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -28,7 +29,8 @@ from aim_operator.core.catalog import (
     union_pull_secrets,
 )
 from aim_operator.core.manifests import merge_env, plain
-from aim_operator.core.template.desired import discovered, gpu_count, profile_env
+from aim_operator.core.serving import settings
+from aim_operator.core.template.desired import discovered, gpu_count, gpu_model, profile_env
 
 
 def workload(
@@ -37,7 +39,8 @@ def workload(
     """Return what a service runs on, once its template is available and its caches are warm."""
     status = given(template.status, AIMServiceTemplateStatus())
     metadata = discovered(status)
-    selector = given(template.spec.gpu_selector, GpuSelector())
+    model = gpu_model(template, status)
+    resource = given(given(template.spec.gpu_selector, GpuSelector()).resource_name, "")
     secrets = union_pull_secrets(config.image_pull_secrets, template_pull_secrets(template))
     return ActiveWorkload(
         # The image that was discovered: a newer one of the catalog has yet to be.
@@ -47,9 +50,11 @@ def workload(
         resolved_runtime_config=config.reference or UNSET,
         metric=_text(metadata, "metric", template.spec.metric),
         precision=_text(metadata, "precision", template.spec.precision),
-        gpu_model=selector.model,
+        gpu_model=model or UNSET,
         gpu_count=gpu_count(status) or 0,
+        gpu_resource=resource or hardware.gpu_resource(model or ""),
         env=tuple(merge_env(profile_env(status), plain(template_env(template)))),
+        serving=settings.layered(template.spec.serving, config.serving),
         template_resources=template.spec.resources,
         image_resources=image.spec.resources,
         image_pull_secrets=tuple(secret.name for secret in secrets) or UNSET,

@@ -19,6 +19,11 @@ from aim_operator.core.pods import waiting
 
 STARTING = "waiting for KServe to start the model server"
 
+_OVERDUE = "ProgressDeadlineExceeded"
+_LOADING = (
+    "the model server has been starting for more than ten minutes; it is restarted only when "
+    "serving.startupTimeoutSeconds is over"
+)
 _BLOCKED = frozenset({"BlockedByFailedLoad", "InvalidSpec"})
 _CRASHES = frozenset(
     {"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -50,8 +55,10 @@ def rollout(
     """
     status = given(live.status, InferenceServiceStatus())
     ready = conditions.find(given(status.conditions, ()), "Ready")
-    serving = ready is not None and ready.status == "True"
     present = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+    serving = (ready is not None and ready.status == "True") or (
+        _is_overdue(given(status.conditions, ())) and any(map(_is_ready, present))
+    )
     # What an older version of the operator made has none: "".
     current = [pod for pod in present if (pod.metadata.label(labels.REVISION) or "") == revision]
     failure = _failure(current, one_line(refused) if not current else "", status)
@@ -79,6 +86,17 @@ def rollout(
         message=message if in_service else f"the previous revision serves; {message}",
         failure=failure or _obstacle(current),
     )
+
+
+def _is_overdue(known: Iterable[Condition]) -> bool:
+    """Whether KServe calls the predictor not ready only because its Deployment takes long.
+
+    The progress deadline is ten minutes and can't be set in KServe 0.16 to 0.20 (setDefaultDeploymentSpec in
+    its deployment_reconciler.go); loading may take an hour. When it is over nothing stops, but PredictorReady
+    is False even while the previous revision serves (inference_service_status.go).
+    """
+    predictor = conditions.find(known, "PredictorReady")
+    return predictor is not None and predictor.status == "False" and predictor.reason == _OVERDUE
 
 
 def _failure(pods: Sequence[Pod], refused: str, status: InferenceServiceStatus) -> str:
@@ -140,6 +158,8 @@ def _waiting_message(pods: Sequence[Pod], known: Iterable[Condition]) -> str:
     stuck = waiting(pods, _POD)
     if stuck is not None:
         return stuck.message
+    if _is_overdue(known):
+        return _LOADING
     for type_ in ("PredictorReady", "IngressReady", "Ready"):
         condition = conditions.find(known, type_)
         if condition is not None and condition.status != "True" and (condition.message or condition.reason):

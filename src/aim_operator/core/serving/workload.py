@@ -12,16 +12,16 @@ from typing import Any
 from aim_operator.api.external import INFERENCE_SERVICES, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMService
+from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMService, Serving
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import hardware, labels, resources
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
+from aim_operator.core.serving import settings
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
 
 CACHE_PATH = "/workspace/model-cache"
-SHARED_MEMORY_SIZE = "8Gi"
 _OF_PODS = ("runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile")
 _SCALE = ("minReplicas", "maxReplicas")
 """What changes no Pod."""
@@ -100,11 +100,14 @@ def revision_of(inference_service: Child) -> str:
 
 def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
     spec, mounts = service.spec, given(active.mounts, ())
+    serving = given(settings.layered(spec.serving, active.serving), Serving())
     merged = resources.merge(
         spec.resources,
         active.template_resources,
         active.image_resources,
         gpu_count=active.gpu_count or None,
+        gpu_resource=given(active.gpu_resource, hardware.AMD_RESOURCE),
+        per_gpu=settings.resources_per_gpu(serving),
     )
     cached = [{"name": "AIM_CACHE_PATH", "value": CACHE_PATH}] if mounts else []
     model: Manifest = {
@@ -112,6 +115,7 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         "image": active.image,
         "env": merge_env(list(active.env), cached, plain(given(spec.env, ()))),
         "resources": {"requests": merged.requests, "limits": merged.limits},
+        **settings.probes(serving),
         # The path by which vLLM shares memory between its processes.
         "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}, *map(_volume_mount, mounts)],  # noqa: S108
     }
@@ -128,7 +132,7 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         "minReplicas": spec.replicas,
         "maxReplicas": spec.replicas,
         "volumes": [
-            {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": SHARED_MEMORY_SIZE}},
+            {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory(serving)}},
             *map(_volume, mounts),
         ],
     }

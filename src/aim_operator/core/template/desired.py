@@ -8,9 +8,9 @@ from typing import Any
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, GpuSelector
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import labels
+from aim_operator.core import hardware, labels
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -57,15 +57,15 @@ def job(
         labels.TEMPLATE: label_value(template.metadata.name),
     }
     spec = template.spec
-    selector = given(spec.gpu_selector, None)
+    selector = given(spec.gpu_selector, GpuSelector())
     inputs = {
         # Why no profile fits is said in a warning, and nowhere else.
         "AIM_LOG_LEVEL_ROOT": "WARNING",
         "AIM_LOG_LEVEL": "WARNING",
         "AIM_METRIC": given(spec.metric, None),
         "AIM_PRECISION": given(spec.precision, None),
-        "AIM_GPU_MODEL": given(selector.model, None) if selector else None,
-        "AIM_GPU_COUNT": given(selector.count, None) if selector else None,
+        "AIM_GPU_MODEL": given(selector.model, None),
+        "AIM_GPU_COUNT": _gpu_count(selector),
     }
     pod_spec: Manifest = {
         "automountServiceAccountToken": config.service_account_name is not None,
@@ -138,6 +138,9 @@ def runtime(template: Template, image: Image) -> Child:
 def profile_env(status: AIMServiceTemplateStatus) -> list[Manifest]:
     """Return the environment by which a model server takes the discovered profile, and no other."""
     metadata = discovered(status)
+    gpu = metadata.get("gpu")
+    # A server without GPUs finds none by itself, as discovery did.
+    on_cpu = metadata.get("gpu_count") == 0 or (isinstance(gpu, str) and not hardware.needs_gpu(gpu))
     return _variables(
         {
             "AIM_MODEL_ID": _model_id(status),
@@ -145,8 +148,8 @@ def profile_env(status: AIMServiceTemplateStatus) -> list[Manifest]:
             "VLLM_ENABLE_METRICS": "true",
             "AIM_METRIC": metadata.get("metric"),
             "AIM_PRECISION": metadata.get("precision"),
-            "AIM_GPU_COUNT": metadata.get("gpu_count"),
-            "AIM_GPU_MODEL": metadata.get("gpu"),
+            "AIM_GPU_COUNT": None if on_cpu else metadata.get("gpu_count"),
+            "AIM_GPU_MODEL": None if on_cpu else gpu,
         }
     )
 
@@ -161,6 +164,20 @@ def gpu_count(status: AIMServiceTemplateStatus) -> int | None:
     """Return the discovered number of GPUs per replica."""
     count = discovered(status).get("gpu_count")
     return count if isinstance(count, int) else None
+
+
+def gpu_model(template: Template, status: AIMServiceTemplateStatus) -> str | None:
+    """Return the GPU model that Pods need: the one asked for, else the one of the discovered profile."""
+    asked = given(given(template.spec.gpu_selector, GpuSelector()).model, None)
+    found = discovered(status).get("gpu")
+    return asked or (found if isinstance(found, str) and found else None)
+
+
+def _gpu_count(selector: GpuSelector) -> int | None:
+    """Return the number of GPUs to ask a profile for: 0 for the CPU, since a model alone means one of it."""
+    if not hardware.needs_gpu(given(selector.model, "")):
+        return 0
+    return given(selector.count, None)
 
 
 def _model_id(status: AIMServiceTemplateStatus) -> str | None:

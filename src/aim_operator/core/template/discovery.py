@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from aim_operator.api.meta import given
+from msgspec import UNSET, structs
+
+from aim_operator.api.meta import Manifest, given
 from aim_operator.api.v1alpha1 import LocalObjectReference
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import labels
@@ -38,6 +40,15 @@ def pull_secrets(template: Template, config: RuntimeConfig) -> tuple[LocalObject
     return union_pull_secrets(config.image_pull_secrets, template_pull_secrets(template))
 
 
+def _selected(template: Template) -> Manifest | None:
+    """Return what a discovery is asked for of the GPU selector: not by which resource Pods request them."""
+    selector = given(template.spec.gpu_selector, None)
+    if selector is None:
+        return None
+    selected: Manifest = plain(structs.replace(selector, resource_name=UNSET))
+    return selected if selected or selector.resource_name is UNSET else None
+
+
 def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
     """Hash what a discovery depends on, and nothing else: equal inputs never discover twice."""
     return short_hash(
@@ -47,7 +58,7 @@ def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
             "image": image.spec.image,
             "metric": given(template.spec.metric, None),
             "precision": given(template.spec.precision, None),
-            "gpuSelector": plain(given(template.spec.gpu_selector, None)),
+            "gpuSelector": _selected(template),
             "env": plain(template_env(template)),
             "serviceAccountName": config.service_account_name,
             "imagePullSecrets": [secret.name for secret in pull_secrets(template, config)],

@@ -8,6 +8,7 @@ from aim_operator.api.external import Job, Pod
 from aim_operator.api.v1alpha1 import AIMTemplateCache
 from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, Template
 from aim_operator.core.discovery_output import DiscoveryResult
+from aim_operator.core.hardware import NodeGpus
 from aim_operator.errors import ApiError
 
 
@@ -52,5 +53,6 @@ class TemplateObserved(Struct, frozen=True, kw_only=True):
     """The name that the operator's template cache would have belongs to one of another template."""
     in_use: bool = True
     """Whether a service resolves to it; asked of derived templates only."""
-    gpu_models: frozenset[str] = frozenset()
+    gpu_models: frozenset[NodeGpus] = frozenset()
+    """The GPU labels of every kind of node that there is."""
     nodes_known: bool = True

@@ -124,17 +124,24 @@ def _cache_warm(
 
 
 def _hardware(observed: TemplateObserved, status: AIMServiceTemplateStatus) -> Condition:
-    selector = given(observed.template.spec.gpu_selector, None)
-    wanted = given(selector.model, None) if selector else None
-    model = wanted or desired.discovered(status).get("gpu")
-    if not isinstance(model, str) or not model:
+    model = desired.gpu_model(observed.template, status)
+    if model is None:
         return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "the template names no GPU model")
+    if not hardware.needs_gpu(model):
+        return _hardware_condition("True", Reason.HARDWARE_FOUND, "the profile needs no GPU")
     if not observed.nodes_known:
         return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "the operator can't read nodes")
     if not observed.gpu_models:
         return _hardware_condition("Unknown", Reason.HARDWARE_UNKNOWN, "no node has GPU labels")
-    if hardware.available(model, observed.gpu_models):
+    verdicts = {hardware.verdict(model, node) for node in observed.gpu_models}
+    if hardware.Verdict.FITS in verdicts:
         return _hardware_condition("True", Reason.HARDWARE_FOUND, f"nodes with GPU model {model} exist")
+    if hardware.Verdict.UNKNOWN in verdicts:
+        return _hardware_condition(
+            "Unknown",
+            Reason.HARDWARE_UNKNOWN,
+            f"no node is known to have GPU model {model}; the labels of some do not tell",
+        )
     return _hardware_condition(
         "False", Reason.HARDWARE_NOT_FOUND, f"no node is labelled with GPU model {model}"
     )

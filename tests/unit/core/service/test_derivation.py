@@ -67,6 +67,7 @@ FULL = make_template(
     precision="fp16",
     gpuSelector={"count": 2, "model": "MI300X"},
     resources={"requests": {"cpu": "4"}},
+    serving={"sharedMemorySize": "16Gi"},
     caching={"enabled": True},
     env=[{"name": "A", "value": "template"}, {"name": "B", "value": "template"}],
     imagePullSecrets=[{"name": "shared"}, {"name": "of-template"}],
@@ -89,6 +90,14 @@ FULL_SPEC = plain(FULL.spec)
             {"overrides": {"gpuSelector": {"model": "MI355X"}}},
             {"gpuSelector": {"count": 2, "model": "MI355X"}},
             id="the model of GPUs, and not their number",
+        ),
+        pytest.param(
+            {"overrides": {"gpuSelector": {"resourceName": "amd.com/cpx_nps4"}}},
+            {"gpuSelector": {"count": 2, "model": "MI300X", "resourceName": "amd.com/cpx_nps4"}},
+            id="the resource that GPUs are requested as",
+        ),
+        pytest.param(
+            {"serving": {"startupTimeoutSeconds": 60}}, {}, id="settings of serving stay the base's"
         ),
         pytest.param({"runtimeConfigName": "mine"}, {"runtimeConfigName": "mine"}, id="runtime config"),
         pytest.param(

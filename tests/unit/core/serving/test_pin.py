@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET, structs
 
 from aim_operator.api.plan import OutcomeType, Plan
-from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMServiceStatus
+from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMServiceStatus, Serving
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
@@ -97,7 +97,25 @@ EVERYTHING: dict[str, Any] = {
             id="the metric that was asked for, where none was discovered",
         ),
         pytest.param({"discovered": {"precision": None}}, "precision", UNSET, id="no precision at all"),
-        pytest.param({}, "gpu_model", UNSET, id="no GPU model that nobody asked for"),
+        pytest.param({}, "gpu_model", "MI300X", id="the profile's GPU model where nobody asks for one"),
+        pytest.param({"discovered": {"gpu": None}}, "gpu_model", UNSET, id="no GPU model at all"),
+        pytest.param({}, "gpu_resource", "amd.com/gpu", id="the resource of the model's vendor"),
+        pytest.param(
+            {"template": {"gpuSelector": {"resourceName": "amd.com/cpx_nps4"}}},
+            "gpu_resource",
+            "amd.com/cpx_nps4",
+            id="the resource that the template names",
+        ),
+        pytest.param({}, "serving", UNSET, id="no settings of serving"),
+        pytest.param(
+            {
+                "template": {"serving": {"sharedMemorySize": "16Gi"}},
+                "config": {"serving": {"sharedMemorySize": "8Gi", "startupTimeoutSeconds": 60}},
+            },
+            "serving",
+            Serving(shared_memory_size="16Gi", startup_timeout_seconds=60),
+            id="the template's settings over the configuration's",
+        ),
         pytest.param(EVERYTHING, "gpu_model", "MI300X", id="the GPU model that was asked for"),
         pytest.param(EVERYTHING, "gpu_count", 2, id="the number of GPUs that was discovered"),
         pytest.param({"discovered": {"gpu_count": "many"}}, "gpu_count", 0, id="no number of GPUs"),

@@ -42,6 +42,35 @@ def test_without_pods_kserve_is_believed(live: InferenceService, serving: bool) 
     assert got.reason == ("RuntimeReady" if serving else "CreatingRuntime")
 
 
+OVERDUE = {
+    "type": "PredictorReady",
+    "status": "False",
+    "reason": "ProgressDeadlineExceeded",
+    "message": 'ReplicaSet "chat-predictor-0a1b" has timed out progressing.',
+}
+
+
+def test_a_roll_out_that_takes_long_does_not_end_the_service() -> None:
+    """After ten minutes KServe calls it not ready, whatever serves: its deadline can't be set."""
+    got = look(make_inference_service(ready=False, conditions=[OVERDUE]), (OLD, make_pod(name="chat-new")))
+    assert (got.serving, got.complete, got.reason, got.failure) == (True, False, "RollingOut", "")
+    assert got.message.startswith("the previous revision serves")
+
+
+def test_a_first_start_that_takes_long_is_still_a_start() -> None:
+    got = look(make_inference_service(ready=False, conditions=[OVERDUE]), (make_pod(),))
+    assert (got.serving, got.reason, got.failure) == (False, "CreatingRuntime", "")
+    assert got.message == (
+        "the model server has been starting for more than ten minutes; it is restarted only when "
+        "serving.startupTimeoutSeconds is over"
+    )
+
+
+def test_what_is_not_ready_for_another_reason_does_not_serve() -> None:
+    conditions = [{**OVERDUE, "reason": "MinimumReplicasUnavailable"}]
+    assert not look(make_inference_service(ready=False, conditions=conditions), (OLD,)).serving
+
+
 OLD = make_pod(ready=True, revision="0ld", name="chat-old")
 NEW = make_pod(ready=True, name="chat-new")
 

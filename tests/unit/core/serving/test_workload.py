@@ -125,7 +125,7 @@ def test_the_image_is_on_the_inference_service_as_it_was_discovered() -> None:
 
 
 def test_what_nobody_asks_for_is_absent() -> None:
-    got = predictor(discovered={"sources": ()})
+    got = predictor(discovered={"sources": (), "gpu": None})
     assert set(got) == {"model", "minReplicas", "maxReplicas", "volumes"}
     assert set(got["model"]) == {
         "modelFormat",
@@ -135,6 +135,9 @@ def test_what_nobody_asks_for_is_absent() -> None:
         "resources",
         "volumeMounts",
         "storage",
+        "startupProbe",
+        "livenessProbe",
+        "readinessProbe",
     }
 
 
@@ -142,6 +145,165 @@ def test_its_processes_share_memory() -> None:
     got = predictor()
     assert got["volumes"] == [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}]
     assert got["model"]["volumeMounts"] == [{"name": "dshm", "mountPath": "/dev/shm"}]
+
+
+# Settings of serving: configuration under template under service
+
+
+def test_it_has_an_hour_to_load_and_is_then_asked_whether_its_engine_works() -> None:
+    every = {"periodSeconds": 10, "timeoutSeconds": 5}
+    model = predictor()["model"]
+    assert model["startupProbe"] == {
+        "httpGet": {"path": "/v1/models", "port": 8000},
+        **every,
+        "failureThreshold": 360,
+    }
+    health = {"httpGet": {"path": "/health", "port": 8000}, **every}
+    assert model["livenessProbe"] == {**health, "failureThreshold": 6}
+    assert model["readinessProbe"] == {**health, "failureThreshold": 3}
+
+
+def settings(**wanted: Any) -> tuple[str, int]:
+    got = predictor(**wanted)
+    size: str = got["volumes"][0]["emptyDir"]["sizeLimit"]
+    failures: int = got["model"]["startupProbe"]["failureThreshold"]
+    return size, failures
+
+
+@pytest.mark.parametrize(
+    ("wanted", "want"),
+    [
+        pytest.param(
+            {"config": {"serving": {"sharedMemorySize": "16Gi", "startupTimeoutSeconds": 60}}},
+            ("16Gi", 6),
+            id="of the configuration",
+        ),
+        pytest.param(
+            {
+                "config": {"serving": {"sharedMemorySize": "16Gi", "startupTimeoutSeconds": 60}},
+                "template": {"serving": {"sharedMemorySize": "32Gi"}},
+            },
+            ("32Gi", 6),
+            id="of the template over those, each by itself",
+        ),
+        pytest.param(
+            {
+                "template": {"serving": {"sharedMemorySize": "32Gi"}},
+                "serving": {"sharedMemorySize": 1024**3, "startupTimeoutSeconds": 61},
+            },
+            ("1073741824", 7),
+            id="of the service over all, a begun period counting",
+        ),
+    ],
+)
+def test_settings_are(wanted: dict[str, Any], want: tuple[str, int]) -> None:
+    assert settings(**wanted) == want
+
+
+AMDS_DEFAULTS = {"requests": {"cpu": "8", "memory": "64Gi"}, "limits": {"memory": "96Gi"}}
+
+
+def compute(**wanted: Any) -> Manifest:
+    """Return the resources without those that are GPUs."""
+    got = predictor(**wanted)["model"]["resources"]
+    return {
+        side: {name: value for name, value in got[side].items() if "/" not in name}
+        for side in ("requests", "limits")
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "want"),
+    [
+        pytest.param({}, AMDS_DEFAULTS, id="AMD's where nobody says anything"),
+        pytest.param(
+            {"image": {"resources": {"limits": {"memory": "40Gi"}}}},
+            {"requests": {"cpu": "8"}, "limits": {"memory": "40Gi"}},
+            id="none for memory where one side of it is said",
+        ),
+        pytest.param(
+            {"resources": {"requests": {"cpu": 1}}},
+            {"requests": {"cpu": "1", "memory": "64Gi"}, "limits": {"memory": "96Gi"}},
+            id="none for what the service says",
+        ),
+        pytest.param(
+            {"config": {"serving": {"defaultResourcesPerGpu": {"cpu": "1500m", "memory": "1.5Gi"}}}},
+            {"requests": {"cpu": "3", "memory": "3Gi"}, "limits": {"memory": "96Gi"}},
+            id="of the configuration, times the GPUs",
+        ),
+        pytest.param(
+            {
+                "config": {"serving": {"defaultResourcesPerGpu": {"cpu": 0, "memoryLimit": "64Gi"}}},
+                "template": {"serving": {"defaultResourcesPerGpu": {"memory": "100Gi"}}},
+            },
+            {"requests": {"memory": "200Gi"}, "limits": {"memory": "200Gi"}},
+            id="none for 0, and a limit that is no less than what is requested",
+        ),
+        pytest.param(
+            {"template": {"serving": {"defaultResourcesPerGpu": {"memory": 0, "memoryLimit": 0}}}},
+            {"requests": {"cpu": "8"}, "limits": {}},
+            id="no memory where both are 0",
+        ),
+        pytest.param(
+            {"discovered": {"gpu": "NONE", "gpu_count": 0}},
+            {"requests": {}, "limits": {}},
+            id="none without GPUs",
+        ),
+    ],
+)
+def test_cpu_and_memory_for_each_of_two_gpus_are(wanted: dict[str, Any], want: Manifest) -> None:
+    assert compute(**{"discovered": {"gpu_count": 2}, **wanted}) == want
+
+
+def gpus(**wanted: Any) -> dict[str, str]:
+    got = predictor(**wanted)["model"]["resources"]
+    devices = {name: value for name, value in got["limits"].items() if "/" in name}
+    assert devices == {name: value for name, value in got["requests"].items() if "/" in name}
+    return devices
+
+
+PARTITIONS = {"gpuSelector": {"count": 8, "model": "MI300X", "resourceName": "amd.com/cpx_nps4"}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "want"),
+    [
+        pytest.param({"template": {"gpuSelector": {"model": "MI300X"}}}, {"amd.com/gpu": "1"}, id="of AMD"),
+        pytest.param(
+            {"template": {"gpuSelector": {"model": "H100"}}}, {"nvidia.com/gpu": "1"}, id="of NVIDIA"
+        ),
+        pytest.param(
+            {"discovered": {"gpu": "H100", "gpu_count": 2}},
+            {"nvidia.com/gpu": "2"},
+            id="of the vendor of the profile's model, where none is asked for",
+        ),
+        pytest.param(
+            {"template": PARTITIONS, "discovered": {"gpu_count": 8}},
+            {"amd.com/cpx_nps4": "8"},
+            id="of the name that the template gives",
+        ),
+        pytest.param(
+            {"template": PARTITIONS, "resources": {"limits": {"amd.com/gpu": 1}}},
+            {"amd.com/gpu": "1"},
+            id="none of ours beside another GPU resource",
+        ),
+        pytest.param({"discovered": {"gpu": "NONE", "gpu_count": 0}}, {}, id="none on the CPU"),
+    ],
+)
+def test_gpus_are_requested_as(wanted: dict[str, Any], want: dict[str, str]) -> None:
+    assert gpus(**wanted) == want
+
+
+def test_a_server_without_gpus_may_run_anywhere_and_is_told_of_none() -> None:
+    got = predictor(discovered={"gpu": "NONE", "gpu_count": 0})
+    assert "affinity" not in got
+    assert not [name for name in names(got["model"]["env"]) if name.startswith("AIM_GPU_")]
+
+
+def test_nodes_are_those_of_the_profile_where_no_model_is_asked_for() -> None:
+    by_selector = predictor(template={"gpuSelector": {"model": "MI325X"}})["affinity"]
+    by_profile = predictor(discovered={"gpu": "MI325X"})["affinity"]
+    assert by_profile == by_selector
 
 
 def test_kserve_downloads_nothing_and_takes_it_for_an_ordinary_predictor() -> None:
@@ -209,6 +371,9 @@ def revision(**wanted: Any) -> str:
         pytest.param({"config": {"serviceAccountName": "a"}}, id="the service account"),
         pytest.param({"config": {"securityContext": {"runAsNonRoot": True}}}, id="the security context"),
         pytest.param({"mounts": (MOUNT,)}, id="a cache"),
+        pytest.param({"serving": {"sharedMemorySize": "1Gi"}}, id="shared memory"),
+        pytest.param({"config": {"serving": {"startupTimeoutSeconds": 60}}}, id="the time to start"),
+        pytest.param({"template": {"gpuSelector": {"resourceName": "amd.com/cpx_nps4"}}}, id="the resource"),
     ],
 )
 def test_the_revision_is_another_with_everything_that_pods_are_made_of(changed: dict[str, Any]) -> None:

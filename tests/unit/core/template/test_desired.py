@@ -231,6 +231,21 @@ def profile_env(result: DiscoveryResult) -> dict[str, str]:
     return {v["name"]: v["value"] for v in desired.profile_env(make_discovered_status("any", result))}
 
 
+def test_the_cpu_is_asked_for_with_no_gpus() -> None:
+    """A model alone would mean one of it, and no profile has that."""
+    template = make_template(gpuSelector={"model": "NONE"})
+    rendered = pod_spec(render_job(template))["containers"][0]["env"]
+    assert {"name": "AIM_GPU_MODEL", "value": "NONE"} in rendered
+    assert {"name": "AIM_GPU_COUNT", "value": "0"} in rendered
+
+
+@pytest.mark.parametrize("metadata", [{"gpu": "NONE"}, {"gpu": "none", "gpu_count": 0}, {"gpu_count": 0}])
+def test_a_server_on_the_cpu_is_told_of_no_gpus(metadata: dict[str, Any]) -> None:
+    env = profile_env(make_result(**metadata))
+    assert env["AIM_PROFILE_ID"] == "vllm-a-profile"
+    assert not {"AIM_GPU_COUNT", "AIM_GPU_MODEL"} & env.keys()
+
+
 def test_the_server_gets_the_profile_that_was_discovered() -> None:
     assert profile_env(make_result(gpu_count=2)) == {
         "AIM_PROFILE_ID": "vllm-a-profile",

@@ -63,6 +63,13 @@ def test_a_change_of_these_discovers_again(
     [
         pytest.param(base(resources={"limits": {"cpu": "8"}}), None, None, id="resources of services"),
         pytest.param(base(caching={"enabled": True}), None, None, id="caching"),
+        pytest.param(base(serving={"startupTimeoutSeconds": 60}), None, None, id="how servers are run"),
+        pytest.param(
+            base(gpuSelector={**SPEC["gpuSelector"], "resourceName": "amd.com/cpx_nps4"}),
+            None,
+            None,
+            id="GPU resource",
+        ),
         pytest.param(base(runtimeConfigName="other"), None, None, id="the config's name alone"),
         pytest.param(base(metadata={"generation": 99}), None, None, id="generation"),
         pytest.param(base(metadata={"labels": {"team": "x"}}), None, None, id="labels"),
@@ -82,6 +89,11 @@ def test_a_change_of_these_does_not(
     template: Template | None, image: Image | None, config: RuntimeConfig | None
 ) -> None:
     assert digest_of(template or base(), image, config) == digest_of(base())
+
+
+def test_the_gpu_resource_is_not_asked_of_an_image_that_nothing_else_was_asked_of() -> None:
+    named = make_template(gpuSelector={"resourceName": "amd.com/cpx_nps4"})
+    assert digest_of(named) == digest_of(make_template())
 
 
 def test_a_cluster_template_and_its_namesake_never_share_a_job() -> None:

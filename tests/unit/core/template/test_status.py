@@ -10,7 +10,7 @@ from msgspec import structs
 from aim_operator.api.meta import Condition, given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1 import conditions as c
-from aim_operator.core import conditions
+from aim_operator.core import conditions, hardware
 from aim_operator.core.catalog import MissingRuntimeConfig, Template
 from aim_operator.core.template.status import Step, build_status, with_result
 from tests.support.cache_builders import make_template_cache
@@ -29,6 +29,11 @@ PENDING = Step(state="Pending", reason="JobPending", message="waiting")
 MI300X = {"gpuSelector": {"model": "MI300X"}}
 
 
+def nodes(*models: str) -> frozenset[hardware.NodeGpus]:
+    products = ({"amd.com/gpu.product-name": f"AMD_Instinct_{model}"} for model in models)
+    return frozenset(map(hardware.node_gpus, products))
+
+
 def find(status: AIMServiceTemplateStatus, type_: str) -> Condition | None:
     assert_status_well_formed(status)
     return conditions.find(given(status.conditions, ()), type_)
@@ -40,16 +45,31 @@ def find(status: AIMServiceTemplateStatus, type_: str) -> Condition | None:
         pytest.param(
             MI300X,
             None,
-            {"gpu_models": frozenset({"AMD", "MI300X"})},
+            {"gpu_models": nodes("MI300X")},
             "True/HardwareFound: nodes with GPU model MI300X exist",
             id="a node has the model that the template asks for",
         ),
         pytest.param(
             MI300X,
             None,
-            {"gpu_models": frozenset({"AMD", "MI210"})},
+            {"gpu_models": nodes("MI210")},
             "False/HardwareNotFound: no node is labelled with GPU model MI300X",
             id="no node has it",
+        ),
+        pytest.param(
+            MI300X,
+            None,
+            {"gpu_models": nodes("MI210", "MI999")},
+            "Unknown/HardwareUnknown: "
+            "no node is known to have GPU model MI300X; the labels of some do not tell",
+            id="a node that nobody knows may have it",
+        ),
+        pytest.param(
+            {},
+            "NONE",
+            {"gpu_models": nodes("MI210")},
+            "True/HardwareFound: the profile needs no GPU",
+            id="the CPU is everywhere",
         ),
         pytest.param(
             MI300X,
@@ -61,28 +81,28 @@ def find(status: AIMServiceTemplateStatus, type_: str) -> Condition | None:
         pytest.param(
             MI300X,
             None,
-            {"nodes_known": False, "gpu_models": frozenset({"MI300X"})},
+            {"nodes_known": False, "gpu_models": nodes("MI300X")},
             "Unknown/HardwareUnknown: the operator can't read nodes",
             id="the operator can't see nodes",
         ),
         pytest.param(
             {},
             None,
-            {"gpu_models": frozenset({"MI300X"})},
+            {"gpu_models": nodes("MI300X")},
             "Unknown/HardwareUnknown: the template names no GPU model",
             id="no model is asked for",
         ),
         pytest.param(
             {},
             "MI300X",
-            {"gpu_models": frozenset({"MI300X"})},
+            {"gpu_models": nodes("MI300X")},
             "True/HardwareFound: nodes with GPU model MI300X exist",
             id="the discovered model counts where none is asked for",
         ),
         pytest.param(
             {"gpuSelector": {"model": "MI210"}},
             "MI300X",
-            {"gpu_models": frozenset({"MI300X"})},
+            {"gpu_models": nodes("MI300X")},
             "False/HardwareNotFound: no node is labelled with GPU model MI210",
             id="the one that is asked for counts first",
         ),

@@ -1,0 +1,99 @@
+"""How model servers are run where nothing else says: shared memory, time to start, resources for each GPU."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, UnsetType
+
+from aim_operator.api.meta import Wire
+from aim_operator.api.schema import Field, Rule
+from aim_operator.api.v1alpha1.resources import QUANTITY_RULES, Quantity
+
+_MEMORY = "quantity(string(self.memory))"
+_MEMORY_LIMIT = "quantity(string(self.memoryLimit))"
+_BOTH = (
+    "has(self.memory) && has(self.memoryLimit)"
+    " && isQuantity(string(self.memory)) && isQuantity(string(self.memoryLimit))"
+)
+
+
+class ResourcesPerGpu(Wire):
+    """CPU and memory for each GPU of a profile."""
+
+    RULES = (
+        Rule(
+            rule=f"!({_BOTH}) || {_MEMORY_LIMIT}.isLessThan(quantity('1'))"
+            f" || !{_MEMORY}.isGreaterThan({_MEMORY_LIMIT})",
+            message="more than memoryLimit; lower it or raise the limit",
+            field_path=".memory",
+        ),
+    )
+
+    cpu: Annotated[
+        Quantity | UnsetType,
+        Field(
+            doc="CPU requested for each GPU; 4 if unset, 0 for none.",
+            int_or_string=True,
+            max_length=64,
+            rules=QUANTITY_RULES,
+        ),
+    ] = UNSET
+    memory: Annotated[
+        Quantity | UnsetType,
+        Field(
+            doc="Memory requested for each GPU; 32Gi if unset, 0 for none.",
+            int_or_string=True,
+            max_length=64,
+            rules=QUANTITY_RULES,
+        ),
+    ] = UNSET
+    memory_limit: Annotated[
+        Quantity | UnsetType,
+        Field(
+            doc="Limit of memory for each GPU; 48Gi if unset, 0 for none, and never below what is requested.",
+            int_or_string=True,
+            max_length=64,
+            rules=QUANTITY_RULES,
+        ),
+    ] = UNSET
+
+
+class ServiceServing(Wire):
+    """How the model server of one service is run."""
+
+    shared_memory_size: Annotated[
+        Quantity | UnsetType,
+        Field(
+            doc="Size of /dev/shm, which counts as memory of the container; 8Gi if unset.",
+            int_or_string=True,
+            max_length=64,
+            rules=(
+                *QUANTITY_RULES,
+                Rule(
+                    rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",
+                    message="0 would mean no bound; write a size such as 8Gi",
+                ),
+            ),
+        ),
+    ] = UNSET
+    startup_timeout_seconds: Annotated[
+        int | UnsetType,
+        Field(
+            doc="How long the model server may take to load its model before it is restarted; 3600 if unset.",
+            minimum=10,
+            maximum=86400,
+        ),
+    ] = UNSET
+
+
+class Serving(ServiceServing):
+    """How model servers are run where nothing closer to them says."""
+
+    default_resources_per_gpu: Annotated[
+        ResourcesPerGpu | UnsetType,
+        Field(
+            doc="CPU and memory for each GPU of a profile that needs GPUs, where service, template and image "
+            "say nothing about that resource."
+        ),
+    ] = UNSET

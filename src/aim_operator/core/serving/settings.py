@@ -1,0 +1,92 @@
+"""How a model server is run: configuration under template under service, and AMD's own defaults under all.
+
+Owns the probes, the size of /dev/shm and the defaults of CPU and memory. Called by pin and workload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from msgspec import UNSET, UnsetType
+
+from aim_operator.api.meta import Manifest, given
+from aim_operator.api.v1alpha1 import ResourcesPerGpu, ServiceServing, Serving
+from aim_operator.core import quantity
+from aim_operator.core.template.desired import PORT
+
+STARTUP_TIMEOUT_SECONDS = 3600
+"""Loading hundreds of gigabytes from a slow volume takes most of an hour."""
+SHARED_MEMORY_SIZE = "8Gi"
+PER_GPU = ResourcesPerGpu(cpu="4", memory="32Gi", memory_limit="48Gi")
+
+_PERIOD_SECONDS = 10
+_TIMEOUT_SECONDS = 5
+_LIVENESS_FAILURES = 6
+_READINESS_FAILURES = 3
+
+T = TypeVar("T")
+
+
+def layered(*layers: ServiceServing | UnsetType) -> Serving | UnsetType:
+    """Lay settings over each other field by field, the first on top; UNSET if no layer is given."""
+    present = [layer for layer in layers if layer is not UNSET]
+    if not present:
+        return UNSET
+    defaults = [layer.default_resources_per_gpu for layer in present if isinstance(layer, Serving)]
+    return Serving(
+        shared_memory_size=_first(layer.shared_memory_size for layer in present),
+        startup_timeout_seconds=_first(layer.startup_timeout_seconds for layer in present),
+        default_resources_per_gpu=_resources([each for each in defaults if each is not UNSET]),
+    )
+
+
+def resources_per_gpu(serving: Serving) -> ResourcesPerGpu:
+    """Return CPU and memory for each GPU, as AMD's deployments have them where the settings say nothing."""
+    own = given(serving.default_resources_per_gpu, ResourcesPerGpu())
+    merged = _resources([own, PER_GPU])
+    return given(merged, PER_GPU)
+
+
+def shared_memory(serving: Serving) -> str:
+    """Return the size of /dev/shm. Raises SpecError(ResourcesInvalid)."""
+    size = serving.shared_memory_size
+    return quantity.canonical(SHARED_MEMORY_SIZE if size is UNSET else size)
+
+
+def probes(serving: Serving) -> Manifest:
+    """Return the probes of the model server's container.
+
+    It answers /v1/models once the model is loaded; until then the others wait. From then on only /health
+    tells whether the engine behind the server still works, so that it decides about requests, too. A restart
+    costs another load: it takes a minute without an answer.
+    """
+    timeout = given(serving.startup_timeout_seconds, STARTUP_TIMEOUT_SECONDS)
+    return {
+        "startupProbe": _probe("/v1/models", -(-timeout // _PERIOD_SECONDS)),
+        "livenessProbe": _probe("/health", _LIVENESS_FAILURES),
+        "readinessProbe": _probe("/health", _READINESS_FAILURES),
+    }
+
+
+def _probe(path: str, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": PORT},
+        "periodSeconds": _PERIOD_SECONDS,
+        "timeoutSeconds": _TIMEOUT_SECONDS,
+        "failureThreshold": failures,
+    }
+
+
+def _resources(layers: list[ResourcesPerGpu]) -> ResourcesPerGpu | UnsetType:
+    if not layers:
+        return UNSET
+    return ResourcesPerGpu(
+        cpu=_first(layer.cpu for layer in layers),
+        memory=_first(layer.memory for layer in layers),
+        memory_limit=_first(layer.memory_limit for layer in layers),
+    )
+
+
+def _first(values: Iterable[T | UnsetType]) -> T | UnsetType:
+    return next((value for value in values if value is not UNSET), UNSET)
