@@ -96,6 +96,28 @@ async def test_a_deleted_inference_service_comes_back_while(break_it: Any, reaso
         assert live(world)["model"]["image"] == IMAGE
 
 
+async def test_the_runtime_of_a_service_without_a_template_is_repaired_like_every_child() -> None:
+    async with World() as world:
+        await running(world)
+        delete_template(world)
+        await world.until(lambda: live(world)["model"]["runtime"] == "chat-active")
+        await world.pass_seconds(30)
+        made = world.find(SERVING_RUNTIMES, "chat-active", NAMESPACE)
+        assert made is not None
+        (container,) = made["spec"]["containers"]
+        edited = {**made["spec"], "containers": [{**container, "image": BAD}]}
+        world.apply([{**made, "spec": edited}])
+        await world.pass_seconds(5)
+        repaired = world.find(SERVING_RUNTIMES, "chat-active", NAMESPACE)
+        assert repaired is not None
+        assert repaired["spec"] == made["spec"]
+        world.delete(SERVING_RUNTIMES, "chat-active", NAMESPACE)
+        await world.pass_seconds(5)
+        assert world.find(SERVING_RUNTIMES, "chat-active", NAMESPACE) is not None
+        assert state(world) == "Degraded"
+        assert condition(world, "RuntimeReady") == "True/RuntimeReady"
+
+
 async def test_a_slow_rediscovery_holds_up_no_change_of_a_service() -> None:
     async with World() as world:
         await running(world)

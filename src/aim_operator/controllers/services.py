@@ -190,6 +190,7 @@ def service_wakes(
         Trigger(watched.http_routes, route_owners.services_at, when=paths_changed),
         Trigger(watched.template_caches, caching.services_of_template_cache),
         Trigger(watched.claims, caching.services_of_claim),
+        Trigger(watched.serving_runtimes, service_owner),
         Trigger(watched.serving_runtimes, depend.services_of_runtime, when=came_or_went),
         Trigger(watched.cluster_serving_runtimes, depend.services_of_runtime, when=came_or_went),
         Trigger(watched.other_runtimes, depend.services_of_runtime, when=came_or_went),
