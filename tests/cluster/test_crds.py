@@ -208,7 +208,6 @@ def test_an_object_at_every_bound_is_within_the_budget_of_the_rules(control_plan
     ("kind", "spec", "field"),
     [
         ("AIMClusterServiceTemplate", {"aimImageName": "a", "caching": {"enabled": True}}, "spec.caching"),
-        ("AIMClusterServiceTemplate", {"aimImageName": "a", "env": []}, "spec.env"),
         ("AIMClusterServiceTemplate", {"aimImageName": "a", "imagePullSecrets": []}, "spec.imagePullSecrets"),
         ("AIMClusterRuntimeConfig", {"serviceAccountName": "a"}, "spec.serviceAccountName"),
         ("AIMClusterRuntimeConfig", {"imagePullSecrets": []}, "spec.imagePullSecrets"),

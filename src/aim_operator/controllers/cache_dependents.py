@@ -29,7 +29,7 @@ from aim_operator.controllers.watched import (
     Watched,
     template_names,
 )
-from aim_operator.core.caching import is_own_template_cache, listed_models
+from aim_operator.core.caching import is_own_template_cache, listed_models, speaks_of_downloads
 from aim_operator.core.catalog import DEFAULT_CONFIG, Template
 from aim_operator.core.service.resolution import resolve
 
@@ -93,11 +93,12 @@ class CacheDependents:
 
     def template_caches_of_service(self, service: AIMService) -> Iterator[ObjectRef]:
         """Return the operator's own template caches that the service asked for, or asks for now."""
-        if not given(service.spec.cache_model, False):
+        asks = given(service.spec.cache_model, False)
+        if not asks and not speaks_of_downloads(service):
             return
         namespace = service.metadata.namespace
         names = set(template_names(service))
-        resolved = resolve(service, self._catalog).template
+        resolved = resolve(service, self._catalog).template if asks else None
         if resolved is not None:
             names.add(resolved.metadata.name)
         for name in names:

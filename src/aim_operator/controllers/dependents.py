@@ -35,8 +35,10 @@ from aim_operator.controllers.watched import (
     DERIVED_IN,
     INFERENCE_SERVICE_LABEL,
     JOB_LABEL,
+    OWN_CONFIG,
     Watched,
 )
+from aim_operator.core.caching import speaks_of_downloads
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template, is_derived, resolve_image
 from aim_operator.core.service.desired import PREDICTOR
 from aim_operator.core.service.live_runtime import runtime_of
@@ -204,6 +206,8 @@ class Dependents:
             yield from self._services_of_model(image.metadata.namespace, image.metadata.name)
         if name == DEFAULT_CONFIG:
             yield from by_config(BY_CONFIG, "")
+            # Whether their files are from another endpoint than their template's, which may inherit it.
+            yield from by_config(BY_CONFIG, OWN_CONFIG)
 
     def _services_of_model(self, namespace: str, model: str) -> Iterable[AIMService]:
         store = self._watched.services.store
@@ -213,7 +217,7 @@ class Dependents:
 
     def _may_concern(self, service: AIMService, template: Template) -> bool:
         """Whether a service of the template's image may come to use it without naming it."""
-        if is_derived(template) or service.spec.overrides is not UNSET:
+        if is_derived(template) or service.spec.overrides is not UNSET or speaks_of_downloads(service):
             return True
         image = resolve_image(self._catalog, service.metadata.namespace, model_of(service))
         if image is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from msgspec import structs
@@ -13,6 +14,7 @@ from aim_operator.api.plan import Plan
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
+    AIMModelCache,
     AIMService,
     AIMTemplateCache,
     AIMTemplateCacheStatus,
@@ -30,12 +32,17 @@ from aim_operator.controllers.watched import (
     Watched,
 )
 from aim_operator.core.caching import (
+    Wanted,
     choose,
+    is_own_model_cache,
     is_own_template_cache,
     listed_models,
     model_cache_for,
+    new_model_cache_name,
     seniority,
+    service_caches,
     sources_of,
+    speaks_of_downloads,
     template_caches,
 )
 from aim_operator.core.catalog import (
@@ -44,9 +51,8 @@ from aim_operator.core.catalog import (
     resolve_image,
     resolve_runtime_config,
 )
-from aim_operator.core.naming import model_cache_name
 from aim_operator.core.service.resolution import resolve
-from aim_operator.core.template_cache.desired import runtime_config_name, storage_class
+from aim_operator.core.template_cache.desired import runtime_config_name, wanted
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 from aim_operator.core.template_cache.plan import decide
 from aim_operator.runtime.triggers import Trigger
@@ -79,13 +85,16 @@ class TemplateCaches(AimKind):
             image=image,
             runtime_config=MissingRuntimeConfig(""),
             wanted=not is_own_template_cache(cache) or self._wanted(cache, template),
+            service=self._service(cache, template) if is_own_template_cache(cache) else None,
         )
         config = resolve_runtime_config(self._catalog, ref.namespace, (runtime_config_name(observed),))
         observed = structs.replace(observed, runtime_config=config)
         if template is None or isinstance(config, MissingRuntimeConfig):
             return observed
-        class_name = storage_class(observed, config)
-        sources = tuple(self._source(cache, source, class_name) for source in sources_of(template))
+        sources = tuple(
+            self._source(cache, source, wanted(observed, template, config, source))
+            for source in sources_of(template)
+        )
         return structs.replace(observed, sources=sources)
 
     def _template(self, cache: AIMTemplateCache) -> Template | None:
@@ -98,28 +107,49 @@ class TemplateCaches(AimKind):
             found = self._catalog.cluster_template(name)
         return found
 
-    def _source(self, cache: AIMTemplateCache, source: ModelSource, class_name: str) -> SourceObserved:
+    def _source(self, cache: AIMTemplateCache, source: ModelSource, files: Wanted) -> SourceObserved:
         store, namespace = self._watched.model_caches.store, cache.metadata.namespace
+        name = new_model_cache_name(files, partial(store.get, namespace))
         found = model_cache_for(
-            source.source_uri,
-            storage_class=class_name,
-            explicit=bool(given(cache.spec.storage_class_name, "")),
+            files,
             listed=listed_models(cache),
             caches=store.by_index(BY_SOURCE_IN, (namespace, source.source_uri)),
             catalog=self._catalog,
+            redirected=lambda found: is_own_model_cache(found) and self._senior(cache, found),
         )
         if found is None:
-            taken = store.get(namespace, model_cache_name(source.source_uri, class_name))
+            taken = store.get(namespace, name)
             # One that is being deleted is waited for: its successor has the same name.
             return SourceObserved(
                 source=source,
+                name=name,
                 taken=taken is not None and taken.metadata.deletion_timestamp is None,
             )
-        users = self._watched.template_caches.store.by_index(
-            BY_MODEL_CACHE_IN, (namespace, found.metadata.name)
+        return SourceObserved(source=source, name=name, cache=found, senior=self._senior(cache, found))
+
+    def _senior(self, cache: AIMTemplateCache, found: AIMModelCache) -> bool:
+        """Whether no older template cache uses this model cache: its references are kept by the oldest."""
+        key = (cache.metadata.namespace, found.metadata.name)
+        users = self._watched.template_caches.store.by_index(BY_MODEL_CACHE_IN, key)
+        return seniority(cache) <= seniority(min(users, key=seniority, default=cache))
+
+    def _service(self, cache: AIMTemplateCache, template: Template | None) -> AIMService | None:
+        """Return the oldest service that waits for this cache and has something to say about downloads."""
+        if template is None:
+            return None
+        key = (cache.metadata.namespace, template.spec.aim_image_name)
+        asking = (
+            service
+            for service in self._watched.services.store.by_index(BY_IMAGE_IN, key)
+            if service.metadata.deletion_timestamp is None
+            and service_caches(service, template)
+            and speaks_of_downloads(service)
         )
-        oldest = min((user for user in users), key=seniority, default=cache)
-        return SourceObserved(source=source, cache=found, senior=seniority(cache) <= seniority(oldest))
+        for service in sorted(asking, key=seniority):
+            resolved = resolve(service, self._catalog).template
+            if resolved is not None and resolved.metadata.uid == template.metadata.uid:
+                return service
+        return None
 
     def _wanted(self, cache: AIMTemplateCache, template: Template | None) -> bool:
         """Whether the operator's own template cache is still asked for, and not replaced by a user's."""

@@ -53,6 +53,8 @@ BY_IMAGE_IN = "image in namespace"
 BY_TEMPLATE = "template"
 BY_TEMPLATE_IN = "template in namespace"
 BY_CONFIG = "runtime config"
+OWN_CONFIG = "*"
+"""Key in BY_CONFIG of the services that name one, whichever; no object has this name."""
 BY_DEFAULT_TEMPLATE = "default template"
 BY_INFERENCE_SERVICE = "inference service"
 BY_PATH = "path on a listener"
@@ -114,7 +116,7 @@ class Watched:
                 BY_IMAGE_IN: _model_in,
                 BY_TEMPLATE: template_names,
                 BY_TEMPLATE_IN: _template_names_in,
-                BY_CONFIG: _config,
+                BY_CONFIG: _service_config,
             },
             slim=slim.service,
         )
@@ -236,6 +238,12 @@ def _named(obj: Any) -> str:
 def _config(obj: Any) -> Iterator[str]:
     """Index by the configuration that is named; "" for those that inherit."""
     yield _named(obj)
+
+
+def _service_config(service: aim.AIMService) -> Iterator[str]:
+    yield from _config(service)
+    if _named(service):
+        yield OWN_CONFIG
 
 
 def _default(image: Image) -> Iterator[str]:

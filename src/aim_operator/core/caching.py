@@ -6,15 +6,16 @@ the operator's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from aim_operator.api.meta import KubeObject, Manifest, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
     AIMModelCache,
+    AIMModelCacheStatus,
     AIMService,
     AIMServiceTemplate,
     AIMServiceTemplateSpec,
@@ -22,13 +23,24 @@ from aim_operator.api.v1alpha1 import (
     AIMTemplateCache,
     CachedModel,
     Caching,
+    Download,
+    EnvVar,
     ModelSource,
 )
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels
-from aim_operator.core.catalog import Catalog, Template, kind_of, resolve_runtime_config, scope_of
+from aim_operator.core.catalog import (
+    Catalog,
+    RuntimeConfig,
+    Template,
+    kind_of,
+    resolve_runtime_config,
+    scope_of,
+    template_env,
+)
+from aim_operator.core.environment import of_download, origin
 from aim_operator.core.manifests import child, owner_reference
-from aim_operator.core.naming import label_value, model_cache_name
+from aim_operator.core.naming import is_model_cache_name, label_value, model_cache_name
 
 COMPONENT = "template-cache"
 
@@ -44,6 +56,19 @@ def service_caches(service: AIMService, template: Template) -> bool:
     return given(service.spec.cache_model, False) or template_caches(template)
 
 
+def download_env(template: Template) -> tuple[EnvVar, ...]:
+    """Return what the template says about downloads, beside its configuration."""
+    spec = template.spec
+    own = given(spec.caching, Caching()) if isinstance(spec, AIMServiceTemplateSpec) else Caching()
+    return of_download(template_env(template), given(own.env, ()))
+
+
+def speaks_of_downloads(service: AIMService) -> bool:
+    """Whether the service has credentials, an endpoint or a configuration of its own for a download."""
+    spec = service.spec
+    return spec.runtime_config_name is not UNSET or bool(of_download(given(spec.env, ())))
+
+
 def is_own_template_cache(cache: AIMTemplateCache) -> bool:
     """Whether the operator made it. People copy labels along: the name must be the operator's, too."""
     return _has_our_label(cache) and cache.metadata.name == cache.spec.template_ref
@@ -51,9 +76,7 @@ def is_own_template_cache(cache: AIMTemplateCache) -> bool:
 
 def is_own_model_cache(cache: AIMModelCache) -> bool:
     """Whether the operator made it. People copy labels along: the name must be the operator's, too."""
-    class_name = given(cache.spec.storage_class_name, "")
-    name = model_cache_name(cache.spec.source_uri, class_name)
-    return _has_our_label(cache) and cache.metadata.name == name
+    return _has_our_label(cache) and is_model_cache_name(cache.metadata.name, cache.spec.source_uri)
 
 
 def _has_our_label(obj: KubeObject) -> bool:
@@ -128,25 +151,77 @@ def storage_class_of(cache: AIMModelCache, catalog: Catalog) -> str:
     return getattr(config, "storage_class_name", "")
 
 
+def origin_of(cache: AIMModelCache, catalog: Catalog) -> str:
+    """Return which endpoint the files are from; until they are all there, which one they will be from."""
+    if is_filled(cache):
+        return filled_from(cache)
+    config = resolve_runtime_config(catalog, cache.metadata.namespace, (cache.spec.runtime_config_name,))
+    configured = config.env if isinstance(config, RuntimeConfig) else ()
+    return origin(cache.spec.source_uri, configured, given(cache.spec.env, ()))
+
+
+def filled_from(cache: AIMModelCache) -> str:
+    """Return which endpoint the files of a filled cache are from."""
+    download = given(given(cache.status, AIMModelCacheStatus()).download, Download())
+    if download.origin is not UNSET:
+        return download.origin
+    # Versions that did not record it knew no other variables than these.
+    return origin(cache.spec.source_uri, given(cache.spec.env, ()))
+
+
+def is_filled(cache: AIMModelCache) -> bool:
+    """Whether all files are there, by the last word of its status."""
+    download = given(given(cache.status, AIMModelCacheStatus()).download, Download())
+    return given(download.attempts, 0) == 0 and download.last_attempt_time is not UNSET
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What files a template cache needs of one source: from where, and on which kind of volume."""
+
+    source_uri: str
+    origin: str = ""
+    storage_class: str = ""
+    explicit_class: bool = False
+    """The class was asked for by the template cache itself, and is no default."""
+
+
 def model_cache_for(
-    source_uri: str,
+    wanted: Wanted,
     *,
-    storage_class: str,
-    explicit: bool,
     listed: Sequence[CachedModel],
     caches: Iterable[AIMModelCache],
     catalog: Catalog,
+    redirected: Callable[[AIMModelCache], bool] = lambda _: False,
 ) -> AIMModelCache | None:
     """Return the model cache for a source among those of the namespace that have it.
 
     One that is in use (`listed`) is kept while its class is not explicitly another: a new default class is
-    about new claims, and must not download everything again.
+    about new claims, and must not download everything again. Files from another endpoint are other files.
+    Only a cache that has none yet goes along to a new endpoint, if it is in use and `redirected` says so.
     """
-    known = [c for c in caches if c.spec.source_uri == source_uri and c.metadata.deletion_timestamp is None]
-    in_use = {given(each.name, "") for each in listed if each.source_uri == source_uri}
-    fitting = [c for c in known if storage_class_of(c, catalog) == storage_class]
-    kept = [c for c in (fitting if explicit else known) if c.metadata.name in in_use]
-    return min(kept or fitting, key=seniority, default=None)
+    uri = wanted.source_uri
+    known = [c for c in caches if c.spec.source_uri == uri and c.metadata.deletion_timestamp is None]
+    in_use = {given(each.name, "") for each in listed if each.source_uri == uri}
+    of_class = [c for c in known if storage_class_of(c, catalog) == wanted.storage_class]
+    usable = [c for c in (of_class if wanted.explicit_class else known) if c.metadata.name in in_use]
+    kept = [c for c in usable if origin_of(c, catalog) == wanted.origin]
+    fitting = [c for c in of_class if origin_of(c, catalog) == wanted.origin]
+    moved = [c for c in usable if not is_filled(c) and redirected(c)]
+    return min(kept or fitting or moved, key=seniority, default=None)
+
+
+def new_model_cache_name(wanted: Wanted, taken: Callable[[str], AIMModelCache | None]) -> str:
+    """Return the name for a new model cache. `taken` tells who has a name.
+
+    A cache that has changed to another endpoint or class keeps its name, so the next one gets another.
+    """
+    others = 0
+    while True:
+        name = model_cache_name(wanted.source_uri, wanted.storage_class, wanted.origin, others=others)
+        found = taken(name)
+        if found is None or not is_own_model_cache(found) or found.metadata.deletion_timestamp is not None:
+            return name
+        others += 1
 
 
 def listed_models(cache: AIMTemplateCache) -> tuple[CachedModel, ...]:

@@ -63,6 +63,7 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     reference: ResolvedReference | None = None
     service_account_name: str | None = None
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
+    env: tuple[EnvVar, ...] = ()
     routing: ConfigRouting = ConfigRouting()
     security_context: SecurityContext | UnsetType = UNSET
     serving: Serving | UnsetType = UNSET
@@ -130,6 +131,7 @@ def resolve_runtime_config(
         reference=reference_to(found, hash_=short_hash(to_builtins(spec))),
         service_account_name=given(own.service_account_name, None),
         image_pull_secrets=given(own.image_pull_secrets, ()),
+        env=given(spec.env, ()),
         routing=given(spec.routing, ConfigRouting()),
         security_context=spec.security_context,
         serving=spec.serving,
@@ -139,8 +141,7 @@ def resolve_runtime_config(
 
 
 def template_env(template: Template) -> tuple[EnvVar, ...]:
-    spec = template.spec
-    return given(spec.env, ()) if isinstance(spec, AIMServiceTemplateSpec) else ()
+    return given(template.spec.env, ())
 
 
 def template_pull_secrets(template: Template) -> tuple[LocalObjectReference, ...]:

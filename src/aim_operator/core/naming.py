@@ -18,6 +18,7 @@ NAME_LIMIT = 63
 HASH_DIGITS = 8
 
 _DERIVED_NAME = re.compile(rf".-ovr-([0-9a-f]{{{HASH_DIGITS}}})$")
+_HASH = re.compile(rf"[0-9a-f]{{{HASH_DIGITS}}}")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 
 
@@ -80,12 +81,30 @@ def is_derived_template_name(name: str, digest: str = "") -> bool:
     return found is not None and digest[:HASH_DIGITS] in ("", found[1])
 
 
-def model_cache_name(source_uri: str, storage_class: str) -> str:
-    """Return `<source, cut>-<8 hex of URI and storage class>`, a DNS label; "" is the default class."""
+def model_cache_name(source_uri: str, storage_class: str, origin: str = "", *, others: int = 0) -> str:
+    """Return `<source, cut>-<8 hex of URI, storage class and origin>`, a DNS label.
+
+    "" is the default class, and the public origin (core/environment.py). `others` counts the caches that have
+    the names before this one.
+    """
+    key: list[str | int] = [source_uri, storage_class]
+    if origin or others:
+        key.append(origin)
+    if others:
+        key.append(others)
+    suffix = short_hash(key)
+    return f"{_readable_source(source_uri, suffix)}-{suffix}"
+
+
+def is_model_cache_name(name: str, source_uri: str) -> bool:
+    """Whether a model cache that the operator makes for a source could have this name."""
+    stem, _, suffix = name.rpartition("-")
+    return _HASH.fullmatch(suffix) is not None and stem == _readable_source(source_uri, suffix)
+
+
+def _readable_source(source_uri: str, suffix: str) -> str:
     source = re.sub(r"[^a-z0-9]+", "-", source_uri.partition("://")[2].lower()).strip("-")
-    suffix = short_hash([source_uri, storage_class])
-    readable = cut(source, suffix)
-    return f"{readable}-{suffix}" if readable else f"model-{suffix}"
+    return cut(source, suffix) or "model"
 
 
 def claim_name(cache: str, uid: str) -> str:

@@ -16,7 +16,7 @@ _SHARE = 10 / 11  # the claim has a tenth of headroom
 def source(container: Manifest) -> str:
     """The URI that a container downloads; "" if it does something else."""
     arguments = container.get("args") or []
-    return str(arguments[1]) if arguments[:1] == ["fetch"] else ""
+    return str(arguments[1]).replace("$$", "$") if arguments[:1] == ["fetch"] else ""
 
 
 def progress_line(container: Manifest, step: int) -> bytes:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCache, CachedModel
+from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCache, CachedModel, EnvVar
 from aim_operator.core import caching
+from aim_operator.core.caching import Wanted
 from aim_operator.core.catalog import Template
+from aim_operator.core.environment import origin
 from aim_operator.core.naming import model_cache_name
 from tests.support.cache_builders import OURS, SOURCE, make_model_cache, make_template_cache
 from tests.support.service_builders import (
     FakeCatalog,
     make_cluster_template,
     make_runtime_config,
+    make_service,
     make_template,
 )
 
@@ -95,8 +99,13 @@ def test_a_template_cache_is_the_operators(cache: AIMTemplateCache, want: bool) 
         ),
         pytest.param(
             make_model_cache(OWN_NAME, metadata=OURS_BY_LABEL, storageClassName="gold"),
-            False,
-            id="one whose name is that of another class",
+            True,
+            id="one whose class somebody changed",
+        ),
+        pytest.param(
+            make_model_cache(model_cache_name(SOURCE, "", "0a1b2c3d", others=2), metadata=OURS_BY_LABEL),
+            True,
+            id="named after its endpoint, and as the third of that name",
         ),
         pytest.param(make_model_cache(OWN_NAME), False, id="made by hand under that name"),
     ],
@@ -105,6 +114,21 @@ def test_a_model_cache_is_the_operators(cache: AIMModelCache, want: bool) -> Non
     assert caching.is_own_model_cache(cache) is want
 
 
+TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hugging-face", "key": "token"}}}
+MIRROR = {"name": "HF_ENDPOINT", "value": "https://mirror.example.com"}
+OTHER = {"name": "HF_ENDPOINT", "value": "https://other.example.com"}
+MIRROR_HASH, OTHER_HASH = (
+    origin(SOURCE, msgspec.convert([variable], list[EnvVar])) for variable in (MIRROR, OTHER)
+)
+
+
+def filled(name: str, *, origin: str | None = None, **spec: Any) -> AIMModelCache:
+    download = {"attempts": 0, "lastAttemptTime": "2026-01-31T11:00:00Z"}
+    recorded = {} if origin is None else {"origin": origin}
+    return make_model_cache(name, status={"download": {**download, **recorded}}, **spec)
+
+
+OF_MIRROR = make_model_cache("mirrored", env=[MIRROR])
 GOLD = make_model_cache("gold", storageClassName="gold")
 PLAIN = make_model_cache("plain")
 OLDER = make_model_cache("older", metadata={"creationTimestamp": "2020-01-01T00:00:00Z"})
@@ -126,7 +150,7 @@ LISTED = (CachedModel(source_uri=SOURCE, name="plain"),)
         ),
         pytest.param(
             (GOLD, PLAIN),
-            {"listed": LISTED, "storage_class": "gold", "explicit": True},
+            {"listed": LISTED, "storage_class": "gold", "explicit_class": True},
             "gold",
             id="unless another is asked for",
         ),
@@ -138,12 +162,84 @@ LISTED = (CachedModel(source_uri=SOURCE, name="plain"),)
             "",
             id="not one that goes",
         ),
+        pytest.param((PLAIN, OF_MIRROR), {"origin": MIRROR_HASH}, "mirrored", id="the one of the endpoint"),
+        pytest.param((OF_MIRROR,), {}, "", id="none of another endpoint"),
+        pytest.param(
+            (PLAIN,), {"listed": LISTED, "origin": MIRROR_HASH}, "", id="nor is one of another endpoint kept"
+        ),
+        pytest.param(
+            (PLAIN,),
+            {"listed": LISTED, "origin": MIRROR_HASH, "redirected": lambda _: True},
+            "plain",
+            id="but one without files, that its user may send to the new endpoint",
+        ),
+        pytest.param(
+            (PLAIN, OF_MIRROR),
+            {"listed": LISTED, "origin": MIRROR_HASH, "redirected": lambda _: True},
+            "mirrored",
+            id="and not where there is one of that endpoint",
+        ),
+        pytest.param(
+            (filled("plain", origin=""),),
+            {"listed": LISTED, "origin": MIRROR_HASH, "redirected": lambda _: True},
+            "",
+            id="nor one that has its files",
+        ),
+        pytest.param(
+            (make_model_cache("other-token", env=[TOKEN]),), {}, "other-token", id="whatever its token is"
+        ),
     ],
 )
 def test_the_model_cache_for_a_source(caches: tuple[Any, ...], asked: dict[str, Any], want: str) -> None:
-    options: dict[str, Any] = {"storage_class": "", "explicit": False, "listed": (), **asked}
-    found = caching.model_cache_for(SOURCE, caches=caches, catalog=FakeCatalog(), **options)
+    of_wanted = {key: value for key, value in asked.items() if key in Wanted.__struct_fields__}
+    others: dict[str, Any] = {"listed": (), **{k: v for k, v in asked.items() if k not in of_wanted}}
+    wanted = Wanted(source_uri=SOURCE, **of_wanted)
+    found = caching.model_cache_for(wanted, caches=caches, catalog=FakeCatalog(), **others)
     assert (found.metadata.name if found is not None else "") == want
+
+
+@pytest.mark.parametrize(
+    ("cache", "config", "want"),
+    [
+        pytest.param(make_model_cache(), [], "", id="of the public hub"),
+        pytest.param(make_model_cache(env=[MIRROR]), [], MIRROR_HASH, id="of its own variable"),
+        pytest.param(make_model_cache(), [MIRROR], MIRROR_HASH, id="of its configuration's"),
+        pytest.param(make_model_cache(env=[OTHER]), [MIRROR], OTHER_HASH, id="of its own before that"),
+        pytest.param(filled("a", origin=""), [MIRROR], "", id="with its files, of where those came from"),
+        pytest.param(filled("a", env=[MIRROR]), [OTHER], MIRROR_HASH, id="as an older version filled it"),
+    ],
+)
+def test_which_endpoint_a_cache_is_of(cache: AIMModelCache, config: list[Any], want: str) -> None:
+    catalog = FakeCatalog(make_runtime_config(env=config))
+    assert caching.origin_of(cache, catalog) == want
+
+
+def test_a_name_that_a_cache_of_another_endpoint_has_is_not_waited_for() -> None:
+    """One that never got its files from the hub went on to the mirror, and kept its name."""
+    wanted = Wanted(source_uri=SOURCE)
+    first = make_model_cache(model_cache_name(SOURCE, ""), metadata=OURS_BY_LABEL)
+    users, going = make_model_cache(first.metadata.name), {**OURS_BY_LABEL, "deletionTimestamp": "2026"}
+    second = caching.new_model_cache_name(wanted, {first.metadata.name: first}.get)
+    assert second != first.metadata.name
+    assert caching.new_model_cache_name(wanted, {first.metadata.name: first, second: first}.get) not in {
+        first.metadata.name,
+        second,
+    }
+    for left in (None, users, make_model_cache(first.metadata.name, metadata=going)):
+        assert caching.new_model_cache_name(wanted, {first.metadata.name: left}.get) == first.metadata.name
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param({}, False, id="nothing"),
+        pytest.param({"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}]}, False, id="the server's"),
+        pytest.param({"env": [TOKEN]}, True, id="a token"),
+        pytest.param({"runtimeConfigName": "ours"}, True, id="a configuration"),
+    ],
+)
+def test_what_a_service_says_of_its_download(spec: dict[str, Any], want: bool) -> None:  # noqa: FBT001
+    assert caching.speaks_of_downloads(make_service(**spec)) is want
 
 
 def test_the_class_of_a_cache_is_its_own_else_its_configurations() -> None:

@@ -1,4 +1,4 @@
-"""Every child object of fifteen services and of a cache, as files to review: golden/<service>/."""
+"""Every child object of sixteen services and of two caches, as files to review: golden/<service>/."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import pytest
 from msgspec import Struct, structs
 
 from aim_operator.api.meta import KubeObject, Manifest
-from aim_operator.api.v1alpha1 import AIMService, AIMServiceTemplate, AIMServiceTemplateStatus, Storage
+from aim_operator.api.v1alpha1 import (
+    AIMService,
+    AIMServiceTemplate,
+    AIMServiceTemplateStatus,
+    EnvVar,
+    Storage,
+)
 from aim_operator.core.catalog import Image, RuntimeConfig, Template, resolve_runtime_config, scope_of
 from aim_operator.core.model_cache import desired as model_cache_desired
 from aim_operator.core.model_cache.desired import DownloadOptions
@@ -36,7 +42,6 @@ from tests.support.service_builders import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
-MODEL_CACHE = "model-cache"
 JOB_REQUESTS = {"cpu": "100m", "memory": "256Mi"}
 HF_TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hugging-face", "key": "token"}}}
 
@@ -212,6 +217,28 @@ EXAMPLES = {
             "live_claims": frozenset({"model-claim", "draft-claim"}),
         },
     ),
+    "token-in-configuration": Example(
+        service=make_service(cacheModel=True, runtimeConfigName="gated"),
+        objects=(
+            make_cluster_image(runtimeConfigName="gated"),
+            make_cluster_template(metric="latency"),
+            make_cluster_runtime_config("gated", env=[HF_TOKEN]),
+        ),
+        seen={
+            "template_cache": make_template_cache(
+                ready="True/CacheWarm: all there",
+                models={"hf://example/model": "model"},
+                ours=True,
+                templateScope="Cluster",
+            ),
+            "model_caches": (
+                make_model_cache(
+                    "model", status={"status": "Available", "persistentVolumeClaim": "model-claim"}
+                ),
+            ),
+            "live_claims": frozenset({"model-claim"}),
+        },
+    ),
     "many-replicas": Example(
         service=make_service("c" * 53, replicas=40, routing=ROUTED),
         objects=(
@@ -220,6 +247,24 @@ EXAMPLES = {
                 "a-template-with-a-name-that-is-longer-than-any-label-value-may-be.v1",
                 status=make_template_status(sources=("s3://models/llama-3.1/8b", "hf://example/draft")),
             ),
+        ),
+    ),
+}
+
+
+MODEL_CACHES = {
+    "model-cache": (
+        make_model_cache(
+            env=[HF_TOKEN], imagePullSecrets=[{"name": "registry"}], storageClassName="shared-nvme"
+        ),
+        RuntimeConfig(service_account_name="downloader", storage=Storage(headroom_percent=20)),
+    ),
+    "model-cache-with-token-in-configuration": (
+        make_model_cache(),
+        RuntimeConfig(
+            env=msgspec.convert(
+                [HF_TOKEN, {"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}], tuple[EnvVar, ...]
+            )
         ),
     ),
 }
@@ -280,12 +325,10 @@ def test_children_are_as_reviewed(name: str, pytestconfig: pytest.Config) -> Non
     assert_golden(GOLDEN / name, rendered(EXAMPLES[name]), update=update)
 
 
-def test_children_of_a_model_cache_are_as_reviewed(pytestconfig: pytest.Config) -> None:
+@pytest.mark.parametrize("name", MODEL_CACHES)
+def test_children_of_a_model_cache_are_as_reviewed(name: str, pytestconfig: pytest.Config) -> None:
     update = bool(pytestconfig.getoption("update_snapshots"))
-    cache = make_model_cache(
-        env=[HF_TOKEN], imagePullSecrets=[{"name": "registry"}], storageClassName="shared-nvme"
-    )
-    config = RuntimeConfig(service_account_name="downloader", storage=Storage(headroom_percent=20))
+    cache, config = MODEL_CACHES[name]
     options = DownloadOptions(image="ghcr.io/silogen/aim-operator:1.0.0", requests=JOB_REQUESTS)
     claim = make_claim(cache)
     digest = model_cache_desired.digest(cache, config, claim, options)
@@ -294,8 +337,8 @@ def test_children_of_a_model_cache_are_as_reviewed(pytestconfig: pytest.Config) 
         model_cache_desired.job(cache, config, claim, options, digest=digest),
     ]
     manifests = {child.resource.kind: child.manifest for child in children}
-    assert_golden(GOLDEN / MODEL_CACHE, manifests, update=update)
+    assert_golden(GOLDEN / name, manifests, update=update)
 
 
 def test_every_golden_directory_has_its_example() -> None:
-    assert {path.name for path in GOLDEN.iterdir()} == {*EXAMPLES, MODEL_CACHE}
+    assert {path.name for path in GOLDEN.iterdir()} == {*EXAMPLES, *MODEL_CACHES}

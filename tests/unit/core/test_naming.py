@@ -62,11 +62,25 @@ def test_names_say_what_they_are_for() -> None:
 
 def test_a_model_cache_is_told_apart_by_uri_and_storage_class() -> None:
     names = {
-        naming.model_cache_name(source, storage_class)
+        naming.model_cache_name(source, storage_class, origin, others=others)
         for source in ("hf://a/b", "hf://a/B", "s3://a/b", "hf://a-b")
         for storage_class in ("", "fast")
+        for origin in ("", "0a1b2c3d")
+        for others in (0, 1)
     }
-    assert len(names) == 8
+    assert len(names) == 32
+
+
+def test_the_name_of_a_cache_from_the_public_endpoint_is_as_it_always_was() -> None:
+    assert naming.model_cache_name("hf://a/b", "fast") == f"a-b-{naming.short_hash(['hf://a/b', 'fast'])}"
+
+
+@given(st.text(max_size=200), st.text(max_size=20), st.text(max_size=20), st.integers(0, 3))
+def test_a_model_cache_name_is_known_by_its_form(source: str, class_: str, origin: str, others: int) -> None:
+    name = naming.model_cache_name(source, class_, origin, others=others)
+    assert naming.is_model_cache_name(name, source)
+    assert not naming.is_model_cache_name(f"x{name}", source)
+    assert not naming.is_model_cache_name(name[:-1], source)
 
 
 def test_a_claim_of_a_recreated_cache_has_another_name() -> None:

@@ -17,7 +17,7 @@ from aim_operator.api.v1alpha1.common import (
     RuntimeConfigName,
     Scope,
 )
-from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
+from aim_operator.api.v1alpha1.environment import DownloadEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.resources import Quantity
 
 HF_SOURCE = "^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$"
@@ -33,7 +33,9 @@ class AIMTemplateCacheSpec(Wire):
         Scope | UnsetType, Field(doc="Where to look for it; the namespace first, then the cluster, if unset.")
     ] = UNSET
     storage_class_name: Annotated[ObjectName | UnsetType, Field(doc="Storage class of the volumes.")] = UNSET
-    env: Annotated[EnvVars | UnsetType, Field(doc="Environment of the downloads, such as HF_TOKEN.")] = UNSET
+    env: Annotated[
+        DownloadEnvVars | UnsetType, Field(doc="Environment of the downloads, such as HF_TOKEN.")
+    ] = UNSET
     image_pull_secrets: Annotated[
         PullSecrets | UnsetType, Field(doc="Secrets to pull the downloader image with.")
     ] = UNSET
@@ -132,7 +134,9 @@ class AIMModelCacheSpec(Wire):
         ),
     ]
     storage_class_name: Annotated[ObjectName | UnsetType, Field(doc="Storage class of the volume.")] = UNSET
-    env: Annotated[EnvVars | UnsetType, Field(doc="Environment of the download, such as HF_TOKEN.")] = UNSET
+    env: Annotated[
+        DownloadEnvVars | UnsetType, Field(doc="Environment of the download, such as HF_TOKEN.")
+    ] = UNSET
     image_pull_secrets: Annotated[
         PullSecrets | UnsetType, Field(doc="Secrets to pull the downloader image with.")
     ] = UNSET
@@ -144,6 +148,10 @@ class Download(Attempts):
 
     claim_uid: Annotated[
         str | UnsetType, Field(doc="Uid of the claim that the last attempt wrote to.", max_length=128)
+    ] = UNSET
+    origin: Annotated[
+        str | UnsetType,
+        Field(doc="Hash of the endpoint that the files are from; empty for the public one.", max_length=64),
     ] = UNSET
     downloaded_bytes: Annotated[
         int | UnsetType,

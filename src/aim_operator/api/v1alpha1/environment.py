@@ -168,6 +168,68 @@ EnvVars = Annotated[
     Field(max_items=128, list_type="map", list_map_keys=("name",)),
 ]
 
+OF_ONE_TEMPLATE = (
+    "AIM_ID",
+    "AIM_MODEL_ID",
+    "AIM_PROFILE_ID",
+    "AIM_ENGINE",
+    "AIM_METRIC",
+    "AIM_PRECISION",
+    "AIM_GPU_MODEL",
+    "AIM_GPU_COUNT",
+    "AIM_CACHE_PATH",
+    "AIM_PORT",
+)
+"""What says which model runs, how, and where its files are: that is never the same for all templates."""
+
+ConfigEnvVars = Annotated[
+    EnvVars,
+    Field(
+        value=Field(
+            rules=(
+                Rule(
+                    rule=f"!(self.name in {list(OF_ONE_TEMPLATE)})",
+                    message="a configuration is about every model; set this in the env of a template",
+                    field_path=".name",
+                ),
+            )
+        )
+    ),
+]
+"""Environment that a configuration gives to discovery, downloads and model servers alike."""
+
+DOWNLOAD_VARIABLES = (
+    *("HF_TOKEN", "HF_ENDPOINT"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
+    *("AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_STS_REGIONAL_ENDPOINTS"),
+    *("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+    *("AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+    *("AWS_EC2_METADATA_DISABLED", "awsAnonymousCredential", "S3_USER_VIRTUAL_BUCKET"),
+    *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"),
+    *("AIM_CONNECTIONS", "AIM_ATTEMPTS", "AIM_RETRY_SECONDS", "AIM_STALL_SECONDS"),
+)
+"""What the downloader reads (docs/reference/fetch.md). Others could only be code in its process (PYTHONPATH,
+LD_PRELOAD, AWS_CONFIG_FILE with a credential_process), and would start a download over when they change."""
+
+DownloadEnvVars = Annotated[
+    EnvVars,
+    Field(
+        value=Field(
+            rules=(
+                Rule(
+                    rule=f"self.name in {list(DOWNLOAD_VARIABLES)}",
+                    message="downloads take only the variables of hubs, stores, proxies and certificates, "
+                    "such as HF_TOKEN; set others in the env of a template or service",
+                    field_path=".name",
+                ),
+            )
+        )
+    ),
+]
+"""Environment that only downloads get."""
+
 
 class LocalObjectReference(Wire):
     """A Secret in the same namespace."""

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
-from aim_operator.api.v1alpha1.environment import PullSecrets
+from aim_operator.api.v1alpha1.environment import ConfigEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 from aim_operator.api.v1alpha1.serving import Serving
 
@@ -169,6 +169,14 @@ class AIMClusterRuntimeConfigSpec(Wire):
     ] = UNSET
     serving: Annotated[
         Serving | UnsetType, Field(doc="How model servers are run; templates and services override.")
+    ] = UNSET
+    env: Annotated[
+        ConfigEnvVars | UnsetType,
+        Field(
+            doc="Environment of discovery, downloads and serving, below that of templates and services. "
+            "References are to Secrets in the namespace of the Pod: of cluster templates' discovery, the "
+            "operator's."
+        ),
     ] = UNSET
 
 

@@ -126,7 +126,7 @@ class AIMServiceSpec(Wire):
     overrides: Annotated[Overrides | UnsetType, Field(doc="Differences from the template.")] = UNSET
     env: Annotated[
         EnvVars | UnsetType,
-        Field(doc="Environment of the model server; goes over that of the template, by name."),
+        Field(doc="Environment of the model server and of its download; overrides the template's, by name."),
     ] = UNSET
     image_pull_secrets: Annotated[
         PullSecrets | UnsetType, Field(doc="Secrets to pull the model image with.")

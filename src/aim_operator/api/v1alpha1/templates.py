@@ -19,7 +19,7 @@ from aim_operator.api.v1alpha1.common import (
     ResolvedReference,
     RuntimeConfigName,
 )
-from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
+from aim_operator.api.v1alpha1.environment import DownloadEnvVars, EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.serving import Serving
 
@@ -30,9 +30,9 @@ class Caching(Wire):
     enabled: Annotated[
         bool | UnsetType, Field(doc="Download the model sources to a volume before services start.")
     ] = UNSET
-    env: Annotated[EnvVars | UnsetType, Field(doc="Environment of the download, beside the template's.")] = (
-        UNSET
-    )
+    env: Annotated[
+        DownloadEnvVars | UnsetType, Field(doc="Environment of the download, over the template's.")
+    ] = UNSET
 
 
 class AIMClusterServiceTemplateSpec(Wire):
@@ -60,16 +60,20 @@ class AIMClusterServiceTemplateSpec(Wire):
     serving: Annotated[
         Serving | UnsetType, Field(doc="How model servers are run; overrides the runtime configuration.")
     ] = UNSET
+    env: Annotated[
+        EnvVars | UnsetType,
+        Field(
+            doc="Environment of discovery, downloads and serving, such as HF_TOKEN. References are to "
+            "Secrets in the namespace of the Pod: of a cluster template's discovery, the operator's."
+        ),
+    ] = UNSET
 
 
 class AIMServiceTemplateSpec(AIMClusterServiceTemplateSpec):
-    """How to run an image, what to download before, and with which credentials."""
+    """How to run an image, what to download before, and what to pull it with."""
 
     caching: Annotated[
         Caching | UnsetType, Field(doc="Whether and how the model is downloaded before services start.")
-    ] = UNSET
-    env: Annotated[
-        EnvVars | UnsetType, Field(doc="Environment of discovery, downloads and serving, such as HF_TOKEN.")
     ] = UNSET
     image_pull_secrets: Annotated[
         PullSecrets | UnsetType, Field(doc="Secrets to pull the model image with.")

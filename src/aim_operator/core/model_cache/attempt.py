@@ -18,6 +18,7 @@ from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Downlo
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import pods
 from aim_operator.core.catalog import RuntimeConfig
+from aim_operator.core.environment import origin
 from aim_operator.core.jobs import attempts, machine, readings
 from aim_operator.core.jobs.machine import Attempt, JobState, JobStep
 from aim_operator.core.messages import one_line
@@ -211,6 +212,7 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
             attempts=0,
             last_attempt_time=step.ended_at,
             claim_uid=inputs.claim.metadata.uid,
+            origin=origin(observed.cache.spec.source_uri, desired.env(observed.cache, inputs.config)),
             revision=word.revision or UNSET,
         )
         return available(download, _whole(progress), finished_at=step.ended_at)

@@ -9,10 +9,11 @@ from msgspec import Struct
 from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import AIMModelCache, LocalObjectReference, Quantity
+from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, LocalObjectReference, Quantity
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
+from aim_operator.core.environment import of_download
 from aim_operator.core.jobs import rendering
 from aim_operator.core.manifests import child, owner_reference, plain
 from aim_operator.core.naming import claim_name, download_job_name, label_value, short_hash
@@ -49,6 +50,11 @@ def pull_secrets(cache: AIMModelCache, config: RuntimeConfig) -> tuple[LocalObje
     return union_pull_secrets(config.image_pull_secrets, given(cache.spec.image_pull_secrets, ()))
 
 
+def env(cache: AIMModelCache, config: RuntimeConfig) -> tuple[EnvVar, ...]:
+    """Return the environment of the download: the configuration's, overridden by the cache's."""
+    return of_download(config.env, given(cache.spec.env, ()))
+
+
 def claim(cache: AIMModelCache, config: RuntimeConfig) -> Child:
     """Render the claim. Raises SpecError where the size is no quantity."""
     headroom = given(config.storage.headroom_percent, HEADROOM_PERCENT)
@@ -73,7 +79,7 @@ def digest(
             "capacity": str(given(claim.spec.resources.requests, {}).get("storage")),
             "source": cache.spec.source_uri,
             "image": options.image,
-            "env": plain(given(cache.spec.env, ())),
+            "env": plain(env(cache, config)),
             "serviceAccountName": config.service_account_name,
             "imagePullSecrets": [secret.name for secret in pull_secrets(cache, config)],
             "retry": cache.metadata.annotation(labels.RETRY),
@@ -107,11 +113,12 @@ def job(
                 "image": options.image,
                 "command": ["aimctl"],
                 "args": [
-                    *("fetch", cache.spec.source_uri, MOUNT_PATH),
+                    # The kubelet puts the environment, tokens and all, in the place of $(NAME).
+                    *("fetch", cache.spec.source_uri.replace("$", "$$"), MOUNT_PATH),
                     *capacity,
                     *("--termination-log", TERMINATION_LOG),
                 ],
-                "env": plain(given(cache.spec.env, ())),
+                "env": plain(env(cache, config)),
                 "resources": {"requests": options.requests},
                 "terminationMessagePath": TERMINATION_LOG,
                 "securityContext": {**rendering.CONTAINER_SECURITY, "readOnlyRootFilesystem": True},

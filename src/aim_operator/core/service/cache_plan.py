@@ -26,12 +26,15 @@ from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.caching import (
     desired_template_cache,
+    download_env,
+    filled_from,
     is_own_template_cache,
     listed_models,
     service_caches,
     sources_of,
 )
 from aim_operator.core.catalog import Template
+from aim_operator.core.environment import origin
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import Judgement
 
@@ -102,11 +105,25 @@ def _mounts(observed: ServiceObserved, template: Template) -> Iterator[ActiveMou
     by_name = {each.metadata.name: each for each in observed.model_caches}
     for source in sources_of(template):
         found = by_name.get(listed.get(source.source_uri, ""))
+        if found is not None and _from_elsewhere(observed, template, found):
+            found = None
         claim = _filled_claim(found) if found is not None else None
         if claim is None or claim not in observed.live_claims:
             yield None
         else:
             yield ActiveMount(model=source.name, claim=claim)
+
+
+def _from_elsewhere(observed: ServiceObserved, template: Template, found: AIMModelCache) -> bool:
+    """Whether the files are not from the endpoint that the service asks for, which changed just now.
+
+    The template cache follows. Of one that a user made, that user decides.
+    """
+    cache, config = observed.template_cache, observed.resolution.config
+    if cache is None or config is None or not is_own_template_cache(cache):
+        return False
+    layers = (download_env(template), given(cache.spec.env, ()), given(observed.service.spec.env, ()))
+    return filled_from(found) != origin(found.spec.source_uri, config.env, *layers)
 
 
 def _filled_claim(cache: AIMModelCache) -> str | None:

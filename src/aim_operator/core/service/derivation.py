@@ -16,16 +16,20 @@ from aim_operator.api.v1alpha1 import (
     Overrides,
 )
 from aim_operator.core import labels
+from aim_operator.core.caching import download_env, service_caches, speaks_of_downloads
 from aim_operator.core.catalog import (
     Catalog,
     Image,
+    RuntimeConfig,
     Template,
     is_derived,
+    resolve_runtime_config,
     scope_of,
     template_env,
     template_pull_secrets,
     union_pull_secrets,
 )
+from aim_operator.core.environment import lay_over, origin
 from aim_operator.core.manifests import child, plain
 from aim_operator.core.naming import derived_template_name, short_hash
 
@@ -51,6 +55,23 @@ def needed(service: AIMService, base: Template, image: Image) -> bool:
     return overriding or (scope_of(base) == "Cluster" and scope_of(image) == "Namespace")
 
 
+def asks_elsewhere(
+    service: AIMService, base: Template, image: Image, config: RuntimeConfig, catalog: Catalog
+) -> bool:
+    """Whether the service is cached, and has its files from another endpoint than the base.
+
+    They are other files then, so it can't wait for those of the base, and what discovery said of the base's
+    need not hold for them. `config` is the service's.
+    """
+    if not (service_caches(service, base) and speaks_of_downloads(service)):
+        return False
+    names = (base.spec.runtime_config_name, image.spec.runtime_config_name)
+    of_base = resolve_runtime_config(catalog, service.metadata.namespace, names)
+    under = (of_base.env if isinstance(of_base, RuntimeConfig) else (), download_env(base))
+    over = (config.env, download_env(base), given(service.spec.env, ()))
+    return any(origin(scheme, *under) != origin(scheme, *over) for scheme in ("hf://", "s3://"))
+
+
 def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
     """Lay the service's overrides over the base, field by field, the GPU selector too."""
     overrides = given(service.spec.overrides, Overrides())
@@ -63,7 +84,7 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
             resource_name=under.resource_name if over.resource_name is UNSET else over.resource_name,
         )
     own = base.spec if isinstance(base.spec, AIMServiceTemplateSpec) else None
-    env = {variable.name: variable for variable in (*template_env(base), *given(service.spec.env, ()))}
+    env = lay_over(template_env(base), given(service.spec.env, ()))
     secrets = union_pull_secrets(template_pull_secrets(base), given(service.spec.image_pull_secrets, ()))
     config_name = service.spec.runtime_config_name
     return AIMServiceTemplateSpec(
@@ -75,7 +96,7 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
         resources=base.spec.resources,
         serving=base.spec.serving,
         caching=own.caching if own is not None else UNSET,
-        env=tuple(env.values()) or UNSET,
+        env=env or UNSET,
         image_pull_secrets=secrets or UNSET,
     )
 

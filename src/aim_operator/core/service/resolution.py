@@ -173,9 +173,12 @@ def _chosen(
 def _with_template(
     found: Resolution, service: AIMService, base: Template, image: Image, catalog: Catalog
 ) -> Resolution:
+    config = found.config or RuntimeConfig()
     template: Template | None = base
     name, derived, problem = base.metadata.name, None, None
-    if derivation.needed(service, base, image):
+    if derivation.needed(service, base, image) or derivation.asks_elsewhere(
+        service, base, image, config, catalog
+    ):
         result = derivation.derive(service, base, image, catalog)
         template, name, derived = result.template, result.name, result.child
         if result.conflict:

@@ -24,13 +24,12 @@ from aim_operator.core.catalog import (
     RuntimeConfig,
     Template,
     reference_to,
-    template_env,
     template_pull_secrets,
     union_pull_secrets,
 )
-from aim_operator.core.manifests import merge_env, plain
+from aim_operator.core.manifests import plain
 from aim_operator.core.serving import settings
-from aim_operator.core.template.desired import discovered, gpu_count, gpu_model, profile_env
+from aim_operator.core.template.desired import discovered, gpu_count, gpu_model, server_env
 
 
 def workload(
@@ -53,7 +52,7 @@ def workload(
         gpu_model=model or UNSET,
         gpu_count=gpu_count(status) or 0,
         gpu_resource=resource or hardware.gpu_resource(model or ""),
-        env=tuple(merge_env(profile_env(status), plain(template_env(template)))),
+        env=tuple(server_env(template, status, config)),
         serving=settings.layered(template.spec.serving, config.serving),
         template_resources=template.spec.resources,
         image_resources=image.spec.resources,

@@ -10,6 +10,7 @@ from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, GpuSelector
 from aim_operator.api.v1alpha1.common import API_VERSION
+from aim_operator.api.v1alpha1.environment import OF_ONE_TEMPLATE
 from aim_operator.core import hardware, labels
 from aim_operator.core.catalog import (
     Image,
@@ -32,6 +33,7 @@ PULL_DEADLINE_SECONDS = 7200
 MODEL_FORMAT = "aim"
 PORT = 8000
 GENERAL = "general"
+_OF_PROFILE = frozenset(OF_ONE_TEMPLATE)
 _PROFILE_FILE = re.compile(r"([A-Za-z0-9._-]+)\.ya?ml", re.ASCII)
 
 
@@ -58,10 +60,9 @@ def job(
     }
     spec = template.spec
     selector = given(spec.gpu_selector, GpuSelector())
+    # Why no profile fits is said in a warning, and nowhere else.
+    defaults = {"AIM_LOG_LEVEL_ROOT": "WARNING", "AIM_LOG_LEVEL": "WARNING"}
     inputs = {
-        # Why no profile fits is said in a warning, and nowhere else.
-        "AIM_LOG_LEVEL_ROOT": "WARNING",
-        "AIM_LOG_LEVEL": "WARNING",
         "AIM_METRIC": given(spec.metric, None),
         "AIM_PRECISION": given(spec.precision, None),
         "AIM_GPU_MODEL": given(selector.model, None),
@@ -75,7 +76,12 @@ def job(
                 "name": CONTAINER,
                 "image": image.spec.image,
                 "args": ["dry-run", "--format=json"],
-                "env": merge_env(_variables(inputs), plain(template_env(template))),
+                "env": merge_env(
+                    _variables(defaults),
+                    plain(config.env),
+                    _variables(inputs),
+                    plain(template_env(template)),
+                ),
                 "resources": {"requests": requests},
                 # Gives the Pod's status the last words of a failed run, without reading its log.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -133,6 +139,18 @@ def runtime(template: Template, image: Image) -> Child:
     if template.metadata.namespace:
         metadata_block["namespace"] = template.metadata.namespace
     return child(resource, metadata=metadata_block, spec=runtime_spec(image.spec.image))
+
+
+def server_env(template: Template, status: AIMServiceTemplateStatus, config: RuntimeConfig) -> list[Manifest]:
+    """Return the environment of a model server but for the service's own, which overrides it.
+
+    The configuration is below the profile: it is about every model, and the server is to take the profile
+    that was discovered. The template is above, and may ask for another.
+    """
+    configured: list[Manifest] = plain(config.env)
+    names = {variable["name"] for variable in configured} - _OF_PROFILE
+    profile = [variable for variable in profile_env(status) if variable["name"] not in names]
+    return merge_env(configured, profile, plain(template_env(template)))
 
 
 def profile_env(status: AIMServiceTemplateStatus) -> list[Manifest]:

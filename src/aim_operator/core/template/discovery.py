@@ -17,6 +17,7 @@ from aim_operator.core.catalog import (
     template_pull_secrets,
     union_pull_secrets,
 )
+from aim_operator.core.environment import lay_over
 from aim_operator.core.manifests import plain
 from aim_operator.core.naming import short_hash
 
@@ -59,7 +60,7 @@ def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
             "metric": given(template.spec.metric, None),
             "precision": given(template.spec.precision, None),
             "gpuSelector": _selected(template),
-            "env": plain(template_env(template)),
+            "env": plain(lay_over(config.env, template_env(template))),
             "serviceAccountName": config.service_account_name,
             "imagePullSecrets": [secret.name for secret in pull_secrets(template, config)],
             "rediscover": template.metadata.annotation(labels.REDISCOVER),

@@ -8,24 +8,21 @@ from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     MODEL_CACHES,
-    AIMModelCache,
-    AIMServiceTemplateSpec,
-    Caching,
+    EnvVar,
     LocalObjectReference,
     ModelSource,
 )
 from aim_operator.core import labels
-from aim_operator.core.caching import explicit_name
+from aim_operator.core.caching import Wanted, download_env, explicit_name
 from aim_operator.core.catalog import (
     RuntimeConfig,
     Template,
-    template_env,
     template_pull_secrets,
     union_pull_secrets,
 )
-from aim_operator.core.manifests import child, merge_env, plain
-from aim_operator.core.naming import model_cache_name
-from aim_operator.core.template_cache.observed import TemplateCacheObserved
+from aim_operator.core.environment import of_download, origin
+from aim_operator.core.manifests import child, plain
+from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 
 
 def storage_class(observed: TemplateCacheObserved, config: RuntimeConfig) -> str:
@@ -43,25 +40,24 @@ def model_cache(
     observed: TemplateCacheObserved,
     template: Template,
     config: RuntimeConfig,
-    source: ModelSource,
-    live: AIMModelCache | None,
+    source: SourceObserved,
 ) -> Child:
     """Render a model cache. It has no owner: who needs it may come and go, the files stay.
 
-    Of one that is there (`live`) only the references are kept up to date; what it holds, and where, is
-    settled.
+    Of one that is there only the references are kept up to date; what it holds, and where, is settled.
     """
+    live = source.cache
     class_name = storage_class(observed, config)
     spec: Manifest = {
-        "sourceUri": source.source_uri,
-        "size": live.spec.size if live is not None else size_of(source),
+        "sourceUri": source.source.source_uri,
+        "size": live.spec.size if live is not None else size_of(source.source),
     }
     if live is not None:
         class_name = given(live.spec.storage_class_name, "")
     if class_name:
         spec["storageClassName"] = class_name
-    if env := _env(observed, template):
-        spec["env"] = env
+    if variables := env(observed, template):
+        spec["env"] = plain(variables)
     if secrets := _pull_secrets(observed, template):
         spec["imagePullSecrets"] = plain(secrets)
     name = runtime_config_name(observed)
@@ -70,9 +66,7 @@ def model_cache(
     return child(
         MODEL_CACHES,
         metadata={
-            "name": live.metadata.name
-            if live is not None
-            else model_cache_name(source.source_uri, class_name),
+            "name": live.metadata.name if live is not None else source.name,
             "namespace": observed.cache.metadata.namespace,
             "labels": {
                 labels.NAME: "aim-model-cache",
@@ -85,20 +79,31 @@ def model_cache(
 
 
 def runtime_config_name(observed: TemplateCacheObserved) -> str | UnsetType:
-    """Return the name as inherited (template cache, template, image), UNSET where none says one."""
-    template, image = observed.template, observed.image
+    """Return the name as inherited (template cache, service, template, image), UNSET where none says one."""
+    template, image, service = observed.template, observed.image, observed.service
     return explicit_name(
         observed.cache.spec.runtime_config_name,
+        *((service.spec.runtime_config_name,) if service is not None else ()),
         *((template.spec.runtime_config_name,) if template is not None else ()),
         *((image.spec.runtime_config_name,) if image is not None else ()),
     )
 
 
-def _env(observed: TemplateCacheObserved, template: Template) -> list[Manifest]:
-    spec = template.spec
-    own = given(spec.caching, Caching()) if isinstance(spec, AIMServiceTemplateSpec) else Caching()
-    return merge_env(
-        plain(template_env(template)), plain(given(own.env, ())), plain(given(observed.cache.spec.env, ()))
+def env(observed: TemplateCacheObserved, template: Template) -> tuple[EnvVar, ...]:
+    """Return the environment of the downloads, but for the configuration's, which it overrides."""
+    service = given(observed.service.spec.env, ()) if observed.service is not None else ()
+    return of_download(download_env(template), given(observed.cache.spec.env, ()), service)
+
+
+def wanted(
+    observed: TemplateCacheObserved, template: Template, config: RuntimeConfig, source: ModelSource
+) -> Wanted:
+    """Return which files of a source the template cache needs."""
+    return Wanted(
+        source_uri=source.source_uri,
+        origin=origin(source.source_uri, config.env, env(observed, template)),
+        storage_class=storage_class(observed, config),
+        explicit_class=bool(given(observed.cache.spec.storage_class_name, "")),
     )
 
 

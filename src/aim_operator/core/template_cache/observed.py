@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCache, ModelSource
+from aim_operator.api.v1alpha1 import AIMModelCache, AIMService, AIMTemplateCache, ModelSource
 from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, Template
 
 
@@ -12,6 +12,8 @@ class SourceObserved(Struct, frozen=True, kw_only=True):
     """One model source, and the model cache of it, whoever made that."""
 
     source: ModelSource
+    name: str
+    """Of the model cache that is made if there is none."""
     cache: AIMModelCache | None = None
     senior: bool = True
     """No older template cache needs this model cache: the references of that one are ours to keep."""
@@ -25,6 +27,9 @@ class TemplateCacheObserved(Struct, frozen=True, kw_only=True):
     image: Image | None
     """The catalog entry of the template: the name of the configuration may come from it."""
     runtime_config: RuntimeConfig | MissingRuntimeConfig
+    service: AIMService | None = None
+    """Whose environment and configuration the operator's own template cache takes for its downloads: of the
+    services that ask for it, the oldest that has any."""
     sources: tuple[SourceObserved, ...] = ()
     wanted: bool = True
     """Of one that the operator made: whether its template or a service still asks for it."""

@@ -27,9 +27,8 @@ from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.caching import is_own_model_cache, is_own_template_cache, sources_of
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, Template, reference_to
-from aim_operator.core.naming import model_cache_name
 from aim_operator.core.outcomes import obstacle
-from aim_operator.core.template_cache.desired import model_cache, size_of, storage_class
+from aim_operator.core.template_cache.desired import model_cache, size_of
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 
 _WORST_FIRST = (State.FAILED, State.DEGRADED, State.PENDING, State.PROGRESSING, State.AVAILABLE)
@@ -67,16 +66,15 @@ def _case(observed: TemplateCacheObserved, outcomes: Outcomes) -> _Case:
     if isinstance(config, MissingRuntimeConfig):
         said = config.message(observed.cache.metadata.namespace)
         return _degraded(Reason.RUNTIME_CONFIG_MISSING, said)
-    class_name = storage_class(observed, config)
-    parts = [_judge(source, _problem(source, class_name, outcomes)) for source in observed.sources]
+    parts = [_judge(source, _problem(source, outcomes)) for source in observed.sources]
     return min(parts, key=lambda part: _WORST_FIRST.index(part.state))
 
 
-def _problem(source: SourceObserved, class_name: str, outcomes: Outcomes) -> Outcome | None:
+def _problem(source: SourceObserved, outcomes: Outcomes) -> Outcome | None:
     """Return what kept the model cache of a source from being created."""
     if source.cache is not None:
         return None
-    return outcomes.problem(MODEL_CACHES.kind, model_cache_name(source.source.source_uri, class_name))
+    return outcomes.problem(MODEL_CACHES.kind, source.name)
 
 
 def _degraded(reason: str, message: str) -> _Case:
@@ -118,10 +116,9 @@ def _wanted_children(observed: TemplateCacheObserved) -> tuple[Child, ...]:
 def _children(observed: TemplateCacheObserved, template: Template, config: RuntimeConfig) -> Iterable[Child]:
     for source in observed.sources:
         live = source.cache
-        if live is None and not source.taken and size_of(source.source) is not None:
-            yield model_cache(observed, template, config, source.source, None)
-        elif live is not None and is_own_model_cache(live) and source.senior:
-            yield model_cache(observed, template, config, source.source, live)
+        new = live is None and not source.taken and size_of(source.source) is not None
+        if new or (live is not None and is_own_model_cache(live) and source.senior):
+            yield model_cache(observed, template, config, source)
 
 
 def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:

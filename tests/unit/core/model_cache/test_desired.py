@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from aim_operator.api.v1alpha1 import AIMModelCache, LocalObjectReference, Storage
+from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, LocalObjectReference, Storage
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.model_cache import desired
 from aim_operator.core.model_cache.desired import DownloadOptions
@@ -15,6 +16,7 @@ from tests.support.cache_builders import make_claim, make_model_cache
 
 OPTIONS = DownloadOptions(image="ghcr.io/example/fetch:1", requests={"cpu": "100m"}, ttl_seconds=600)
 CONFIG = RuntimeConfig()
+TOKEN = EnvVar(name="HF_TOKEN", value="b")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,8 @@ def test_the_job_has_the_credentials_of_configuration_and_cache() -> None:
 @pytest.mark.parametrize(
     ("cache", "config", "claim", "options"),
     [
-        pytest.param({"env": [{"name": "A", "value": "b"}]}, CONFIG, {}, OPTIONS, id="env"),
+        pytest.param({"env": [{"name": "HF_TOKEN", "value": "b"}]}, CONFIG, {}, OPTIONS, id="env"),
+        pytest.param({}, structs.replace(CONFIG, env=(TOKEN,)), {}, OPTIONS, id="env of the configuration"),
         pytest.param({"imagePullSecrets": [{"name": "x"}]}, CONFIG, {}, OPTIONS, id="pull secrets"),
         pytest.param(
             {"metadata": {"annotations": {"aim.silogen.ai/retry": "1"}}}, CONFIG, {}, OPTIONS, id="retry"
@@ -119,6 +122,43 @@ def test_another_of_these_is_another_download(
 ) -> None:
     base = desired.digest(make_model_cache(), CONFIG, make_claim(), OPTIONS)
     assert desired.digest(make_model_cache(**cache), config, make_claim(**claim), options) != base
+
+
+def test_the_configurations_variables_are_below_the_caches_and_only_those_of_downloads_reach_the_pod() -> (
+    None
+):
+    config = structs.replace(
+        CONFIG,
+        env=(
+            EnvVar(name="HTTPS_PROXY", value="http://proxy:3128"),
+            EnvVar(name="HF_TOKEN", value="configuration"),
+            EnvVar(name="PYTHONPATH", value="/model-cache"),
+            EnvVar(name="VLLM_LOGGING_LEVEL", value="DEBUG"),
+        ),
+    )
+    # A cache that an older version of the CRD let in.
+    cache = make_model_cache(
+        env=[{"name": "HF_TOKEN", "value": "cache"}, {"name": "LD_PRELOAD", "value": "x"}]
+    )
+    child = desired.job(cache, config, make_claim(), OPTIONS, digest="0a1b2c3d")
+    (container,) = child.manifest["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [
+        {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+        {"name": "HF_TOKEN", "value": "cache"},
+    ]
+
+
+def test_the_kubelet_puts_no_token_into_the_source() -> None:
+    cache = make_model_cache(sourceUri="s3://bucket/$(HF_TOKEN)/$$x")
+    child = desired.job(cache, CONFIG, make_claim(), OPTIONS, digest="0a1b2c3d")
+    (container,) = child.manifest["spec"]["template"]["spec"]["containers"]
+    assert container["args"][1] == "s3://bucket/$$(HF_TOKEN)/$$$$x"
+
+
+def test_what_a_download_does_not_read_is_the_same_download() -> None:
+    base = desired.digest(make_model_cache(), CONFIG, make_claim(), OPTIONS)
+    config = structs.replace(CONFIG, env=(EnvVar(name="VLLM_LOGGING_LEVEL", value="DEBUG"),))
+    assert desired.digest(make_model_cache(), config, make_claim(), OPTIONS) == base
 
 
 def test_a_ttl_or_other_requests_are_the_same_download() -> None:

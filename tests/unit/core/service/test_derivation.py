@@ -17,8 +17,10 @@ from aim_operator.core.service.resolution import resolve
 from tests.support.service_builders import (
     FakeCatalog,
     make_cluster_image,
+    make_cluster_runtime_config,
     make_cluster_template,
     make_image,
+    make_runtime_config,
     make_service,
     make_template,
 )
@@ -59,6 +61,76 @@ def derived(
 )
 def test_a_derived_template_is_needed(spec: dict[str, Any], base: Template, image: Image, want: bool) -> None:  # noqa: FBT001 - a table
     assert needed(make_service(**spec), base, image) is want
+
+
+MIRROR = {"name": "HF_ENDPOINT", "value": "https://mirror.example.com"}
+TOKEN = {"name": "HF_TOKEN", "value": "of the service"}
+PLAIN_TEMPLATE, CACHING = make_template(), make_template(caching={"enabled": True})
+CONFIGS = (
+    make_runtime_config("mirrored", env=[MIRROR]),
+    make_runtime_config("other-token", env=[TOKEN]),
+    make_cluster_runtime_config("default"),
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "base", "want"),
+    [
+        pytest.param({"env": [MIRROR]}, PLAIN_TEMPLATE, False, id="not without a cache: its server fetches"),
+        pytest.param({"cacheModel": True}, PLAIN_TEMPLATE, False, id="not for the files of the base"),
+        pytest.param({"cacheModel": True, "env": [TOKEN]}, PLAIN_TEMPLATE, False, id="not for a token"),
+        pytest.param({"cacheModel": True, "env": [MIRROR]}, PLAIN_TEMPLATE, True, id="for another hub"),
+        pytest.param({"env": [MIRROR]}, CACHING, True, id="also where the template asks for the cache"),
+        pytest.param(
+            {"cacheModel": True, "env": [{"name": "AWS_ENDPOINT_URL", "value": "https://s3.example.com"}]},
+            PLAIN_TEMPLATE,
+            True,
+            id="for another store",
+        ),
+        pytest.param(
+            {"cacheModel": True, "env": [MIRROR]},
+            make_template(env=[MIRROR]),
+            False,
+            id="not for the hub that the base asks",
+        ),
+        pytest.param(
+            {"cacheModel": True, "runtimeConfigName": "mirrored"},
+            PLAIN_TEMPLATE,
+            True,
+            id="for a configuration with another hub",
+        ),
+        pytest.param(
+            {"cacheModel": True, "runtimeConfigName": "other-token"},
+            PLAIN_TEMPLATE,
+            False,
+            id="not for one with another token",
+        ),
+        pytest.param(
+            {"cacheModel": True, "runtimeConfigName": "other-token"},
+            make_template(runtimeConfigName="mirrored"),
+            True,
+            id="for one without the hub of the base's",
+        ),
+        pytest.param(
+            {
+                "cacheModel": True,
+                "runtimeConfigName": "mirrored",
+                "env": [{"name": "HF_ENDPOINT", "value": ""}],
+            },
+            PLAIN_TEMPLATE,
+            False,
+            id="not where the service takes that back",
+        ),
+    ],
+)
+def test_other_files_than_the_bases_need_a_template_of_their_own(
+    spec: dict[str, Any],
+    base: Template,
+    want: bool,  # noqa: FBT001 - a table
+) -> None:
+    found = resolve(make_service(templateRef="fast", **spec), FakeCatalog(base, make_image(), *CONFIGS))
+    assert found.problem is None
+    assert (found.derived is not None) is want
 
 
 FULL = make_template(

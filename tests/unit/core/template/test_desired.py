@@ -8,6 +8,7 @@ import pytest
 
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest
+from aim_operator.api.v1alpha1 import EnvVar
 from aim_operator.core.catalog import Image, RuntimeConfig, Template
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.template import desired
@@ -244,6 +245,55 @@ def test_a_server_on_the_cpu_is_told_of_no_gpus(metadata: dict[str, Any]) -> Non
     env = profile_env(make_result(**metadata))
     assert env["AIM_PROFILE_ID"] == "vllm-a-profile"
     assert not {"AIM_GPU_COUNT", "AIM_GPU_MODEL"} & env.keys()
+
+
+def variables(env: list[Manifest]) -> dict[str, str]:
+    return {v["name"]: v["value"] for v in env}
+
+
+CONFIGURED = RuntimeConfig(
+    env=(
+        EnvVar(name="HF_ENDPOINT", value="configuration"),
+        EnvVar(name="HTTPS_PROXY", value="configuration"),
+        EnvVar(name="AIM_LOG_LEVEL", value="INFO"),
+        EnvVar(name="AIM_METRIC", value="configuration"),
+        EnvVar(name="AIM_PROFILE_ID", value="configuration"),
+        EnvVar(name="VLLM_ENABLE_METRICS", value="false"),
+    )
+)
+"""Also what the CRD refuses: an older object may have it."""
+
+
+def test_discovery_takes_the_configurations_environment_below_what_the_template_asks_for() -> None:
+    template = make_template(metric="latency", env=[{"name": "HF_ENDPOINT", "value": "template"}])
+    (container,) = pod_spec(render_job(template, config=CONFIGURED))["containers"]
+    assert variables(container["env"]) == {
+        "AIM_LOG_LEVEL_ROOT": "WARNING",
+        "AIM_LOG_LEVEL": "INFO",
+        "HF_ENDPOINT": "template",
+        "HTTPS_PROXY": "configuration",
+        "AIM_METRIC": "latency",
+        "AIM_PROFILE_ID": "configuration",
+        "VLLM_ENABLE_METRICS": "false",
+    }
+
+
+def test_the_server_takes_the_configurations_environment_below_the_profile_and_the_template() -> None:
+    template = make_template(
+        env=[{"name": "HF_ENDPOINT", "value": "template"}, {"name": "AIM_PRECISION", "value": "template"}]
+    )
+    status = make_discovered_status("any", make_result())
+    assert variables(desired.server_env(template, status, CONFIGURED)) == {
+        "HF_ENDPOINT": "template",
+        "HTTPS_PROXY": "configuration",
+        "AIM_LOG_LEVEL": "INFO",
+        "AIM_METRIC": "latency",
+        "AIM_PROFILE_ID": "vllm-a-profile",
+        "VLLM_ENABLE_METRICS": "false",
+        "AIM_PRECISION": "template",
+        "AIM_GPU_COUNT": "1",
+        "AIM_GPU_MODEL": "MI300X",
+    }
 
 
 def test_the_server_gets_the_profile_that_was_discovered() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aim_operator.api.v1alpha1 import EnvVar
 from aim_operator.core import labels
 from aim_operator.core.catalog import Image, RuntimeConfig, Template
 from aim_operator.core.template import discovery
@@ -49,6 +50,9 @@ def base(**spec: Any) -> Template:
         ),
         pytest.param(None, make_image(image="ghcr.io/example/llama:v2"), None, id="image reference"),
         pytest.param(None, None, make_resolved_config(service_account="puller"), id="service account"),
+        pytest.param(
+            None, None, RuntimeConfig(env=(EnvVar(name="HF_ENDPOINT", value="y"),)), id="config's env"
+        ),
         pytest.param(None, None, make_resolved_config(pull_secrets=("shared",)), id="config's pull secrets"),
     ],
 )
@@ -71,6 +75,12 @@ def test_a_change_of_these_discovers_again(
             id="GPU resource",
         ),
         pytest.param(base(runtimeConfigName="other"), None, None, id="the config's name alone"),
+        pytest.param(
+            None,
+            None,
+            RuntimeConfig(env=(EnvVar(name="HF_TOKEN", value="y"),)),
+            id="what the template overrides in the config's env",
+        ),
         pytest.param(base(metadata={"generation": 99}), None, None, id="generation"),
         pytest.param(base(metadata={"labels": {"team": "x"}}), None, None, id="labels"),
         pytest.param(base(metadata={"annotations": {"x": "y"}}), None, None, id="other annotations"),

@@ -19,12 +19,16 @@ from aim_operator.core.template_cache.observed import SourceObserved, TemplateCa
 from aim_operator.core.template_cache.plan import decide
 from tests.support.cache_builders import OURS, make_model_cache, make_template_cache
 from tests.support.outcomes import Trouble, problem, report_of
-from tests.support.service_builders import make_image, make_template, make_template_status
+from tests.support.service_builders import make_image, make_service, make_template, make_template_status
 from tests.support.status import assert_status_well_formed
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SOURCE = ModelSource(name="example/model", source_uri="hf://example/model", size="9094593249")
 OTHER = ModelSource(name="example/draft", source_uri="hf://example/draft", size="1073741824")
+
+
+def source_observed(source: ModelSource = SOURCE, **fields: Any) -> SourceObserved:
+    return SourceObserved(source=source, name=model_cache_name(source.source_uri, ""), **fields)
 
 
 def observed(*sources: SourceObserved, **fields: Any) -> TemplateCacheObserved:
@@ -33,7 +37,7 @@ def observed(*sources: SourceObserved, **fields: Any) -> TemplateCacheObserved:
         "template": make_template(),
         "image": make_image(),
         "runtime_config": RuntimeConfig(),
-        "sources": sources or (SourceObserved(source=SOURCE),),
+        "sources": sources or (source_observed(),),
     }
     return TemplateCacheObserved(**{**base, **fields})
 
@@ -60,7 +64,7 @@ def in_state(state: str, reason: str, *, ours: bool = True) -> AIMModelCache:
 
 
 def held(state: str, reason: str, source: ModelSource = SOURCE, **more: Any) -> SourceObserved:
-    return SourceObserved(source=source, cache=in_state(state, reason, **more))
+    return source_observed(source, cache=in_state(state, reason, **more))
 
 
 @pytest.mark.parametrize(
@@ -93,12 +97,12 @@ def held(state: str, reason: str, source: ModelSource = SOURCE, **more: Any) -> 
         ),
         pytest.param(observed(), ("Pending", "WaitingForCache"), id="a cache about to be made"),
         pytest.param(
-            observed(SourceObserved(source=SOURCE, taken=True)),
+            observed(source_observed(taken=True)),
             ("Degraded", "NameConflict"),
             id="a taken name",
         ),
         pytest.param(
-            observed(SourceObserved(source=structs.replace(SOURCE, size=UNSET))),
+            observed(source_observed(structs.replace(SOURCE, size=UNSET))),
             ("Degraded", "SizeUnknown"),
             id="a source of unknown size",
         ),
@@ -182,7 +186,7 @@ def test_a_model_cache_that_could_not_be_made_is_in_the_status(
 
 def test_each_source_has_its_own_problem() -> None:
     """What keeps one model cache from being made says nothing about the next source."""
-    plan = planned(observed(SourceObserved(source=SOURCE), SourceObserved(source=OTHER)))
+    plan = planned(observed(source_observed(), source_observed(OTHER)))
     name = model_cache_name(OTHER.source_uri, "")
     assert plan.report is not None
     status = plan.report(problem(plan, "AIMModelCache", OutcomeType.REFUSED, "no", name=name)).status
@@ -206,27 +210,51 @@ def test_a_missing_model_cache_is_made_from_the_source_without_an_owner() -> Non
     assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri, "size": SOURCE.size}
 
 
+def variable(name: str, value: str) -> dict[str, str]:
+    return {"name": name, "value": value}
+
+
 def test_references_come_from_template_and_cache() -> None:
     template = make_template(
-        env=[{"name": "A", "value": "template"}, {"name": "B", "value": "template"}],
-        caching={"enabled": True, "env": [{"name": "B", "value": "caching"}]},
+        env=[
+            variable("HF_TOKEN", "template"),
+            variable("HTTPS_PROXY", "template"),
+            variable("VLLM_LOGGING_LEVEL", "of the server alone"),
+        ],
+        caching={"enabled": True, "env": [variable("HTTPS_PROXY", "caching")]},
         imagePullSecrets=[{"name": "registry"}],
         runtimeConfigName="ours",
     )
     cache = make_template_cache(
-        storageClassName="gold",
-        env=[{"name": "C", "value": "cache"}],
-        imagePullSecrets=[{"name": "own"}],
+        storageClassName="gold", env=[variable("NO_PROXY", "cache")], imagePullSecrets=[{"name": "own"}]
     )
     (child,) = planned(observed(cache=cache, template=template)).children
     spec = child.manifest["spec"]
     assert spec["env"] == [
-        {"name": "A", "value": "template"},
-        {"name": "B", "value": "caching"},
-        {"name": "C", "value": "cache"},
+        variable("HF_TOKEN", "template"),
+        variable("HTTPS_PROXY", "caching"),
+        variable("NO_PROXY", "cache"),
     ]
     assert spec["imagePullSecrets"] == [{"name": "registry"}, {"name": "own"}]
     assert (spec["storageClassName"], spec["runtimeConfigName"]) == ("gold", "ours")
+
+
+def test_the_operators_own_takes_the_environment_and_configuration_of_its_service() -> None:
+    template = make_template(
+        env=[variable("HF_TOKEN", "template"), variable("NO_PROXY", "template")],
+        caching={"enabled": True, "env": [variable("HF_TOKEN", "caching")]},
+        runtimeConfigName="of-template",
+    )
+    service = make_service(
+        env=[variable("HF_TOKEN", "service"), variable("VLLM_LOGGING_LEVEL", "DEBUG")],
+        runtimeConfigName="of-service",
+    )
+    (child,) = planned(observed(template=template, service=service)).children
+    assert child.manifest["spec"]["env"] == [
+        variable("HF_TOKEN", "service"),
+        variable("NO_PROXY", "template"),
+    ]
+    assert child.manifest["spec"]["runtimeConfigName"] == "of-service"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +263,7 @@ def test_references_come_from_template_and_cache() -> None:
         pytest.param(held("Progressing", "Downloading"), 1, id="our own is kept up to date"),
         pytest.param(held("Progressing", "Downloading", ours=False), 0, id="a user's is left alone"),
         pytest.param(
-            SourceObserved(source=SOURCE, cache=make_model_cache("mine", metadata={"labels": OURS})),
+            source_observed(cache=make_model_cache("mine", metadata={"labels": OURS})),
             0,
             id="a copy made by hand with its labels under another name is left alone",
         ),
@@ -251,9 +279,7 @@ def test_who_keeps_the_references_of_a_cache(source: SourceObserved, want: int) 
 def test_what_a_cache_holds_and_where_is_settled() -> None:
     name = model_cache_name(SOURCE.source_uri, "bronze")
     live = make_model_cache(name, size="3Gi", storageClassName="bronze", metadata={"labels": OURS})
-    seen = observed(
-        SourceObserved(source=SOURCE, cache=live), cache=make_template_cache(storageClassName="gold")
-    )
+    seen = observed(source_observed(cache=live), cache=make_template_cache(storageClassName="gold"))
     (child,) = planned(seen).children
     assert child.manifest["metadata"]["name"] == name
     assert (child.manifest["spec"]["size"], child.manifest["spec"]["storageClassName"]) == ("3Gi", "bronze")
