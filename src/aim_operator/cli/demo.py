@@ -31,7 +31,9 @@ def demo(
     ] = None,
     example: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Example set: quickstart, team-overrides or tenant-routes."),
+        typer.Option(
+            metavar="NAME", help="Example set: quickstart, gated-model, team-overrides or tenant-routes."
+        ),
     ] = "quickstart",
     timeout: Annotated[
         float | None,

@@ -53,6 +53,14 @@ EXAMPLES = [
         },
         id="a tenant-wide route template",
     ),
+    pytest.param(
+        "gated-model",
+        {
+            "search/chat": ("llama-gated-latency", "/search/chat"),
+            "speech/chat": ("llama-gated-latency", "/speech/chat"),
+        },
+        id="a hub token in the platform's configuration",
+    ),
 ]
 
 
