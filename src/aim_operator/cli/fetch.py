@@ -20,7 +20,9 @@ _WIDE_UMASK = 0o002
 
 
 def fetch(
-    uri: Annotated[str, typer.Argument(help="hf://owner/model[:revision] or s3://bucket/prefix.")],
+    uri: Annotated[
+        str, typer.Argument(metavar="URI", help="hf://owner/model[:revision] or s3://bucket/prefix.")
+    ],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where its files go, made if missing.")],
     *,
     capacity: Annotated[
