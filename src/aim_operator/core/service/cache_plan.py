@@ -36,15 +36,15 @@ from aim_operator.core.caching import (
 from aim_operator.core.catalog import Template
 from aim_operator.core.environment import origin
 from aim_operator.core.service.observed import ServiceObserved
-from aim_operator.core.service.status import Judgement
+from aim_operator.core.service.status import ConditionSummary
 
-NOT_REQUESTED = Judgement(
+NOT_REQUESTED = ConditionSummary(
     ok=True, reason=Reason.CACHING_NOT_REQUESTED, message="Caching not requested", state=State.RUNNING
 )
 
 
 class CachePlan(Struct, frozen=True, kw_only=True):
-    judgement: Judgement
+    summary: ConditionSummary
     children: tuple[Child, ...] = ()
     mounts: tuple[ActiveMount, ...] = ()
 
@@ -70,10 +70,10 @@ def plan_cache(observed: ServiceObserved) -> CachePlan:
     template = observed.resolution.template
     if template is None or not service_caches(observed.service, template):
         asked = given(observed.service.spec.cache_model, False)
-        return CachePlan(judgement=_waiting("no template is resolved yet") if asked else NOT_REQUESTED)
+        return CachePlan(summary=_waiting("no template is resolved yet") if asked else NOT_REQUESTED)
     if not sources_of(template):
         name = template.metadata.name
-        return CachePlan(judgement=_waiting(f"the model sources of template {name!r} are not known yet"))
+        return CachePlan(summary=_waiting(f"the model sources of template {name!r} are not known yet"))
     cache = observed.template_cache
     children = _own(observed, template)
     mounts = list(_mounts(observed, template))
@@ -82,12 +82,12 @@ def plan_cache(observed: ServiceObserved) -> CachePlan:
         message = (
             f"{number} cached model{'' if number == 1 else 's'} on the volume{'' if number == 1 else 's'}"
         )
-        warm = Judgement(ok=True, reason=Reason.CACHE_WARM, message=message, state=State.RUNNING)
-        return CachePlan(judgement=warm, children=children, mounts=tuple(m for m in mounts if m is not None))
+        warm = ConditionSummary(ok=True, reason=Reason.CACHE_WARM, message=message, state=State.RUNNING)
+        return CachePlan(summary=warm, children=children, mounts=tuple(m for m in mounts if m is not None))
     lost = sorted(mounted_claims(observed.inference_service) - observed.live_claims)
     if lost:
-        return CachePlan(judgement=_lost(lost, cache), children=children)
-    return CachePlan(judgement=_judge(observed, template), children=children)
+        return CachePlan(summary=_lost(lost, cache), children=children)
+    return CachePlan(summary=_judge(observed, template), children=children)
 
 
 def _own(observed: ServiceObserved, template: Template) -> tuple[Child, ...]:
@@ -142,10 +142,10 @@ def mounted_claims(live: InferenceService | None) -> frozenset[str]:
     return frozenset(claim.claim_name for claim in claims if claim is not None)
 
 
-def _lost(claims: list[str], cache: AIMTemplateCache | None) -> Judgement:
+def _lost(claims: list[str], cache: AIMTemplateCache | None) -> ConditionSummary:
     ready = _ready_message(cache)
     said = f"; {ready}" if ready else ""
-    return Judgement(
+    return ConditionSummary(
         ok=False,
         reason=Reason.CACHE_LOST,
         message=(
@@ -156,10 +156,10 @@ def _lost(claims: list[str], cache: AIMTemplateCache | None) -> Judgement:
     )
 
 
-def _judge(observed: ServiceObserved, template: Template) -> Judgement:
+def _judge(observed: ServiceObserved, template: Template) -> ConditionSummary:
     name = template.metadata.name
     if observed.template_cache_taken:
-        return Judgement(
+        return ConditionSummary(
             ok=False,
             reason=Reason.NAME_CONFLICT,
             message=(
@@ -175,7 +175,7 @@ def _judge(observed: ServiceObserved, template: Template) -> Judgement:
     failure = conditions.find(given(status.conditions, ()), c.FAILURE)
     message = f"AIMTemplateCache {cache.metadata.name!r}: {_ready_message(cache) or State.PENDING}"
     if failure is not None and failure.status == "True":
-        return Judgement(ok=False, reason=failure.reason, message=message, state=State.DEGRADED)
+        return ConditionSummary(ok=False, reason=failure.reason, message=message, state=State.DEGRADED)
     return _waiting(message)
 
 
@@ -185,5 +185,5 @@ def _ready_message(cache: AIMTemplateCache | None) -> str:
     return ready.message if ready is not None else ""
 
 
-def _waiting(message: str) -> Judgement:
-    return Judgement(ok=False, reason=Reason.WAITING_FOR_CACHE, message=message, state=State.PENDING)
+def _waiting(message: str) -> ConditionSummary:
+    return ConditionSummary(ok=False, reason=Reason.WAITING_FOR_CACHE, message=message, state=State.PENDING)

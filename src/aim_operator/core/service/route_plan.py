@@ -16,20 +16,20 @@ from aim_operator.core.service import desired
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.route import Route, RouteProblem
 from aim_operator.core.service.route_state import route_state
-from aim_operator.core.service.status import Judgement
+from aim_operator.core.service.status import ConditionSummary
 
 
 class RoutePlan(Struct, frozen=True, kw_only=True):
-    """`judgement` None: routing is off."""
+    """`summary` None: routing is off."""
 
-    judgement: Judgement | None = None
+    summary: ConditionSummary | None = None
     children: tuple[Child, ...] = ()
     removals: tuple[Removal, ...] = ()
     path: str | None = None
 
 
 def plan_route(
-    observed: ServiceObserved, runtime: Judgement, old: AIMServiceStatus, *, backend: bool
+    observed: ServiceObserved, runtime: ConditionSummary, old: AIMServiceStatus, *, backend: bool
 ) -> RoutePlan:
     """Return the part of the route. `backend`: the InferenceService that it points to is rendered now."""
     wanted, live = observed.route, observed.http_route
@@ -64,36 +64,38 @@ def plan_route(
             f"waiting until HTTPRoute {held_by.namespace}/{held_by.name} gives up path {wanted.path} on "
             f"gateway {gateway.namespace}/{gateway.name}"
         )
-        return RoutePlan(judgement=waiting, path=_path_of(kept, old), removals=given_up)
+        return RoutePlan(summary=waiting, path=_path_of(kept, old), removals=given_up)
     if live is None and observed.inference_service is None and not backend:
         # The path is promised already.
         return RoutePlan(
-            judgement=_later("the HTTPRoute follows once the InferenceService is created"), path=wanted.path
+            summary=_later("the HTTPRoute follows once the InferenceService is created"), path=wanted.path
         )
-    return _routed(observed, runtime, wanted, old)
+    return _routed(observed, runtime, wanted)
 
 
 def _unknown(live: HTTPRoute | None, old: AIMServiceStatus, *, asked_for: bool) -> RoutePlan:
     """Plan nothing while the configuration, which decides too, is not found: only a clear "off" removes."""
     if live is not None:
-        return RoutePlan(judgement=_last_known(old), path=_path_of(live, old))
+        return RoutePlan(summary=_last_known(old), path=_path_of(live, old))
     if asked_for:
-        return RoutePlan(judgement=_later("the HTTPRoute follows once the service is resolved"))
+        return RoutePlan(summary=_later("the HTTPRoute follows once the service is resolved"))
     return RoutePlan()
 
 
-def _later(message: str) -> Judgement:
-    return Judgement(ok=False, reason=Reason.CONFIGURING_ROUTE, message=message, state=State.PENDING)
+def _later(message: str) -> ConditionSummary:
+    return ConditionSummary(ok=False, reason=Reason.CONFIGURING_ROUTE, message=message, state=State.PENDING)
 
 
-def _last_known(old: AIMServiceStatus) -> Judgement | None:
+def _last_known(old: AIMServiceStatus) -> ConditionSummary | None:
     """Return what was said of the route when it was last known which one is wanted."""
     said = conditions.find(given(old.conditions, ()), c.ROUTING_READY)
     if said is None:
         return None
     ok = said.status == "True"
     state = State.STARTING if said.reason == Reason.CONFIGURING_ROUTE else State.DEGRADED
-    return Judgement(ok=ok, reason=said.reason, message=said.message, state=State.RUNNING if ok else state)
+    return ConditionSummary(
+        ok=ok, reason=said.reason, message=said.message, state=State.RUNNING if ok else state
+    )
 
 
 def _path_of(live: HTTPRoute | None, old: AIMServiceStatus) -> str | None:
@@ -103,7 +105,7 @@ def _path_of(live: HTTPRoute | None, old: AIMServiceStatus) -> str | None:
 
 def _refused(reason: str, message: str, *, path: str | None = None) -> RoutePlan:
     return RoutePlan(
-        judgement=Judgement(ok=False, reason=reason, message=message, state=State.DEGRADED), path=path
+        summary=ConditionSummary(ok=False, reason=reason, message=message, state=State.DEGRADED), path=path
     )
 
 
@@ -111,18 +113,17 @@ def hindered_route(observed: ServiceObserved, old: AIMServiceStatus, found: Obst
     """Return the part of a route that could not be written; one that is there stays as it was."""
     state = found.state if found.state == State.PENDING else State.DEGRADED
     path = _path_of(observed.http_route, old)
-    judgement = Judgement(ok=False, reason=found.reason, message=found.message, state=state)
-    return RoutePlan(judgement=judgement, path=path)
+    summary = ConditionSummary(ok=False, reason=found.reason, message=found.message, state=state)
+    return RoutePlan(summary=summary, path=path)
 
 
-def _routed(observed: ServiceObserved, runtime: Judgement, wanted: Route, old: AIMServiceStatus) -> RoutePlan:
-    del old
+def _routed(observed: ServiceObserved, runtime: ConditionSummary, wanted: Route) -> RoutePlan:
     state = route_state(observed.http_route, wanted, backend_ready=runtime.ok)
     status = State.RUNNING if state.ready else State.STARTING
     if state.reason == Reason.ROUTE_FAILED:
         status = State.DEGRADED
     return RoutePlan(
-        judgement=Judgement(ok=state.ready, reason=state.reason, message=state.message, state=status),
+        summary=ConditionSummary(ok=state.ready, reason=state.reason, message=state.message, state=status),
         children=(desired.http_route(observed.service, wanted),),
         path=wanted.path,
     )

@@ -1,4 +1,4 @@
-"""Sums up the four judgements about a service into its status: one state, and the conditions."""
+"""Sums up the four summaries about a service into its status: one state, and the conditions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Resolution
 
 
-class Judgement(Struct, frozen=True, kw_only=True):
+class ConditionSummary(Struct, frozen=True, kw_only=True):
     """What one part of a service comes to. `state` is the part's share in `status.status`."""
 
     ok: bool
@@ -35,14 +35,14 @@ def build_status(
     observed: ServiceObserved,
     old: AIMServiceStatus,
     *,
-    resolved: Judgement,
-    cache: Judgement,
-    runtime: Judgement,
-    route: Judgement | None,
+    resolved: ConditionSummary,
+    cache: ConditionSummary,
+    runtime: ConditionSummary,
+    route: ConditionSummary | None,
     path: str | None,
     now: datetime,
     active: ActiveWorkload | UnsetType = UNSET,
-    problem: Judgement | None = None,
+    problem: ConditionSummary | None = None,
 ) -> AIMServiceStatus:
     """Return the whole status; equal inputs give an equal one.
 
@@ -89,7 +89,7 @@ def build_status(
     )
 
 
-def _meanwhile(part: Judgement, runtime: Judgement) -> Judgement:
+def _meanwhile(part: ConditionSummary, runtime: ConditionSummary) -> ConditionSummary:
     """Return the share of a part that is waited for while a runtime is there: that one is not Pending.
 
     It may be serving all the time that a new template is being discovered.
@@ -97,7 +97,7 @@ def _meanwhile(part: Judgement, runtime: Judgement) -> Judgement:
     if part.state != State.PENDING:
         return part
     state = State.STARTING if runtime.state == State.STARTING else State.RUNNING
-    return Judgement(ok=False, reason=part.reason, message=part.message, state=state)
+    return ConditionSummary(ok=False, reason=part.reason, message=part.message, state=state)
 
 
 _Reference = ResolvedReference | UnsetType
@@ -113,18 +113,18 @@ def _references(resolution: Resolution) -> tuple[_Reference, _Reference, _Refere
 
 
 def _conditions(
-    resolved: Judgement,
-    cache: Judgement,
-    runtime: Judgement,
-    route: Judgement | None,
+    resolved: ConditionSummary,
+    cache: ConditionSummary,
+    runtime: ConditionSummary,
+    route: ConditionSummary | None,
     *,
     state: str,
-    speaker: Judgement,
+    speaker: ConditionSummary,
 ) -> list[Condition]:
     failing = state in (State.FAILED, State.DEGRADED)
     ready = state == State.RUNNING
     if route is not None and route.reason == Reason.ROUTE_TEMPLATE_INVALID and not runtime.ok:
-        runtime = Judgement(ok=False, reason=route.reason, message=route.message, state=runtime.state)
+        runtime = ConditionSummary(ok=False, reason=route.reason, message=route.message, state=runtime.state)
     result = [
         _condition(c.RESOLVED, resolved),
         _condition(c.CACHE_READY, cache),
@@ -144,7 +144,7 @@ def _conditions(
     return result
 
 
-def _condition(type_: str, part: Judgement) -> Condition:
+def _condition(type_: str, part: ConditionSummary) -> Condition:
     return Condition(type=type_, status=_word(part.ok), reason=part.reason, message=part.message)
 
 

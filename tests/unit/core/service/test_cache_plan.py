@@ -44,7 +44,7 @@ def mounting(*claims: str) -> InferenceService:
 
 
 def told(plan: CachePlan) -> tuple[str, str, str]:
-    judgement = plan.judgement
+    judgement = plan.summary
     return ("True" if judgement.ok else "False"), judgement.reason, judgement.state
 
 
@@ -55,7 +55,7 @@ def children(plan: CachePlan) -> list[str]:
 def test_without_a_wish_there_is_no_cache() -> None:
     plan = plan_cache(observed(make_service()))
     assert (told(plan), plan.children, plan.mounts) == (("True", "CachingNotRequested", "Running"), (), ())
-    assert plan.judgement.message == "Caching not requested"
+    assert plan.summary.message == "Caching not requested"
 
 
 def test_a_caching_template_is_a_wish_too() -> None:
@@ -130,7 +130,7 @@ def test_nothing_is_mounted_while(
 ) -> None:
     plan = plan_cache(observed(**seen))
     assert (told(plan), plan.mounts, children(plan)) == (want, (), made)
-    assert message in plan.judgement.message
+    assert message in plan.summary.message
 
 
 READY: dict[str, Any] = {
@@ -162,7 +162,7 @@ def test_every_source_must_be_there() -> None:
     }
     plan = plan_cache(observed(catalog=catalog, **seen))
     assert [mount.claim for mount in plan.mounts] == ["claim-1", "claim-2"]
-    assert plan.judgement.message == "2 cached models on the volumes"
+    assert plan.summary.message == "2 cached models on the volumes"
 
 
 def test_files_that_are_gone_under_a_model_server_degrade_the_service() -> None:
@@ -171,8 +171,8 @@ def test_files_that_are_gone_under_a_model_server_degrade_the_service() -> None:
     )
     plan = plan_cache(observed(template_cache=again, inference_service=mounting("claim-0")))
     assert told(plan) == ("False", "CacheLost", "Degraded")
-    assert "'claim-0'" in plan.judgement.message
-    assert "10 %" in plan.judgement.message
+    assert "'claim-0'" in plan.summary.message
+    assert "10 %" in plan.summary.message
 
 
 def test_files_that_are_there_still_let_a_model_server_go_on() -> None:

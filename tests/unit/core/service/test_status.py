@@ -11,7 +11,7 @@ from msgspec import UNSET
 from aim_operator.api.v1alpha1 import AIMServiceStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core.service.plan import decide
-from aim_operator.core.service.status import Judgement, build_status
+from aim_operator.core.service.status import ConditionSummary, build_status
 from tests.support.service_builders import (
     NOW,
     FakeCatalog,
@@ -29,8 +29,8 @@ READY = make_inference_service(ready=True)
 NOBODY = AIMServiceStatus()
 
 
-def part(state: str, reason: str = "") -> Judgement:
-    return Judgement(
+def part(state: str, reason: str = "") -> ConditionSummary:
+    return ConditionSummary(
         ok=state == "Running", reason=reason or f"{state}Part", message=f"it is {state}", state=state
     )
 

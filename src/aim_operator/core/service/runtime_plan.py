@@ -1,0 +1,185 @@
+"""Plans what a service runs on: its InferenceService, rendered from the pin, and how that is going."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from aim_operator.api.external import SERVING_RUNTIMES
+from aim_operator.api.plan import Child
+from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import labels
+from aim_operator.core.service.cache_plan import CachePlan
+from aim_operator.core.service.observed import ServiceObserved
+from aim_operator.core.service.status import ConditionSummary
+from aim_operator.core.serving.pin import workload
+from aim_operator.core.serving.rollout import STARTING, rollout
+from aim_operator.core.serving.workload import inference_service, own_runtime, own_runtime_name, revision_of
+from aim_operator.errors import SpecError
+
+
+class RuntimePlan(Struct, frozen=True, kw_only=True):
+    """`problem` keeps a runtime that continues from becoming what the service wants now.
+
+    `active` is what the service runs on once the children are written; UNSET: what it ran on before.
+    """
+
+    summary: ConditionSummary
+    children: tuple[Child, ...] = ()
+    problem: ConditionSummary | None = None
+    active: ActiveWorkload | UnsetType = UNSET
+
+
+def plan_runtime(
+    observed: ServiceObserved, old: AIMServiceStatus, resolved: ConditionSummary, cache: CachePlan
+) -> RuntimePlan:
+    """Render the InferenceService from what the service runs on.
+
+    That is what its names mean now, where all of it is there; else what it was last. A move from one to the
+    other is recorded in status before it is made: whatever gets lost between the two, the service is never
+    rendered from something that it left.
+    """
+    pinned = old.active
+    blocker = next((part for part in (resolved, cache.summary) if not part.ok), None)
+    broken = resolved.state == State.DEGRADED and pinned is UNSET
+    if not observed.kserve_installed and not broken:
+        return _blocked(
+            Reason.KSERVE_NOT_INSTALLED,
+            "KServe's CRDs are not installed; install KServe, the operator continues by itself then",
+        )
+    if blocker is not None:
+        return _following(observed, blocker) if pinned is UNSET else _rendered(observed, pinned)
+    wanted = _wanted(observed, cache)
+    if observed.runtime_shadowed:
+        return hindered_runtime(
+            observed,
+            reason=Reason.NAME_CONFLICT,
+            message=(
+                f"a ServingRuntime {wanted.resolved_template.name!r} in namespace "
+                f"{observed.service.metadata.namespace!r} would be used instead of the cluster template's "
+                "runtime; rename or delete it"
+            ),
+        )
+    ahead = _rendered(observed, wanted)
+    if pinned is UNSET or pinned == wanted or observed.inference_service is None:
+        return ahead
+    here = _rendered(observed, pinned)
+    if here.children == ahead.children:
+        return ahead  # The same Pods: only the record of where they come from differs.
+    if not ahead.children:
+        return structs.replace(here, problem=ahead.problem)  # It stays in use until there is a way ahead.
+    return _moving(here, wanted)
+
+
+def _moving(runtime: RuntimePlan, wanted: ActiveWorkload) -> RuntimePlan:
+    """Record what the service moves to. Its children follow at the next reconcile, which this write wakes."""
+    summary = runtime.summary
+    if summary.ok:
+        summary = structs.replace(
+            summary,
+            reason=Reason.ROLLING_OUT,
+            message=f"moving to template {wanted.resolved_template.name!r} with image {wanted.image}",
+            progressing=True,
+        )
+    return structs.replace(runtime, summary=summary, active=wanted)
+
+
+def _wanted(observed: ServiceObserved, cache: CachePlan) -> ActiveWorkload:
+    resolution = observed.resolution
+    image, template, config = resolution.image, resolution.template, resolution.config
+    if image is None or template is None or config is None:
+        raise AssertionError("a resolved service has an image, a template and a configuration")
+    return workload(image, template, config, cache.mounts)
+
+
+def _rendered(observed: ServiceObserved, active: ActiveWorkload | UnsetType) -> RuntimePlan:
+    if active is UNSET:
+        raise AssertionError("nothing is rendered from nothing")
+    service, template = observed.service, observed.resolution.template
+    runtime, children = active.resolved_template.name, []
+    if runtime not in observed.runtimes and (template is None or template.metadata.name != runtime):
+        runtime, children = own_runtime_name(service), [own_runtime(service, active)]
+    # A stranger's runtime of that name could put anything into the Pods.
+    after = SERVING_RUNTIMES.kind if children else ""
+    try:
+        child = structs.replace(inference_service(service, active, runtime=runtime), after=after)
+    except SpecError as error:
+        return hindered_runtime(observed, reason=error.reason, message=error.message)
+    summary, problem = _follow(observed, revision_of(child))
+    return RuntimePlan(summary=summary, children=(*children, child), problem=problem, active=active)
+
+
+def _blocked(reason: str, message: str) -> RuntimePlan:
+    return RuntimePlan(
+        summary=ConditionSummary(ok=False, reason=reason, message=message, state=State.DEGRADED)
+    )
+
+
+def _follow(
+    observed: ServiceObserved, revision: str = ""
+) -> tuple[ConditionSummary, ConditionSummary | None]:
+    """Judge what runs, as far as `revision` if one is rendered; and what keeps it from coming up, if serving.
+
+    Without one, whatever revision the InferenceService has is the current one.
+    """
+    live = observed.inference_service
+    if live is None:
+        return (
+            ConditionSummary(
+                ok=False, reason=Reason.CREATING_RUNTIME, message=STARTING, state=State.STARTING
+            ),
+            None,
+        )
+    state = rollout(
+        live,
+        observed.pods,
+        revision=revision or live.metadata.label(labels.REVISION) or "",
+        replicas=observed.service.spec.replicas,
+        refused=observed.pods_refused,
+    )
+    if not state.serving:
+        word = State.FAILED if state.failure else State.STARTING
+        return ConditionSummary(ok=False, reason=state.reason, message=state.message, state=word), None
+    summary = ConditionSummary(
+        ok=True,
+        reason=state.reason,
+        message=state.message,
+        state=State.RUNNING,
+        progressing=not state.complete,
+    )
+    if not state.failure:
+        return summary, None
+    return summary, ConditionSummary(
+        ok=False,
+        reason=Reason.ROLLOUT_FAILED,
+        message=f"the new revision does not come up, the previous one serves: {state.failure}",
+        state=State.DEGRADED,
+    )
+
+
+def _following(observed: ServiceObserved, blocker: ConditionSummary) -> RuntimePlan:
+    """Without all inputs nothing is rendered; a runtime that is there continues, and is reported as it is."""
+    if observed.inference_service is None:
+        return RuntimePlan(summary=blocker)
+    summary, problem = _follow(observed)
+    return RuntimePlan(summary=summary, problem=problem)
+
+
+def hindered_runtime(
+    observed: ServiceObserved,
+    *,
+    reason: str,
+    message: str,
+    active: ActiveWorkload | UnsetType = UNSET,
+    state: str = State.DEGRADED,
+) -> RuntimePlan:
+    """Say why the InferenceService can't be as wanted; one that is there continues in a degraded service."""
+    if observed.inference_service is None:
+        return RuntimePlan(
+            summary=ConditionSummary(ok=False, reason=reason, message=message, state=state), active=active
+        )
+    return RuntimePlan(
+        summary=_follow(observed)[0],
+        problem=ConditionSummary(ok=False, reason=reason, message=message, state=State.DEGRADED),
+        active=active,
+    )
