@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from aim_operator import errors
-from aim_operator.api.meta import Manifest, ObjectMeta, lenient_metadata
+from aim_operator.api.meta import Manifest, ObjectMeta, Patch, lenient_metadata
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
+from aim_operator.sandbox.updates import json_patched
 
 Name = tuple[str, str]
 
@@ -241,9 +242,7 @@ class FakeClient:
         self._check_version(self._existing(resource, namespace, name), metadata)
         return _decoded(resource, self.put(resource, manifest))
 
-    async def patch_status(
-        self, resource: Resource[K], name: str, patch: Manifest, *, namespace: str = ""
-    ) -> K:
+    async def patch_status(self, resource: Resource[K], name: str, patch: Patch, *, namespace: str = "") -> K:
         await self._called("patch_status", resource, namespace, name, patch)
         return self._patched(resource, name, patch, namespace)
 
@@ -310,8 +309,12 @@ class FakeClient:
             if wanted.get(field) and wanted[field] != old["metadata"][field]:
                 raise errors.Conflict(f"the object has another {field}", code=409)
 
-    def _patched(self, resource: Resource[K], name: str, patch: Manifest, namespace: str) -> K:
+    def _patched(self, resource: Resource[K], name: str, patch: Patch, namespace: str) -> K:
         old = self._existing(resource, namespace, name)
+        if isinstance(patch, list):
+            new = json_patched(old, patch)
+            self._check_version(old, new["metadata"])
+            return _decoded(resource, self.put(resource, new))
         self._check_version(old, patch.get("metadata", {}))
         new = merge_patched(old, {key: value for key, value in patch.items() if key != "metadata"})
         return _decoded(resource, self.put(resource, new))

@@ -151,3 +151,6 @@ class ObjectRef(NamedTuple):
 
 Manifest = dict[str, Any]
 """An object as we send it: plain JSON values."""
+
+Patch = Manifest | list[Manifest]
+"""A JSON merge patch (RFC 7386); a list is a JSON patch (RFC 6902), which alone can set nulls."""

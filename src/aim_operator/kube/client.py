@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from aim_operator.api.external import PODS
-from aim_operator.api.meta import Manifest
+from aim_operator.api.meta import Manifest, Patch
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.kube.credentials import Connection
 from aim_operator.kube.protocol import FIELD_MANAGER
@@ -22,6 +22,7 @@ from aim_operator.kube.transport import Observer, Request, SilentObserver, Trans
 from aim_operator.kube.wire import Codec, split_lines
 
 _JSON = {"Content-Type": "application/json"}
+_JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 _MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 # JSON is YAML; no other spelling of an apply patch is accepted by every served version.
 _APPLY_PATCH = {"Content-Type": "application/apply-patch+yaml"}
@@ -161,13 +162,11 @@ class Client:
             ),
         )
 
-    async def patch_status(
-        self, resource: Resource[K], name: str, patch: Manifest, *, namespace: str = ""
-    ) -> K:
-        return await self._merge(resource, name, patch, namespace, "status")
+    async def patch_status(self, resource: Resource[K], name: str, patch: Patch, *, namespace: str = "") -> K:
+        return await self._patch(resource, name, patch, namespace, "status")
 
     async def patch(self, resource: Resource[K], name: str, patch: Manifest, *, namespace: str = "") -> K:
-        return await self._merge(resource, name, patch, namespace, "")
+        return await self._patch(resource, name, patch, namespace, "")
 
     async def delete(
         self,
@@ -228,8 +227,13 @@ class Client:
     async def close(self) -> None:
         await self._transport.close()
 
-    async def _merge(
-        self, resource: Resource[K], name: str, patch: Manifest, namespace: str, subresource: str
+    async def _patch(
+        self,
+        resource: Resource[K],
+        name: str,
+        patch: Patch,
+        namespace: str,
+        subresource: str,
     ) -> K:
         return await self._object(
             resource,
@@ -238,7 +242,8 @@ class Client:
                 method="PATCH",
                 path=resource.object_path(name, namespace, subresource),
                 query=_WRITE,
-                headers=_MERGE_PATCH | _accept(resource, "PartialObjectMetadata"),
+                headers=(_JSON_PATCH if isinstance(patch, list) else _MERGE_PATCH)
+                | _accept(resource, "PartialObjectMetadata"),
                 body=msgspec.json.encode(patch),
             ),
         )

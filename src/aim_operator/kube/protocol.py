@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
 
-from aim_operator.api.meta import Manifest
+from aim_operator.api.meta import Manifest, Patch
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
 
 FIELD_MANAGER = "aim-operator"
@@ -65,10 +65,11 @@ class KubeClient(Protocol):
         """PUT, with the manifest's resourceVersion as precondition. For Leases only."""
         ...
 
-    async def patch_status(
-        self, resource: Resource[K], name: str, patch: Manifest, *, namespace: str = ""
-    ) -> K:
-        """JSON merge patch on /status. A `metadata.resourceVersion` in it is a precondition."""
+    async def patch_status(self, resource: Resource[K], name: str, patch: Patch, *, namespace: str = "") -> K:
+        """JSON merge patch on /status, or a JSON patch if it is a list, which can set nulls.
+
+        A `metadata.resourceVersion` in it is a precondition.
+        """
         ...
 
     async def patch(self, resource: Resource[K], name: str, patch: Manifest, *, namespace: str = "") -> K:

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, Generic, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
-from aim_operator.api.meta import KubeObject, Manifest, ObjectRef
+from aim_operator.api.meta import KubeObject, Manifest, ObjectRef, Patch
 from aim_operator.api.resource import K, Resource
 from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound
 from aim_operator.kube.protocol import KubeClient
@@ -22,7 +22,7 @@ from aim_operator.runtime.clock import Clock
 from aim_operator.runtime.coverage import fingerprint, object_covers, visible_content
 from aim_operator.runtime.expectations import Expectations, kind_of
 from aim_operator.runtime.informer import Informer
-from aim_operator.runtime.merge_patch import document, merge_patch
+from aim_operator.runtime.merge_patch import document, json_patch, merge_patch, sets_null
 from aim_operator.runtime.repairs import FIRST_HOLD_SECONDS, Repairs, Undone
 
 REMEMBERED = 100_000
@@ -193,12 +193,13 @@ class Applier:
         """
         known = getattr(live, "status", None)
         # Mostly nothing changed: Structs tell that a thousand times faster than documents do.
-        patch = {} if known == status else merge_patch(document(known), document(status))
-        if not patch:
+        if known == status:
+            return False
+        body = _status_patch(live.metadata.resource_version, known, status)
+        if not body:
             return False
         self._fence()
         metadata = live.metadata
-        body = {"metadata": {"resourceVersion": metadata.resource_version}, "status": patch}
         with _writing(resource.ref(live)):
             written = await self._client.patch_status(
                 resource, metadata.name, body, namespace=metadata.namespace
@@ -299,3 +300,16 @@ def digest_of(manifest: Manifest) -> str:
     """Return the hash that an applied object carries."""
     encoded = msgspec.json.encode(manifest, order="deterministic")
     return hashlib.sha256(encoded).hexdigest()[:16]
+
+
+def _status_patch(resource_version: str, known: Any, status: Struct) -> Patch:
+    """Return what makes a status of the known one; nothing where they are equal."""
+    old, new = document(known), document(status)
+    if not sets_null(old, new):
+        patch = merge_patch(old, new)
+        return {"metadata": {"resourceVersion": resource_version}, "status": patch} if patch else {}
+    absent = known is None or known is UNSET
+    operations = json_patch("/status", old, new)
+    made = [{"op": "add", "path": "/status", "value": {}}] if absent else []
+    precondition = {"op": "add", "path": "/metadata/resourceVersion", "value": resource_version}
+    return [precondition, *made, *operations]

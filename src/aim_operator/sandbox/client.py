@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from aim_operator.api.external import PODS
-from aim_operator.api.meta import Manifest, ObjectMeta, lenient_metadata
+from aim_operator.api.meta import Manifest, ObjectMeta, Patch, lenient_metadata
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.errors import ApiError, Unavailable
 from aim_operator.sandbox.audit import AuditEntry
@@ -24,6 +24,8 @@ from aim_operator.sandbox.refusals import Cause, bad_request, invalid
 from aim_operator.sandbox.server import SandboxServer
 from aim_operator.sandbox.storage import Key, Stored
 from aim_operator.sandbox.watches import Event, Watch
+
+T = TypeVar("T")
 
 # How much longer than its timeout a silent watch is believed to be alive, as in kube/client.py.
 _GRACE_SECONDS = 15.0
@@ -154,9 +156,7 @@ class SandboxClient:
             lambda kind: self._server.replace(kind, sent, manager=self._manager),
         )
 
-    async def patch_status(
-        self, resource: Resource[K], name: str, patch: Manifest, *, namespace: str = ""
-    ) -> K:
+    async def patch_status(self, resource: Resource[K], name: str, patch: Patch, *, namespace: str = "") -> K:
         return await self._write(
             "patch_status",
             resource,
@@ -367,7 +367,7 @@ def _has_ended(pod_status: Manifest, container: str) -> bool:
     return ended or pod_status.get("phase") in ("Succeeded", "Failed")
 
 
-def _sent(manifest: Manifest) -> Manifest:
+def _sent(manifest: T) -> T:
     """The manifest as it arrives over a wire: plain JSON, and nobody else's to change."""
-    arrived: Manifest = msgspec.json.decode(msgspec.json.encode(manifest))
+    arrived: T = msgspec.json.decode(msgspec.json.encode(manifest))
     return arrived

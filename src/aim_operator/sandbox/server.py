@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from aim_operator.api.meta import Manifest
+from aim_operator.api.meta import Manifest, Patch
 from aim_operator.sandbox import rules
 from aim_operator.sandbox.apply import applied, refuse_untyped
 from aim_operator.sandbox.audit import AuditEntry
@@ -38,6 +38,7 @@ from aim_operator.sandbox.updates import (
     confined,
     counted,
     holds_content,
+    json_patched,
     merge_patched,
     not_owned,
 )
@@ -179,16 +180,19 @@ class SandboxServer:
         self,
         kind: ServedKind,
         name: str,
-        patch: Manifest,
+        patch: Patch,
         *,
         namespace: str = "",
         subresource: str = "",
         manager: str = "sandbox",
     ) -> Stored:
-        """JSON merge patch (RFC 7386). A resourceVersion in it is a precondition."""
+        """Merge patch (RFC 7386), or JSON patch (RFC 6902). A resourceVersion in it is a precondition."""
         old = self.read(kind, name, namespace)
         if subresource and not kind.has_status:
             raise not_found(kind.qualified, name)
+        if isinstance(patch, list):
+            obj = json_patched(old.obj, patch)
+            return self._update(kind, old, obj, manager=manager, subresource=subresource)
         told = patch.get("metadata", {}).get("name", name)
         if told != name:
             raise bad_request(f"the name of the object ({told}) does not match the name on the URL ({name})")

@@ -1,4 +1,4 @@
-"""What an update may change: merge patches, and which parts of an object an endpoint leaves alone. Pure.
+"""What an update may change: patches, and which parts of an object an endpoint leaves alone. Pure.
 
 Called by server.py.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from aim_operator.api.meta import Manifest
+from aim_operator.errors import Invalid
 from aim_operator.sandbox.kinds import NAMESPACE, ServedKind
 from aim_operator.sandbox.schema import copied
 
@@ -57,4 +58,23 @@ def merge_patched(target: Any, patch: Any) -> Any:
             out.pop(name, None)
         else:
             out[name] = merge_patched(out.get(name), value)
+    return out
+
+
+def json_patched(target: Manifest, operations: list[Manifest]) -> Manifest:
+    """Apply a JSON patch, as far as it adds and removes members of objects. Raises Invalid as servers do."""
+    out: Manifest = copied(target)
+    for operation in operations:
+        *parents, last = operation["path"].lstrip("/").split("/")
+        holder = out
+        for name in parents:
+            if name not in holder:
+                raise Invalid(f"the server rejected our request: no member {name!r}", code=422)
+            holder = holder[name]
+        if operation["op"] == "add":
+            holder[last] = copied(operation["value"])
+        elif operation["op"] == "remove" and last in holder:
+            del holder[last]
+        else:
+            raise Invalid(f"the server rejected our request: can't {operation['op']} {last!r}", code=422)
     return out

@@ -153,6 +153,17 @@ async def test_a_status_patch_goes_to_its_subresource() -> None:
     assert msgspec.json.decode(body) == {"status": {"active": None}}
 
 
+async def test_a_status_patch_that_is_a_list_is_a_json_patch() -> None:
+    """Only there a null is a value."""
+    server = Server(ok())
+    patch = [{"op": "add", "path": "/status/active", "value": {"a": None}}]
+    async with connected(server) as client:
+        await client.patch_status(JOBS, "j", patch, namespace="team")
+    *_, headers, body = server.requests[0]
+    assert headers["Content-Type"] == "application/json-patch+json"
+    assert msgspec.json.decode(body) == patch
+
+
 async def test_a_delete_carries_its_preconditions() -> None:
     """In the body."""
     server = Server(ok())

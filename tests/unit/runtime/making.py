@@ -14,6 +14,7 @@ class WidgetStatus(Wire):
     phase: str | msgspec.UnsetType = msgspec.UNSET
     conditions: tuple[Condition, ...] | msgspec.UnsetType = msgspec.UNSET
     counts: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    free: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Widget(KubeObject):

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from aim_operator import errors
 from aim_operator.api.meta import Condition, Manifest
@@ -366,6 +367,41 @@ async def test_status_is_written_once_and_only_on_change() -> None:
         await scene.clock.settle()
         assert not await scene.applier.patch_status(KEY, WIDGETS, scene.live, status)
         assert len(scene.client.writes()) == 1
+
+
+@pytest.mark.parametrize("known", [{}, {"status": {}}, {"status": {"phase": "Off", "unknown": 1}}], ids=str)
+async def test_nulls_of_a_free_form_value_are_written_once_and_stay(known: Manifest) -> None:
+    """A merge patch would take them for removals; a field without a value is still left out."""
+    late = Condition(type="Ready", status="True")
+    status = WidgetStatus(conditions=(late,), free={"flag": None, "in": [{"x": None}]})
+    async with applying() as scene:
+        scene.client.put(WIDGETS, make_widget(**known))
+        await scene.clock.settle()
+        assert scene.live is not None
+        assert await scene.applier.patch_status(KEY, WIDGETS, scene.live, status)
+        stored = scene.client.manifest(WIDGETS, "a", "team")
+        assert stored is not None
+        assert stored["status"]["free"] == {"flag": None, "in": [{"x": None}]}
+        assert stored["status"].get("unknown") == known.get("status", {}).get("unknown")
+        assert "phase" not in stored["status"]
+        assert "lastTransitionTime" not in stored["status"]["conditions"][0]
+
+        await scene.clock.settle()
+        assert not await scene.applier.patch_status(KEY, WIDGETS, scene.live, status)
+        other = structs.replace(status, phase="On")
+        assert await scene.applier.patch_status(KEY, WIDGETS, scene.live, other)
+        assert scene.client.writes()[-1].body["status"] == {"phase": "On"}, "what stays is not sent again"
+
+
+async def test_a_status_with_nulls_computed_from_an_old_object_is_a_conflict() -> None:
+    """The version is a precondition of JSON patches too."""
+    async with applying() as scene:
+        await scene.apply()
+        old = scene.live
+        assert old is not None
+        await scene.change(spec={"size": 9})
+        with pytest.raises(errors.Conflict):
+            await scene.applier.patch_status(KEY, WIDGETS, old, WidgetStatus(free={"a": None}))
 
 
 async def test_a_status_computed_from_an_old_object_is_a_conflict() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aim_operator.api.meta import Condition
-from aim_operator.runtime.merge_patch import document, merge_patch
+from aim_operator.runtime.merge_patch import document, json_patch, merge_patch, sets_null
+from aim_operator.sandbox.updates import json_patched
 from tests.support.fake_client import merge_patched
 from tests.unit.runtime.making import WidgetStatus
 
@@ -51,7 +52,28 @@ def test_a_patch_leads_from_one_to_the_other(old: dict[str, Any], new: dict[str,
     assert merge_patched(old, merge_patch(old, new)) == new
 
 
-def test_a_document_has_no_nulls() -> None:
+NULLS = st.dictionaries(
+    st.sampled_from("abc"),
+    st.recursive(
+        st.none() | st.integers(0, 2),
+        lambda inner: (
+            st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2)
+        ),
+        max_leaves=5,
+    ),
+)
+
+
+@given(NULLS, NULLS)
+def test_one_of_the_two_patches_leads_there_with_nulls_too(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """The merge patch where it can."""
+    if sets_null(old, new):
+        assert json_patched({"s": old}, json_patch("/s", old, new)) == {"s": new}
+    else:
+        assert merge_patched(old, merge_patch(old, new)) == new
+
+
+def test_a_document_leaves_out_fields_without_a_value() -> None:
     """They would mean removal; a condition without a time has none."""
     status = WidgetStatus(phase="Ready", conditions=(Condition(type="Ready", status="True"),))
     assert document(status) == {
