@@ -264,6 +264,14 @@ async def an_immutable_field_may_be_repeated_and_not_changed(w: World) -> None:
     manifest = w.manifest(TEMPLATES, "a", {"aimImageName": "y"})
     message = await refusal(Invalid, w.client.apply(TEMPLATES, manifest, force=True))
     assert "spec.aimImageName: Invalid value" in message
+    for name, before, after in (("b", {"model": "org/a"}, {"model": "org/b"}), ("c", {}, {"model": "org/a"})):
+        image = {"aimImageName": "x"}
+        await w.client.apply(TEMPLATES, w.manifest(TEMPLATES, name, image | before))
+        await w.client.apply(TEMPLATES, w.manifest(TEMPLATES, name, image | before | {"metric": "latency"}))
+        manifest = w.manifest(TEMPLATES, name, image | after)
+        message = await refusal(Invalid, w.client.apply(TEMPLATES, manifest, force=True))
+        assert "spec.model: Invalid value" in message
+        assert "immutable; create a new template for another model" in message
 
 
 async def an_apply_that_fits_no_schema_is_refused(w: World) -> None:
@@ -439,6 +447,43 @@ async def a_null_in_a_status_patch_removes_the_field(w: World) -> None:
     assert got.status == {"status": "Running", "observedGeneration": 2}
     again = await w.client.patch_status(SERVICES, "a", less, namespace=w.namespace)
     assert again.metadata.resource_version == got.metadata.resource_version
+
+
+async def a_json_patch_of_a_status_sets_nulls_that_stay(w: World) -> None:
+    made = await w.client.apply(TEMPLATES, w.manifest(TEMPLATES, "a", spec={"aimImageName": "llama"}))
+    profile = {"engine_args": {"flag": None, "deep": [{"x": None}], "n": 1}, "metadata": None}
+    version: Manifest = {
+        "op": "add",
+        "path": "/metadata/resourceVersion",
+        "value": made.metadata.resource_version,
+    }
+    whole = {"op": "add", "path": "/status", "value": {}}
+    patch = [version, whole, {"op": "add", "path": "/status/profile", "value": profile}]
+    got = await w.client.patch_status(TEMPLATES, "a", patch, namespace=w.namespace)
+    assert got.status == {"profile": profile}
+    merged = {"status": {"status": "Available"}}
+    again = await w.client.patch_status(TEMPLATES, "a", merged, namespace=w.namespace)
+    assert again.status == {"status": "Available", "profile": profile}
+    assert (await w.client.get(TEMPLATES, "a", namespace=w.namespace)).status == again.status
+    less: list[Manifest] = [{"op": "remove", "path": "/status/profile"}]
+    assert (await w.client.patch_status(TEMPLATES, "a", less, namespace=w.namespace)).status == merged[
+        "status"
+    ]
+    message = await refusal(Conflict, w.client.patch_status(TEMPLATES, "a", patch, namespace=w.namespace))
+    assert "the object has been modified" in message
+    await refusal(Invalid, w.client.patch_status(TEMPLATES, "a", less, namespace=w.namespace))
+
+
+async def a_null_in_an_applied_free_form_value_stays(w: World) -> None:
+    args: Manifest = {"flag": None, "n": 1, "deep": {"x": None, "y": [{"z": None}]}}
+    wanted = w.manifest(TEMPLATES, "a", spec={"aimImageName": "llama", "engineArgs": args})
+    got = await w.client.apply(TEMPLATES, wanted)
+    assert got.spec["engineArgs"] == args
+    again = await w.client.apply(TEMPLATES, wanted)
+    assert again.metadata.resource_version == got.metadata.resource_version
+    wanted["spec"]["engineArgs"] = {"flag": None, "deep": {"x": 1}}
+    changed = await w.client.apply(TEMPLATES, wanted)
+    assert changed.spec["engineArgs"] == {"flag": None, "deep": {"x": 1}}
 
 
 async def a_resource_version_in_a_status_patch_is_a_precondition(w: World) -> None:
@@ -952,6 +997,8 @@ SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     status_cannot_be_applied_or_created_with_the_object,
     a_status_patch_writes_the_status_alone,
     a_null_in_a_status_patch_removes_the_field,
+    a_json_patch_of_a_status_sets_nulls_that_stay,
+    a_null_in_an_applied_free_form_value_stays,
     a_resource_version_in_a_status_patch_is_a_precondition,
     a_bad_status_is_refused,
     a_merge_patch_changes_what_it_names,

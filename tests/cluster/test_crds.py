@@ -285,11 +285,12 @@ COLUMNS = [
                     "gpu_count": 2,
                     "metric": "latency",
                     "precision": "fp8",
+                    "type": "preview",
                 },
             },
         },
         {"STATUS": "Available", "IMAGE": "llama", "ENGINE": "vllm", "METRIC": "latency"}
-        | {"PRECISION": "fp8", "GPUS": "2", "GPU": "MI300X"},
+        | {"PRECISION": "fp8", "GPUS": "2", "GPU": "MI300X", "TYPE": "preview"},
     ),
     (
         "AIMImage",

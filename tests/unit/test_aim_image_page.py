@@ -71,6 +71,9 @@ GOOD = {
     "no arguments": changed("profile.engine_args", None),
     "no file name": changed("filename", None),
     "another field": changed("further", 1),
+    "variables that are no texts": changed("profile.env_vars", {"a b": 1, "c": True, "d": None, "e": 0.5}),
+    "a chat template in the arguments": changed("profile.engine_args", {"a": "{{ messages }}"}),
+    "an engine with braces": changed("profile.metadata.engine", "{{"),
     "an image from before 0.8": [
         {"profile": {"model": "a/b", "quantized_model": "c/d"}, "models": [model()]},
     ],
@@ -97,8 +100,10 @@ BAD = {
     "another scheme": changed("models.0.source", "https://a/b"),
     "a source that leads elsewhere": changed("models.0.source", "s3://bucket/../a"),
     "a bucket of one letter": changed("models.0.source", "s3://b/a"),
-    "a variable of no such name": changed("profile.env_vars", {"a b": "c"}),
-    "a variable with NUL": changed("profile.env_vars", {"a": "\0"}),
+    "a variable that is a list": changed("profile.env_vars", {"a": []}),
+    "a GPU that KServe would expand": changed("profile.metadata.gpu", "a{{b"),
+    "a metric that KServe would expand": changed("profile.metadata.metric", "{{"),
+    "a precision that KServe would expand": changed("profile.metadata.precision", "{{"),
     "arguments as a list": changed("profile.engine_args", []),
 }
 
@@ -121,7 +126,14 @@ def test_what_does_not_is_refused(output: Any) -> None:
 
 def containers() -> Iterator[tuple[str, Manifest]]:
     """Each container that an image runs in, with the column of the page's table that tells of it."""
-    template = make_template(metric="latency", precision="fp8", gpuSelector={"count": 1, "model": "MI300X"})
+    template = make_template(
+        metric="latency",
+        precision="fp8",
+        gpuSelector={"count": 1, "model": "MI300X"},
+        profileId="p",
+        model="a/b",
+        engineArgs={"a": 1},
+    )
     job = template_desired.job(
         template, make_image(), RuntimeConfig(), namespace="a", digest="0", requests={}
     ).manifest

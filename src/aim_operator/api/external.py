@@ -93,6 +93,7 @@ class PodStatus(Wire):
     phase: str | None = None
     reason: str | None = None
     message: str | None = None
+    start_time: str | None = None
     conditions: tuple[JobCondition, ...] | UnsetType | None = UNSET
     container_statuses: tuple[ContainerStatus, ...] | UnsetType | None = UNSET
     init_container_statuses: tuple[ContainerStatus, ...] | UnsetType | None = UNSET

@@ -159,7 +159,7 @@ def _template(ref: ObjectRef, template: Template | None) -> TemplateRow:
     status = given(template.status, AIMServiceTemplateStatus())
     current = given(status.observed_generation, 0) == template.metadata.generation
     state = given(status.status, "") if current else ""
-    found = given(status.profile, {}).get("metadata", {})
+    found = given(status.profile, {}).get("metadata") or {}
     count, gpu = found.get("gpu_count"), found.get("gpu", "")
     return TemplateRow(
         name=ref.name,

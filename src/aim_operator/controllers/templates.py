@@ -42,7 +42,7 @@ from aim_operator.core.naming import discovery_job_name
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.template import discovery
 from aim_operator.core.template.attempt import job_step
-from aim_operator.core.template.desired import CONTAINER
+from aim_operator.core.template.desired import CONTAINER, is_given
 from aim_operator.core.template.observed import Slot, TemplateObserved
 from aim_operator.core.template.plan import DiscoveryOptions, decide
 from aim_operator.errors import ApiError
@@ -113,7 +113,7 @@ class Templates(AimKind):
             gpu_models=self._catalog.gpu_models(),
             nodes_known=self._watched.nodes.installed,
         )
-        if image is None or isinstance(config, MissingRuntimeConfig):
+        if image is None or isinstance(config, MissingRuntimeConfig) or is_given(template):
             self._slots.withdraw(ref)
             return observed
         digest = discovery.digest(template, image, config)

@@ -64,6 +64,7 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     service_account_name: str | None = None
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
     env: tuple[EnvVar, ...] = ()
+    allow_unoptimized: bool = True
     routing: ConfigRouting = ConfigRouting()
     security_context: SecurityContext | UnsetType = UNSET
     serving: Serving | UnsetType = UNSET
@@ -132,6 +133,7 @@ def resolve_runtime_config(
         service_account_name=given(own.service_account_name, None),
         image_pull_secrets=given(own.image_pull_secrets, ()),
         env=given(spec.env, ()),
+        allow_unoptimized=given(spec.allow_unoptimized, True),
         routing=given(spec.routing, ConfigRouting()),
         security_context=spec.security_context,
         serving=spec.serving,

@@ -36,7 +36,9 @@ HF_SOURCE = r"^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$"
 S3_SOURCE = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[-A-Za-z0-9/!_.*()=+,@:$&~%]*)?$"
 """The same as AIMModelCache takes, so that whatever is discovered can be cached."""
 _SOURCE = re.compile(f"{HF_SOURCE}|{S3_SOURCE}", re.ASCII)
-_ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
+
+RENDERED_METADATA = ("metric", "precision", "gpu")
+"""Texts of a profile's metadata that model servers are given as variables."""
 
 _Short = Annotated[str, Meta(max_length=128)]
 
@@ -60,15 +62,16 @@ class LogTail:
 class DiscoveryResult(Struct, frozen=True, kw_only=True):
     """Checked output.
 
-    `profile` has metadata (snake_case), engine_args, env_vars and, where they were printed, filename, aim_id
-    and model_id, or model and quantized_model (images from before 0.8). Nulls in engine_args are flags.
+    `profile` is as it was printed, with the filename beside it: metadata (snake_case), engine_args, env_vars,
+    aim_id and model_id (before 0.8 model and quantized_model), and anything else. Nulls in engine_args are
+    flags.
     """
 
     model_sources: tuple[ModelSource, ...]
     profile: dict[str, Any]
 
 
-class _Metadata(Struct, omit_defaults=True):
+class _Metadata(Struct):
     engine: _Short | None = None
     gpu: _Short | None = None
     precision: _Short | None = None
@@ -77,14 +80,14 @@ class _Metadata(Struct, omit_defaults=True):
     type: _Short | None = None
 
 
-class _Profile(Struct, omit_defaults=True):
+class _Profile(Struct):
     aim_id: Annotated[str, Meta(max_length=1024)] | None = None
     model_id: Annotated[str, Meta(max_length=1024)] | None = None
     model: Annotated[str, Meta(max_length=1024)] | None = None
     quantized_model: Annotated[str, Meta(max_length=1024)] | None = None
     metadata: _Metadata | None = None
     engine_args: dict[str, Any] | None = None
-    env_vars: dict[str, str] | None = None
+    env_vars: dict[str, str | int | float | bool | None] | None = None
 
 
 class _Model(Struct):
@@ -174,27 +177,21 @@ def _size(where: str, size_gb: float | None) -> str | None:
 
 
 def _profile(output: _Output, element: dict[str, Any]) -> dict[str, Any]:
-    profile: dict[str, Any] = msgspec.to_builtins(output.profile)
-    # Metadata that we know no use for is shown all the same.
-    known = profile.get("metadata", {})
-    printed = element["profile"].get("metadata") or {}
-    profile["metadata"] = {key: value for key, value in printed.items() if value is not None} | known
-    profile.setdefault("engine_args", {})
-    profile.setdefault("env_vars", {})
+    """Return the profile as it was printed: people read it, and only some of it reaches a container."""
+    profile: dict[str, Any] = dict(element["profile"])
     if output.filename is not None:
         profile["filename"] = output.filename
-    for name, value in profile["env_vars"].items():
-        if not _ENV_NAME.fullmatch(name) or "\0" in value:
-            raise _failed(f"has env_vars with {quote(name, _QUOTED)}, which no container can be given")
     _check_numbers(profile)
-    encoded = msgspec.json.encode(profile)
-    if len(encoded) > MAX_PROFILE_BYTES:
-        raise _failed(f"has a profile of {len(encoded)} bytes; at most {MAX_PROFILE_BYTES} are kept")
-    # JSON has no "{{" outside of texts and keys. Runtime containers are Go templates.
-    if b"{{" in encoded:
-        found = encoded.index(b"{{")
-        text = encoded[max(0, found - 20) : found + 40].decode(errors="replace")
-        raise _failed(f'has "{{{{" in its profile, near {quote(text)}; KServe would expand it as a template')
+    size = len(msgspec.json.encode(profile))
+    if size > MAX_PROFILE_BYTES:
+        raise _failed(f"has a profile of {size} bytes; at most {MAX_PROFILE_BYTES} are kept")
+    metadata = output.profile.metadata or _Metadata()
+    for name in RENDERED_METADATA:
+        value = getattr(metadata, name)
+        # Runtime containers are Go templates.
+        if value is not None and "{{" in value:
+            where = f'has "{{{{" in its profile.metadata.{name}, {quote(value)}'
+            raise _failed(f"{where}; KServe would expand it as a template")
     return profile
 
 

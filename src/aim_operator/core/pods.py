@@ -28,6 +28,7 @@ _PULL_REASONS = frozenset(
 )
 _CONTAINER_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 """Often a Secret that the template's env refers to and that is missing: the kubelet tries again."""
+_CREATING = frozenset({"ContainerCreating", "PodInitializing"})
 _PAUSE = re.compile(r'Back-off pulling image "[^"]*"|ImagePullBackOff')
 _AUTH = re.compile(
     r"\b(401|403|unauthorized|forbidden|denied|authentication|authorization failed)\b", re.IGNORECASE
@@ -88,6 +89,20 @@ def started_at(pod: Pod | None, container: str) -> str | None:
     state = container_state(pod, container) if pod is not None else None
     running = given(state.running, None) if state is not None else None
     return running.started_at if running is not None else None
+
+
+def pulling_since(pod: Pod | None, container: str) -> str | None:
+    """Return when the Pod was started (RFC 3339) whose container only lacks its image; None where it may not.
+
+    No field says so. But everything else that a container waits for is there once its Pod is ready to start
+    containers (a condition of Kubernetes 1.29 and later).
+    """
+    state = container_state(pod, container) if pod is not None else None
+    waits = given(state.waiting, None) if state is not None else None
+    if pod is None or waits is None or waits.reason not in _CREATING:
+        return None
+    met = {c.type for c in given(pod.status.conditions, ()) if c.status == "True"}
+    return pod.status.start_time if met >= {"PodReadyToStartContainers", "Initialized"} else None
 
 
 def is_disrupted(pod: Pod) -> bool:

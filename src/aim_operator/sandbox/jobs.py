@@ -128,6 +128,8 @@ class JobController(StandIn):
             self._set_pod(pod, "Pending", {"waiting": waiting}, scheduled)
             return
         if behaviour.pull_seconds:
+            ready = ("PodReadyToStartContainers", "Initialized")
+            scheduled += [self.condition(pod, type_, "True") for type_ in ready]
             self._set_pod(pod, "Pending", {"waiting": {"reason": "ContainerCreating"}}, scheduled)
             run = partial(self._run, key, uid, pod.key, pod.uid)
             self._later(job, "pulled", run, behaviour.pull_seconds)
@@ -185,7 +187,13 @@ class JobController(StandIn):
             "restartCount": 0,
             "state": state,
         }
-        told: Manifest = {"phase": phase, "conditions": conditions, "containerStatuses": [status]}
+        started = pod.obj.get("status", {}).get("startTime") or self.now()
+        told: Manifest = {
+            "phase": phase,
+            "startTime": started,
+            "conditions": conditions,
+            "containerStatuses": [status],
+        }
         if self.behaviours.get(downloads.source(container) or container["image"], ImageBehaviour()).sidecar:
             proxy = {**status, "name": "istio-proxy", "state": {"running": {"startedAt": self.now()}}}
             init = {**status, "name": "istio-init", "state": {"terminated": {"exitCode": 0}}}

@@ -19,6 +19,8 @@ from aim_operator.errors import UserError
 from aim_operator.sandbox import aim_image
 from aim_operator.sandbox.aim_image import Entry, Run
 
+BASE = "aim-base"
+
 
 class SandboxImage(Struct, frozen=True):
     """`env` is baked in; `entries` None are those of the table for its AIM_ID."""
@@ -68,8 +70,14 @@ def plain_env(container: Manifest) -> dict[str, str]:
 
 
 def made_up(reference: str, env: Mapping[str, str]) -> SandboxImage:
-    """An image for one model, named after it, that has a profile for whatever the environment asks for."""
-    model = f"sandbox/{reference.rpartition('/')[2].partition('@')[0].partition(':')[0]}"
+    """An image for one model, named after it, that has a profile for whatever the environment asks for.
+
+    One that is called aim-base serves any model, by the general profiles of the stand-in's table.
+    """
+    name = reference.rpartition("/")[2].partition("@")[0].partition(":")[0]
+    if name == BASE:
+        return SandboxImage({})
+    model = f"sandbox/{name}"
     count = env.get("AIM_GPU_COUNT", "")
     metadata = {
         "engine": "vllm",

@@ -10,18 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aim_operator.api.schema import Field
-from aim_operator.api.v1alpha1 import AIMModelCacheSpec, ModelSource
+from aim_operator.api.v1alpha1 import AIMModelCacheSpec, AIMServiceTemplateStatus, ModelSource
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.discovery_output import (
     HF_SOURCE,
     MAX_PROFILE_BYTES,
+    RENDERED_METADATA,
     S3_SOURCE,
     TAIL_BYTES,
     DiscoveryResult,
     LogTail,
     parse,
 )
+from aim_operator.core.template.desired import profile_env
 from aim_operator.errors import SpecError
+from tests.support.template_builders import make_template
 
 
 def make_model(**changes: Any) -> dict[str, Any]:
@@ -174,16 +177,42 @@ def test_a_missing_size_is_no_size() -> None:
 
 def test_what_is_optional_may_be_missing() -> None:
     got = parse(b'[{"profile": {"quantized_model": null}, "models": []}]')
-    assert got == DiscoveryResult(
-        model_sources=(), profile={"metadata": {}, "engine_args": {}, "env_vars": {}}
-    )
+    assert got == DiscoveryResult(model_sources=(), profile={"quantized_model": None})
 
 
-def test_unknown_metadata_is_kept_and_unknown_fields_of_the_profile_are_not() -> None:
-    metadata = {"gpu_count": 1, "license": "mit", "type": None}
-    got = parse(make_log(make_element(metadata=metadata, secret_sauce="x")))
-    assert got.profile["metadata"] == {"gpu_count": 1, "license": "mit"}
-    assert "secret_sauce" not in got.profile
+def test_a_profile_is_kept_as_it_is_printed() -> None:
+    printed = {
+        "aim_id": None,
+        "metadata": {"gpu_count": 1, "license": "mit", "type": None},
+        "engine_args": None,
+        "secret_sauce": [{"x": None}],
+    }
+    log = json.dumps([{"filename": "a.yaml", "profile": printed, "models": []}]).encode()
+    assert parse(log).profile == printed | {"filename": "a.yaml"}
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        pytest.param({"env_vars": {"retries": 3, "ratio": 0.5, "fast": True, "x": None}}, id="no texts"),
+        pytest.param(
+            {"env_vars": {"1A": "x", "A B": "\0", "A": "{{.X}}"}}, id="what no container could have"
+        ),
+        pytest.param({"engine_args": {"{{": [["x{{y"]]}}, id="a chat template in the arguments"),
+        pytest.param({"model": "{{", "metadata": {"note": "{{", "engine": "{{"}}, id="elsewhere"),
+    ],
+)
+def test_what_reaches_no_container_may_hold_anything(profile: dict[str, Any]) -> None:
+    got = parse(make_log(make_element(**profile))).profile
+    assert {name: got[name] for name in profile} == profile
+
+
+def test_the_metadata_that_is_rendered_is_what_is_checked() -> None:
+    """What the profile is to a model server, as profile_env has it."""
+    metadata = {name: f"a-{name}" for name in (*RENDERED_METADATA, "engine", "type", "license")}
+    status = AIMServiceTemplateStatus(profile={"metadata": metadata})
+    rendered = {variable["value"] for variable in profile_env(make_template(), status)}
+    assert rendered - {"true"} == {metadata[name] for name in RENDERED_METADATA}
 
 
 @pytest.mark.parametrize(
@@ -264,20 +293,14 @@ def test_a_bad_model_is_refused(model: dict[str, Any], want: str) -> None:
             {"engine_args": "--x"}, "got `str` - at `$.profile.engine_args`", id="arguments as text"
         ),
         pytest.param(
-            {"env_vars": {"A": 1}}, "Expected `str`, got `int` - at `$.profile.env_vars[...]`", id="env"
+            {"env_vars": {"A": []}}, "got `array` - at `$.profile.env_vars[...]`", id="a list for a variable"
         ),
-        pytest.param(
-            {"env_vars": {"1A": "x"}}, 'env_vars with "1A"', id="an env name that begins with a digit"
+        *(
+            pytest.param(
+                {"metadata": {name: "x{{y"}}, f'"{{{{" in its profile.metadata.{name}, "x{{{{y"', id=name
+            )
+            for name in RENDERED_METADATA
         ),
-        pytest.param({"env_vars": {"A B": "x"}}, 'env_vars with "A B"', id="an env name with a blank"),
-        pytest.param({"env_vars": {"A": "\0"}}, "which no container can be given", id="NUL in an env value"),
-        pytest.param({"env_vars": {"A": "{{.X}}"}}, '"{{" in its profile, near', id="a Go template in env"),
-        pytest.param({"engine_args": {"{{": 1}}, "KServe would expand it as a template", id="in a key"),
-        pytest.param(
-            {"engine_args": {"a": [["x{{y"]]}}, "KServe would expand it", id="deep in the arguments"
-        ),
-        pytest.param({"model": "{{"}, "KServe would expand it", id="in the model"),
-        pytest.param({"metadata": {"note": "{{"}}, "KServe would expand it", id="in unknown metadata"),
         pytest.param({"engine_args": {"a": [2**63]}}, "no 64-bit integer holds", id="a huge integer"),
         pytest.param({"engine_args": {"a": "x" * MAX_PROFILE_BYTES}}, "at most 65536 are kept", id="too big"),
     ],
@@ -380,8 +403,8 @@ def test_any_output_is_a_result_or_one_line(output: Any, before: bytes, after: b
         assert len(error.message) < 400  # noqa: PT017
         return
     encoded = json.dumps(got.profile)
-    assert "{{" not in encoded
-    assert all(isinstance(value, str) for value in got.profile["env_vars"].values())
+    assert len(encoded.encode()) <= 6 * MAX_PROFILE_BYTES
+    assert all("{{" not in source.name for source in got.model_sources)
     assert all(source.source_uri.startswith(("hf://", "s3://")) for source in got.model_sources)
 
 

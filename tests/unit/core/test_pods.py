@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from msgspec import convert
+from msgspec import convert, structs
 
-from aim_operator.api.external import Event, Pod
+from aim_operator.api.external import Event, JobCondition, Pod
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import pods
 from aim_operator.core.pods import Verdict
@@ -198,3 +198,28 @@ EARLY, LATER, LAST = (f"2026-01-31T12:00:0{second}Z" for second in range(3))
 )
 def test_the_last_refusal_is(refusals: tuple[Event, ...], taken: tuple[Pod, ...], want: str) -> None:
     assert pods.last_refusal(refusals, taken) == want
+
+
+PULLING = {"PodScheduled", "Initialized", "PodReadyToStartContainers"}
+STARTED = "2026-01-31T11:59:00Z"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "met", "want"),
+    [
+        pytest.param("ContainerCreating", PULLING, STARTED, id="all but the image is there"),
+        pytest.param("PodInitializing", PULLING, STARTED, id="after init containers"),
+        pytest.param("ContainerCreating", {"PodScheduled"}, None, id="volumes may be missing yet"),
+        pytest.param(
+            "PodInitializing", PULLING - {"Initialized"}, None, id="an init container runs or is pulled"
+        ),
+        pytest.param("ErrImagePull", PULLING, None, id="a pull that fails"),
+        pytest.param("", PULLING, None, id="a container that runs"),
+    ],
+)
+def test_since_when_an_image_is_pulled(waiting: str, met: set[str], want: str | None) -> None:
+    pod = make_pod(waiting=(waiting, "")) if waiting else make_pod(phase="Running")
+    conditions = tuple(JobCondition(type=type_, status="True") for type_ in sorted(met))
+    pod = structs.replace(pod, status=structs.replace(pod.status, conditions=conditions, start_time=STARTED))
+    assert pods.pulling_since(pod, "discovery") == want
+    assert pods.pulling_since(None, "discovery") is None

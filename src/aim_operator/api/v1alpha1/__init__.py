@@ -36,6 +36,7 @@ from aim_operator.api.v1alpha1.kinds import (
     TEMPLATE_CACHES,
     TEMPLATES,
 )
+from aim_operator.api.v1alpha1.profiles import GivenModelSource
 from aim_operator.api.v1alpha1.resources import Quantity, ResourceRequirements
 from aim_operator.api.v1alpha1.runtime_configs import (
     AIMClusterRuntimeConfig,
@@ -117,6 +118,7 @@ __all__ = [
     "Download",
     "EnvVar",
     "GatewayRef",
+    "GivenModelSource",
     "GpuSelector",
     "LocalObjectReference",
     "Metric",

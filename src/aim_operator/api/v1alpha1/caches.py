@@ -24,6 +24,18 @@ HF_SOURCE = "^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$"
 S3_SOURCE = "^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[-A-Za-z0-9/!_.*()=+,@:$&~%]*)?$"
 """Buckets by S3's own rules; keys of the characters that S3 calls safe, and those that are safe in a URI."""
 
+SOURCE_RULES = (
+    Rule(
+        rule=f"self.matches('{HF_SOURCE}') || self.matches('{S3_SOURCE}')",
+        message="write hf://owner/model[:revision] or s3://bucket/prefix",
+    ),
+    Rule(
+        rule="!self.matches('[/:][.]{1,2}(/|:|$)')",
+        message="'.' and '..' are no names; write the path without them",
+    ),
+)
+"""What can be downloaded; core.discovery_output asks the same of what an image prints."""
+
 
 class AIMTemplateCacheSpec(Wire):
     """Whose model sources to download into this namespace, and how."""
@@ -104,14 +116,7 @@ class AIMModelCacheSpec(Wire):
             min_length=1,
             max_length=1024,
             rules=(
-                Rule(
-                    rule=f"self.matches('{HF_SOURCE}') || self.matches('{S3_SOURCE}')",
-                    message="write hf://owner/model[:revision] or s3://bucket/prefix",
-                ),
-                Rule(
-                    rule="!self.matches('[/:][.]{1,2}(/|:|$)')",
-                    message="'.' and '..' are no names; write the path without them",
-                ),
+                *SOURCE_RULES,
                 Rule(
                     rule="self == oldSelf",
                     message="immutable; create a new AIMModelCache for another source",

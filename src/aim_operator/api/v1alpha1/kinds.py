@@ -34,6 +34,8 @@ _TEMPLATE_COLUMNS = (
     Column(name="Precision", json_path=".status.profile.metadata.precision"),
     Column(name="GPUs", json_path=".status.profile.metadata.gpu_count", type="integer"),
     Column(name="GPU", json_path=".status.profile.metadata.gpu"),
+    Column(name="Type", json_path=".status.profile.metadata.type"),
+    Column(name="Profile", json_path=".status.profileId", priority=1),
     _REASON,
     _AGE,
 )

@@ -163,6 +163,13 @@ class AIMClusterRuntimeConfigSpec(Wire):
     routing: Annotated[ConfigRouting | UnsetType, Field(doc="Routing of services that leave it open.")] = (
         UNSET
     )
+    allow_unoptimized: Annotated[
+        bool | UnsetType,
+        Field(
+            doc="Whether services that name no template and don't say may get one whose profile is not "
+            "optimized; true if unset."
+        ),
+    ] = UNSET
     storage: Annotated[Storage | UnsetType, Field(doc="How the volumes of model caches are made.")] = UNSET
     security_context: Annotated[
         SecurityContext | UnsetType, Field(doc="Security context of the serving container.")

@@ -21,6 +21,7 @@ from aim_operator.api.v1alpha1.common import (
 )
 from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
+from aim_operator.api.v1alpha1.profiles import EngineArgs
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting
 from aim_operator.api.v1alpha1.serving import ServiceServing, Serving
@@ -112,6 +113,13 @@ class AIMServiceSpec(Wire):
             "If unset, the image's default, else the best one available for the image."
         ),
     ] = UNSET
+    allow_unoptimized: Annotated[
+        bool | UnsetType,
+        Field(
+            doc="Whether a template whose profile is not optimized may be chosen where none is named; the "
+            "runtime configuration decides if unset. One that is named is used in any case."
+        ),
+    ] = UNSET
     runtime_config_name: RuntimeConfigName | UnsetType = UNSET
     replicas: Annotated[
         int, Field(doc="Copies of the model server to run.", minimum=1, maximum=1000, default=1)
@@ -128,6 +136,7 @@ class AIMServiceSpec(Wire):
         EnvVars | UnsetType,
         Field(doc="Environment of the model server and of its download; overrides the template's, by name."),
     ] = UNSET
+    engine_args: EngineArgs | UnsetType = UNSET
     image_pull_secrets: Annotated[
         PullSecrets | UnsetType, Field(doc="Secrets to pull the model image with.")
     ] = UNSET

@@ -20,6 +20,7 @@ from aim_operator.api.v1alpha1.common import (
     RuntimeConfigName,
 )
 from aim_operator.api.v1alpha1.environment import DownloadEnvVars, EnvVars, PullSecrets
+from aim_operator.api.v1alpha1.profiles import EngineArgs, GivenModelSources, ModelId, ProfileId
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.serving import Serving
 
@@ -38,6 +39,16 @@ class Caching(Wire):
 class AIMClusterServiceTemplateSpec(Wire):
     """How to run an image: what to optimise for, in which precision, on which GPUs."""
 
+    RULES = (
+        Rule(
+            rule=(
+                "has(self.model) == has(oldSelf.model) && (!has(self.model) || self.model == oldSelf.model)"
+            ),
+            message="immutable; create a new template for another model",
+            field_path=".model",
+        ),
+    )
+
     aim_image_name: Annotated[
         ObjectName,
         Field(
@@ -54,6 +65,28 @@ class AIMClusterServiceTemplateSpec(Wire):
     metric: Annotated[Metric | UnsetType, Field(doc="What to optimise for.")] = UNSET
     precision: Annotated[Precision | UnsetType, Field(doc="Numeric precision of inference.")] = UNSET
     gpu_selector: Annotated[GpuSelector | UnsetType, Field(doc="GPUs of one replica.")] = UNSET
+    profile_id: Annotated[
+        ProfileId | UnsetType,
+        Field(
+            doc="Profile of the image to run, such as vllm-mi300x-fp8-tp1-latency; some are selected by "
+            "name only. Overrides metric, precision and gpuSelector, which the image ignores then."
+        ),
+    ] = UNSET
+    model: Annotated[
+        ModelId | UnsetType,
+        Field(
+            doc="Model to serve, for images that serve any: owner/model, hf://owner/model or "
+            "s3://bucket/prefix. An image that is made for one model refuses it. Immutable."
+        ),
+    ] = UNSET
+    model_sources: Annotated[
+        GivenModelSources | UnsetType,
+        Field(
+            doc="Model artifacts, where the image can't name them: nothing is discovered then. If model is "
+            "unset, the first is the model to serve."
+        ),
+    ] = UNSET
+    engine_args: EngineArgs | UnsetType = UNSET
     resources: Annotated[
         ResourceRequirements | UnsetType, Field(doc="Default resources; the service overrides.")
     ] = UNSET
@@ -118,10 +151,16 @@ class AIMServiceTemplateStatus(Wire):
         tuple[ModelSource, ...] | UnsetType,
         Field(doc="Model artifacts that the image needs, as discovered.", max_items=64, list_type="atomic"),
     ] = UNSET
+    profile_id: Annotated[
+        str | UnsetType,
+        Field(doc="Profile that model servers are told to take: AIM_PROFILE_ID.", max_length=1024),
+    ] = UNSET
     profile: Annotated[
         dict[str, Any] | UnsetType,
         Field(
-            doc="Discovery result: engine arguments, environment and metadata.", preserve_unknown_fields=True
+            doc="The profile as the image printed it: engine arguments, environment and metadata. In "
+            "engine_args null is a flag without a value.",
+            preserve_unknown_fields=True,
         ),
     ] = UNSET
     discovery: Annotated[

@@ -32,6 +32,7 @@ from aim_operator.core.catalog import (
 from aim_operator.core.environment import lay_over, origin
 from aim_operator.core.manifests import child, plain
 from aim_operator.core.naming import derived_template_name, short_hash
+from aim_operator.core.service.meaning import canonical, meaning
 
 
 class Derivation(Struct, frozen=True, kw_only=True):
@@ -50,9 +51,12 @@ def needed(service: AIMService, base: Template, image: Image) -> bool:
     Either the service overrides something, or the base is a cluster template, which sees cluster
     images only, while the service's namespace has an image of its own under that name.
     """
+    return _overrides(service) or (scope_of(base) == "Cluster" and scope_of(image) == "Namespace")
+
+
+def _overrides(service: AIMService) -> bool:
     overrides = given(service.spec.overrides, Overrides())
-    overriding = any(value is not UNSET for value in structs.astuple(overrides))
-    return overriding or (scope_of(base) == "Cluster" and scope_of(image) == "Namespace")
+    return any(value is not UNSET for value in structs.astuple(overrides))
 
 
 def asks_elsewhere(
@@ -73,7 +77,11 @@ def asks_elsewhere(
 
 
 def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
-    """Lay the service's overrides over the base, field by field, the GPU selector too."""
+    """Lay the service's overrides over the base, field by field, the GPU selector too.
+
+    A profile that the base names would override what chooses one: it is left out where that is overridden. The
+    service's engine arguments are no part of it: its model server gets them, and discovery does not depend on them.
+    """
     overrides = given(service.spec.overrides, Overrides())
     selector, over = given(base.spec.gpu_selector, None), given(overrides.gpu_selector, None)
     if over is not None:
@@ -93,6 +101,10 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
         metric=base.spec.metric if overrides.metric is UNSET else overrides.metric,
         precision=base.spec.precision if overrides.precision is UNSET else overrides.precision,
         gpu_selector=selector or UNSET,
+        profile_id=UNSET if _asks_for_another_profile(overrides) else base.spec.profile_id,
+        model=base.spec.model,
+        model_sources=base.spec.model_sources,
+        engine_args=base.spec.engine_args,
         resources=base.spec.resources,
         serving=base.spec.serving,
         caching=own.caching if own is not None else UNSET,
@@ -101,12 +113,18 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
     )
 
 
+def _asks_for_another_profile(overrides: Overrides) -> bool:
+    selector = given(overrides.gpu_selector, GpuSelector())
+    asked = (overrides.metric, overrides.precision, selector.count, selector.model)
+    return any(value is not UNSET for value in asked)
+
+
 def derive(service: AIMService, base: Template, image: Image, catalog: Catalog) -> Derivation:
     """Find or make the template for this service: an equal one that is not derived wins."""
-    spec = derived_spec(service, base)
+    spec = canonical(derived_spec(service, base), image)
     wanted = plain(spec)
     namespace = service.metadata.namespace
-    equal = _equal_template(wanted, namespace, image, catalog)
+    equal = _equal_template(meaning(spec, image), namespace, image, catalog)
     if equal is not None:
         return Derivation(name=equal.metadata.name, template=equal, child=None)
     name = derived_template_name(base.metadata.name, short_hash(wanted))
@@ -125,7 +143,7 @@ def _equal_template(
     if scope_of(image) == "Cluster":
         tiers.append(list(catalog.cluster_templates_of(image_name)))
     for tier in tiers:
-        equal = [t for t in tier if not is_derived(t) and _usable(t) and plain(t.spec) == wanted]
+        equal = [t for t in tier if not is_derived(t) and _usable(t) and meaning(t.spec, image) == wanted]
         if equal:
             return min(equal, key=lambda t: t.metadata.name)
     return None

@@ -31,6 +31,7 @@ from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Problem
 from aim_operator.core.service.route_plan import RoutePlan, hindered_route, plan_route
 from aim_operator.core.service.runtime_plan import RuntimePlan, hindered_runtime, plan_runtime
+from aim_operator.core.service.selection import unoptimized_note
 from aim_operator.core.service.status import ConditionSummary, build_status
 
 
@@ -159,10 +160,14 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
             ),
             state=State.DEGRADED,
         )
+    message = f"template {resolution.template_name!r} is available"
+    # Nobody named it.
+    if template is not None and resolution.candidates and (note := unoptimized_note(template)):
+        message = f"{message}; {note}"
     return ConditionSummary(
         ok=True,
         reason=Reason.RESOLVED,
-        message=f"template {resolution.template_name!r} is available",
+        message=message,
         state=State.RUNNING,
     )
 

@@ -10,7 +10,8 @@ from aim_operator.core import hardware
 from aim_operator.core.catalog import Template, scope_of
 from aim_operator.core.template.desired import discovered
 
-_TYPES = ("optimized", "preview", "unoptimized")
+OPTIMIZED = "optimized"
+_TYPES = (OPTIMIZED, "preview", "unoptimized")
 _GENERATIONS = ("MI355X", "MI350X", "MI325X", "MI300X", "MI250X", "MI210")
 _METRICS = ("latency", "throughput")
 _PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32", "auto")
@@ -55,3 +56,13 @@ def hoped_rank(template: Template, models: frozenset[hardware.NodeGpus]) -> Rank
         _place(_METRICS, metric) if metric else 0,
         _place(_PRECISIONS, precision) if precision not in ("", "auto") else 0,
     )
+
+
+def profile_type(template: Template) -> str:
+    """Return the type of the discovered profile; "" where it says none."""
+    found = discovered(given(template.status, AIMServiceTemplateStatus())).get("type")
+    return found if isinstance(found, str) else ""
+
+
+def is_optimized(template: Template) -> bool:
+    return profile_type(template) == OPTIMIZED

@@ -156,6 +156,14 @@ def _chosen(
             message=f"no template of image {model!r} is available yet: {', '.join(chosen.waiting)}",
             state=State.PENDING,
         )
+    elif chosen.not_optimized:
+        problem = Problem(
+            reason=Reason.NO_OPTIMIZED_TEMPLATE,
+            message=(
+                f"image {model!r} has no optimized template, only {', '.join(chosen.not_optimized)}; set "
+                "spec.allowUnoptimized to true, or name one in spec.templateRef"
+            ),
+        )
     else:
         failed = (
             f" (not available: {', '.join(c.name for c in chosen.candidates)})" if chosen.candidates else ""

@@ -49,7 +49,10 @@ def plan_runtime(
         )
     if blocker is not None:
         return _following(observed, blocker) if pinned is UNSET else _rendered(observed, pinned)
-    wanted = _wanted(observed, cache)
+    try:
+        wanted = _wanted(observed, cache)
+    except SpecError as error:
+        return hindered_runtime(observed, reason=error.reason, message=error.message)
     if observed.runtime_shadowed:
         return hindered_runtime(
             observed,

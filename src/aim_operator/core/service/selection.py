@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import (
@@ -14,11 +14,27 @@ from aim_operator.api.v1alpha1 import (
     TemplateCandidate,
 )
 from aim_operator.api.v1alpha1.conditions import State
-from aim_operator.core.catalog import Catalog, Image, Template, is_derived, scope_of
+from aim_operator.core.catalog import (
+    Catalog,
+    Image,
+    MissingRuntimeConfig,
+    Template,
+    is_derived,
+    resolve_runtime_config,
+    scope_of,
+)
 from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.pause import is_paused
 from aim_operator.core.service import derivation
-from aim_operator.core.service.ranking import CRITERIA, Rank, hoped_rank, rank
+from aim_operator.core.service.ranking import (
+    CRITERIA,
+    OPTIMIZED,
+    Rank,
+    hoped_rank,
+    is_optimized,
+    profile_type,
+    rank,
+)
 
 _LISTED = 64
 _BEST = "best match"
@@ -41,6 +57,8 @@ class Selection(Struct, frozen=True, kw_only=True):
     """Templates of the image that may yet become available, and as good as or better than `best`."""
     best: tuple[str, ...] = ()
     """The best ones that are available, while others are waited for."""
+    not_optimized: tuple[str, ...] = ()
+    """Available ones that may not be chosen, where none that may is there or waited for."""
     candidates: tuple[TemplateCandidate, ...] = ()
 
 
@@ -48,7 +66,8 @@ def select(service: AIMService, image: Image, catalog: Catalog) -> Selection:
     """Choose the best template of the image; a choice once made stays while the template exists.
 
     It must not depend on which discovery ends first. So nothing is chosen while one that is still to be
-    discovered could be as good, judging by its spec. Those that failed are not waited for.
+    discovered could be as good, judging by its spec. Those that failed are not waited for. Those that are not
+    optimized may not be allowed.
     """
     name, namespace = image.metadata.name, service.metadata.namespace
     of_image: list[Template] = [*catalog.templates_of(namespace, name), *catalog.cluster_templates_of(name)]
@@ -60,10 +79,14 @@ def select(service: AIMService, image: Image, catalog: Catalog) -> Selection:
     if kept is not None:
         return Selection(template=kept, candidates=_retell(weighed, kept, before))
     models = catalog.gpu_models()
-    ranks = {id(t): rank(t, models) for t in weighed if _available(t)}
+    allowed = _allows_unoptimized(service, image, catalog)
+    ranks = {id(t): rank(t, models) for t in weighed if _available(t) and (allowed or is_optimized(t))}
     if not ranks:
-        waiting = tuple(t.metadata.name for t in weighed if _state(t) in _UNDECIDED)
-        return Selection(waiting=waiting, candidates=_explain(weighed, None, ranks))
+        return Selection(
+            waiting=tuple(t.metadata.name for t in weighed if _state(t) in _UNDECIDED),
+            not_optimized=tuple(t.metadata.name for t in weighed if _available(t)),
+            candidates=_explain(weighed, None, ranks),
+        )
     best = min(ranks.values())
     winners = [t for t in weighed if ranks.get(id(t)) == best]
     waiting = tuple(t.metadata.name for t in weighed if _may_beat(t, best, models, tied=len(winners) > 1))
@@ -73,6 +96,16 @@ def select(service: AIMService, image: Image, catalog: Catalog) -> Selection:
     if len(winners) > 1:
         return Selection(tied=names, candidates=_explain(weighed, None, ranks))
     return Selection(template=winners[0], candidates=_explain(weighed, winners[0], ranks))
+
+
+def _allows_unoptimized(service: AIMService, image: Image, catalog: Catalog) -> bool:
+    """Ask the service, then its configuration: that which it has before a template is chosen."""
+    if service.spec.allow_unoptimized is not UNSET:
+        return service.spec.allow_unoptimized
+    names = (service.spec.runtime_config_name, image.spec.runtime_config_name)
+    config = resolve_runtime_config(catalog, service.metadata.namespace, names)
+    # One that is missing is reported once a template is found.
+    return isinstance(config, MissingRuntimeConfig) or config.allow_unoptimized
 
 
 def _running(
@@ -133,6 +166,22 @@ def _available(template: Template) -> bool:
     return _state(template) == State.AVAILABLE
 
 
+def _best(template: Template) -> str:
+    return f"{_BEST}; {note}" if (note := unoptimized_note(template)) else _BEST
+
+
+def unoptimized_note(template: Template) -> str:
+    """Return that the profile is not an optimized one; "" where it is, or does not say."""
+    return _not_optimized(template) if profile_type(template) not in ("", OPTIMIZED) else ""
+
+
+def _not_optimized(template: Template) -> str:
+    type_ = profile_type(template)
+    return (
+        f"its profile is {type_}, not optimized" if type_ else "its profile does not say that it is optimized"
+    )
+
+
 def _retell(
     weighed: Sequence[Template], kept: Template, before: Mapping[_Key, TemplateCandidate]
 ) -> tuple[TemplateCandidate, ...]:
@@ -142,7 +191,7 @@ def _retell(
         told = before.get(_key(template))
         said = given(told.reason, "") if told is not None else ""
         if template is kept:
-            return said or _BEST
+            return said or _best(template)
         if not _available(template):
             return f"{_UNAVAILABLE}: {_state(template) or State.PENDING}"
         return said if said and not said.startswith(_UNAVAILABLE) else "came after the choice, which stays"
@@ -166,7 +215,9 @@ def _explain(
     def reason(template: Template) -> str:
         own = ranks.get(id(template))
         if template is chosen:
-            return _BEST
+            return _best(template)
+        if own is None and _available(template):
+            return f"{_not_optimized(template)}, and allowUnoptimized is false"
         if own is None:
             return f"{_UNAVAILABLE}: {_state(template) or State.PENDING}"
         if own == best:

@@ -35,7 +35,10 @@ from aim_operator.core.template.desired import discovered, gpu_count, gpu_model,
 def workload(
     image: Image, template: Template, config: RuntimeConfig, mounts: tuple[ActiveMount, ...] = ()
 ) -> ActiveWorkload:
-    """Return what a service runs on, once its template is available and its caches are warm."""
+    """Return what a service runs on, once its template is available and its caches are warm.
+
+    Raises SpecError(EngineArgsInvalid), which an available template of this generation does not.
+    """
     status = given(template.status, AIMServiceTemplateStatus())
     metadata = discovered(status)
     model = gpu_model(template, status)
@@ -50,7 +53,7 @@ def workload(
         metric=_text(metadata, "metric", template.spec.metric),
         precision=_text(metadata, "precision", template.spec.precision),
         gpu_model=model or UNSET,
-        gpu_count=gpu_count(status) or 0,
+        gpu_count=gpu_count(template, status) or 0,
         gpu_resource=resource or hardware.gpu_resource(model or ""),
         env=tuple(server_env(template, status, config)),
         serving=settings.layered(template.spec.serving, config.serving),

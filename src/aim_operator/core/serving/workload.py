@@ -14,7 +14,7 @@ from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMService, Serving
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import hardware, labels, resources
+from aim_operator.core import engine_args, hardware, labels, resources
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
@@ -55,7 +55,7 @@ def own_runtime_name(service: AIMService) -> str:
 def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: str) -> Child:
     """Render the InferenceService of `service` on `active`, by the runtime of that name.
 
-    Raises SpecError(ResourcesInvalid).
+    Raises SpecError(ResourcesInvalid or EngineArgsInvalid).
     """
     predictor = _predictor(service, active)
     # Not part of the revision: all runtimes have one shape.
@@ -113,7 +113,9 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
     model: Manifest = {
         "modelFormat": {"name": MODEL_FORMAT, "version": "1"},
         "image": active.image,
-        "env": merge_env(list(active.env), cached, plain(given(spec.env, ()))),
+        "env": engine_args.lay_over(
+            merge_env(list(active.env), cached, plain(given(spec.env, ()))), spec.engine_args
+        ),
         "resources": {"requests": merged.requests, "limits": merged.limits},
         **settings.probes(serving),
         # The path by which vLLM shares memory between its processes.

@@ -16,7 +16,7 @@ from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions
+from aim_operator.core import conditions, pods
 from aim_operator.core.catalog import Image, RuntimeConfig
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.jobs import attempts, machine, readings
@@ -137,6 +137,9 @@ def _running(inputs: Inputs, step: JobStep) -> Step:
         reason, message = failure.latest(step.obstacle, inputs.old)
     elif step.started:
         reason, message = Reason.DISCOVERY_RUNNING, "the image's dry run is running"
+    elif (since := pods.pulling_since(step.pod, CONTAINER)) is not None:
+        # The time of the start, not how long ago that was: a status is written when it changes.
+        reason, message = Reason.PULLING, f"Pulling since {since}: {inputs.image.spec.image}"
     else:
         reason, message = Reason.JOB_PENDING, "the discovery Pod is starting"
     return Step(

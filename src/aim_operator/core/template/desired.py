@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from msgspec import UNSET
+
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, GpuSelector
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.api.v1alpha1.environment import OF_ONE_TEMPLATE
-from aim_operator.core import hardware, labels
+from aim_operator.core import engine_args, hardware, labels
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -58,16 +60,8 @@ def job(
         labels.MANAGED_BY: labels.CONTROLLER,
         labels.TEMPLATE: label_value(template.metadata.name),
     }
-    spec = template.spec
-    selector = given(spec.gpu_selector, GpuSelector())
     # Why no profile fits is said in a warning, and nowhere else.
-    defaults = {"AIM_LOG_LEVEL_ROOT": "WARNING", "AIM_LOG_LEVEL": "WARNING"}
-    inputs = {
-        "AIM_METRIC": given(spec.metric, None),
-        "AIM_PRECISION": given(spec.precision, None),
-        "AIM_GPU_MODEL": given(selector.model, None),
-        "AIM_GPU_COUNT": _gpu_count(selector),
-    }
+    defaults = _variables({"AIM_LOG_LEVEL_ROOT": "WARNING", "AIM_LOG_LEVEL": "WARNING"})
     pod_spec: Manifest = {
         "automountServiceAccountToken": config.service_account_name is not None,
         "securityContext": rendering.POD_SECURITY,
@@ -77,10 +71,7 @@ def job(
                 "image": image.spec.image,
                 "args": ["dry-run", "--format=json"],
                 "env": merge_env(
-                    _variables(defaults),
-                    plain(config.env),
-                    _variables(inputs),
-                    plain(template_env(template)),
+                    defaults, plain(config.env), _asked(template), plain(template_env(template))
                 ),
                 "resources": {"requests": requests},
                 # Gives the Pod's status the last words of a failed run, without reading its log.
@@ -141,28 +132,52 @@ def runtime(template: Template, image: Image) -> Child:
     return child(resource, metadata=metadata_block, spec=runtime_spec(image.spec.image))
 
 
+def asked_env(template: Template) -> list[Manifest]:
+    """Return what the image is asked for: by the template's fields, overridden by its env."""
+    return merge_env(_asked(template), plain(template_env(template)))
+
+
+def _asked(template: Template) -> list[Manifest]:
+    spec = template.spec
+    selector = given(spec.gpu_selector, GpuSelector())
+    return _variables(
+        {
+            "AIM_MODEL_ID": given(spec.model, None),
+            "AIM_PROFILE_ID": given(spec.profile_id, None),
+            "AIM_METRIC": given(spec.metric, None),
+            "AIM_PRECISION": given(spec.precision, None),
+            "AIM_GPU_MODEL": given(selector.model, None),
+            "AIM_GPU_COUNT": _asked_count(selector),
+        }
+    )
+
+
 def server_env(template: Template, status: AIMServiceTemplateStatus, config: RuntimeConfig) -> list[Manifest]:
     """Return the environment of a model server but for the service's own, which overrides it.
 
     The configuration is below the profile: it is about every model, and the server is to take the profile
-    that was discovered. The template is above, and may ask for another.
+    that was discovered. The template is above, and may ask for another. Raises SpecError(EngineArgsInvalid).
     """
     configured: list[Manifest] = plain(config.env)
     names = {variable["name"] for variable in configured} - _OF_PROFILE
-    profile = [variable for variable in profile_env(status) if variable["name"] not in names]
-    return merge_env(configured, profile, plain(template_env(template)))
+    profile = [variable for variable in profile_env(template, status) if variable["name"] not in names]
+    env = merge_env(configured, profile, plain(template_env(template)))
+    return engine_args.lay_over(env, template.spec.engine_args)
 
 
-def profile_env(status: AIMServiceTemplateStatus) -> list[Manifest]:
-    """Return the environment by which a model server takes the discovered profile, and no other."""
-    metadata = discovered(status)
+def profile_env(template: Template, status: AIMServiceTemplateStatus) -> list[Manifest]:
+    """Return the environment by which a model server takes the discovered profile, and no other.
+
+    Where nothing is discovered, it is what the template's fields ask for.
+    """
+    metadata = _given_metadata(template) | discovered(status)
     gpu = metadata.get("gpu")
     # A server without GPUs finds none by itself, as discovery did.
     on_cpu = metadata.get("gpu_count") == 0 or (isinstance(gpu, str) and not hardware.needs_gpu(gpu))
     return _variables(
         {
-            "AIM_MODEL_ID": _model_id(status),
-            "AIM_PROFILE_ID": _profile_id(status),
+            "AIM_MODEL_ID": _model_id(template, status),
+            "AIM_PROFILE_ID": profile_id(template, status),
             "VLLM_ENABLE_METRICS": "true",
             "AIM_METRIC": metadata.get("metric"),
             "AIM_PRECISION": metadata.get("precision"),
@@ -172,52 +187,79 @@ def profile_env(status: AIMServiceTemplateStatus) -> list[Manifest]:
     )
 
 
+def is_given(template: Template) -> bool:
+    """Whether the template names its model sources itself, and nothing is discovered."""
+    return bool(given(template.spec.model_sources, ()))
+
+
+def _given_metadata(template: Template) -> dict[str, Any]:
+    """Return what would be discovered, as far as a template without discovery asks for it."""
+    if not is_given(template):
+        return {}
+    spec = template.spec
+    selector = given(spec.gpu_selector, GpuSelector())
+    # What images take a model without a count for.
+    count = _asked_count(selector) if selector.model is UNSET else given(_asked_count(selector), 1)
+    return {
+        "metric": given(spec.metric, None),
+        "precision": given(spec.precision, None),
+        "gpu": given(selector.model, None),
+        "gpu_count": count,
+    }
+
+
 def discovered(status: AIMServiceTemplateStatus) -> dict[str, Any]:
     """Return the metadata of the discovered profile; {} where there is none."""
     metadata = given(status.profile, {}).get("metadata")
     return metadata if isinstance(metadata, dict) else {}
 
 
-def gpu_count(status: AIMServiceTemplateStatus) -> int | None:
-    """Return the discovered number of GPUs per replica."""
-    count = discovered(status).get("gpu_count")
+def gpu_count(template: Template, status: AIMServiceTemplateStatus) -> int | None:
+    """Return the number of GPUs per replica: as discovered, or as asked for where nothing is."""
+    count = (_given_metadata(template) | discovered(status)).get("gpu_count")
     return count if isinstance(count, int) else None
 
 
 def gpu_model(template: Template, status: AIMServiceTemplateStatus) -> str | None:
-    """Return the GPU model that Pods need: the one asked for, else the one of the discovered profile."""
+    """Return the GPU model that Pods need: the one asked for, else the one of the discovered profile.
+
+    A profile that is asked for by its name overrides the model that is.
+    """
     asked = given(given(template.spec.gpu_selector, GpuSelector()).model, None)
     found = discovered(status).get("gpu")
-    return asked or (found if isinstance(found, str) and found else None)
+    found = found if isinstance(found, str) and found else None
+    return asked or found if template.spec.profile_id is UNSET else found or asked
 
 
-def _gpu_count(selector: GpuSelector) -> int | None:
+def _asked_count(selector: GpuSelector) -> int | None:
     """Return the number of GPUs to ask a profile for: 0 for the CPU, since a model alone means one of it."""
     if not hardware.needs_gpu(given(selector.model, "")):
         return 0
     return given(selector.count, None)
 
 
-def _model_id(status: AIMServiceTemplateStatus) -> str | None:
+def profile_id(template: Template, status: AIMServiceTemplateStatus) -> str | None:
+    """Return the name of the discovered profile, by which the server takes that one and no other."""
+    filename = given(status.profile, {}).get("filename")
+    found = _PROFILE_FILE.fullmatch(filename) if isinstance(filename, str) else None
+    return found[1] if found else given(template.spec.profile_id, None)
+
+
+def _model_id(template: Template, status: AIMServiceTemplateStatus) -> str | None:
     """Return the model that the image has to be told: only one that serves any model wants to know.
 
     An image for one model has its name baked in as AIM_ID, and ends with code 1 where both are set. Its
     profile has an aim_id, or at least a type that is not general: in statuses of older versions of the
     operator there is no aim_id. Images from before 0.8 have no AIM_ID, and print `model`.
     """
+    if template.spec.model is not UNSET:
+        return template.spec.model
     profile = given(status.profile, {})
-    of_one_model = "aim_id" in profile or (
-        "model" not in profile and discovered(status).get("type", GENERAL) != GENERAL
+    of_one_model = profile.get("aim_id") is not None or (
+        profile.get("model") is None and discovered(status).get("type", GENERAL) != GENERAL
     )
     sources = given(status.model_sources, ())
     return None if of_one_model or not sources else sources[0].name
-
-
-def _profile_id(status: AIMServiceTemplateStatus) -> str | None:
-    """Return the name of the discovered profile, by which the server takes that one and no other."""
-    filename = given(status.profile, {}).get("filename")
-    found = _PROFILE_FILE.fullmatch(filename) if isinstance(filename, str) else None
-    return found[1] if found else None
 
 
 def _variables(values: dict[str, Any]) -> list[Manifest]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, UnsetType, structs
 
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.v1alpha1 import LocalObjectReference
@@ -64,5 +64,11 @@ def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
             "serviceAccountName": config.service_account_name,
             "imagePullSecrets": [secret.name for secret in pull_secrets(template, config)],
             "rediscover": template.metadata.annotation(labels.REDISCOVER),
+            # Left out where unset: what was discovered before there were such fields stays.
+            **_named(profileId=template.spec.profile_id, model=template.spec.model),
         }
     )
+
+
+def _named(**values: str | UnsetType) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not UNSET}

@@ -6,7 +6,6 @@ from aim_operator.api.external import Job
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1 import conditions as c
-from aim_operator.api.v1alpha1.common import GpuSelector
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, pods
 from aim_operator.core.catalog import Template
@@ -14,10 +13,11 @@ from aim_operator.core.jobs import readings
 from aim_operator.core.jobs.machine import JobStep
 from aim_operator.core.messages import one_line
 from aim_operator.core.pods import PULL_REASONS, Verdict
-from aim_operator.core.template.desired import CONTAINER
+from aim_operator.core.template.desired import CONTAINER, asked_env
 from aim_operator.core.template.observed import OutputUnreadable, TemplateObserved
 
 POD = "the discovery Pod"
+_ASKED = 256
 _OBSTACLES = (Reason.UNSCHEDULABLE, Reason.JOB_REFUSED)
 _KILLED = (137, 143)
 """Exit codes of a container that was stopped: they tell that somebody did it, not why."""
@@ -69,12 +69,18 @@ def _job_failure(job: Job) -> str:
 
 def no_match(template: Template, warning: str) -> Verdict:
     """Say that the image has no profile for what the template asks for. `warning` is the image's own line."""
-    spec = template.spec
-    selector = given(spec.gpu_selector, GpuSelector())
-    model, count = given(selector.model, None), given(selector.count, None)
-    asked = [model, count and f"{count} GPU{'' if count == 1 else 's'}", given(spec.precision, None)]
-    wanted = ", ".join(str(each) for each in (*asked, given(spec.metric, None)) if each)
-    message = f"the image has no profile for {wanted or 'a template that asks for nothing'}"
-    if model is None:
-        message += "; set spec.gpuSelector.model: discovery has no GPU that the image could look at"
+    asked = {variable["name"]: variable.get("value") for variable in asked_env(template)}
+    # An image takes an empty value for none. One that is referred to is set, but not known here.
+    asked = {name: value for name, value in asked.items() if value != ""}
+    named = asked.get("AIM_PROFILE_ID")
+    if "AIM_PROFILE_ID" in asked:
+        message = f"the image has no profile {named or 'of the name'} that the template asks for"
+    else:
+        count = asked.get("AIM_GPU_COUNT")
+        gpus = count and f"{count} GPU{'' if count == '1' else 's'}"
+        values = (asked.get("AIM_GPU_MODEL"), gpus, asked.get("AIM_PRECISION"), asked.get("AIM_METRIC"))
+        wanted = one_line(", ".join(value for value in values if value), _ASKED)
+        message = f"the image has no profile for {wanted or 'a template that asks for nothing'}"
+        if "AIM_GPU_MODEL" not in asked:
+            message += "; set spec.gpuSelector.model: discovery has no GPU that the image could look at"
     return Verdict(Reason.NO_MATCHING_PROFILE, f"{message}; it says {warning}" if warning else message)

@@ -9,20 +9,23 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
+from aim_operator.api import quantity
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
 from aim_operator.api.meta import given
 from aim_operator.api.plan import Outcomes, Plan, Removal, Report
-from aim_operator.api.v1alpha1 import TEMPLATE_CACHES, TEMPLATES, AIMServiceTemplateStatus
+from aim_operator.api.v1alpha1 import TEMPLATE_CACHES, TEMPLATES, AIMServiceTemplateStatus, ModelSource
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core.caching import desired_template_cache, is_own_template_cache, template_caches
 from aim_operator.core.catalog import MissingRuntimeConfig, is_unchanged_derived
+from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.core.template import attempt, desired, events
 from aim_operator.core.template.attempt import DiscoveryOptions
 from aim_operator.core.template.observed import TemplateObserved
 from aim_operator.core.template.status import Step, build_status, with_result
+from aim_operator.errors import SpecError
 
 __all__ = ["DiscoveryOptions", "decide"]
 
@@ -94,8 +97,36 @@ def _step(
         )
     if isinstance(config, MissingRuntimeConfig):
         return _degraded(old, Reason.RUNTIME_CONFIG_MISSING, config.message(observed.discovery_namespace))
+    try:
+        # Of what came of it nothing is needed here: services are rendered with it.
+        desired.server_env(template, old, config)
+    except SpecError as error:
+        return _degraded(old, error.reason, error.message)
+    if desired.is_given(template):
+        return _given(observed)
     inputs = attempt.Inputs(observed=observed, image=image, config=config, old=old, now=now, options=options)
     return attempt.next_step(inputs)
+
+
+def _given(observed: TemplateObserved) -> Step:
+    """Take the template's own model sources for what would be discovered."""
+    sources = tuple(
+        ModelSource(
+            name=source.name,
+            source_uri=source.source_uri,
+            size=UNSET if source.size is UNSET else quantity.canonical(source.size) or str(source.size),
+        )
+        for source in given(observed.template.spec.model_sources, ())
+    )
+    return Step(
+        state=State.AVAILABLE,
+        reason=Reason.AVAILABLE,
+        message="spec.modelSources says what it needs",
+        result=DiscoveryResult(model_sources=sources, profile={}),
+        removals=tuple(
+            Removal(resource=JOBS, live=job) for job in observed.jobs if not job.metadata.deletion_timestamp
+        ),
+    )
 
 
 def _degraded(old: AIMServiceTemplateStatus, reason: str, message: str) -> Step:
@@ -120,7 +151,7 @@ def _with_runtime(observed: TemplateObserved, step: Step) -> Step:
 def _with_cache(observed: TemplateObserved, step: Step, old: AIMServiceTemplateStatus) -> Step:
     """Have the model sources of a caching template downloaded, unless a user has seen to that."""
     template, cache = observed.template, observed.template_cache
-    sources = given(with_result(old, step.result).model_sources, ())
+    sources = given(with_result(template, old, step.result).model_sources, ())
     if not template_caches(template) or not sources or observed.template_cache_taken:
         return step
     if cache is not None and not is_own_template_cache(cache):

@@ -13,7 +13,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, hardware
 from aim_operator.core.caching import template_caches
-from aim_operator.core.catalog import MissingRuntimeConfig, reference_to
+from aim_operator.core.catalog import MissingRuntimeConfig, Template, reference_to
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.jobs import attempts
 from aim_operator.core.outcomes import obstacle
@@ -48,7 +48,8 @@ def build_status(
     """Return the whole status. `cache_problem` is what became of writing the AIMTemplateCache."""
     config = observed.runtime_config
     reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
-    status = with_result(old, step.result)
+    template = observed.template
+    status = with_result(template, old, step.result)
     generation = observed.template.metadata.generation
     return structs.replace(
         status,
@@ -74,14 +75,19 @@ def _conditions(
     cache_problem: Outcome | None,
 ) -> list[Condition]:
     found = attempts.succeeded(step.discovery, observed.digest) and bool(observed.digest)
+    number = len(given(status.model_sources, ()))
+    sources = f"{number} model source{'' if number == 1 else 's'}"
     discovered = Condition(type=c.DISCOVERED, status="False", reason=step.reason, message=step.message)
-    if found:
-        number = len(given(status.model_sources, ()))
+    if desired.is_given(observed.template):
         discovered = Condition(
             type=c.DISCOVERED,
             status="True",
-            reason=Reason.DISCOVERED,
-            message=f"{number} model source{'' if number == 1 else 's'} found",
+            reason=Reason.MODEL_SOURCES_GIVEN,
+            message=f"spec.modelSources names {sources}; nothing is discovered",
+        )
+    elif found:
+        discovered = Condition(
+            type=c.DISCOVERED, status="True", reason=Reason.DISCOVERED, message=f"{sources} found"
         )
     elif step.state == State.DEGRADED and step.reason not in discovery.FAILURES:
         # What came of it before the prerequisite went missing is still true; what was under way is not.
@@ -151,7 +157,11 @@ def _hardware_condition(status: str, reason: str, message: str) -> Condition:
     return Condition(type=c.HARDWARE_AVAILABLE, status=status, reason=reason, message=message)
 
 
-def with_result(old: AIMServiceTemplateStatus, result: DiscoveryResult | None) -> AIMServiceTemplateStatus:
+def with_result(
+    template: Template, old: AIMServiceTemplateStatus, result: DiscoveryResult | None
+) -> AIMServiceTemplateStatus:
+    """Return the status with a new result, or with what earlier ones left if there is none."""
     if result is None:
         return old
-    return structs.replace(old, model_sources=result.model_sources, profile=result.profile)
+    status = structs.replace(old, model_sources=result.model_sources, profile=result.profile or UNSET)
+    return structs.replace(status, profile_id=desired.profile_id(template, status) or UNSET)

@@ -312,3 +312,107 @@ def test_a_cluster_template_becomes_one_of_the_namespace_whose_image_it_runs() -
     again = resolve(make_service(), FakeCatalog(make_image(), make_cluster_image(), base, made))
     assert isinstance(again.template, AIMServiceTemplate)
     assert structs.replace(again, template=None) == got
+
+
+ARGS = {"max-model-len": 1, "speculative-config": {"x": None}}
+SAYS_MORE: dict[str, Any] = {
+    "profileId": "vllm-x",
+    "model": "hf://org/model",
+    "modelSources": [{"name": "org/model", "sourceUri": "hf://org/model", "size": "1Gi"}],
+    "engineArgs": ARGS,
+}
+
+
+def test_a_derived_template_says_all_that_its_base_says_but_a_profile_that_overrides_would_lose_to() -> None:
+    base = make_template(**SAYS_MORE)
+    assert plain(derived_spec(make_service(), base)) == plain(base.spec)
+    resource = make_service(overrides={"gpuSelector": {"resourceName": "amd.com/cpx_nps4"}})
+    assert derived_spec(resource, base).profile_id == "vllm-x"
+    got = plain(derived_spec(make_service(overrides=FP8), base))
+    assert got == {**{k: v for k, v in plain(base.spec).items() if k != "profileId"}, **FP8}
+
+
+def test_engine_arguments_of_a_service_need_no_template_of_their_own() -> None:
+    service = make_service(engineArgs={"a": 1})
+    assert not needed(service, make_template(), make_image())
+    assert derived().child == derived(engineArgs={"a": 1}).child
+
+
+ENV = [{"name": "B", "value": "1"}, {"name": "A", "value": "2"}]
+SECRETS = [{"name": "b"}, {"name": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("base", "other"),
+    [
+        pytest.param({"env": ENV}, {"env": ENV[::-1]}, id="in another order of variables"),
+        pytest.param(
+            {"imagePullSecrets": SECRETS}, {"imagePullSecrets": SECRETS[::-1]}, id="of pull secrets"
+        ),
+        pytest.param(
+            {"resources": {"limits": {"memory": "1Gi", "cpu": 1}}},
+            {"resources": {"limits": {"cpu": "1000m", "memory": "1024Mi"}, "requests": {}}},
+            id="in other units",
+        ),
+        pytest.param(
+            {"serving": {"sharedMemorySize": "1Gi", "defaultResourcesPerGpu": {"cpu": 1}}},
+            {"serving": {"sharedMemorySize": "1024Mi", "defaultResourcesPerGpu": {"cpu": "1000m"}}},
+            id="with serving in other units",
+        ),
+        pytest.param({}, {"runtimeConfigName": "default"}, id="with the default configuration written out"),
+        pytest.param(
+            {}, {"gpuSelector": {}, "caching": {"enabled": False}}, id="with nothing said at length"
+        ),
+        pytest.param(SAYS_MORE, SAYS_MORE, id="all of it"),
+        pytest.param(
+            {"modelSources": [{"name": "m", "sourceUri": "hf://o/m", "size": "1Gi"}]},
+            {"modelSources": [{"name": "m", "sourceUri": "hf://o/m", "size": 1073741824}]},
+            id="with sizes in other units",
+        ),
+    ],
+)
+def test_a_template_that_means_the_same_is_used(base: dict[str, Any], other: dict[str, Any]) -> None:
+    equal = make_template("equal", **{k: v for k, v in other.items() if k != "profileId"}, **FP8)
+    assert derived(equal, base=make_template(**base)).name == "equal"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"model": "org/model"}, id="a model"),
+        pytest.param({"engineArgs": {"a": None}}, id="a flag"),
+        pytest.param({"caching": {"enabled": True}}, id="a cache"),
+        pytest.param({"profileId": "p"}, id="a profile"),
+        pytest.param({"runtimeConfigName": "other"}, id="another configuration"),
+    ],
+)
+def test_a_template_that_means_something_else_is_not_used(other: dict[str, Any]) -> None:
+    assert derived(make_template("other", **FP8, **other)).name.startswith("fast-ovr-")
+
+
+def test_variables_that_refer_to_others_keep_their_order() -> None:
+    env = [{"name": "B", "value": "1"}, {"name": "A", "value": "$(B)"}]
+    assert not derived(make_template("other", env=env[::-1], **FP8), base=make_template(env=env)).template
+
+
+def test_the_configuration_of_the_image_is_what_default_is_not() -> None:
+    image = make_image(runtimeConfigName="of-image")
+    default = make_template("default", runtimeConfigName="default", **FP8)
+    same = make_template("same", runtimeConfigName="of-image", **FP8)
+    assert derived(default, same, image=image).name == "same"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param({"env": ENV}, {"env": ENV[::-1]}, id="variables in another order"),
+        pytest.param(
+            {"imagePullSecrets": SECRETS}, {"imagePullSecrets": SECRETS[::-1]}, id="pull secrets in another"
+        ),
+        pytest.param({}, {"runtimeConfigName": "default"}, id="the default configuration written out"),
+    ],
+)
+def test_services_that_mean_the_same_share_one_and_write_it_alike(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    assert derived(**one).child == derived(**other).child

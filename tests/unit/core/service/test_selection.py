@@ -8,14 +8,18 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus, TemplateCandidate
+from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import labels
 from aim_operator.core.catalog import Template, reference_to
+from aim_operator.core.service.ranking import profile_type
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.service.selection import Selection, select
 from tests.support.service_builders import (
     FakeCatalog,
+    make_cluster_runtime_config,
     make_cluster_template,
     make_image,
+    make_runtime_config,
     make_service,
     make_template,
     make_template_status,
@@ -35,6 +39,13 @@ def chosen(*templates: Template, gpu_models: tuple[str, ...] = (), status: Any =
 
 def with_choice(name: str, scope: Any = "Namespace") -> AIMServiceStatus:
     return AIMServiceStatus(template_matching=(TemplateCandidate(name=name, scope=scope, chosen=True),))
+
+
+def best(template: Template) -> str:
+    type_ = profile_type(template)
+    return (
+        "best match" if type_ in ("", "optimized") else f"best match; its profile is {type_}, not optimized"
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +101,7 @@ def test_the_better_one_is_chosen(better: Template, worse: Template, criterion: 
     got = chosen(worse, better, gpu_models=models)
     assert got.template is better
     assert [(c.name, c.chosen, c.reason) for c in got.candidates] == [
-        ("z", True, "best match"),
+        ("z", True, best(better)),
         ("a", False, f"worse by {criterion}"),
     ]
 
@@ -299,3 +310,92 @@ def test_it_is_chosen_anew_where(status: AIMServiceStatus) -> None:
 def test_the_status_lists_a_bounded_number() -> None:
     got = chosen(*(make_template(f"t{n:03}") for n in range(100)))
     assert len(got.candidates) == 64
+
+
+GENERAL, PREVIEW = profile("general", type="general"), profile("preview", type="preview")
+OPTIMIZED, SILENT = profile("optimized", type="optimized", metric="throughput"), profile("silent")
+UNDER_WAY = make_template("under-way", status=make_template_status("Progressing"))
+
+
+def chosen_for(*objects: Any, **spec: Any) -> Selection:
+    image = make_image()
+    return select(make_service(**spec), image, FakeCatalog(image, *objects))
+
+
+@pytest.mark.parametrize(
+    ("templates", "want", "waiting"),
+    [
+        pytest.param((GENERAL, PREVIEW, OPTIMIZED), "optimized", (), id="an optimized one"),
+        pytest.param((GENERAL, PREVIEW), None, (), id="none, where all others are not"),
+        pytest.param((SILENT,), None, (), id="none that does not say"),
+        pytest.param((PREVIEW, UNDER_WAY), None, ("under-way",), id="none yet, where one may be optimized"),
+        pytest.param((), None, (), id="none of none"),
+    ],
+)
+def test_without_unoptimized_ones_is_chosen(
+    templates: tuple[Template, ...], want: str | None, waiting: tuple[str, ...]
+) -> None:
+    got = chosen_for(*templates, allowUnoptimized=False)
+    assert (got.template.metadata.name if got.template else None) == want
+    assert got.waiting == waiting
+    refused = [t.metadata.name for t in templates if t not in (OPTIMIZED, UNDER_WAY)]
+    reasons = {c.name: c.reason for c in got.candidates}
+    for name in refused:
+        assert str(reasons[name]).endswith("and allowUnoptimized is false")
+    assert got.not_optimized == (() if want else tuple(sorted(refused)))
+
+
+@pytest.mark.parametrize(
+    ("config", "spec", "want"),
+    [
+        pytest.param({}, {}, "preview", id="by default"),
+        pytest.param({"allowUnoptimized": False}, {}, None, id="not where the configuration forbids it"),
+        pytest.param(
+            {"allowUnoptimized": False},
+            {"allowUnoptimized": True},
+            "preview",
+            id="where the service allows it",
+        ),
+        pytest.param(
+            {"allowUnoptimized": True},
+            {"allowUnoptimized": False},
+            None,
+            id="not where the service forbids it",
+        ),
+    ],
+)
+def test_one_that_is_not_optimized_may_be_chosen(
+    config: dict[str, Any], spec: dict[str, Any], want: str | None
+) -> None:
+    for object_ in (make_runtime_config(**config), make_cluster_runtime_config(**config)):
+        got = chosen_for(PREVIEW, object_, **spec)
+        assert (got.template.metadata.name if got.template else None) == want
+
+
+def test_one_that_is_not_optimized_is_a_problem_with_a_way_out() -> None:
+    image = make_image()
+    problem = resolve(make_service(allowUnoptimized=False), FakeCatalog(image, PREVIEW)).problem
+    assert problem is not None
+    assert problem.reason == Reason.NO_OPTIMIZED_TEMPLATE
+    assert problem.message == (
+        "image 'model' has no optimized template, only preview; set spec.allowUnoptimized to true, or name "
+        "one in spec.templateRef"
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "spec"),
+    [
+        pytest.param(make_image(), {"templateRef": "preview"}, id="by the service"),
+        pytest.param(make_image(defaultServiceTemplate="preview"), {}, id="by the image"),
+    ],
+)
+def test_a_named_one_is_used_whether_it_is_optimized_or_not(image: Any, spec: dict[str, Any]) -> None:
+    got = resolve(make_service(allowUnoptimized=False, **spec), FakeCatalog(image, PREVIEW))
+    assert (got.template, got.problem) == (PREVIEW, None)
+
+
+def test_a_choice_once_made_stays_where_it_would_not_be_made_any_more() -> None:
+    image = make_image()
+    service = make_service(allowUnoptimized=False, status=with_choice("preview"))
+    assert select(service, image, FakeCatalog(image, PREVIEW, OPTIMIZED)).template is PREVIEW

@@ -8,7 +8,7 @@ import pytest
 
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest
-from aim_operator.api.v1alpha1 import EnvVar
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, EnvVar, ModelSource
 from aim_operator.core.catalog import Image, RuntimeConfig, Template
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.template import desired
@@ -228,8 +228,9 @@ def test_the_runtime_of_a_cluster_template_is_cluster_wide() -> None:
     assert child.manifest["spec"] == desired.runtime(make_template(), make_image()).manifest["spec"]
 
 
-def profile_env(result: DiscoveryResult) -> dict[str, str]:
-    return {v["name"]: v["value"] for v in desired.profile_env(make_discovered_status("any", result))}
+def profile_env(result: DiscoveryResult, **spec: Any) -> dict[str, str]:
+    status = make_discovered_status("any", result)
+    return {v["name"]: v["value"] for v in desired.profile_env(make_template(**spec), status)}
 
 
 def test_the_cpu_is_asked_for_with_no_gpus() -> None:
@@ -329,6 +330,8 @@ def test_what_was_not_discovered_is_not_set(metadata: dict[str, Any], missing: s
         pytest.param({"model": "org/model"}, "optimized", "other/model", id="of an image from before 0.8"),
         pytest.param({}, None, "other/model", id="of an image that says nothing of itself"),
         pytest.param({}, "preview", None, id="one model, kept by a version that dropped aim_id"),
+        pytest.param({"aim_id": None}, "general", "other/model", id="general, with an aim_id that is null"),
+        pytest.param({"model": None}, "optimized", None, id="one model, with a model that is null"),
     ],
 )
 def test_the_server_is_told_the_model_where_its_image_serves_any(
@@ -353,6 +356,115 @@ def test_the_server_is_told_the_model_where_its_image_serves_any(
 def test_the_discovered_profile_is_pinned_by_its_filename(filename: str | None, want: str | None) -> None:
     profile = {} if filename is None else {"filename": filename}
     assert profile_env(make_result(profile=profile)).get("AIM_PROFILE_ID") == want
+
+
+def test_the_model_that_a_template_asks_for_is_what_the_server_is_told() -> None:
+    result = make_result("org/tuned", type="general")
+    assert profile_env(result, model="hf://org/tuned")["AIM_MODEL_ID"] == "hf://org/tuned"
+
+
+def test_a_profile_that_a_template_names_is_pinned_where_the_image_prints_no_filename() -> None:
+    assert profile_env(make_result(profile={"filename": None}), profileId="p")["AIM_PROFILE_ID"] == "p"
+    assert profile_env(make_result(), profileId="p")["AIM_PROFILE_ID"] == "vllm-a-profile"
+
+
+GIVEN: dict[str, Any] = {"modelSources": [{"name": "org/model", "sourceUri": "hf://org/model"}]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param({}, {"AIM_MODEL_ID": "org/model"}, id="the first of its sources is the model"),
+        pytest.param(
+            {"model": "s3://bucket/m"},
+            {"AIM_MODEL_ID": "s3://bucket/m"},
+            id="a model that it names is the model",
+        ),
+        pytest.param(
+            {
+                "profileId": "p",
+                "metric": "latency",
+                "precision": "fp8",
+                "gpuSelector": {"model": "MI300X", "count": 2},
+            },
+            {
+                "AIM_MODEL_ID": "org/model",
+                "AIM_PROFILE_ID": "p",
+                "AIM_METRIC": "latency",
+                "AIM_PRECISION": "fp8",
+                "AIM_GPU_COUNT": "2",
+                "AIM_GPU_MODEL": "MI300X",
+            },
+            id="what the template asks for, in place of what would be discovered",
+        ),
+    ],
+)
+def test_a_server_of_given_sources_gets_what_the_template_says(
+    spec: dict[str, Any], want: dict[str, str]
+) -> None:
+    got = profile_env(
+        DiscoveryResult(
+            model_sources=(ModelSource(name="org/model", source_uri="hf://org/model"),), profile={}
+        ),
+        **GIVEN,
+        **spec,
+    )
+    assert got == {"VLLM_ENABLE_METRICS": "true"} | want
+
+
+def test_a_profile_by_its_name_says_which_gpus_pods_need() -> None:
+    status = make_discovered_status("any", make_result(gpu="MI325X"))
+    template = make_template(gpuSelector={"model": "MI300X"})
+    assert desired.gpu_model(template, status) == "MI300X"
+    template = make_template(gpuSelector={"model": "MI300X"}, profileId="p")
+    assert desired.gpu_model(template, status) == "MI325X"
+    assert desired.gpu_model(template, AIMServiceTemplateStatus()) == "MI300X"
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param({"gpuSelector": {"model": "MI300X", "count": 2}}, 2, id="as asked for"),
+        pytest.param({"gpuSelector": {"model": "NONE"}}, 0, id="none, on the CPU"),
+        pytest.param({"gpuSelector": {"model": "MI300X"}}, 1, id="one, for a model of GPUs alone"),
+        pytest.param({}, None, id="none, where no GPU is asked for"),
+    ],
+)
+def test_gpus_of_a_template_without_discovery(spec: dict[str, Any], want: int | None) -> None:
+    assert desired.gpu_count(make_template(**GIVEN, **spec), AIMServiceTemplateStatus()) == want
+    assert desired.gpu_count(make_template(**spec), AIMServiceTemplateStatus()) is None
+
+
+def test_engine_arguments_are_for_servers_alone() -> None:
+    template = make_template(engineArgs={"max-model-len": 1, "flag": None}, env=[{"name": "A", "value": "x"}])
+    [*others, last] = desired.server_env(
+        template, make_discovered_status("any", make_result()), RuntimeConfig()
+    )
+    assert last == {"name": "AIM_ENGINE_ARGS", "value": '{"flag":null,"max-model-len":1}'}
+    assert {"name": "A", "value": "x"} in others
+    assert "AIM_ENGINE_ARGS" not in {variable["name"] for variable in desired.asked_env(template)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param({"profileId": "p"}, {"AIM_PROFILE_ID": "p"}, id="a profile"),
+        pytest.param({"model": "hf://org/m"}, {"AIM_MODEL_ID": "hf://org/m"}, id="a model"),
+        pytest.param(
+            {"gpuSelector": {"model": "MI300X"}, "env": [{"name": "AIM_GPU_MODEL", "value": "MI325X"}]},
+            {"AIM_GPU_MODEL": "MI325X"},
+            id="env, which overrides the fields",
+        ),
+    ],
+)
+def test_the_dry_run_is_asked_for(spec: dict[str, Any], want: dict[str, str]) -> None:
+    template = make_template(**spec)
+    child = desired.job(
+        template, make_image(), RuntimeConfig(), namespace="x", digest="01234567", requests={}
+    )
+    env = child.manifest["spec"]["template"]["spec"]["containers"][0]["env"]
+    levels = {"AIM_LOG_LEVEL_ROOT": "WARNING", "AIM_LOG_LEVEL": "WARNING"}
+    assert {variable["name"]: variable["value"] for variable in env} == levels | want
 
 
 def test_the_job_is_a_job() -> None:

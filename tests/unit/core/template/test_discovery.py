@@ -43,6 +43,8 @@ def base(**spec: Any) -> Template:
         pytest.param(base(gpuSelector={"count": 1, "model": "MI325X"}), None, None, id="GPU model"),
         pytest.param(base(gpuSelector={"count": 1}), None, None, id="no GPU model"),
         pytest.param(base(env=[{"name": "HF_TOKEN", "value": "y"}]), None, None, id="env"),
+        pytest.param(base(profileId="p"), None, None, id="profile"),
+        pytest.param(base(model="org/m"), None, None, id="model"),
         pytest.param(base(imagePullSecrets=[{"name": "other"}]), None, None, id="own pull secrets"),
         pytest.param(base(metadata={"uid": "another"}), None, None, id="uid: created anew"),
         pytest.param(

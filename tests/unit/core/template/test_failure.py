@@ -139,6 +139,55 @@ def test_why_a_discovery_failed(job: Job, fields: dict[str, Any], want: Verdict)
             "discovery has no GPU that the image could look at",
             id="no GPU model: what to add",
         ),
+        pytest.param(
+            {
+                "gpuSelector": {"model": "MI300X", "count": 1},
+                "env": [
+                    {"name": "AIM_GPU_MODEL", "value": "MI325X"},
+                    {"name": "AIM_GPU_COUNT", "value": "8"},
+                    {"name": "AIM_PRECISION", "value": "fp4"},
+                ],
+            },
+            "",
+            "the image has no profile for MI325X, 8 GPUs, fp4",
+            id="what its env asks for, which overrides the fields",
+        ),
+        pytest.param(
+            {"metric": "latency", "env": [{"name": "AIM_GPU_MODEL", "value": ""}]},
+            "",
+            "the image has no profile for latency; set spec.gpuSelector.model: "
+            "discovery has no GPU that the image could look at",
+            id="a GPU model that is empty is none",
+        ),
+        pytest.param(
+            {
+                "metric": "latency",
+                "env": [
+                    {
+                        "name": "AIM_GPU_MODEL",
+                        "valueFrom": {"configMapKeyRef": {"name": "gpus", "key": "model"}},
+                    }
+                ],
+            },
+            "",
+            "the image has no profile for latency",
+            id="one by reference is not known, but set",
+        ),
+        pytest.param(
+            {"profileId": "vllm-x", "metric": "latency"},
+            '"no profile vllm-x among 16"',
+            "the image has no profile vllm-x that the template asks for; "
+            'it says "no profile vllm-x among 16"',
+            id="a profile by name",
+        ),
+        pytest.param(
+            {"env": [{"name": "AIM_PRECISION", "value": "x\n" * 200}]},
+            "",
+            "the image has no profile for "
+            + ("x " * 128)[:255]
+            + "…; set spec.gpuSelector.model: discovery has no GPU that the image could look at",
+            id="a long value of several lines",
+        ),
     ],
 )
 def test_no_matching_profile_says(spec: dict[str, Any], said: str, want: str) -> None:

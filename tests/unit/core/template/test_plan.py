@@ -10,7 +10,7 @@ from hypothesis import given as with_examples
 from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
-from aim_operator.api.external import JOBS, Job, Pod
+from aim_operator.api.external import JOBS, Job, JobCondition, Pod
 from aim_operator.api.meta import given
 from aim_operator.api.plan import OutcomeType, Plan, Removal
 from aim_operator.api.v1alpha1 import TEMPLATES, AIMServiceTemplateStatus, Discovery
@@ -818,3 +818,72 @@ def test_where_no_profile_fits_nothing_is_tried_again_until_an_input_changes(job
 def test_when_the_image_goes(before: TemplateObserved, want: str) -> None:
     gone = structs.replace(after(before), image=None, digest="")
     assert said(status_of(gone), c.DISCOVERED) == want
+
+
+SOURCES = [
+    {"name": "org/model", "sourceUri": "hf://org/model:main", "size": "16Gi"},
+    {"name": "org/draft", "sourceUri": "s3://bucket/draft"},
+]
+
+
+def test_given_model_sources_need_no_discovery() -> None:
+    template = make_template(modelSources=SOURCES, profileId="p", caching={"enabled": True})
+    leftover = make_job()
+    plan = planned(structs.replace(make_template_observed(template), digest="", jobs=(leftover,)))
+    assert children(plan) == ["ServingRuntime", "AIMTemplateCache"]
+    assert plan.removals == (Removal(resource=JOBS, live=leftover),)
+    status = plan.status
+    assert status is not None
+    assert status.status == State.AVAILABLE
+    assert said(status, c.DISCOVERED) == "True/ModelSourcesGiven"
+    assert said(status, c.READY) == "True/Available"
+    assert [(s.name, s.source_uri, s.size) for s in given(status.model_sources, ())] == [
+        ("org/model", "hf://org/model:main", "16Gi"),
+        ("org/draft", "s3://bucket/draft", UNSET),
+    ]
+    assert (status.profile_id, status.profile, status.discovery) == ("p", UNSET, UNSET)
+
+
+def test_given_model_sources_replace_what_was_discovered_and_the_other_way_round() -> None:
+    before = make_discovered_status(digest_of(make_template()))
+    told = with_status(make_template_observed(make_template(modelSources=SOURCES)), before)
+    status = status_of(structs.replace(told, digest=""))
+    assert (len(given(status.model_sources, ())), status.profile) == (2, UNSET)
+    again = with_status(make_template_observed(), status)
+    plan = planned(again)
+    assert children(plan) == ["Job"]
+    assert plan.status is not None
+    assert len(given(plan.status.model_sources, ())) == 2, "the last result stays meanwhile"
+
+
+def test_given_model_sources_do_not_need_kserve_to_be_known() -> None:
+    observed = make_template_observed(make_template(modelSources=SOURCES), kserve_installed=False)
+    status = status_of(structs.replace(observed, digest=""))
+    assert said(status, c.DISCOVERED) == "True/ModelSourcesGiven"
+    assert said(status, c.FAILURE) == "True/KServeNotInstalled"
+
+
+def test_engine_arguments_that_no_server_can_have_degrade_the_template() -> None:
+    template = make_template(engineArgs={"chat-template": "{{ messages }}"})
+    plan = planned(make_template_observed(template))
+    assert children(plan) == []
+    assert plan.status is not None
+    assert said(plan.status, c.FAILURE) == "True/EngineArgsInvalid"
+    assert "KServe would expand it" in message(plan.status)
+
+
+def test_a_pull_is_shown_with_its_start_which_does_not_move() -> None:
+    waiting = make_pod(waiting=("ContainerCreating", ""))
+    met = tuple(
+        JobCondition(type=type_, status="True") for type_ in ("PodReadyToStartContainers", "Initialized")
+    )
+    pod = structs.replace(
+        waiting, status=structs.replace(waiting.status, conditions=met, start_time="2026-01-31T11:59:00Z")
+    )
+    observed = make_template_observed(job=make_job(), pods=(pod,))
+    status = status_of(observed)
+    assert status.status == State.PROGRESSING
+    assert said(status, c.DISCOVERED) == "False/Pulling"
+    assert message(status) == "Pulling since 2026-01-31T11:59:00Z: ghcr.io/example/llama:v1"
+    later = decide(after(observed), now=NOW + timedelta(minutes=5), options=OPTIONS)
+    assert later.status == status

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from aim_operator.api.meta import Condition, given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions, hardware
 from aim_operator.core.catalog import MissingRuntimeConfig, Template
+from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.template.status import Step, build_status, with_result
 from tests.support.cache_builders import make_template_cache
 from tests.support.status import assert_status_well_formed
@@ -208,6 +209,11 @@ def test_no_reference_is_kept_to_what_is_gone() -> None:
 
 def test_a_result_replaces_the_last_one_whole() -> None:
     old, new = make_discovered_status("x", make_result("a/old")), make_result("b/new", gpu_count=8)
-    got = with_result(old, new)
-    assert got == structs.replace(old, model_sources=new.model_sources, profile=new.profile)
-    assert with_result(old, None) == old
+    got = with_result(make_template(), old, new)
+    want = structs.replace(
+        old, model_sources=new.model_sources, profile=new.profile, profile_id="vllm-a-profile"
+    )
+    assert got == want
+    assert with_result(make_template(), old, None) == old
+    nothing = with_result(make_template(), got, DiscoveryResult(model_sources=(), profile={}))
+    assert (nothing.profile, nothing.profile_id) == (UNSET, UNSET)

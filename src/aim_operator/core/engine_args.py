@@ -1,0 +1,94 @@
+"""Engine arguments as objects: their bounds, and how they become the variable AIM_ENGINE_ARGS.
+
+An image lays that variable, a JSON object, over the arguments of its profile.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UnsetType
+
+from aim_operator.api.meta import Manifest, given
+from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.errors import SpecError
+
+VARIABLE = "AIM_ENGINE_ARGS"
+MAX_BYTES = 16 * 1024
+MAX_DEPTH = 8
+_FIELD = "spec.engineArgs"
+_EXPANDED = {"{{": "KServe would expand it as a Go template", "$(": "the kubelet would expand it"}
+
+
+def lay_over(env: list[Manifest], args: dict[str, Any] | UnsetType) -> list[Manifest]:
+    """Return the environment with `args` laid over its AIM_ENGINE_ARGS; null is a flag without a value.
+
+    Raises SpecError(EngineArgsInvalid): for arguments out of bounds, and over a variable that is no object.
+    """
+    over = given(args, {})
+    if not over:
+        return env
+    check(over)
+    known = next((variable for variable in env if variable["name"] == VARIABLE), None)
+    merged = merge(_object(known), over)
+    laid = {"name": VARIABLE, "value": _text(merged)}
+    return [*env, laid] if known is None else [laid if each is known else each for each in env]
+
+
+def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Merge two objects, and the objects in both of them; anything else is replaced."""
+    merged = dict(under)
+    for name, value in over.items():
+        below = merged.get(name)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[name] = merge(below, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def check(args: dict[str, Any]) -> None:
+    """Raise SpecError(EngineArgsInvalid) for arguments that no container can be given as they are."""
+    if _depth(args) > MAX_DEPTH:
+        raise _invalid(f"{_FIELD} is nested deeper than {MAX_DEPTH} levels; write fewer")
+    text = _text(args)
+    size = len(text.encode())
+    if size > MAX_BYTES:
+        raise _invalid(f"{_FIELD} has {size} bytes as JSON; at most {MAX_BYTES} are taken")
+    for mark, why in _EXPANDED.items():
+        # JSON has neither outside of its texts.
+        if mark in text:
+            raise _invalid(f"{_FIELD} contains {mark!r}; {why}; write it otherwise")
+
+
+def _object(variable: Manifest | None) -> dict[str, Any]:
+    if variable is None or not variable.keys() - {"name"} or variable.get("value") == "":
+        return {}
+    if "value" not in variable:
+        raise _invalid(
+            f"{_FIELD} can't be laid over a reference; write {VARIABLE} as a value, or leave it out"
+        )
+    try:
+        found = msgspec.json.decode(variable["value"])
+    except msgspec.DecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise _invalid(f"the variable {VARIABLE} is no JSON object, and {_FIELD} can't be laid over it")
+    return found
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return 0
+    return 1 + max(map(_depth, value), default=0)
+
+
+def _text(args: dict[str, Any]) -> str:
+    return msgspec.json.encode(args, order="sorted").decode()
+
+
+def _invalid(message: str) -> SpecError:
+    return SpecError(Reason.ENGINE_ARGS_INVALID, message)

@@ -1,0 +1,77 @@
+"""What the spec of a template means, however it is written: order, units and defaults in full don't count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, structs
+
+from aim_operator.api import quantity
+from aim_operator.api.meta import given
+from aim_operator.api.v1alpha1 import AIMClusterServiceTemplateSpec, AIMServiceTemplateSpec, EnvVar
+from aim_operator.core.catalog import DEFAULT_CONFIG, Image
+from aim_operator.core.manifests import plain
+
+
+def canonical(spec: AIMServiceTemplateSpec, image: Image) -> AIMServiceTemplateSpec:
+    """Write a spec in one way of several, so that services with equal results make one derived template.
+
+    The configuration is left out that would be inherited from the image anyway.
+    """
+    secrets = sorted(given(spec.image_pull_secrets, ()), key=lambda secret: secret.name)
+    inherited = spec.runtime_config_name == _inherited(image)
+    return structs.replace(
+        spec,
+        runtime_config_name=UNSET if inherited else spec.runtime_config_name,
+        env=_ordered(given(spec.env, ())) or UNSET,
+        image_pull_secrets=tuple(secrets) or UNSET,
+    )
+
+
+def meaning(spec: AIMClusterServiceTemplateSpec, image: Image) -> dict[str, Any]:
+    """Return plain values that are equal where two specs of templates of this image mean the same."""
+    own = spec if isinstance(spec, AIMServiceTemplateSpec) else None
+    out: dict[str, Any] = plain(spec)
+    out["runtimeConfigName"] = out.get("runtimeConfigName") or _inherited(image)
+    out["env"] = plain(_ordered(given(spec.env, ())))
+    if own is not None:
+        out["imagePullSecrets"] = sorted(secret.name for secret in given(own.image_pull_secrets, ()))
+        caching = given(own.caching, None)
+        out["caching"] = plain(caching) if caching is not None and given(caching.enabled, False) else None
+    _write_alike(out)
+    # In engine arguments null is a flag.
+    arguments = {"engineArgs": value} if (value := out.pop("engineArgs", None)) else {}
+    return arguments | _pruned(out)
+
+
+def _write_alike(spec: dict[str, Any]) -> None:
+    """Write the quantities of a plain spec in one way."""
+    serving = spec.get("serving", {})
+    for part in (*spec.get("resources", {}).values(), serving.get("defaultResourcesPerGpu", {})):
+        part.update({name: _amount(value) for name, value in part.items()})
+    sizes = [(source, "size") for source in spec.get("modelSources", ())]
+    for part, name in ((serving, "sharedMemorySize"), *sizes):
+        if name in part:
+            part[name] = _amount(part[name])
+
+
+def _inherited(image: Image) -> str:
+    return given(image.spec.runtime_config_name, DEFAULT_CONFIG)
+
+
+def _ordered(env: tuple[EnvVar, ...]) -> tuple[EnvVar, ...]:
+    """Sort variables by name, unless one may refer to another, which must stand before it."""
+    if any("$(" in given(variable.value, "") for variable in env):
+        return env
+    return tuple(sorted(env, key=lambda variable: variable.name))
+
+
+def _amount(value: Any) -> str:
+    amount = quantity.parse(value)
+    return str(value) if amount is None else str(amount.normalize())
+
+
+def _pruned(value: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing, such as an object of nothing but absent fields."""
+    members = {name: _pruned(inner) if isinstance(inner, dict) else inner for name, inner in value.items()}
+    return {name: inner for name, inner in members.items() if inner not in (None, [], {})}
