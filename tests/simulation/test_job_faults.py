@@ -152,7 +152,7 @@ async def test_a_dry_run_that_never_ends_is_stopped_ten_minutes_after_its_start(
         world.apply([image(), template()])
         world.start()
         await world.pass_seconds(1790)
-        assert template_says(world)[1] == "JobPending"
+        assert template_says(world)[1] == "Pulling"
         await world.pass_seconds(DEADLINE_SECONDS - 10)
         assert template_says(world)[:2] == ("Progressing", "DiscoveryRunning")
         await world.until(lambda: template_says(world)[0] == "Failed", limit_seconds=30)
@@ -169,7 +169,9 @@ async def test_an_image_whose_pull_takes_an_hour_is_discovered_in_one_attempt() 
         world.apply([image(), template()])
         world.start()
         await world.pass_seconds(3500)
-        assert template_says(world) == ("Progressing", "JobPending", "the discovery Pod is starting")
+        [pod] = world.all(PODS)
+        since = pod["status"]["startTime"]
+        assert template_says(world) == ("Progressing", "Pulling", f"Pulling since {since}: {IMAGE}")
         await world.until(lambda: template_says(world)[0] == "Available", limit_seconds=120)
         assert jobs_created(world, "discover-") == 1
 
