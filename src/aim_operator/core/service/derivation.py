@@ -79,8 +79,9 @@ def asks_elsewhere(
 def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
     """Lay the service's overrides over the base, field by field, the GPU selector too.
 
-    A profile that the base names would override what chooses one: it is left out where that is overridden. The
-    service's engine arguments are no part of it: its model server gets them, and discovery does not depend on them.
+    A profile that the base names would override what chooses one: it is left out where that is overridden.
+    The service's engine arguments are no part of it: its model server gets them, and discovery does not need
+    them.
     """
     overrides = given(service.spec.overrides, Overrides())
     selector, over = given(base.spec.gpu_selector, None), given(overrides.gpu_selector, None)
