@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -306,3 +307,54 @@ async def test_at_rest_nothing_is_written() -> None:
         world.start()
         await world.pass_seconds(600)
         assert world.writes()[writes:] == []
+
+
+ORIGINS: dict[str, list[list[dict[str, Any]]]] = {
+    "the service's own endpoint": [
+        cluster_catalog(),
+        [service(cacheModel=True, env=[MIRROR])],
+    ],
+    "that of the configuration that the service names": [
+        cluster_catalog(),
+        [config("mirrored", env=[MIRROR])],
+        [service(cacheModel=True, runtimeConfigName="mirrored")],
+    ],
+    "a default that the template inherits and the service does not": [
+        cluster_catalog(),
+        [config("plain", routing={"enabled": False})],
+        [config(env=[MIRROR])],
+        [service(cacheModel=True, runtimeConfigName="plain")],
+    ],
+}
+
+
+@pytest.mark.parametrize("steps", ORIGINS.values(), ids=ORIGINS)
+async def test_other_files_than_the_templates_are_noticed_in_any_order_of_events(
+    steps: list[list[dict[str, Any]]],
+) -> None:
+    for order in itertools.permutations(range(len(steps))):
+        async with World() as world:
+            world.start()
+            for index in order:
+                world.apply(steps[index])
+                await world.pass_seconds(60)
+            await world.until(lambda world=world: running(world, "chat"))  # type: ignore[misc]
+            await world.pass_seconds(60)
+            derived = world.status(SERVICES, "chat", NAMESPACE)["resolvedTemplate"]["name"]
+            assert derived.startswith("fast-ovr-"), order
+            assert [c["metadata"]["name"] for c in world.all(TEMPLATE_CACHES)] == [derived], order
+
+
+async def test_a_default_that_only_the_template_inherits_wakes_a_service_on_a_cache_made_by_hand() -> None:
+    by_hand = {"templateRef": "fast", "templateScope": "Cluster", "runtimeConfigName": "plain"}
+    metadata = {"name": "by-hand", "namespace": NAMESPACE}
+    async with World() as world:
+        world.start()
+        world.apply([*cluster_catalog(), config("plain", routing={"enabled": False})])
+        world.apply([{"apiVersion": API, "kind": "AIMTemplateCache", "metadata": metadata, "spec": by_hand}])
+        world.apply([service(cacheModel=True, runtimeConfigName="plain")])
+        await world.until(lambda: running(world, "chat"))
+        await world.pass_seconds(700)  # the Jobs' TTL: nothing else stirs
+        world.apply([config(env=[MIRROR])])
+        await world.until(lambda: len(world.all(TEMPLATES)) == 1, limit_seconds=10)
+        await world.until(lambda: len(world.all(TEMPLATE_CACHES)) == 2)

@@ -39,8 +39,11 @@ class ModelHub:
 
 
 @contextmanager
-def model_hub(cluster: Cluster, directory: Path, *, weights_mib: int) -> Iterator[ModelHub]:
-    """A hub at the node's address with one model, of `weights_mib` and a few small files."""
+def model_hub(cluster: Cluster, directory: Path, *, weights_mib: int, token: str = "") -> Iterator[ModelHub]:
+    """A hub at the node's address with one model, of `weights_mib` and a few small files.
+
+    With a token it answers nobody who does not send it.
+    """
     folder = directory / MODEL
     folder.mkdir(parents=True)
     rng = random.Random(weights_mib)
@@ -49,5 +52,5 @@ def model_hub(cluster: Cluster, directory: Path, *, weights_mib: int) -> Iterato
     (folder / WEIGHTS).write_bytes(rng.randbytes(weights_mib * MIB))
     checksums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     total = sum(path.stat().st_size for path in folder.iterdir())
-    with HubThread(directory, host=cluster.node_ip) as running:
+    with HubThread(directory, host=cluster.node_ip, token=token) as running:
         yield ModelHub(running.hub, checksums, total)
