@@ -182,21 +182,34 @@ OF_ONE_TEMPLATE = (
 )
 """What says which model runs, how, and where its files are: that is never the same for all templates."""
 
+_OF_EVERY_MODEL = Rule(
+    rule=f"!(self.name in {list(OF_ONE_TEMPLATE)})",
+    message="a configuration is about every model; set this in the env of a template",
+    field_path=".name",
+)
+
+SECRET_VARIABLES = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+_NO_SECRET_IN_CLEAR = Rule(
+    rule=f"!(self.name in {list(SECRET_VARIABLES)} && has(self.value))",
+    message="everyone who is logged in can read cluster-wide objects; put it into a Secret and refer to it "
+    "with valueFrom.secretKeyRef",
+    field_path=".value",
+)
+
+ClusterEnvVars = Annotated[EnvVars, Field(value=Field(rules=(_NO_SECRET_IN_CLEAR,)))]
+"""Environment in a cluster-wide object."""
+
 ConfigEnvVars = Annotated[
     EnvVars,
-    Field(
-        value=Field(
-            rules=(
-                Rule(
-                    rule=f"!(self.name in {list(OF_ONE_TEMPLATE)})",
-                    message="a configuration is about every model; set this in the env of a template",
-                    field_path=".name",
-                ),
-            )
-        )
-    ),
+    Field(value=Field(rules=(_OF_EVERY_MODEL,))),
 ]
 """Environment that a configuration gives to discovery, downloads and model servers alike."""
+
+ClusterConfigEnvVars = Annotated[
+    ConfigEnvVars,
+    Field(value=Field(rules=(_OF_EVERY_MODEL, _NO_SECRET_IN_CLEAR))),
+]
 
 DOWNLOAD_VARIABLES = (
     *("HF_TOKEN", "HF_ENDPOINT"),

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
-from aim_operator.api.v1alpha1.environment import ConfigEnvVars, PullSecrets
+from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 from aim_operator.api.v1alpha1.serving import Serving
 
@@ -178,7 +178,7 @@ class AIMClusterRuntimeConfigSpec(Wire):
         Serving | UnsetType, Field(doc="How model servers are run; templates and services override.")
     ] = UNSET
     env: Annotated[
-        ConfigEnvVars | UnsetType,
+        ClusterConfigEnvVars | UnsetType,
         Field(
             doc="Environment of discovery, downloads and serving, below that of templates and services. "
             "References are to Secrets in the namespace of the Pod: of cluster templates' discovery, the "
@@ -195,6 +195,10 @@ class AIMRuntimeConfigSpec(AIMClusterRuntimeConfigSpec):
     ] = UNSET
     image_pull_secrets: Annotated[
         PullSecrets | UnsetType, Field(doc="Secrets to pull model images with.")
+    ] = UNSET
+    env: Annotated[
+        ConfigEnvVars | UnsetType,
+        Field(doc="Environment of discovery, downloads and serving, below that of templates and services."),
     ] = UNSET
 
 

@@ -19,7 +19,7 @@ from aim_operator.api.v1alpha1.common import (
     ResolvedReference,
     RuntimeConfigName,
 )
-from aim_operator.api.v1alpha1.environment import DownloadEnvVars, EnvVars, PullSecrets
+from aim_operator.api.v1alpha1.environment import ClusterEnvVars, DownloadEnvVars, EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.profiles import EngineArgs, GivenModelSources, ModelId, ProfileId
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.serving import Serving
@@ -94,7 +94,7 @@ class AIMClusterServiceTemplateSpec(Wire):
         Serving | UnsetType, Field(doc="How model servers are run; overrides the runtime configuration.")
     ] = UNSET
     env: Annotated[
-        EnvVars | UnsetType,
+        ClusterEnvVars | UnsetType,
         Field(
             doc="Environment of discovery, downloads and serving, such as HF_TOKEN. References are to "
             "Secrets in the namespace of the Pod: of a cluster template's discovery, the operator's."
@@ -107,6 +107,9 @@ class AIMServiceTemplateSpec(AIMClusterServiceTemplateSpec):
 
     caching: Annotated[
         Caching | UnsetType, Field(doc="Whether and how the model is downloaded before services start.")
+    ] = UNSET
+    env: Annotated[
+        EnvVars | UnsetType, Field(doc="Environment of discovery, downloads and serving, such as HF_TOKEN.")
     ] = UNSET
     image_pull_secrets: Annotated[
         PullSecrets | UnsetType, Field(doc="Secrets to pull the model image with.")
