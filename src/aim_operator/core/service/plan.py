@@ -19,6 +19,7 @@ from aim_operator.api.v1alpha1 import (
     TEMPLATES,
     AIMServiceStatus,
     AIMServiceTemplateStatus,
+    Discovery,
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -132,7 +133,7 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
     template = resolution.template
     status = given(template.status, AIMServiceTemplateStatus()) if template is not None else None
     state = given(status.status, State.PENDING) if status is not None else State.PENDING
-    if observed.inference_service is None and template is not None and _outdated(template):
+    if template is not None and (_outdated(template) or _moving_on(observed, template)):
         state = State.PENDING
     if status is None or state in (State.PENDING, State.PROGRESSING):
         said = _ready_message(status)
@@ -173,10 +174,26 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
 
 
 def _outdated(template: Template) -> bool:
-    """Whether a template's status is about an earlier spec: nothing should start on that."""
+    """Whether a template's status is about an earlier spec: nothing should start on that, or move to it.
+
+    The environment of the one with the profile of the other is nothing that anybody asked for.
+    """
     generation = template.metadata.generation
     status = given(template.status, AIMServiceTemplateStatus())
     return given(status.observed_generation, generation) < generation
+
+
+def _moving_on(observed: ServiceObserved, template: Template) -> bool:
+    """Whether the template has yet to take the catalog's image: what runs waits, to move once and not twice.
+
+    A first start takes what is discovered: the template may be paused.
+    """
+    image = observed.resolution.image
+    if image is None or observed.inference_service is None:
+        return False
+    status = given(template.status, AIMServiceTemplateStatus())
+    discovered = given(given(status.discovery, Discovery()).image, "")
+    return discovered not in ("", image.spec.image)
 
 
 def _judge_problem(problem: Problem) -> ConditionSummary:

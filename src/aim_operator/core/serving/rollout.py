@@ -20,6 +20,7 @@ from aim_operator.core.pods import waiting
 STARTING = "waiting for KServe to start the model server"
 
 _OVERDUE = "ProgressDeadlineExceeded"
+_REFUSED = "FailedCreate"
 _LOADING = (
     "the model server has been starting for more than ten minutes; it is restarted only when "
     "serving.startupTimeoutSeconds is over"
@@ -56,11 +57,12 @@ def rollout(
     status = given(live.status, InferenceServiceStatus())
     ready = conditions.find(given(status.conditions, ()), "Ready")
     present = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
-    serving = (ready is not None and ready.status == "True") or (
-        _is_overdue(given(status.conditions, ())) and any(map(_is_ready, present))
-    )
     # What an older version of the operator made has none: "".
     current = [pod for pod in present if (pod.metadata.label(labels.REVISION) or "") == revision]
+    known = given(status.conditions, ())
+    # KServe takes back its Ready in these cases, while old Pods answer.
+    taken_back = _is_overdue(known) or _is_refused(known)
+    serving = (ready is not None and ready.status == "True") or (taken_back and any(map(_is_ready, present)))
     failure = _failure(current, one_line(refused) if not current else "", status)
     if not serving:
         return Rollout(
@@ -97,6 +99,12 @@ def _is_overdue(known: Iterable[Condition]) -> bool:
     """
     predictor = conditions.find(known, "PredictorReady")
     return predictor is not None and predictor.status == "False" and predictor.reason == _OVERDUE
+
+
+def _is_refused(known: Iterable[Condition]) -> bool:
+    """Whether KServe reports that Pods can't be created: it does so also where others are available."""
+    predictor = conditions.find(known, "PredictorReady")
+    return predictor is not None and predictor.status == "False" and predictor.reason == _REFUSED
 
 
 def _failure(pods: Sequence[Pod], refused: str, status: InferenceServiceStatus) -> str:

@@ -338,6 +338,46 @@ def test_a_move_is_recorded_before_it_is_made() -> None:
     assert status_of(second).active == status.active
 
 
+@pytest.mark.parametrize(
+    "catalog",
+    [
+        pytest.param(
+            FakeCatalog(
+                make_image(defaultServiceTemplate="fast"),
+                make_template(
+                    env=[TOKEN],
+                    metadata={"generation": 2},
+                    status=structs.replace(make_template_status(), observed_generation=1),
+                ),
+                make_runtime_config(),
+            ),
+            id="the template's status is about its spec of before",
+        ),
+        pytest.param(
+            FakeCatalog(
+                make_image(
+                    image="ghcr.io/example/model:v2",
+                    resources={"limits": {"memory": "64Gi"}},
+                    defaultServiceTemplate="fast",
+                ),
+                make_template(status=make_template_status(discovered_image="ghcr.io/example/model:v1")),
+                make_runtime_config(),
+            ),
+            id="the template has yet to discover the newer image",
+        ),
+    ],
+)
+def test_no_move_is_begun_before_the_template_speaks_of_what_is_there_now(catalog: FakeCatalog) -> None:
+    """Else Pods would be restarted twice, first for a mixture of the old and the new."""
+    active = recorded()
+    plan = decide(snapshot(catalog, active=active), now=NOW)
+    status = status_of(plan)
+    assert status.active == active
+    assert predictor(plan) == predictor(decide(snapshot(None, active=active), now=NOW))
+    assert told(status, c.RESOLVED) == ("False", "TemplateNotAvailable")
+    assert told(status, c.RUNTIME_READY) == ("True", "RuntimeReady")
+
+
 def test_a_recorded_move_is_made_whatever_is_lost_afterwards() -> None:
     active = make_workload(make_service_observed(catalog=NEWER))
     plan = decide(snapshot(catalog_with("Failed", reason="DiscoveryFailed"), active=active), now=NOW)

@@ -240,7 +240,17 @@ def test_a_new_revision_whose_pods_are_refused_fails_beside_the_old_one() -> Non
     """Pod Security and quotas refuse it for ever, and no Pod tells."""
     got = look(make_inference_service(ready=True), (OLD,), refused=REFUSED)
     assert (got.serving, got.complete, got.reason, got.failure) == (True, False, "RollingOut", REFUSED)
-    got = look(make_inference_service(ready=False), (OLD,), refused=REFUSED)
+
+
+def test_an_old_pod_that_is_ready_serves_also_where_kserve_takes_back_its_ready() -> None:
+    """As it does for a Deployment with ReplicaFailure, whatever is available."""
+    refused = [{"type": "PredictorReady", "status": "False", "reason": "FailedCreate", "message": "quota"}]
+    live = make_inference_service(ready=False, conditions=refused)
+    got = look(live, (OLD,), refused=REFUSED)
+    assert (got.serving, got.complete, got.reason, got.failure) == (True, False, "RollingOut", REFUSED)
+    got = look(live, (make_pod(revision="0ld", name="chat-old"),), refused=REFUSED)
+    assert (got.serving, got.reason, got.failure) == (False, "RuntimeFailed", REFUSED)
+    got = look(live, refused=REFUSED)
     assert (got.serving, got.reason, got.failure) == (False, "RuntimeFailed", REFUSED)
 
 
