@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 import sys
 from pathlib import Path
@@ -60,8 +61,10 @@ async def test_a_plugin_is_run_once_and_again_when_rejected(tmp_path: Path) -> N
     runs = tmp_path / "runs"
     runs.write_text("")
     script = tmp_path / "plugin"
-    script.write_text(
-        f"#!{sys.executable}\n"
+    # Python by its path in a `#!` line would not do: there may be a space in it.
+    code = tmp_path / "plugin.py"
+    script.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(code))}\n")
+    code.write_text(
         "import json, os\n"
         f"runs = open({str(runs)!r}, 'a+'); runs.write('x'); runs.flush(); runs.seek(0)\n"
         "assert json.loads(os.environ['KUBERNETES_EXEC_INFO'])['kind'] == 'ExecCredential'\n"
