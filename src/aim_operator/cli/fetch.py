@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from aim_operator.cli import flags
+from aim_operator.errors import UserError
 
 MOST_CONNECTIONS = 32
 MOST_ATTEMPTS = 1000
@@ -23,8 +24,37 @@ def fetch(
     uri: Annotated[
         str, typer.Argument(metavar="URI", help="hf://owner/model[:revision] or s3://bucket/prefix.")
     ],
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where its files go, made if missing.")],
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Where its files go, made if missing.")
+    ] = None,
     *,
+    list_only: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            envvar="AIM_LIST",
+            show_envvar=False,
+            help="Fetch nothing: print what would be fetched, how large it is, and what is left out.",
+        ),
+    ] = False,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="AIM_INCLUDE",
+            show_envvar=False,
+            metavar="PATTERN",
+            help="Fetch only files whose path matches; may be given several times.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="AIM_EXCLUDE",
+            show_envvar=False,
+            metavar="PATTERN",
+            help="Leave out files whose path matches; may be given several times.",
+        ),
+    ] = None,
     capacity: Annotated[
         str | None,
         typer.Option(
@@ -82,6 +112,8 @@ def fetch(
 ) -> None:
     """Download a model's files into a directory, resumed and verified.
 
+    Where the root has safetensors, other formats of the same weights are left out; --include '*' fetches all.
+
     HF_TOKEN and HF_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3
     and AWS_ENDPOINT_URL are honoured. Exit codes: 0 done, 2 an invalid call, 10 authentication failed, 11
     source not found, 12 insufficient space, 13 stalled, 14 download failed, 130 interrupted (SIGINT), 143
@@ -89,6 +121,12 @@ def fetch(
 
     Every option can also be set in the environment: --connections as AIM_CONNECTIONS, and so on.
     """
+    if list_only == (directory is not None):
+        raise UserError(
+            "--list fetches nothing: leave DIR out"
+            if list_only
+            else "name a directory to fetch into, or give --list to see what there is"
+        )
     bytes_capacity = None if capacity is None else flags.count("--capacity", capacity, MOST_CAPACITY)
     stall = flags.seconds("--stall-seconds", stall_seconds, MOST_SECONDS)
     streams = flags.count("--connections", connections, MOST_CONNECTIONS)
@@ -97,21 +135,28 @@ def fetch(
 
     # What can be refused without them comes before the imports that take time.
     from aim_operator.cli import fetching  # noqa: PLC0415
+    from aim_operator.fetch.look import Question  # noqa: PLC0415
     from aim_operator.fetch.retrying import Policy  # noqa: PLC0415
     from aim_operator.fetch.run import Options  # noqa: PLC0415
+    from aim_operator.fetch.selection import Selection, patterns  # noqa: PLC0415
 
-    os.umask(_WIDE_UMASK)
-    code = fetching.run(
-        Options(
+    selection = Selection(
+        include=patterns("--include", include or ()), exclude=patterns("--exclude", exclude or ())
+    )
+    policy = Policy(attempts=tries, first_seconds=first_wait)
+    question = Question(uri=uri, selection=selection, stall_seconds=stall, policy=policy)
+    if directory is not None:
+        question = Options(
             uri=uri,
+            selection=selection,
+            stall_seconds=stall,
+            policy=policy,
             directory=directory,
             capacity_bytes=bytes_capacity,
-            stall_seconds=stall,
             connections=streams,
-            policy=Policy(attempts=tries, first_seconds=first_wait),
-        ),
-        termination_log,
-    )
+        )
+    os.umask(_WIDE_UMASK)
+    code = fetching.run(question, termination_log)
     sys.stdout.flush()
     sys.stderr.flush()
     # Not by way of the interpreter's end, which waits for threads: one may hang in a dead file system.

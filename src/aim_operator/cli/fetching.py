@@ -11,7 +11,8 @@ import traceback
 from pathlib import Path
 
 from aim_operator.fetch import outcome as outcomes
-from aim_operator.fetch.outcome import EXIT_CODES, FetchReason, Outcome
+from aim_operator.fetch.look import Question, look
+from aim_operator.fetch.outcome import DONE, EXIT_CODES, FetchReason, Outcome
 from aim_operator.fetch.redaction import Redactor
 from aim_operator.fetch.run import Options, fetch
 
@@ -19,8 +20,8 @@ _LONGEST_LINE = 2000
 _INTERRUPTED = 130
 
 
-def run(options: Options, termination_log: Path | None) -> int:
-    """Fetch, tell how it ended, and return the exit code. Never raises: a bug is an outcome too."""
+def run(options: Question, termination_log: Path | None) -> int:
+    """Fetch, or list where there is no directory to fetch into; tell how it ended, and return the exit code. Never raises: a bug is an outcome too."""
     environment = dict(os.environ)
     redactor = Redactor(environment)
 
@@ -45,7 +46,9 @@ def run(options: Options, termination_log: Path | None) -> int:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
-        return await fetch(options, environment, say)
+        if isinstance(options, Options):
+            return await fetch(options, environment, say)
+        return await look(options, environment, say)
 
     loop = asyncio.new_event_loop()
     try:
@@ -57,7 +60,7 @@ def run(options: Options, termination_log: Path | None) -> int:
             reason=FetchReason.DOWNLOAD_FAILED,
             message=f"a bug in the downloader: {type(error).__name__}: {error}",
         )
-    if outcome.reason != FetchReason.DOWNLOADED:
+    if outcome.reason not in DONE:
         say(f"{outcome.reason}: {outcome.message}")
     if termination_log is not None:
         outcomes.write(termination_log, outcome, redactor)

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from aim_operator.fetch import folders
 from aim_operator.fetch.listing import path_problem
+from aim_operator.fetch.outcome import LeftOut
 
 _STATE = "state.json"
 _DONE = "done.jsonl"
@@ -39,12 +40,16 @@ class Done(Struct, frozen=True, kw_only=True):
     size: int
 
 
-class Marker(Struct, frozen=True, kw_only=True, rename="camel"):
+class Marker(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     uri: str
     revision: str
     files: int
     total_bytes: int
     finished_at: str
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    """Patterns that chose the files. A marker of a version that knew none stands for every file there is."""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Records:

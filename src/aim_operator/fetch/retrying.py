@@ -41,12 +41,10 @@ class Policy(Struct, frozen=True):
             return min(asked_seconds, self.most_retry_after_seconds) * spread(1, 1.1)
         return jittered(exponential(self.first_seconds, self.limit_seconds, failures - 1))
 
-    def given_up(self, what: str, cause: Transient) -> FetchError:
+    def given_up(self, what: str, cause: Transient, then: str = "") -> FetchError:
         reason = FetchReason.STALLED if cause.stalled else FetchReason.DOWNLOAD_FAILED
         return FetchError(
-            reason,
-            f"{what}: {cause} ({self.attempts} attempts in a row without progress); what is there stays, and"
-            " the next run goes on from it",
+            reason, f"{what}: {cause} ({self.attempts} attempts in a row without progress){then}"
         )
 
 

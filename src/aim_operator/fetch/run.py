@@ -8,19 +8,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from msgspec import Struct
-
 from aim_operator.errors import FetchError, UserError
 from aim_operator.fetch import source_uri
 from aim_operator.fetch.http import Client
 from aim_operator.fetch.listing import Listing, Source, SourceChanged
 from aim_operator.fetch.lock import DirectoryLock
-from aim_operator.fetch.outcome import FetchReason, Outcome
+from aim_operator.fetch.look import Question, left_out_text, summary
+from aim_operator.fetch.outcome import FetchReason, LeftOut, Outcome, outcome_of
 from aim_operator.fetch.pace import Pace
 from aim_operator.fetch.progress import Progress, size_text
 from aim_operator.fetch.records import Marker, State
-from aim_operator.fetch.retrying import Policy
-from aim_operator.fetch.source_uri import HubUri
+from aim_operator.fetch.selection import Selection, choose
+from aim_operator.fetch.sources import source_of
 from aim_operator.fetch.stall import StallWatch
 from aim_operator.fetch.threads import in_thread
 from aim_operator.fetch.transfer import Transfer, volume_error
@@ -29,15 +28,12 @@ from aim_operator.fetch.volume import Volume, identity
 _MOST_LISTINGS = 3
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class Options(Question, frozen=True, kw_only=True):
     """What can be chosen."""
 
-    uri: str
     directory: Path
     capacity_bytes: int | None = None
-    stall_seconds: float = 120
     connections: int = 8
-    policy: Policy = Policy()
 
 
 async def fetch(options: Options, environment: Mapping[str, str], say: Callable[[str], None]) -> Outcome:
@@ -47,18 +43,10 @@ async def fetch(options: Options, environment: Mapping[str, str], say: Callable[
     """
     run = _Run(options, environment, say)
     try:
-        return await run.complete()
-    except UserError as error:
-        return run.outcome(FetchReason.INVALID_REQUEST, str(error))
-    except FetchError as error:
-        return run.outcome(error.reason, str(error))
+        return await outcome_of(run.complete, run.outcome)
     except OSError as error:
         failure = volume_error(error)
         return run.outcome(failure.reason, str(failure))
-    except asyncio.CancelledError:
-        return run.outcome(
-            FetchReason.INTERRUPTED, "asked to stop; what is there stays, and the next run goes on from it"
-        )
 
 
 class _Run:
@@ -68,6 +56,8 @@ class _Run:
         self._say = say
         self._progress = Progress(say)
         self._revision = ""
+        self._files = 0
+        self._left_out: tuple[LeftOut, ...] = ()
 
     def outcome(self, reason: str, message: str) -> Outcome:
         return Outcome(
@@ -75,18 +65,27 @@ class _Run:
             message=message,
             total_bytes=self._progress.total_bytes,
             downloaded_bytes=self._progress.downloaded_bytes,
+            files=self._files,
             revision=self._revision,
+            left_out=self._left_out,
         )
 
     async def complete(self) -> Outcome:
-        uri = source_uri.parse(self._options.uri)
+        # Before anything is made on the volume.
+        source_uri.parse(self._options.uri)
         volume = Volume(self._options.directory)
         async with DirectoryLock(volume.state_folder, self._say).hold():
             self._refuse_other_source(volume)
             if outcome := self._already(volume):
                 return outcome
             self._say(f"fetching {self._options.uri} into {self._options.directory}")
-            source = self._source(uri)
+            source = source_of(
+                self._options.uri,
+                self._environment,
+                policy=self._options.policy,
+                limit_seconds=self._options.stall_seconds / 2,
+                retried=self._retried,
+            )
             for _ in range(_MOST_LISTINGS):
                 try:
                     return await self._once(source, volume)
@@ -109,11 +108,15 @@ class _Run:
         marker = volume.records.marker()
         if marker is None:
             return None
+        if Selection(include=marker.include, exclude=marker.exclude).key != self._options.selection.key:
+            self._say("what is complete was chosen by other patterns; the source is listed anew")
+            volume.records.remove_marker()
+            return None
         if not volume.whole():
             self._say("files of a complete download are missing or cut; they are fetched again")
             volume.records.remove_marker()
             return None
-        self._revision = marker.revision
+        self._revision, self._files, self._left_out = marker.revision, marker.files, marker.left_out
         self._progress.begin(
             total_bytes=marker.total_bytes, stored_bytes=marker.total_bytes, shown_bytes=marker.total_bytes
         )
@@ -122,13 +125,17 @@ class _Run:
         self._say(f"complete since {marker.finished_at}; nothing to fetch")
         return self.outcome(
             FetchReason.DOWNLOADED,
-            f"{marker.files} files, {size_text(marker.total_bytes)}; complete since {marker.finished_at}",
+            f"{marker.files} files, {size_text(marker.total_bytes)}; complete since {marker.finished_at}"
+            f"{left_out_text(marker.left_out)}",
         )
 
     async def _once(self, source: Source, volume: Volume) -> Outcome:
         state = volume.records.state()
-        listing = await in_thread(lambda: source.list(state.revision if state else None))
-        self._revision = listing.revision
+        whole = await in_thread(lambda: source.list(state.revision if state else None))
+        self._revision = whole.revision
+        chosen = choose(whole, self._options.selection)
+        listing = chosen.listing
+        self._files, self._left_out = len(listing.files), chosen.left_out
         volume.tidy(listing.files)
         self._check_space(listing, volume)
         shown = state.shown_bytes if state else 0
@@ -136,7 +143,7 @@ class _Run:
         stored = volume.stored_bytes(listing.files)
         self._progress.begin(total_bytes=listing.total_bytes, stored_bytes=stored, shown_bytes=shown)
         self._say(
-            f"revision {listing.revision}: {len(listing.files)} files, {size_text(listing.total_bytes)}"
+            f"revision {listing.revision}: {summary(chosen)}"
             + (f"; {size_text(stored)} are there already" if stored else "")
         )
         async with self._reported():
@@ -150,11 +157,15 @@ class _Run:
             files=len(listing.files),
             total_bytes=listing.total_bytes,
             finished_at=finished,
+            include=self._options.selection.include,
+            exclude=self._options.selection.exclude,
+            left_out=chosen.left_out,
         )
         volume.records.write_marker(marker)
         message = f"{len(listing.files)} files, {size_text(listing.total_bytes)}"
         if unverified:
             message += f"; {unverified} of them have no checksum to verify at the source, only a size"
+        message += left_out_text(chosen.left_out)
         self._progress.print_now()
         self._say(f"done: {message}")
         return self.outcome(FetchReason.DOWNLOADED, message)
@@ -222,26 +233,3 @@ class _Run:
                 f"{numbers}; nothing was fetched. Use a volume of more than {size_text(total)}: raise the"
                 " size of the AIMModelCache or its template's model source, or free space",
             )
-
-    def _source(self, uri: HubUri | source_uri.S3Uri) -> Source:
-        limit_seconds = self._options.stall_seconds / 2
-        # Each brings a library that takes a second to import.
-        if isinstance(uri, HubUri):
-            from aim_operator.fetch.hub import HubSource  # noqa: PLC0415
-
-            return HubSource(
-                uri,
-                self._environment,
-                policy=self._options.policy,
-                limit_seconds=limit_seconds,
-                retried=self._retried,
-            )
-        from aim_operator.fetch.s3 import S3Source  # noqa: PLC0415
-
-        return S3Source(
-            uri,
-            self._environment,
-            policy=self._options.policy,
-            limit_seconds=limit_seconds,
-            retried=self._retried,
-        )

@@ -191,7 +191,8 @@ class Transfer:
                 if not cause.stalled:
                     self._stall.happened()
                 if failures >= self._policy.attempts:
-                    raise self._policy.given_up(stream.coming.file.path, cause) from cause
+                    then = "; what is there stays, and the next run goes on from it"
+                    raise self._policy.given_up(stream.coming.file.path, cause, then) from cause
                 self._progress.retried(str(cause))
                 self._stopped.wait(self._policy.wait_seconds(failures, cause.retry_after_seconds))
 

@@ -15,10 +15,10 @@ from tests.support.hub_server import Hub, HubThread
 def hub(tmp_path: Path) -> Iterator[Hub]:
     """With one model, acme/tiny: a few small files and one of three chunks."""
     model = tmp_path / "models" / "acme" / "tiny"
-    (model / "original").mkdir(parents=True)
+    (model / "variants").mkdir(parents=True)
     (model / "config.json").write_text('{"architectures": ["Tiny"]}')
     (model / "empty.txt").touch()
-    (model / "original" / "params.json").write_text("{}")
+    (model / "variants" / "params.json").write_text("{}")
     (model / "model.safetensors").write_bytes(random.Random(1).randbytes(20_000_001))
     with HubThread(tmp_path / "models") as running:
         yield running.hub

@@ -234,12 +234,12 @@ async def test_a_commit_that_is_gone_gives_way_to_the_new_one(hub: Hub, tmp_path
     hub.faults.add("status:path=/cdn/*,code=503")
     # Patient enough for a fourth stream to be opened, which fetches what the large file does not keep away.
     await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}, attempts=30)
-    assert (tmp_path / "out" / "original" / "params.json").exists()
+    assert (tmp_path / "out" / "variants" / "params.json").exists()
     (tmp_path / "out" / "lost+found").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     hub.models.forget("acme/tiny", hub.models.commit("acme/tiny", "main") or "")
-    (model / "original" / "params.json").unlink()
-    (model / "original").rmdir()
+    (model / "variants" / "params.json").unlink()
+    (model / "variants").rmdir()
     (model / "config.json").write_text('{"new": true}')
     hub.faults.clear()
     before = len(hub.log.entries)
@@ -248,7 +248,7 @@ async def test_a_commit_that_is_gone_gives_way_to_the_new_one(hub: Hub, tmp_path
     (tmp_path / "out" / "lost+found").rmdir()
     (tmp_path / "out" / "notes.txt").unlink()
     assert_same_files(tmp_path / "out", model)
-    assert not (tmp_path / "out" / "original").exists()
+    assert not (tmp_path / "out" / "variants").exists()
     served = {entry["path"].rpartition("/")[2] for entry in hub.log.entries[before:] if "sent" in entry}
     assert "empty.txt" not in served
 
@@ -282,11 +282,11 @@ async def test_links_on_the_volume_are_not_followed(hub: Hub, tmp_path: Path) ->
     """Somebody who may write to the volume must not make the downloader write elsewhere."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "original").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "out" / "variants").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "out" / "config.json").symlink_to(tmp_path / "elsewhere" / "config.json")
     outcome, _ = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url})
     assert outcome.reason == FetchReason.DOWNLOAD_FAILED
-    assert "'original' on the volume" in outcome.message
+    assert "'variants' on the volume" in outcome.message
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 

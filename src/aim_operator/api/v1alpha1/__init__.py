@@ -10,6 +10,7 @@ from aim_operator.api.v1alpha1.caches import (
     CachedModel,
     CacheProgress,
     Download,
+    Listing,
 )
 from aim_operator.api.v1alpha1.common import (
     GROUP,
@@ -22,6 +23,7 @@ from aim_operator.api.v1alpha1.common import (
     Scope,
 )
 from aim_operator.api.v1alpha1.environment import EnvVar, LocalObjectReference
+from aim_operator.api.v1alpha1.files import LeftOutFiles
 from aim_operator.api.v1alpha1.gateway import GatewayRef
 from aim_operator.api.v1alpha1.images import AIMClusterImage, AIMImage, AIMImageSpec, AIMImageStatus
 from aim_operator.api.v1alpha1.kinds import (
@@ -120,6 +122,8 @@ __all__ = [
     "GatewayRef",
     "GivenModelSource",
     "GpuSelector",
+    "LeftOutFiles",
+    "Listing",
     "LocalObjectReference",
     "Metric",
     "ModelSource",

@@ -18,6 +18,7 @@ from aim_operator.api.v1alpha1.common import (
     Scope,
 )
 from aim_operator.api.v1alpha1.environment import DownloadEnvVars, PullSecrets
+from aim_operator.api.v1alpha1.files import EXCLUDE_DOC, INCLUDE_DOC, FilePatterns, LeftOutFiles
 from aim_operator.api.v1alpha1.resources import Quantity
 
 HF_SOURCE = "^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$"
@@ -37,6 +38,13 @@ SOURCE_RULES = (
 """What can be downloaded; core.discovery_output asks the same of what an image prints."""
 
 
+def _settled(field: str) -> tuple[Rule, ...]:
+    """Patterns say what the volume holds: they can be neither changed nor set nor removed later."""
+    same = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+    message = f"{field} is immutable; create a new AIMModelCache for other files of the source"
+    return (Rule(rule=same, message=message, field_path=f".{field}"),)
+
+
 class AIMTemplateCacheSpec(Wire):
     """Whose model sources to download into this namespace, and how."""
 
@@ -52,6 +60,12 @@ class AIMTemplateCacheSpec(Wire):
         PullSecrets | UnsetType, Field(doc="Secrets to pull the downloader image with.")
     ] = UNSET
     runtime_config_name: RuntimeConfigName | UnsetType = UNSET
+    include: Annotated[
+        FilePatterns | UnsetType, Field(doc=f"{INCLUDE_DOC} Replaces caching.include of the template.")
+    ] = UNSET
+    exclude: Annotated[
+        FilePatterns | UnsetType, Field(doc=f"{EXCLUDE_DOC} Replaces caching.exclude of the template.")
+    ] = UNSET
 
 
 class CacheProgress(Wire):
@@ -77,6 +91,9 @@ class CachedModel(Wire):
         str | UnsetType, Field(doc="The AIMModelCache; shared by all that need this source.", max_length=253)
     ] = UNSET
     status: Annotated[str | UnsetType, Field(doc="Status of that cache.", max_length=63)] = UNSET
+    size: Annotated[
+        str | UnsetType, Field(doc="Size of the files that it holds, once it is known.", max_length=64)
+    ] = UNSET
 
 
 class AIMTemplateCacheStatus(Wire):
@@ -109,6 +126,11 @@ class AIMTemplateCache(KubeObject):
 class AIMModelCacheSpec(Wire):
     """What to download, and onto which kind of volume."""
 
+    RULES = (
+        *_settled("include"),
+        *_settled("exclude"),
+    )
+
     source_uri: Annotated[
         str,
         Field(
@@ -125,9 +147,9 @@ class AIMModelCacheSpec(Wire):
         ),
     ]
     size: Annotated[
-        Quantity,
+        Quantity | UnsetType,
         Field(
-            doc="Size of the model's files, such as 16Gi.",
+            doc="Size of the files to download, such as 16Gi; if unset, the source is asked for it.",
             int_or_string=True,
             max_length=64,
             rules=(
@@ -137,7 +159,7 @@ class AIMModelCacheSpec(Wire):
                 ),
             ),
         ),
-    ]
+    ] = UNSET
     storage_class_name: Annotated[ObjectName | UnsetType, Field(doc="Storage class of the volume.")] = UNSET
     env: Annotated[
         DownloadEnvVars | UnsetType, Field(doc="Environment of the download, such as HF_TOKEN.")
@@ -146,6 +168,22 @@ class AIMModelCacheSpec(Wire):
         PullSecrets | UnsetType, Field(doc="Secrets to pull the downloader image with.")
     ] = UNSET
     runtime_config_name: RuntimeConfigName | UnsetType = UNSET
+    include: Annotated[FilePatterns | UnsetType, Field(doc=f"{INCLUDE_DOC} Immutable.")] = UNSET
+    exclude: Annotated[FilePatterns | UnsetType, Field(doc=f"{EXCLUDE_DOC} Immutable.")] = UNSET
+
+
+class Listing(Attempts):
+    """Bookkeeping of attempts to learn from the source how large its files are."""
+
+    reason: Annotated[
+        str | UnsetType, Field(doc="Why the last attempt failed, in one word for programs.", max_length=63)
+    ] = UNSET
+    total_bytes: Annotated[
+        int | UnsetType, Field(doc="Bytes of the files to download.", minimum=0, format="int64")
+    ] = UNSET
+    revision: Annotated[
+        str | UnsetType, Field(doc="What was listed: a commit, or a digest of the listing.", max_length=256)
+    ] = UNSET
 
 
 class Download(Attempts):
@@ -185,6 +223,22 @@ class AIMModelCacheStatus(Wire):
     conditions: Conditions | UnsetType = UNSET
     persistent_volume_claim: Annotated[
         str | UnsetType, Field(doc="Claim that holds the files.", max_length=253)
+    ] = UNSET
+    size: Annotated[
+        str | UnsetType,
+        Field(doc="Size of the files to download, as a quantity, once it is known.", max_length=64),
+    ] = UNSET
+    files: Annotated[int | UnsetType, Field(doc="How many files that are.", minimum=0)] = UNSET
+    left_out: Annotated[
+        tuple[LeftOutFiles, ...] | UnsetType,
+        Field(
+            doc="Files of the source that are not downloaded, by the pattern that leaves them out.",
+            max_items=8,
+            list_type="atomic",
+        ),
+    ] = UNSET
+    listing: Annotated[
+        Listing | UnsetType, Field(doc="What came of asking the source for the size, where that was needed.")
     ] = UNSET
     progress: Annotated[CacheProgress | UnsetType, Field(doc="How far the download is.")] = UNSET
     started_at: Annotated[str | UnsetType, Field(doc="When the download began.", format="date-time")] = UNSET

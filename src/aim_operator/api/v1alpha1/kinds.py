@@ -127,6 +127,7 @@ KINDS: dict[type, Kind] = {
         columns=(
             _STATUS,
             Column(name="Source", json_path=".spec.sourceUri"),
+            Column(name="Size", json_path=".status.size"),
             _PROGRESS,
             Column(name="Claim", json_path=".status.persistentVolumeClaim", priority=1),
             _REASON,

@@ -20,6 +20,7 @@ from aim_operator.api.v1alpha1.common import (
     RuntimeConfigName,
 )
 from aim_operator.api.v1alpha1.environment import ClusterEnvVars, DownloadEnvVars, EnvVars, PullSecrets
+from aim_operator.api.v1alpha1.files import EXCLUDE_DOC, INCLUDE_DOC, FilePatterns
 from aim_operator.api.v1alpha1.profiles import EngineArgs, GivenModelSources, ModelId, ProfileId
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.serving import Serving
@@ -34,6 +35,8 @@ class Caching(Wire):
     env: Annotated[
         DownloadEnvVars | UnsetType, Field(doc="Environment of the download, over the template's.")
     ] = UNSET
+    include: Annotated[FilePatterns | UnsetType, Field(doc=INCLUDE_DOC)] = UNSET
+    exclude: Annotated[FilePatterns | UnsetType, Field(doc=EXCLUDE_DOC)] = UNSET
 
 
 class AIMClusterServiceTemplateSpec(Wire):
