@@ -21,7 +21,10 @@ _INTERRUPTED = 130
 
 
 def run(options: Question, termination_log: Path | None) -> int:
-    """Fetch, or list where there is no directory to fetch into; tell how it ended, and return the exit code. Never raises: a bug is an outcome too."""
+    """Fetch, or list where there is no directory to fetch into. Return the exit code.
+
+    It has told by then how it ended. Never raises: a bug is an outcome too.
+    """
     environment = dict(os.environ)
     redactor = Redactor(environment)
 

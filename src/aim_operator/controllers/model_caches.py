@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from msgspec import structs
 
-from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.meta import ObjectRef, given
 from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
@@ -21,14 +21,18 @@ from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import itself, spec_changed
 from aim_operator.controllers.watched import BY_INVOLVED, BY_JOB, BY_OWNER, Watched
 from aim_operator.core.catalog import MissingRuntimeConfig, resolve_runtime_config
-from aim_operator.core.jobs.machine import JobState
+from aim_operator.core.jobs.machine import JobState, JobStep
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
-from aim_operator.core.model_cache import desired
-from aim_operator.core.model_cache.attempt import job_step
+from aim_operator.core.model_cache import attempt, desired, listing
 from aim_operator.core.model_cache.observed import ModelCacheObserved
-from aim_operator.core.model_cache.plan import DownloadOptions, decide
-from aim_operator.core.naming import claim_name, download_job_name
+from aim_operator.core.model_cache.plan import DownloadOptions, about_claim, decide
+from aim_operator.core.naming import (
+    claim_name,
+    download_job_name,
+    is_listing_job_name,
+    listing_job_name,
+)
 from aim_operator.errors import ApiError
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.triggers import Trigger
@@ -73,9 +77,15 @@ class ModelCaches(AimKind):
         # Owner references are not validated across namespaces: a Job elsewhere proves nothing.
         owned = watched.jobs.store.by_index(BY_OWNER, cache.metadata.uid)
         jobs = tuple(job for job in owned if job.metadata.namespace == ref.namespace)
-        observed = ModelCacheObserved(cache=cache, runtime_config=config, claim=claim, jobs=jobs)
+        observed = ModelCacheObserved(
+            cache=cache,
+            runtime_config=config,
+            claim=claim,
+            jobs=tuple(job for job in jobs if not is_listing_job_name(job.metadata.name)),
+            listing_jobs=tuple(job for job in jobs if is_listing_job_name(job.metadata.name)),
+        )
         if claim is None:
-            return observed
+            return await self._with_listing(ref, observed, now)
         class_name = given(claim.spec.storage_class_name, "")
         events = watched.provisioning.store.by_index(BY_INVOLVED, claim.metadata.uid)
         observed = structs.replace(
@@ -86,34 +96,51 @@ class ModelCaches(AimKind):
         if isinstance(config, MissingRuntimeConfig):
             return observed
         digest = desired.digest(cache, config, claim, self._options)
-        return await self._with_job(ref, observed, claim, digest, now)
+        record = given(cache.status, AIMModelCacheStatus()).download
+        observed = structs.replace(observed, progress=self._downloads.last_reported(ref))
+        return await self._with_job(
+            observed,
+            download_job_name(ref.name, digest),
+            desired.CONTAINER,
+            lambda seen: attempt.job_step(seen, claim, digest, record, now),
+        )
+
+    async def _with_listing(
+        self, ref: ObjectRef, observed: ModelCacheObserved, now: datetime
+    ) -> ModelCacheObserved:
+        config = observed.runtime_config
+        if isinstance(config, MissingRuntimeConfig) or not listing.is_wanted(observed):
+            return observed
+        digest = desired.listing_digest(observed.cache, config, self._options)
+        old = about_claim(observed, given(observed.cache.status, AIMModelCacheStatus()))
+        return await self._with_job(
+            observed,
+            listing_job_name(ref.name, digest),
+            desired.LISTING_CONTAINER,
+            lambda seen: listing.job_step(seen, digest, old, now),
+        )
 
     async def _with_job(
         self,
-        ref: ObjectRef,
         observed: ModelCacheObserved,
-        claim: PersistentVolumeClaim,
-        digest: str,
-        now: datetime,
+        name: str,
+        container: str,
+        job_step: Callable[[ModelCacheObserved], JobStep],
     ) -> ModelCacheObserved:
-        name = download_job_name(ref.name, digest)
-        job = next((j for j in observed.jobs if j.metadata.name == name), None)
+        """Add what is to be known of the Job of that name, and of its Pods."""
+        jobs = (*observed.jobs, *observed.listing_jobs)
+        job = next((job for job in jobs if job.metadata.name == name), None)
         if job is None:
             return observed
-        cached = self._watched.pods.store.by_index(BY_JOB, (ref.namespace, name))
+        key = (job.metadata.namespace, name)
+        cached = self._watched.pods.store.by_index(BY_JOB, key)
         pods = tuple(pod for pod in cached if controlled_by(pod, job.metadata))
         events = self._watched.refusals.store.by_index(BY_INVOLVED, job.metadata.uid)
-        observed = structs.replace(
-            observed,
-            pods=pods,
-            refusal="" if pods else last_message(events),
-            progress=self._downloads.last_reported(ref),
-        )
-        record = given(observed.cache.status, AIMModelCacheStatus()).download
-        if job_step(observed, claim, digest, record, now).state is not JobState.JUST_ENDED:
+        observed = structs.replace(observed, pods=pods, refusal="" if pods else last_message(events))
+        if job_step(observed).state is not JobState.JUST_ENDED:
             return observed
         try:
-            return structs.replace(observed, pods=await pods_of(self._client, job, pods, desired.CONTAINER))
+            return structs.replace(observed, pods=await pods_of(self._client, job, pods, container))
         except ApiError as error:
             return structs.replace(observed, unread=error)
 

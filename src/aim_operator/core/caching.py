@@ -28,7 +28,7 @@ from aim_operator.api.v1alpha1 import (
     ModelSource,
 )
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import labels
+from aim_operator.core import file_patterns, labels
 from aim_operator.core.catalog import (
     Catalog,
     RuntimeConfig,
@@ -39,6 +39,7 @@ from aim_operator.core.catalog import (
     template_env,
 )
 from aim_operator.core.environment import of_download, origin
+from aim_operator.core.file_patterns import FilePatterns
 from aim_operator.core.manifests import child, owner_reference
 from aim_operator.core.naming import is_model_cache_name, label_value, model_cache_name
 
@@ -183,6 +184,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     storage_class: str = ""
     explicit_class: bool = False
     """The class was asked for by the template cache itself, and is no default."""
+    patterns: FilePatterns = file_patterns.DEFAULT
 
 
 def model_cache_for(
@@ -196,11 +198,18 @@ def model_cache_for(
     """Return the model cache for a source among those of the namespace that have it.
 
     One that is in use (`listed`) is kept while its class is not explicitly another: a new default class is
-    about new claims, and must not download everything again. Files from another endpoint are other files.
+    about new claims, and must not download everything again. Files from another endpoint are other files,
+    and so are those that other patterns choose.
     Only a cache that has none yet goes along to a new endpoint, if it is in use and `redirected` says so.
     """
     uri = wanted.source_uri
-    known = [c for c in caches if c.spec.source_uri == uri and c.metadata.deletion_timestamp is None]
+    known = [
+        cache
+        for cache in caches
+        if cache.spec.source_uri == uri
+        and file_patterns.of_model_cache(cache.spec) == wanted.patterns
+        and cache.metadata.deletion_timestamp is None
+    ]
     in_use = {given(each.name, "") for each in listed if each.source_uri == uri}
     of_class = [c for c in known if storage_class_of(c, catalog) == wanted.storage_class]
     usable = [c for c in (of_class if wanted.explicit_class else known) if c.metadata.name in in_use]
@@ -217,7 +226,13 @@ def new_model_cache_name(wanted: Wanted, taken: Callable[[str], AIMModelCache | 
     """
     others = 0
     while True:
-        name = model_cache_name(wanted.source_uri, wanted.storage_class, wanted.origin, others=others)
+        name = model_cache_name(
+            wanted.source_uri,
+            wanted.storage_class,
+            wanted.origin,
+            patterns=wanted.patterns.arguments,
+            others=others,
+        )
         found = taken(name)
         if found is None or not is_own_model_cache(found) or found.metadata.deletion_timestamp is not None:
             return name

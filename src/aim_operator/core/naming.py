@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ NAME_LIMIT = 63
 """Names go into labels, Pod names and host names, so all of ours keep to the limit of a DNS label."""
 HASH_DIGITS = 8
 
+_LISTING = "list-"
 _DERIVED_NAME = re.compile(rf".-ovr-([0-9a-f]{{{HASH_DIGITS}}})$")
 _HASH = re.compile(rf"[0-9a-f]{{{HASH_DIGITS}}}")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -64,6 +66,16 @@ def download_job_name(cache: str, digest: str) -> str:
     return _job_name("download-", cache, digest)
 
 
+def listing_job_name(cache: str, digest: str) -> str:
+    """Return `list-<cache, cut>-<8 hex>`; a DNS label, because Pods are named and hosted by it."""
+    return _job_name(_LISTING, cache, digest)
+
+
+def is_listing_job_name(name: str) -> bool:
+    """Tell the listing Jobs of a model cache from its downloads."""
+    return name.startswith(_LISTING)
+
+
 def _job_name(prefix: str, name: str, digest: str) -> str:
     suffix = digest[:HASH_DIGITS]
     return f"{prefix}{cut(name, suffix, NAME_LIMIT - len(prefix), label=True)}-{suffix}"
@@ -81,15 +93,24 @@ def is_derived_template_name(name: str, digest: str = "") -> bool:
     return found is not None and digest[:HASH_DIGITS] in ("", found[1])
 
 
-def model_cache_name(source_uri: str, storage_class: str, origin: str = "", *, others: int = 0) -> str:
-    """Return `<source, cut>-<8 hex of URI, storage class and origin>`, a DNS label.
+def model_cache_name(
+    source_uri: str,
+    storage_class: str,
+    origin: str = "",
+    *,
+    patterns: Sequence[str] = (),
+    others: int = 0,
+) -> str:
+    """Return `<source, cut>-<8 hex of URI, storage class, origin and patterns>`, a DNS label.
 
-    "" is the default class, and the public origin (core/environment.py). `others` counts the caches that have
-    the names before this one.
+    "" is the default class, and the public origin (core/environment.py); no `patterns` are the default choice
+    of files. `others` counts the caches that have the names before this one.
     """
-    key: list[str | int] = [source_uri, storage_class]
-    if origin or others:
+    key: list[Any] = [source_uri, storage_class]
+    if origin or others or patterns:
         key.append(origin)
+    if patterns:
+        key.append(list(patterns))
     if others:
         key.append(others)
     suffix = short_hash(key)

@@ -13,6 +13,7 @@ from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.errors import SpecError
 
 _MAX_QUOTED = 64
+_UNITS = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 
 
 def parse(value: Quantity) -> Decimal:
@@ -53,6 +54,16 @@ def times(value: Quantity, count: int) -> str:
 def compare(left: Quantity, right: Quantity) -> int:
     """-1, 0 or 1 as `left` is less than, equal to or more than `right`."""
     return int(parse(left).compare(parse(right)))
+
+
+def readable(count: int) -> str:
+    """Write a number of bytes as a quantity for people, such as 14.96Gi, rounded up."""
+    unit = next(
+        power for power in range(len(_UNITS)) if power == len(_UNITS) - 1 or count < 1024 ** (power + 1)
+    )
+    hundredths = -(-count * 100 // 1024**unit)
+    number = f"{hundredths // 100}.{hundredths % 100:02}".rstrip("0").rstrip(".")
+    return f"{number}{_UNITS[unit]}"
 
 
 def _quoted(value: Quantity) -> str:

@@ -1,4 +1,4 @@
-"""How a download or a listing ended: reason, exit code, and the termination message that the operator reads."""
+"""How a download or a listing ended: reason, exit code, and the termination message for the operator."""
 
 from __future__ import annotations
 

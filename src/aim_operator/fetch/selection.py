@@ -1,7 +1,7 @@
-"""Which files of a listing are fetched: by patterns that were asked for, and what would only double the weights.
+"""Which files of a listing are fetched: by patterns, and without what would only double the weights.
 
-Patterns are those of `hf download`: over the whole path, `*` stands for any characters, '/' too, and `original/`
-for all below it. Matching takes time in proportion to the length of the path. Pure.
+Patterns are those of `hf download`: over the whole path, `*` stands for any characters, '/' too, and
+`original/` for all below it. Matching takes time in proportion to the length of the path. Pure.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def patterns(flag: str, texts: Iterable[str]) -> tuple[str, ...]:
     for text in found:
         if not re.fullmatch(FILE_PATTERN, text, re.ASCII) or text.startswith("/"):
             raise UserError(
-                f"{flag} is {text[:80]!r}: write a pattern of a path below the source, such as *.safetensors or"
-                " original/*, in 1 to 256 characters of ASCII without spaces, quotes and '$'"
+                f"{flag} is {text[:80]!r}: write a pattern of a path below the source, such as *.safetensors"
+                " or original/*, in 1 to 256 characters of ASCII without spaces, quotes and '$'"
             )
     if len(found) > MOST_PATTERNS:
         raise UserError(f"{flag} is given {len(found)} times: write at most {MOST_PATTERNS} patterns")
@@ -83,7 +83,8 @@ def choose(listing: Listing, selection: Selection) -> Chosen:
         names = ", ".join(repr(file.path) for file in listing.files[:_QUOTED])
         raise FetchError(
             FetchReason.SOURCE_NOT_FOUND,
-            f"include and exclude leave none of the {len(listing.files)} files of the source, such as {names}",
+            f"include and exclude leave none of the {len(listing.files)} files of the source, such as"
+            f" {names}",
         )
     return Chosen(
         listing=Listing(revision=listing.revision, files=tuple(kept)),

@@ -1,4 +1,4 @@
-"""What a download says in the sandbox: as `aimctl fetch` would, about files that nobody fetches.
+"""What downloads and listings say in the sandbox: as `aimctl fetch` would, about files that nobody fetches.
 
 Called by jobs.py for Jobs whose container runs `aimctl fetch`.
 """
@@ -8,8 +8,12 @@ from __future__ import annotations
 import json
 
 from aim_operator.api.meta import Manifest
+from aim_operator.sandbox.aim_image.commands import simulated_size
 
 STEPS = 4
+FILES = 7
+_GIB = 1024**3
+_DEFAULT_GB = 1.0
 _SHARE = 10 / 11  # the claim has a tenth of headroom
 
 
@@ -17,6 +21,10 @@ def source(container: Manifest) -> str:
     """The URI that a container downloads; "" if it does something else."""
     arguments = container.get("args") or []
     return str(arguments[1]).replace("$$", "$") if arguments[:1] == ["fetch"] else ""
+
+
+def is_listing(container: Manifest) -> bool:
+    return bool(source(container)) and "--list" in container["args"]
 
 
 def progress_line(container: Manifest, step: int) -> bytes:
@@ -30,14 +38,25 @@ def last_word(container: Manifest, failure: str) -> str:
     total = _total(container)
     reason, _, message = failure.partition(": ")
     if not failure:
+        listing = is_listing(container)
         return json.dumps(
-            {"reason": "Downloaded", "message": "", "totalBytes": total, "downloadedBytes": total}
+            {
+                "reason": "Listed" if listing else "Downloaded",
+                "message": "",
+                "totalBytes": total,
+                "downloadedBytes": 0 if listing else total,
+                "files": FILES,
+                "revision": "main",
+            }
         )
     return json.dumps({"reason": reason, "message": message, "totalBytes": total, "downloadedBytes": 0})
 
 
 def _total(container: Manifest) -> int:
     arguments = container["args"]
+    if is_listing(container):
+        gib = simulated_size(source(container)) or _DEFAULT_GB
+        return int(gib * _GIB)
     if "--capacity" not in arguments:
         return 0
     return int(int(arguments[arguments.index("--capacity") + 1]) * _SHARE)

@@ -148,7 +148,8 @@ class JobController(StandIn):
         if behaviour.outcome == "hangs":
             return
         seconds = self.run_seconds if behaviour.run_seconds is None else behaviour.run_seconds
-        if downloads.source(_container(job)):
+        container = _container(job)
+        if downloads.source(container) and not downloads.is_listing(container):
             self._download(pod, downloads.STEPS, seconds / downloads.STEPS)
         self._later(job, "finish", partial(self._finish, key, uid, pod.key, pod.uid), seconds)
 

@@ -40,7 +40,8 @@ SOURCE_RULES = (
 
 def _settled(field: str) -> tuple[Rule, ...]:
     """Patterns say what the volume holds: they can be neither changed nor set nor removed later."""
-    same = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+    new, old = f"self.{field}", f"oldSelf.{field}"
+    same = f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"
     message = f"{field} is immutable; create a new AIMModelCache for other files of the source"
     return (Rule(rule=same, message=message, field_path=f".{field}"),)
 

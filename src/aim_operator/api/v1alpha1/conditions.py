@@ -92,7 +92,8 @@ class Reason:
     CACHE_WARM = "CacheWarm"
     CACHE_LOST = "CacheLost"
     # Model caches
-    SIZE_UNKNOWN = "SizeUnknown"
+    LISTING = "Listing"
+    LISTING_FAILED = "ListingFailed"
     PROVISIONING = "Provisioning"
     PROVISIONING_FAILED = "ProvisioningFailed"
     STORAGE_READY = "StorageReady"

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.meta import given
-from aim_operator.api.plan import Child, LogSource, Removal
+from aim_operator.api.plan import Child, LogSource
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import pods
@@ -25,29 +25,11 @@ from aim_operator.core.messages import one_line
 from aim_operator.core.model_cache import desired, report
 from aim_operator.core.model_cache.desired import CONTAINER, DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
+from aim_operator.core.model_cache.step import Step
 from aim_operator.core.naming import download_job_name
 from aim_operator.core.pods import Verdict
-from aim_operator.errors import ApiError
 
 _POD = "the download Pod"
-
-
-class Step(Struct, frozen=True, kw_only=True):
-    """Where the cache stands, and what it asks for, before it is written down as a status."""
-
-    state: str
-    reason: str
-    message: str
-    download: Download | UnsetType = UNSET
-    progress: CacheProgress | UnsetType = UNSET
-    started: bool = False
-    """A download of these files is, or was, under way."""
-    finished_at: str = ""
-    children: tuple[Child, ...] = ()
-    removals: tuple[Removal, ...] = ()
-    requeue_after_seconds: float | None = None
-    unread: ApiError | None = None
-    """Why it has to be read again what the step depends on."""
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
@@ -215,7 +197,8 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
             origin=origin(observed.cache.spec.source_uri, desired.env(observed.cache, inputs.config)),
             revision=word.revision or UNSET,
         )
-        return available(download, _whole(progress), finished_at=step.ended_at)
+        done = available(download, _whole(progress), finished_at=step.ended_at)
+        return structs.replace(done, contents=word.contents)
     verdict = word.failure or _unexplained(step)
     downloaded = _downloaded_bytes(progress, word.progress)
     further = {"attempts": 1} if _got_further(old.download, digest, downloaded) else {}

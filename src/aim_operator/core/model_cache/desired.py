@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, LocalObjectReference, Quantity
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import labels, quantity
+from aim_operator.core import file_patterns, labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
 from aim_operator.core.environment import of_download
 from aim_operator.core.jobs import rendering
 from aim_operator.core.manifests import child, owner_reference, plain
-from aim_operator.core.naming import claim_name, download_job_name, label_value, short_hash
+from aim_operator.core.naming import (
+    claim_name,
+    download_job_name,
+    label_value,
+    listing_job_name,
+    short_hash,
+)
 
 MOUNT_PATH = "/model-cache"
 CONTAINER = "download"
+LISTING_CONTAINER = "list"
 TERMINATION_LOG = "/dev/termination-log"
 HEADROOM_PERCENT = 10
 ACCESS_MODES = ("ReadWriteMany",)
@@ -55,12 +62,13 @@ def env(cache: AIMModelCache, config: RuntimeConfig) -> tuple[EnvVar, ...]:
     return of_download(config.env, given(cache.spec.env, ()))
 
 
-def claim(cache: AIMModelCache, config: RuntimeConfig) -> Child:
-    """Render the claim. Raises SpecError where the size is no quantity."""
+def claim(cache: AIMModelCache, config: RuntimeConfig, listed_bytes: int = 0) -> Child:
+    """Render the claim, of spec.size or else of what was listed. Raises SpecError for what is no quantity."""
     headroom = given(config.storage.headroom_percent, HEADROOM_PERCENT)
+    size: Quantity = listed_bytes if cache.spec.size is UNSET else cache.spec.size
     spec: Manifest = {
         "accessModes": list(given(config.storage.access_modes, ACCESS_MODES)),
-        "resources": {"requests": {"storage": claim_size(cache.spec.size, headroom)}},
+        "resources": {"requests": {"storage": claim_size(size, headroom)}},
     }
     if name := storage_class(cache, config):
         spec["storageClassName"] = name
@@ -74,17 +82,30 @@ def digest(
     """Hash what a download depends on: another of these is tried at once, the same after a pause."""
     return short_hash(
         {
-            "cache": cache.metadata.uid,
+            **_inputs(cache, config, options),
             "claim": claim.metadata.uid,
             "capacity": str(given(claim.spec.resources.requests, {}).get("storage")),
-            "source": cache.spec.source_uri,
-            "image": options.image,
-            "env": plain(env(cache, config)),
-            "serviceAccountName": config.service_account_name,
-            "imagePullSecrets": [secret.name for secret in pull_secrets(cache, config)],
-            "retry": cache.metadata.annotation(labels.RETRY),
         }
     )
+
+
+def listing_digest(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions) -> str:
+    """Hash what a listing depends on: another of these is tried at once, the same after a pause."""
+    return short_hash(_inputs(cache, config, options))
+
+
+def _inputs(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions) -> Manifest:
+    """Return what downloads and listings have in common. The default choice of files is not in it."""
+    return {
+        "cache": cache.metadata.uid,
+        "source": cache.spec.source_uri,
+        "image": options.image,
+        "env": plain(env(cache, config)),
+        "serviceAccountName": config.service_account_name,
+        "imagePullSecrets": [secret.name for secret in pull_secrets(cache, config)],
+        "retry": cache.metadata.annotation(labels.RETRY),
+        **file_patterns.of_model_cache(cache.spec).as_spec(),
+    }
 
 
 def job(
@@ -99,41 +120,77 @@ def job(
     """Render the download Job. `digest` is that of all that it depends on."""
     requested = given(claim.spec.resources.requests, {}).get("storage")
     capacity = ["--capacity", str(int(quantity.parse(requested)))] if requested is not None else []
-    pod_spec: Manifest = {
+    container = _container(cache, config, options, CONTAINER, [MOUNT_PATH, *capacity])
+    container["volumeMounts"] = [{"name": "model", "mountPath": MOUNT_PATH}, _TMP]
+    volume = {"name": "model", "persistentVolumeClaim": {"claimName": claim.metadata.name}}
+    group = {"fsGroup": rendering.NON_ROOT_UID, "fsGroupChangePolicy": "OnRootMismatch"}
+    return _job(
+        _metadata(cache, download_job_name(cache.metadata.name, digest)),
+        _pod(container, volumes=[volume], security=group),
+        cache=cache,
+        config=config,
+        ttl_seconds=ttl_seconds,
+    )
+
+
+def listing_job(
+    cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions, *, digest: str
+) -> Child:
+    """Render the Job that asks the source how large its files are. `digest` is of all that it depends on."""
+    container = _container(cache, config, options, LISTING_CONTAINER, ["--list"])
+    container["volumeMounts"] = [_TMP]
+    return _job(
+        _metadata(cache, listing_job_name(cache.metadata.name, digest)),
+        _pod(container, volumes=[], security={}),
+        cache=cache,
+        config=config,
+        # The operator removes it, once the status has what it found.
+        ttl_seconds=None,
+    )
+
+
+def _container(
+    cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions, name: str, arguments: list[str]
+) -> Manifest:
+    return {
+        "name": name,
+        "image": options.image,
+        "command": ["aimctl"],
+        "args": [
+            # The kubelet puts the environment, tokens and all, in the place of $(NAME).
+            *("fetch", cache.spec.source_uri.replace("$", "$$"), *arguments),
+            *file_patterns.of_model_cache(cache.spec).arguments,
+            *("--termination-log", TERMINATION_LOG),
+        ],
+        "env": plain(env(cache, config)),
+        "resources": {"requests": options.requests},
+        "terminationMessagePath": TERMINATION_LOG,
+        "securityContext": {**rendering.CONTAINER_SECURITY, "readOnlyRootFilesystem": True},
+    }
+
+
+def _pod(container: Manifest, *, volumes: list[Manifest], security: Manifest) -> Manifest:
+    return {
         # A service account is there for its pull secrets and cloud identity; the API is none of its business.
         "automountServiceAccountToken": False,
-        "securityContext": {
-            **rendering.POD_SECURITY,
-            "fsGroup": rendering.NON_ROOT_UID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-        },
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": options.image,
-                "command": ["aimctl"],
-                "args": [
-                    # The kubelet puts the environment, tokens and all, in the place of $(NAME).
-                    *("fetch", cache.spec.source_uri.replace("$", "$$"), MOUNT_PATH),
-                    *capacity,
-                    *("--termination-log", TERMINATION_LOG),
-                ],
-                "env": plain(env(cache, config)),
-                "resources": {"requests": options.requests},
-                "terminationMessagePath": TERMINATION_LOG,
-                "securityContext": {**rendering.CONTAINER_SECURITY, "readOnlyRootFilesystem": True},
-                "volumeMounts": [{"name": "model", "mountPath": MOUNT_PATH}, _TMP],
-            }
-        ],
-        "volumes": [
-            {"name": "model", "persistentVolumeClaim": {"claimName": claim.metadata.name}},
-            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
-        ],
+        "securityContext": {**rendering.POD_SECURITY, **security},
+        "containers": [container],
+        "volumes": [*volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
     }
+
+
+def _job(
+    metadata: Manifest,
+    pod_spec: Manifest,
+    *,
+    cache: AIMModelCache,
+    config: RuntimeConfig,
+    ttl_seconds: int | None,
+) -> Child:
     # A drained node is nobody's failure: the Job makes another Pod, and that goes on from there.
     disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     return rendering.job(
-        _metadata(cache, download_job_name(cache.metadata.name, digest)),
+        metadata,
         pod_spec,
         config=config,
         pull_secrets=pull_secrets(cache, config),

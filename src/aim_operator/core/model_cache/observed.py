@@ -12,7 +12,7 @@ from aim_operator.errors import ApiError
 
 
 class ModelCacheObserved(Struct, frozen=True, kw_only=True):
-    """`claim` and `jobs` are ours."""
+    """`claim`, `jobs` and `listing_jobs` are ours."""
 
     cache: AIMModelCache
     runtime_config: RuntimeConfig | MissingRuntimeConfig
@@ -22,6 +22,8 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     provisioning_failure: str = ""
     """What the provisioner last said; only an event of the claim carries it."""
     jobs: tuple[Job, ...] = ()
+    """Downloads."""
+    listing_jobs: tuple[Job, ...] = ()
     pods: tuple[Pod, ...] = ()
     """Of the Job of the current inputs."""
     refusal: str = ""

@@ -1,7 +1,8 @@
 """Decides about one model cache: its claim, its download, and a status that says how far it is.
 
-The claim comes first, then the download; what comes of the download Job is in attempt, what the claim says in
-storage. Nothing here ever removes a claim: deleting the cache is how a user removes the files.
+Where nobody says how large the files are, the source is asked first (listing). Then comes the claim
+(storage), and then the download (attempt). Nothing here ever removes a claim: deleting the cache is how a user removes
+the files.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from msgspec import UNSET, structs
 from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS
 from aim_operator.api.meta import Condition, given
 from aim_operator.api.plan import Child, Outcomes, Plan, Report
-from aim_operator.api.v1alpha1 import AIMModelCacheStatus
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus, LeftOutFiles, Listing
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions
-from aim_operator.core.catalog import MissingRuntimeConfig
-from aim_operator.core.model_cache import attempt, desired, events, storage
-from aim_operator.core.model_cache.attempt import Step
+from aim_operator.core import conditions, quantity
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
+from aim_operator.core.model_cache import attempt, desired, events, listing, storage
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
+from aim_operator.core.model_cache.step import Step
 from aim_operator.core.model_cache.storage import Storage
 from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.errors import SpecError
@@ -36,8 +37,7 @@ def decide(
     """Return the plan for one model cache. Idempotent: at its own result it plans nothing."""
     cache = observed.cache
     old = given(cache.status, AIMModelCacheStatus())
-    claim = storage.judge(observed)
-    step = _step(observed, about_claim(observed, old), claim, now, options)
+    step, claim = _step(observed, about_claim(observed, old), now, options)
     return Plan(
         report=partial(_report, observed, step, claim, now),
         children=step.children,
@@ -70,62 +70,91 @@ def _hindered(step: Step, found: Obstacle) -> Step:
 
 
 def about_claim(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> AIMModelCacheStatus:
-    """Return the old status without what it says of another claim than the live one: files go with it."""
+    """Return the old status without what it says of another claim than the live one: files go with it.
+
+    Where a claim is gone, the source is asked anew how large its files are: it may have moved on.
+    """
     claim, record = observed.claim, given(old.download, None)
     gone = claim is None or claim.metadata.deletion_timestamp is not None
     other = claim is not None and record is not None and record.claim_uid not in (UNSET, claim.metadata.uid)
     if not gone and not other:
         return old
-    return structs.replace(old, download=UNSET, progress=UNSET, started_at=UNSET, finished_at=UNSET)
+    kept = structs.replace(old, download=UNSET, progress=UNSET, started_at=UNSET, finished_at=UNSET)
+    if claim is None and old.persistent_volume_claim is not UNSET:
+        return structs.replace(kept, listing=UNSET, size=UNSET, files=UNSET, left_out=UNSET)
+    return kept
 
 
 def _step(
-    observed: ModelCacheObserved,
-    old: AIMModelCacheStatus,
-    claim: Storage,
-    now: datetime,
-    options: DownloadOptions,
-) -> Step:
-    config, live = observed.runtime_config, observed.claim
+    observed: ModelCacheObserved, old: AIMModelCacheStatus, now: datetime, options: DownloadOptions
+) -> tuple[Step, Storage]:
+    """Return where the cache stands, and its claim."""
+    claim, config, live = storage.judge(observed), observed.runtime_config, observed.claim
     if isinstance(config, MissingRuntimeConfig):
-        if live is not None and claim.usable and attempt.is_complete(old.download, live):
-            return attempt.available(old.download, old.progress)
-        return Step(
-            state=State.DEGRADED,
-            reason=Reason.RUNTIME_CONFIG_MISSING,
-            message=config.message(observed.cache.metadata.namespace),
-            download=old.download,
-            progress=old.progress,
-        )
-    if live is None or not claim.usable:
-        waiting = Step(
-            state=claim.state,
-            reason=claim.reason,
-            message=claim.message,
-            download=old.download,
-            progress=old.progress,
-        )
-        return _with_claim(observed, waiting) if live is None else waiting
+        return _without_config(observed, old, claim, config), claim
+    if live is None:
+        return _without_claim(observed, old, config, now, options)
+    leftovers = listing.leftovers(observed)
+    if not claim.usable:
+        return structs.replace(_waiting(old, claim), removals=leftovers), claim
     digest = desired.digest(observed.cache, config, live, options)
-    return attempt.next_step(
+    step = attempt.next_step(
         attempt.Inputs(
             observed=observed, claim=live, config=config, digest=digest, old=old, now=now, options=options
         )
     )
+    return structs.replace(step, removals=(*step.removals, *leftovers)), claim
 
 
-def _with_claim(observed: ModelCacheObserved, waiting: Step) -> Step:
-    """Create the claim. It is never changed after, whatever becomes of the configuration."""
-    config = observed.runtime_config
-    if isinstance(config, MissingRuntimeConfig):
-        return waiting
-    try:
-        child: Child = desired.claim(observed.cache, config)
-    except SpecError as error:
-        return structs.replace(
-            waiting, state=State.FAILED, reason=error.reason, message=f"spec.size: {error.message}"
+def _without_config(
+    observed: ModelCacheObserved, old: AIMModelCacheStatus, claim: Storage, config: MissingRuntimeConfig
+) -> Step:
+    if observed.claim is not None and claim.usable and attempt.is_complete(old.download, observed.claim):
+        return attempt.available(old.download, old.progress)
+    return Step(
+        state=State.DEGRADED,
+        reason=Reason.RUNTIME_CONFIG_MISSING,
+        message=config.message(observed.cache.metadata.namespace),
+        download=old.download,
+        progress=old.progress,
+    )
+
+
+def _without_claim(
+    observed: ModelCacheObserved,
+    old: AIMModelCacheStatus,
+    config: RuntimeConfig,
+    now: datetime,
+    options: DownloadOptions,
+) -> tuple[Step, Storage]:
+    """Create the claim, once its size is known. It is never changed after, whatever becomes of its inputs."""
+    claim = storage.judge(observed)
+    step = structs.replace(_waiting(old, claim), removals=listing.leftovers(observed))
+    if listing.is_wanted(observed):
+        digest = desired.listing_digest(observed.cache, config, options)
+        step = listing.next_step(
+            listing.Inputs(observed=observed, config=config, digest=digest, old=old, now=now, options=options)
         )
-    return structs.replace(waiting, children=(child,))
+        if not listing.is_done(step, digest):
+            return step, storage.awaits_size(observed)
+        step = structs.replace(step, message=claim.message)
+    listed_bytes = given(given(step.listing, Listing()).total_bytes, 0)
+    try:
+        child: Child = desired.claim(observed.cache, config, listed_bytes)
+    except SpecError as error:
+        failed = {"state": State.FAILED, "reason": error.reason, "message": f"spec.size: {error.message}"}
+        return structs.replace(step, **failed), claim
+    return structs.replace(step, children=(child,)), claim
+
+
+def _waiting(old: AIMModelCacheStatus, claim: Storage) -> Step:
+    return Step(
+        state=claim.state,
+        reason=claim.reason,
+        message=claim.message,
+        download=old.download,
+        progress=old.progress,
+    )
 
 
 def _status(
@@ -138,10 +167,24 @@ def _status(
     started_at = previous.started_at
     if step.started and started_at is UNSET:
         started_at = conditions.timestamp(now)
+    known = previous
+    if step.contents is not None:
+        known = structs.replace(
+            previous,
+            size=quantity.readable(step.contents.total_bytes),
+            files=step.contents.files,
+            left_out=step.contents.left_out or UNSET,
+        )
+    if step.reason == Reason.DOWNLOADED:
+        step = structs.replace(step, message=step.message + _contents_text(known))
     return AIMModelCacheStatus(
         observed_generation=generation,
         status=step.state,
         persistent_volume_claim=observed.claim.metadata.name if observed.claim is not None else UNSET,
+        size=known.size,
+        files=known.files,
+        left_out=known.left_out,
+        listing=step.listing if step.listing is not UNSET else previous.listing,
         progress=step.progress,
         started_at=started_at,
         finished_at=step.finished_at or previous.finished_at,
@@ -154,6 +197,23 @@ def _status(
             generation=generation,
         ),
     )
+
+
+def _contents_text(status: AIMModelCacheStatus) -> str:
+    """Say how much is downloaded and left out; "" where the download did not tell, as in older versions."""
+    if status.size is UNSET or status.files is UNSET:
+        return ""
+    left_out: tuple[LeftOutFiles, ...] = given(status.left_out, ())
+    text = f": {_files_text(status.files)}, {status.size}"
+    if left_out:
+        size = quantity.readable(sum(one.total_bytes for one in left_out))
+        patterns = ", ".join(one.pattern for one in left_out)
+        text += f"; left out: {_files_text(sum(one.files for one in left_out))}, {size} ({patterns})"
+    return text
+
+
+def _files_text(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _conditions(step: Step, claim: Storage) -> list[Condition]:

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from aim_operator.api.external import ContainerTerminated, Pod
 from aim_operator.api.meta import Wire, given
+from aim_operator.api.v1alpha1 import LeftOutFiles
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.messages import one_line
 from aim_operator.core.pods import Verdict, terminated
@@ -36,6 +37,10 @@ _REASONS_BY_CODE = {
     13: Reason.STALLED,
 }
 _REVISION_LIMIT = 256
+_PATTERN_LIMIT = 256
+_MOST_LEFT_OUT = 8
+_MOST = 2**63
+_MOST_FILES = 2**31
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -45,12 +50,28 @@ class Progress(Struct, frozen=True, kw_only=True):
     total_bytes: int
 
 
+class Contents(Struct, frozen=True, kw_only=True):
+    """What is downloaded of a source, and what is left out."""
+
+    total_bytes: int
+    files: int
+    left_out: tuple[LeftOutFiles, ...] = ()
+
+
 class LastWord(Struct, frozen=True, kw_only=True):
-    """How a download ended. `failure` is None where it succeeded."""
+    """How a download or a listing ended. `failure` is None where it succeeded."""
 
     failure: Verdict | None = None
     progress: Progress | None = None
+    contents: Contents | None = None
+    """Of one that succeeded; None where it does not say."""
     revision: str = ""
+
+
+class _LeftOut(Wire):
+    pattern: str = ""
+    files: int = 0
+    total_bytes: int = 0
 
 
 class _Message(Wire):
@@ -61,6 +82,8 @@ class _Message(Wire):
     total_bytes: int | UnsetType | None = UNSET
     downloaded_bytes: int | UnsetType | None = UNSET
     revision: str | UnsetType | None = UNSET
+    files: int | UnsetType | None = UNSET
+    left_out: tuple[_LeftOut, ...] | UnsetType | None = UNSET
 
 
 def parse_progress(line: str) -> Progress | None:
@@ -82,7 +105,7 @@ def _last_word(ended: ContainerTerminated) -> LastWord:
     progress = _progress(given(message.downloaded_bytes, -1), given(message.total_bytes, -1))
     if ended.exit_code == 0:
         revision = one_line(given(message.revision, ""), _REVISION_LIMIT)
-        return LastWord(progress=progress, revision=revision)
+        return LastWord(progress=progress, revision=revision, contents=_contents(message))
     reason = message.reason if message.reason in FAILURES else _REASONS_BY_CODE.get(ended.exit_code)
     cause = one_line(message.message)
     if not cause:
@@ -98,7 +121,22 @@ def _decoded(text: str) -> _Message:
         return _Message()
 
 
+def _contents(message: _Message) -> Contents | None:
+    """Return what it counted; None where it did not, or in numbers that nothing can have."""
+    total, files = given(message.total_bytes, -1), given(message.files, 0)
+    if not (0 <= total < _MOST and 0 < files < _MOST_FILES):
+        return None
+    left_out = tuple(
+        LeftOutFiles(
+            pattern=one_line(one.pattern, _PATTERN_LIMIT), files=one.files, total_bytes=one.total_bytes
+        )
+        for one in given(message.left_out, ())[:_MOST_LEFT_OUT]
+        if 0 < one.files < _MOST_FILES and 0 <= one.total_bytes < _MOST
+    )
+    return Contents(total_bytes=total, files=files, left_out=left_out)
+
+
 def _progress(downloaded: int, total: int) -> Progress | None:
-    if not 0 <= downloaded <= total < 2**63:
+    if not 0 <= downloaded <= total < _MOST:
         return None
     return Progress(downloaded_bytes=downloaded, total_bytes=total)

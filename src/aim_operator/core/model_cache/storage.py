@@ -67,6 +67,16 @@ def _without_claim(observed: ModelCacheObserved) -> Storage:
     return Storage(reason=Reason.PROVISIONING, message=f"claim {name!r} is being created")
 
 
+def awaits_size(observed: ModelCacheObserved) -> Storage:
+    """Return where the claim stands while the listing is not done."""
+    cache = observed.cache.metadata
+    name = claim_name(cache.name, cache.uid)
+    return Storage(
+        reason=Reason.LISTING,
+        message=f"claim {name!r} is made once the source has told how large its files are",
+    )
+
+
 def _pending(observed: ModelCacheObserved, claim: PersistentVolumeClaim) -> Storage:
     name, class_name = claim.metadata.name, given(claim.spec.storage_class_name, "")
     if observed.provisioning_failure:

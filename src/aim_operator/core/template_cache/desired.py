@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import Manifest, given
 from aim_operator.api.plan import Child
@@ -11,8 +11,9 @@ from aim_operator.api.v1alpha1 import (
     EnvVar,
     LocalObjectReference,
     ModelSource,
+    Quantity,
 )
-from aim_operator.core import labels
+from aim_operator.core import file_patterns, labels
 from aim_operator.core.caching import Wanted, download_env, explicit_name
 from aim_operator.core.catalog import (
     RuntimeConfig,
@@ -21,6 +22,7 @@ from aim_operator.core.catalog import (
     union_pull_secrets,
 )
 from aim_operator.core.environment import of_download, origin
+from aim_operator.core.file_patterns import FilePatterns
 from aim_operator.core.manifests import child, plain
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 
@@ -30,10 +32,10 @@ def storage_class(observed: TemplateCacheObserved, config: RuntimeConfig) -> str
     return given(observed.cache.spec.storage_class_name, "") or config.storage_class_name
 
 
-def size_of(source: ModelSource) -> str | None:
-    """Return the size as discovered; None where the image did not say one that a claim could have."""
+def size_of(source: ModelSource, patterns: FilePatterns) -> str | UnsetType:
+    """Return the size as discovered. UNSET where the image did not say it, or told that of other files."""
     size = given(source.size, "0")
-    return None if size == "0" else size
+    return UNSET if size == "0" or patterns != file_patterns.DEFAULT else size
 
 
 def model_cache(
@@ -48,12 +50,14 @@ def model_cache(
     """
     live = source.cache
     class_name = storage_class(observed, config)
-    spec: Manifest = {
-        "sourceUri": source.source.source_uri,
-        "size": live.spec.size if live is not None else size_of(source.source),
-    }
+    patterns = file_patterns.of_template_cache(observed.cache.spec, template)
+    size: Quantity | UnsetType = size_of(source.source, patterns)
     if live is not None:
+        patterns, size = file_patterns.of_model_cache(live.spec), live.spec.size
         class_name = given(live.spec.storage_class_name, "")
+    spec: Manifest = {"sourceUri": source.source.source_uri, **patterns.as_spec()}
+    if size is not UNSET:
+        spec["size"] = size
     if class_name:
         spec["storageClassName"] = class_name
     if variables := env(observed, template):
@@ -104,6 +108,7 @@ def wanted(
         origin=origin(source.source_uri, config.env, env(observed, template)),
         storage_class=storage_class(observed, config),
         explicit_class=bool(given(observed.cache.spec.storage_class_name, "")),
+        patterns=file_patterns.of_template_cache(observed.cache.spec, template),
     )
 
 

@@ -28,7 +28,7 @@ from aim_operator.core import conditions
 from aim_operator.core.caching import is_own_model_cache, is_own_template_cache, sources_of
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, Template, reference_to
 from aim_operator.core.outcomes import obstacle
-from aim_operator.core.template_cache.desired import model_cache, size_of
+from aim_operator.core.template_cache.desired import model_cache
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 
 _WORST_FIRST = (State.FAILED, State.DEGRADED, State.PENDING, State.PROGRESSING, State.AVAILABLE)
@@ -116,7 +116,7 @@ def _wanted_children(observed: TemplateCacheObserved) -> tuple[Child, ...]:
 def _children(observed: TemplateCacheObserved, template: Template, config: RuntimeConfig) -> Iterable[Child]:
     for source in observed.sources:
         live = source.cache
-        new = live is None and not source.taken and size_of(source.source) is not None
+        new = live is None and not source.taken
         if new or (live is not None and is_own_model_cache(live) and source.senior):
             yield model_cache(observed, template, config, source)
 
@@ -133,11 +133,6 @@ def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
         remedy = "delete it, or create an AIMModelCache for this source under another name"
         found = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
         return _Case(state=found.state, reason=found.reason, message=f"{uri}: {found.message}")
-    if source.cache is None and size_of(source.source) is None:
-        return _degraded(
-            Reason.SIZE_UNKNOWN,
-            f"the image does not say how big {uri} is; create an AIMModelCache for it with a spec.size",
-        )
     if source.cache is None:
         return _Case(
             state=State.PENDING,
@@ -182,7 +177,10 @@ def _model(source: SourceObserved) -> CachedModel:
         return CachedModel(source_uri=source.source.source_uri)
     status = given(source.cache.status, AIMModelCacheStatus())
     return CachedModel(
-        source_uri=source.source.source_uri, name=source.cache.metadata.name, status=status.status
+        source_uri=source.source.source_uri,
+        name=source.cache.metadata.name,
+        status=status.status,
+        size=status.size,
     )
 
 

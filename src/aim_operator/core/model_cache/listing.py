@@ -1,0 +1,210 @@
+"""The size of a source that nobody knows: a short Job asks for it before there is a claim.
+
+It runs with the credentials, the image and the settings of the download, and leaves its answer in its Pod's
+termination message. Where the Job stands is decided in core/jobs/machine.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec import UNSET, Struct, structs
+
+from aim_operator.api.external import JOBS
+from aim_operator.api.meta import given
+from aim_operator.api.plan import Removal
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Listing
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import pods
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
+from aim_operator.core.jobs import attempts, machine, readings
+from aim_operator.core.jobs.machine import Attempt, JobState, JobStep
+from aim_operator.core.messages import one_line
+from aim_operator.core.model_cache import desired, report
+from aim_operator.core.model_cache.desired import LISTING_CONTAINER, DownloadOptions
+from aim_operator.core.model_cache.observed import ModelCacheObserved
+from aim_operator.core.model_cache.step import Step
+from aim_operator.core.naming import listing_job_name
+from aim_operator.core.pods import Verdict
+
+_POD = "the listing Pod"
+_OF_DOWNLOADS = (Reason.DOWNLOAD_FAILED, Reason.STALLED, Reason.INSUFFICIENT_SPACE)
+
+
+class Inputs(Struct, frozen=True, kw_only=True):
+    observed: ModelCacheObserved
+    config: RuntimeConfig
+    digest: str
+    """Of all that the listing depends on, `desired.listing_digest`."""
+    old: AIMModelCacheStatus
+    now: datetime
+    options: DownloadOptions
+
+
+def is_wanted(observed: ModelCacheObserved) -> bool:
+    """Whether the claim can't be made before the source has told how large its files are."""
+    return (
+        observed.claim is None
+        and observed.cache.spec.size is UNSET
+        and not isinstance(observed.runtime_config, MissingRuntimeConfig)
+    )
+
+
+def leftovers(observed: ModelCacheObserved) -> tuple[Removal, ...]:
+    """Remove the listing's Jobs, once what they found is in the status or not needed."""
+    return tuple(
+        Removal(resource=JOBS, live=job)
+        for job in observed.listing_jobs
+        if job.metadata.deletion_timestamp is None
+    )
+
+
+def job_step(observed: ModelCacheObserved, digest: str, old: AIMModelCacheStatus, now: datetime) -> JobStep:
+    """Return where the listing Job of the current inputs stands."""
+    return machine.step(
+        Attempt(
+            job_name=listing_job_name(observed.cache.metadata.name, digest),
+            digest=digest,
+            record=old.listing,
+            kept=attempts.succeeded(old.listing, digest),
+            jobs=observed.listing_jobs,
+            pods=observed.pods,
+            refusal=observed.refusal,
+            unread=observed.unread,
+            container=LISTING_CONTAINER,
+            pod_words=_POD,
+            now=now,
+        )
+    )
+
+
+def is_done(step: Step, digest: str) -> bool:
+    """Whether the size is known: the claim can be made of `step.listing`."""
+    return attempts.succeeded(step.listing, digest)
+
+
+def next_step(inputs: Inputs) -> Step:
+    """Return where the listing stands."""
+    job = job_step(inputs.observed, inputs.digest, inputs.old, inputs.now)
+    step = _MEANING[job.state](inputs, job)
+    return structs.replace(
+        step,
+        removals=(*job.removals, *step.removals),
+        requeue_after_seconds=(
+            job.requeue_after_seconds if step.requeue_after_seconds is None else step.requeue_after_seconds
+        ),
+    )
+
+
+def _kept(inputs: Inputs, _: JobStep) -> Step:
+    return Step(
+        state=State.PENDING,
+        reason=Reason.PROVISIONING,
+        message="the source has told how large its files are",
+        listing=inputs.old.listing,
+        removals=leftovers(inputs.observed),
+    )
+
+
+def _absent_due(inputs: Inputs, _: JobStep) -> Step:
+    job = desired.listing_job(inputs.observed.cache, inputs.config, inputs.options, digest=inputs.digest)
+    return structs.replace(_waiting(inputs, f"listing Job {job.name} is starting"), children=(job,))
+
+
+def _deleting(inputs: Inputs, _: JobStep) -> Step:
+    return _waiting(inputs, "waiting for the previous listing Job to be gone")
+
+
+def _running(inputs: Inputs, step: JobStep) -> Step:
+    if step.obstacle is not None:
+        reason, message = step.obstacle
+        reason = Reason.LISTING if reason == Reason.JOB_PENDING else reason
+        return structs.replace(_waiting(inputs, message), reason=reason)
+    uri = inputs.observed.cache.spec.source_uri
+    return _waiting(inputs, f"asking {uri} for its files" if step.started else f"{_POD} is starting")
+
+
+def _unread(inputs: Inputs, _: JobStep) -> Step:
+    words = one_line(str(inputs.observed.unread))
+    message = f"the listing has ended; its Pod can't be looked up yet: {words}"
+    return structs.replace(_waiting(inputs, message), unread=inputs.observed.unread)
+
+
+def _just_ended(inputs: Inputs, step: JobStep) -> Step:
+    word = report.last_word(step.pod, LISTING_CONTAINER) or report.LastWord()
+    if step.succeeded and word.contents is not None:
+        kept = Listing(
+            spec_hash=inputs.digest,
+            attempts=0,
+            last_attempt_time=step.ended_at,
+            total_bytes=word.contents.total_bytes,
+            revision=word.revision or UNSET,
+        )
+        done = _kept(inputs, step)
+        # Its Job is removed once the status has what it found.
+        return structs.replace(done, listing=kept, contents=word.contents, removals=())
+    verdict = word.failure or _unexplained(step)
+    reason = Reason.LISTING_FAILED if verdict.reason in _OF_DOWNLOADS else verdict.reason
+    record = attempts.failure(
+        Listing,
+        inputs.old.listing,
+        inputs.digest,
+        step.live_job,
+        ended_at=step.ended_at,
+        message=verdict.message,
+        reason=reason,
+    )
+    return Step(
+        state=State.FAILED,
+        reason=reason,
+        message=verdict.message,
+        listing=record,
+        requeue_after_seconds=attempts.seconds_to_retry(record, inputs.digest, inputs.now),
+    )
+
+
+def _still_failed(inputs: Inputs, _: JobStep) -> Step:
+    record = given(inputs.old.listing, Listing())
+    return Step(
+        state=State.FAILED,
+        reason=given(record.reason, Reason.LISTING_FAILED),
+        message=given(record.message, "") or "the source can't be listed",
+        listing=record,
+    )
+
+
+_MEANING: dict[JobState, Callable[[Inputs, JobStep], Step]] = {
+    JobState.KEPT: _kept,
+    JobState.ABSENT_NOT_DUE: _still_failed,
+    JobState.ABSENT_DUE: _absent_due,
+    JobState.RECORDED_FAILURE: _still_failed,
+    JobState.DELETING: _deleting,
+    JobState.RETRY_DUE: _still_failed,
+    JobState.UNREAD: _unread,
+    JobState.JUST_ENDED: _just_ended,
+    JobState.RUNNING: _running,
+}
+"""OBSTRUCTED is for Jobs that must be alone; OVERDUE for those with deadlines: the program has its own."""
+
+
+def _waiting(inputs: Inputs, message: str) -> Step:
+    """Wait, and meanwhile keep in words why the last attempt failed."""
+    record = given(inputs.old.listing, Listing())
+    failed = attempts.failed_attempts(record, inputs.digest)
+    before = f"; attempt {failed} failed: {given(record.message, '')}" if failed else ""
+    return Step(
+        state=State.PROGRESSING,
+        reason=Reason.LISTING,
+        message=f"{message}{before}",
+        listing=inputs.old.listing,
+    )
+
+
+def _unexplained(step: JobStep) -> Verdict:
+    job = step.live_job
+    if step.succeeded:
+        message = f"listing Job {job.metadata.name} has ended without saying how large the files are"
+    else:
+        message = f"listing Job {job.metadata.name} failed: {readings.failure_message(job)}"
+    return Verdict(Reason.LISTING_FAILED, pods.other_cause(step.pod, LISTING_CONTAINER, _POD) or message)
