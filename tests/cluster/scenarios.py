@@ -49,6 +49,7 @@ def _any(group: str, version: str, plural: str, kind: str, *, namespaced: bool =
 
 
 SERVICES = _any("aim.silogen.ai", "v1alpha1", "aimservices", "AIMService")
+MODEL_CACHES = _any("aim.silogen.ai", "v1alpha1", "aimmodelcaches", "AIMModelCache")
 TEMPLATES = _any("aim.silogen.ai", "v1alpha1", "aimservicetemplates", "AIMServiceTemplate")
 CONFIG_MAPS = _any("", "v1", "configmaps", "ConfigMap")
 NAMESPACES = _any("", "v1", "namespaces", "Namespace", namespaced=False)
@@ -272,6 +273,22 @@ async def an_immutable_field_may_be_repeated_and_not_changed(w: World) -> None:
         message = await refusal(Invalid, w.client.apply(TEMPLATES, manifest, force=True))
         assert "spec.model: Invalid value" in message
         assert "immutable; create a new template for another model" in message
+
+
+async def the_patterns_of_a_model_cache_can_be_neither_set_nor_changed_nor_removed_later(w: World) -> None:
+    source = {"sourceUri": "hf://a/b"}
+    for name, first, second in (
+        ("set", {}, {"include": ["*.json"]}),
+        ("changed", {"include": ["*.json"]}, {"include": ["*.txt"]}),
+        ("removed", {"include": ["*.json"]}, {}),
+    ):
+        await w.client.apply(MODEL_CACHES, w.manifest(MODEL_CACHES, name, {**source, **first}))
+        same = w.manifest(MODEL_CACHES, name, {**source, **first, "size": "2Gi"})
+        await w.client.apply(MODEL_CACHES, same)
+        other = w.manifest(MODEL_CACHES, name, {**source, **second})
+        message = await refusal(Invalid, w.client.apply(MODEL_CACHES, other, force=True))
+        assert "spec.include: Invalid value" in message
+        assert "include is immutable; create a new AIMModelCache" in message
 
 
 async def an_apply_that_fits_no_schema_is_refused(w: World) -> None:
@@ -981,6 +998,7 @@ SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     a_bad_value_is_refused_with_its_field,
     a_bad_name_or_label_is_refused,
     an_immutable_field_may_be_repeated_and_not_changed,
+    the_patterns_of_a_model_cache_can_be_neither_set_nor_changed_nor_removed_later,
     an_apply_that_fits_no_schema_is_refused,
     applying_the_same_again_writes_nothing,
     only_a_change_of_the_spec_counts_as_a_generation,

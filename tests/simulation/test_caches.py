@@ -38,7 +38,7 @@ def model_cache(name: str = "own", *, uri: str = SOURCE, **spec: Any) -> dict[st
         "apiVersion": API,
         "kind": "AIMModelCache",
         "metadata": metadata,
-        "spec": {"sourceUri": uri, "size": "1Gi", **spec},
+        "spec": {k: v for k, v in {"sourceUri": uri, "size": "1Gi", **spec}.items() if v is not None},
     }
 
 

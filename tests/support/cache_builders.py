@@ -24,11 +24,12 @@ def make_model_cache(
     status: dict[str, Any] | None = None,
     **spec: Any,
 ) -> AIMModelCache:
-    """Specs and statuses are written as in YAML."""
+    """Specs and statuses are written as in YAML; `size` None is one without."""
+    fields = {"sourceUri": SOURCE, "size": "10Gi", **spec}
     return convert(
         {
             "metadata": _metadata(name, metadata),
-            "spec": {"sourceUri": SOURCE, "size": "10Gi", **spec},
+            "spec": {field: value for field, value in fields.items() if value is not None},
             **({"status": status} if status is not None else {}),
         },
         AIMModelCache,
@@ -125,6 +126,7 @@ def make_download_pod(
     message: str | None = None,
     reason: str | None = None,
     sidecar: bool = False,
+    container: str = "download",
     name: str = "download-pod",
     created: str = CREATED,
     deleting: bool = False,
@@ -137,7 +139,7 @@ def make_download_pod(
         state["terminated"] = {"exitCode": exit_code, "message": message, "reason": reason}
     if phase == "Running" and not state:
         state["running"] = {}
-    ours = {"name": "download", "state": state}
+    ours = {"name": container, "state": state}
     proxy = {"name": "istio-proxy", "state": {"running": {}}}
     status = {"phase": phase, "containerStatuses": [proxy, ours] if sidecar else [ours]}
     metadata = {"creationTimestamp": created, **({"deletionTimestamp": created} if deleting else {})}

@@ -22,7 +22,7 @@ class FetchProcess:
     def __init__(
         self,
         uri: str,
-        directory: Path,
+        directory: Path | None,
         log: Path,
         *flags: str,
         environment: dict[str, str],
@@ -35,7 +35,7 @@ class FetchProcess:
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 [
-                    *(AIMCTL, "fetch", uri, str(directory)),
+                    *(AIMCTL, "fetch", uri, *((str(directory),) if directory is not None else ())),
                     *("--termination-log", str(self.termination_log), "--retry-seconds", "0.05", *flags),
                 ],
                 stdout=out,

@@ -7,7 +7,9 @@ from pathlib import Path
 from aim_operator.fetch.outcome import Outcome
 from aim_operator.fetch.retrying import Policy
 from aim_operator.fetch.run import Options, fetch
+from aim_operator.fetch.selection import Selection
 
+DEFAULT = Selection()
 PATIENT_SECONDS = 30.0
 """What a busy machine never needs between two bytes."""
 STALL_SECONDS = 3.0
@@ -28,11 +30,13 @@ async def fetched(
     connections: int = 4,
     attempts: int = 4,
     stall_seconds: float = PATIENT_SECONDS,
+    selection: Selection = DEFAULT,
 ) -> tuple[Outcome, list[str]]:
     """What became of it, and the lines that it said."""
     lines: list[str] = []
     options = Options(
         uri=uri,
+        selection=selection,
         directory=directory,
         capacity_bytes=capacity_bytes,
         stall_seconds=stall_seconds,

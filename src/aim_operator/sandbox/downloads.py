@@ -53,10 +53,9 @@ def last_word(container: Manifest, failure: str) -> str:
 
 
 def _total(container: Manifest) -> int:
+    """Bytes of the source: as many as discovery is told, but never more than fit the claim."""
+    total = int((simulated_size(source(container)) or _DEFAULT_GB) * _GIB)
     arguments = container["args"]
-    if is_listing(container):
-        gib = simulated_size(source(container)) or _DEFAULT_GB
-        return int(gib * _GIB)
     if "--capacity" not in arguments:
-        return 0
-    return int(int(arguments[arguments.index("--capacity") + 1]) * _SHARE)
+        return total
+    return min(total, int(int(arguments[arguments.index("--capacity") + 1]) * _SHARE))

@@ -12,6 +12,7 @@ from aim_operator.core import caching
 from aim_operator.core.caching import Wanted
 from aim_operator.core.catalog import Template
 from aim_operator.core.environment import origin
+from aim_operator.core.file_patterns import FilePatterns
 from aim_operator.core.naming import model_cache_name
 from tests.support.cache_builders import OURS, SOURCE, make_model_cache, make_template_cache
 from tests.support.service_builders import (
@@ -108,6 +109,15 @@ def test_a_template_cache_is_the_operators(cache: AIMTemplateCache, want: bool) 
             id="named after its endpoint, and as the third of that name",
         ),
         pytest.param(make_model_cache(OWN_NAME), False, id="made by hand under that name"),
+        pytest.param(
+            make_model_cache(
+                model_cache_name(SOURCE, "", patterns=["--exclude=*.bin"]),
+                metadata=OURS_BY_LABEL,
+                exclude=["*.bin"],
+            ),
+            True,
+            id="named after its patterns, too",
+        ),
     ],
 )
 def test_a_model_cache_is_the_operators(cache: AIMModelCache, want: bool) -> None:  # noqa: FBT001
@@ -132,6 +142,8 @@ OF_MIRROR = make_model_cache("mirrored", env=[MIRROR])
 GOLD = make_model_cache("gold", storageClassName="gold")
 PLAIN = make_model_cache("plain")
 OLDER = make_model_cache("older", metadata={"creationTimestamp": "2020-01-01T00:00:00Z"})
+PART = make_model_cache("part", include=["*.json", "*.txt", "*.json"])
+JSON_ONLY = FilePatterns(include=("*.json", "*.txt"))
 LISTED = (CachedModel(source_uri=SOURCE, name="plain"),)
 
 
@@ -156,6 +168,14 @@ LISTED = (CachedModel(source_uri=SOURCE, name="plain"),)
         ),
         pytest.param((PLAIN,), {"storage_class": "gold"}, "", id="none of another class"),
         pytest.param((make_model_cache("x", sourceUri="hf://a/b"),), {}, "", id="none of another source"),
+        pytest.param((PART, PLAIN), {}, "plain", id="none that holds a part only"),
+        pytest.param((PART, PLAIN), {"patterns": JSON_ONLY}, "part", id="the one that holds the part"),
+        pytest.param(
+            (PART, PLAIN),
+            {"patterns": JSON_ONLY, "listed": LISTED},
+            "part",
+            id="whatever was in use before the part was asked for",
+        ),
         pytest.param(
             (make_model_cache("x", metadata={"deletionTimestamp": "2026-01-31T11:00:00Z"}),),
             {},

@@ -337,6 +337,9 @@ def test_children_of_a_model_cache_are_as_reviewed(name: str, pytestconfig: pyte
         model_cache_desired.job(cache, config, claim, options, digest=digest),
     ]
     manifests = {child.resource.kind: child.manifest for child in children}
+    digest = model_cache_desired.listing_digest(cache, config, options)
+    listing = model_cache_desired.listing_job(cache, config, options, digest=digest)
+    manifests["Job-listing"] = listing.manifest
     assert_golden(GOLDEN / name, manifests, update=update)
 
 

@@ -60,15 +60,16 @@ def test_names_say_what_they_are_for() -> None:
     assert re.fullmatch(r"my-cache-[0-9a-f]{8}", naming.claim_name("my.cache", "b9a1"))
 
 
-def test_a_model_cache_is_told_apart_by_uri_and_storage_class() -> None:
+def test_a_model_cache_is_told_apart_by_uri_class_origin_and_patterns() -> None:
     names = {
-        naming.model_cache_name(source, storage_class, origin, others=others)
+        naming.model_cache_name(source, storage_class, origin, patterns=patterns, others=others)
         for source in ("hf://a/b", "hf://a/B", "s3://a/b", "hf://a-b")
         for storage_class in ("", "fast")
         for origin in ("", "0a1b2c3d")
         for others in (0, 1)
+        for patterns in ((), ("--include=a",), ("--exclude=a",))
     }
-    assert len(names) == 32
+    assert len(names) == 96
 
 
 def test_the_name_of_a_cache_from_the_public_endpoint_is_as_it_always_was() -> None:

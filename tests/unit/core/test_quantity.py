@@ -78,3 +78,19 @@ def test_anything_is_a_quantity_or_a_spec_error(value: Quantity) -> None:
         quantity.canonical(value)
     except SpecError as error:
         assert "\n" not in error.message  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("count", "want"),
+    [
+        pytest.param(0, "0", id="nothing"),
+        pytest.param(1023, "1023", id="bytes"),
+        pytest.param(1024, "1Ki", id="a whole unit"),
+        pytest.param(16_060_522_240, "14.96Gi", id="two digits, rounded up"),
+        pytest.param(1024**2 - 1, "1024Ki", id="just below the next unit"),
+        pytest.param(2**60, "1Ei", id="the largest unit"),
+    ],
+)
+def test_bytes_are_written_as_quantities_that_can_be_read(count: int, want: str) -> None:
+    assert quantity.readable(count) == want
+    assert quantity.parse(want) >= count

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aim_operator.fetch import outcome as outcomes
-from aim_operator.fetch.outcome import MOST_BYTES, FetchReason, Outcome
+from aim_operator.fetch.outcome import DONE, MOST_BYTES, FetchReason, LeftOut, Outcome
 from aim_operator.fetch.redaction import Redactor
 
 SECRETS = {
@@ -81,4 +81,16 @@ def test_every_reason_has_its_exit_code() -> None:
     reasons = {value for name, value in vars(FetchReason).items() if name.isupper()}
     assert set(outcomes.EXIT_CODES) == reasons
     assert outcomes.EXIT_CODES["Downloaded"] == 0
-    assert len(set(outcomes.EXIT_CODES.values())) == len(reasons)
+    failures = [code for reason, code in outcomes.EXIT_CODES.items() if reason not in DONE]
+    assert len(set(failures) - {0}) == len(reasons) - len(DONE)
+
+
+def test_what_is_left_out_fits_whatever_the_patterns() -> None:
+    left_out = tuple(LeftOut(pattern="*" * 250 + str(n), files=n, total_bytes=2**60) for n in range(1, 33))
+    outcome = Outcome(reason="Listed", message="é" * 3000, revision="r" * 300, files=9, left_out=left_out)
+    encoded = outcomes.encode(outcome, REDACTOR)
+    assert len(encoded) <= MOST_BYTES
+    told = json.loads(encoded)["leftOut"]
+    assert len(told) == 8
+    assert told[-1]["pattern"] == "others"
+    assert sum(one["files"] for one in told) == sum(range(1, 33))

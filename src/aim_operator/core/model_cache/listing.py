@@ -79,9 +79,9 @@ def job_step(observed: ModelCacheObserved, digest: str, old: AIMModelCacheStatus
     )
 
 
-def is_done(step: Step, digest: str) -> bool:
-    """Whether the size is known: the claim can be made of `step.listing`."""
-    return attempts.succeeded(step.listing, digest)
+def is_done(of: Step | AIMModelCacheStatus, digest: str) -> bool:
+    """Whether `of.listing` knows the size, for these inputs."""
+    return attempts.succeeded(of.listing, digest)
 
 
 def next_step(inputs: Inputs) -> Step:

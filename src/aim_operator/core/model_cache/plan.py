@@ -1,8 +1,8 @@
 """Decides about one model cache: its claim, its download, and a status that says how far it is.
 
 Where nobody says how large the files are, the source is asked first (listing). Then comes the claim
-(storage), and then the download (attempt). Nothing here ever removes a claim: deleting the cache is how a user removes
-the files.
+(storage), and then the download (attempt). Nothing here ever removes a claim: deleting the cache is how a
+user removes the files.
 """
 
 from __future__ import annotations
@@ -138,6 +138,9 @@ def _without_claim(
         if not listing.is_done(step, digest):
             return step, storage.awaits_size(observed)
         step = structs.replace(step, message=claim.message)
+        if not listing.is_done(old, digest):
+            # Only once the status has it: after a crash in between, nothing would know it any more.
+            return step, claim
     listed_bytes = given(given(step.listing, Listing()).total_bytes, 0)
     try:
         child: Child = desired.claim(observed.cache, config, listed_bytes)

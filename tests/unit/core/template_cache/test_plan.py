@@ -103,7 +103,7 @@ def held(state: str, reason: str, source: ModelSource = SOURCE, **more: Any) -> 
         ),
         pytest.param(
             observed(source_observed(structs.replace(SOURCE, size=UNSET))),
-            ("Degraded", "SizeUnknown"),
+            ("Pending", "WaitingForCache"),
             id="a source of unknown size",
         ),
         pytest.param(observed(held("Available", "Downloaded")), ("Available", "CacheWarm"), id="all there"),
@@ -212,6 +212,47 @@ def test_a_missing_model_cache_is_made_from_the_source_without_an_owner() -> Non
 
 def variable(name: str, value: str) -> dict[str, str]:
     return {"name": name, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("caching", "cache", "want"),
+    [
+        pytest.param({}, {}, {"size": SOURCE.size}, id="none"),
+        pytest.param(
+            {"include": ["b", "a", "b"], "exclude": ["c"]},
+            {},
+            {"include": ["a", "b"], "exclude": ["c"]},
+            id="the template's",
+        ),
+        pytest.param(
+            {"include": ["a"], "exclude": ["c"]},
+            {"include": ["z"]},
+            {"include": ["z"], "exclude": ["c"]},
+            id="each list of the cache's own",
+        ),
+        pytest.param(
+            {"include": ["a"]}, {"include": []}, {"size": SOURCE.size}, id="an empty one of its own"
+        ),
+    ],
+)
+def test_patterns_choose_the_files_whose_size_discovery_does_not_know(
+    caching: dict[str, Any], cache: dict[str, Any], want: dict[str, Any]
+) -> None:
+    seen = observed(template=make_template(caching=caching), cache=make_template_cache(**cache))
+    (child,) = planned(seen).children
+    assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri, **want}
+
+
+def test_a_source_of_unknown_size_is_cached_and_its_size_is_shown_once_it_is_found() -> None:
+    source = structs.replace(SOURCE, size=UNSET)
+    (child,) = planned(observed(source_observed(source))).children
+    assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri}
+    live = make_model_cache(child.name, size=None, status={"size": "8.47Gi"}, metadata={"labels": OURS})
+    plan = planned(observed(source_observed(cache=live)))
+    assert plan.status is not None
+    assert [model.size for model in given(plan.status.model_caches, ())] == ["8.47Gi"]
+    (child,) = plan.children
+    assert "size" not in child.manifest["spec"], "what discovery learnt later does not change it"
 
 
 def test_references_come_from_template_and_cache() -> None:
