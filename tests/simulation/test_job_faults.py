@@ -303,7 +303,7 @@ async def test_two_steps_of_a_download_cost_two_writes_however_many_services_wai
         for _ in range(2):
             await world.pass_seconds(1000)
             percentages.append(cache_status(world)["progress"]["percentage"])
-        assert percentages == [0, 24, 49]
+        assert percentages == [0, 25, 50]
         name = world.all(aim.MODEL_CACHES)[0]["metadata"]["name"]
         assert world.writes()[before:] == [("patch_status", "aimmodelcaches.aim.silogen.ai", name)] * 2
 
