@@ -244,7 +244,7 @@ def test_each_failed_attempt_is_an_event() -> None:
 @pytest.mark.parametrize(
     ("cache", "config", "options"),
     [
-        pytest.param(make_model_cache(size=None, env=[{"name": "A"}]), CONFIG, OPTIONS, id="env"),
+        pytest.param(make_model_cache(size=None, env=[{"name": "HF_TOKEN"}]), CONFIG, OPTIONS, id="env"),
         pytest.param(make_model_cache(size=None, include=["*.json"]), CONFIG, OPTIONS, id="patterns"),
         pytest.param(
             make_model_cache(size=None, metadata={"annotations": {"aim.silogen.ai/retry": "now"}}),
