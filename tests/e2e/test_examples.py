@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aim_operator.cli.quickstart import shipped
+from aim_operator.cli.quickstart import load, placeholders, shipped
 from tests.support.cluster import StartCluster, aim_crds
 
 AIMCTL = Path(sys.executable).with_name("aimctl")
@@ -17,6 +17,11 @@ AIMCTL = Path(sys.executable).with_name("aimctl")
 LINE = re.compile(
     r"^ *[0-9.]+ s  (?P<what>image|template|service) +(?P<name>\S+) +(?P<state>\w+) +(?P<detail>.*)$"
 )
+
+
+# The services of published images ask for what those need, 4 CPUs and 32 GiB each: test_contract.py serves
+# their stand-ins.
+PLACEHOLDERS = sorted(name for name, path in shipped().items() if placeholders(load(path)))
 
 
 def outcome(*flags: str) -> dict[str, str]:
@@ -32,7 +37,7 @@ def outcome(*flags: str) -> dict[str, str]:
 @pytest.mark.needs_gateway
 def test_examples_come_to_the_same_in_memory_and_on_a_real_cluster(own_cluster: StartCluster) -> None:
     cluster = own_cluster(("node", "kserve", "gateway"), crds=aim_crds())
-    for name in sorted(shipped()):
+    for name in PLACEHOLDERS:
         want = outcome(f"--example={name}")
         where = (f"--kubeconfig={cluster.kubeconfig}", f"--gateway-url={cluster.gateway_url}")
         got = outcome(f"--example={name}", "--cluster", *where)

@@ -32,7 +32,8 @@ def demo(
     example: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Example set: quickstart, gated-model, team-overrides or tenant-routes."
+            metavar="NAME",
+            help="Example set: quickstart, amd-catalog, gated-model, team-overrides or tenant-routes.",
         ),
     ] = "quickstart",
     timeout: Annotated[

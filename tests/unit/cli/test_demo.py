@@ -61,6 +61,26 @@ EXAMPLES = [
         },
         id="a hub token in the platform's configuration",
     ),
+    pytest.param(
+        "amd-catalog",
+        {
+            "models/llama-3-1-8b-instruct": (
+                "llama-3-1-8b-instruct-fp8-1-latency",
+                "/models/llama-3-1-8b-instruct",
+            ),
+            "models/llama-3-3-70b-instruct": (
+                "llama-3-3-70b-instruct-fp8-1-latency",
+                "/models/llama-3-3-70b-instruct",
+            ),
+            "models/qwen3-32b": ("qwen3-32b-fp16-1-latency", "/models/qwen3-32b"),
+            "models/mistral-small-3-2-24b-instruct": (
+                "mistral-small-3-2-24b-instruct-fp16-1-latency",
+                "/models/mistral-small-3-2-24b-instruct",
+            ),
+            "models/gpt-oss-20b": ("gpt-oss-20b-fp4-1-latency", "/models/gpt-oss-20b"),
+        },
+        id="the published model images",
+    ),
 ]
 
 
