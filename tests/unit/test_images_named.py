@@ -43,7 +43,9 @@ def _named_in(*patterns: str) -> list[str]:
 
 FILES = _named_in("README.md", "docs/**", "examples/**")
 # JSON has no comments: these describe what stands in for the images.
-READ = [name for name in FILES if Path(name).suffix in (".md", ".yaml", ".yml", "") and (ROOT / name).exists()]
+READ = [
+    name for name in FILES if Path(name).suffix in (".md", ".yaml", ".yml", "") and (ROOT / name).exists()
+]
 
 
 def unsaid(text: str) -> list[str]:
@@ -70,13 +72,17 @@ def test_images_of_the_catalog_are_named_as_published(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        pytest.param("  image: ghcr.io/example/a:v1", ["ghcr.io/example/a:v1"], id="a field without a comment"),
+        pytest.param(
+            "  image: ghcr.io/example/a:v1", ["ghcr.io/example/a:v1"], id="a field without a comment"
+        ),
         pytest.param("  image: ghcr.io/example/a:v1 # a placeholder", [], id="a field with one"),
         pytest.param(
             "one placeholder\n  image: ghcr.io/ml-team/a:v1", ["ghcr.io/ml-team/a:v1"], id="said too far away"
         ),
         pytest.param("pull ghcr.io/somebody/model:v1", ["ghcr.io/somebody/model"], id="in a sentence"),
-        pytest.param("ghcr.io/example/… are placeholders, such as ghcr.io/example/a", [], id="said on the page"),
+        pytest.param(
+            "ghcr.io/example/… are placeholders, such as ghcr.io/example/a", [], id="said on the page"
+        ),
         pytest.param("ghcr.io/silogen/aim-operator:0.1.0", [], id="our own"),
     ],
 )
