@@ -222,16 +222,64 @@ def test_a_failure_says_why_and_heals_once_its_cause_is_gone(
         )
 
 
+def test_a_cache_without_a_size_asks_the_hub_and_leaves_out_what_doubles_the_weights(
+    full_cluster: Cluster, operator_image: str, tmp_path: Path
+) -> None:
+    """A real listing Pod; and one whose hub nobody reaches, until HF_ENDPOINT names one that is there."""
+    cluster = full_cluster
+    grant_roles(cluster)
+    with (
+        model_hub(cluster, tmp_path, weights_mib=8) as hub,
+        cluster.namespace() as namespace,
+        running_operator(cluster, f"--namespaces={namespace}", f"--downloader-image={operator_image}"),
+    ):
+        (tmp_path / MODEL / "original").mkdir()
+        (tmp_path / MODEL / "original" / "consolidated.00.pth").write_bytes(bytes(3 * MIB))
+        apply_yaml(cluster, json.dumps(model_cache("listed", namespace, hub, size=None)))
+        nowhere = [{"name": "HF_ENDPOINT", "value": "http://127.0.0.1:9"}, *IMPATIENT]
+        apply_yaml(cluster, json.dumps(model_cache("isolated", namespace, hub, size=None, env=nowhere)))
+
+        def status(name: str) -> dict[str, Any]:
+            return status_of(cluster, "aimmc", name, namespace)
+
+        eventually(lambda: status("listed").get("status") == "Available", "it is fetched", 120)
+        listed = status("listed")
+        assert (listed["files"], listed["progress"]["totalBytes"]) == (3, hub.total_bytes)
+        assert listed["listing"]["totalBytes"] == hub.total_bytes
+        assert listed["leftOut"] == [{"pattern": "original/*", "files": 1, "totalBytes": 3 * MIB}]
+        assert hub.sent_bytes == hub.total_bytes, "the listing fetched nothing, the download no more than it"
+
+        eventually(
+            lambda: reasons(status("isolated")).get("Failure") == "True/ListingFailed",
+            "a hub that can't be reached is told",
+            timeout_seconds=120,
+        )
+        assert "can't reach 127.0.0.1" in status("isolated")["listing"]["message"]
+        claims = cluster.kubectl("get", "pvc", f"--namespace={namespace}", "-o", "name").split()
+        assert len(claims) == 1, "there is no claim before its size is known"
+        mended = json.dumps(model_cache("isolated", namespace, hub, size=None, include=["*.json"]))
+        cluster.kubectl("delete", "aimmc", "isolated", f"--namespace={namespace}")
+        apply_yaml(cluster, mended)
+        eventually(lambda: status("isolated").get("status") == "Available", "a part of it is fetched", 120)
+        assert status("isolated")["files"] == 2
+        left = cluster.kubectl("get", "jobs", f"--namespace={namespace}", "-o", "name").split()
+        assert not [job for job in left if "/list-" in job], "what was found is in the status"
+
+
+IMPATIENT = [{"name": "AIM_ATTEMPTS", "value": "2"}]
+
+
 def model_cache(name: str, namespace: str, hub: ModelHub, **spec: Any) -> dict[str, Any]:
-    """A cache made by hand, of the hub's model unless told otherwise."""
+    """A cache made by hand, of the hub's model unless told otherwise; `size` None is one without."""
+    fields = {
+        "sourceUri": f"hf://{MODEL}",
+        "size": "900Mi",
+        "env": [{"name": "HF_ENDPOINT", "value": hub.hub.url}],
+        **spec,
+    }
     return {
         "apiVersion": "aim.silogen.ai/v1alpha1",
         "kind": "AIMModelCache",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "sourceUri": f"hf://{MODEL}",
-            "size": "900Mi",
-            "env": [{"name": "HF_ENDPOINT", "value": hub.hub.url}],
-            **spec,
-        },
+        "spec": {field: value for field, value in fields.items() if value is not None},
     }
