@@ -22,7 +22,7 @@ from aim_operator.core.environment import origin
 from aim_operator.core.jobs import attempts, machine, readings
 from aim_operator.core.jobs.machine import Attempt, JobState, JobStep
 from aim_operator.core.messages import one_line
-from aim_operator.core.model_cache import desired, report
+from aim_operator.core.model_cache import desired, listing, report
 from aim_operator.core.model_cache.desired import CONTAINER, DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.step import Step
@@ -99,7 +99,8 @@ def log_to_follow(observed: ModelCacheObserved) -> LogSource | None:
 
     None once its container has ended, whatever else runs in the Pod: nothing more is written to the log.
     """
-    pod = pods.youngest(observed.pods)
+    # Before there is a claim it is the listing's Pod, which has no container of that name.
+    pod = pods.youngest(observed.pods) if not listing.is_wanted(observed) else None
     if pod is None or not pods.is_running(pod, CONTAINER):
         return None
     return LogSource(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, CONTAINER)

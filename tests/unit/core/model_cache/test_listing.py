@@ -71,7 +71,7 @@ def children(plan: Plan[AIMModelCacheStatus]) -> list[str]:
 
 
 def pod(**fields: Any) -> Any:
-    return make_download_pod(container="list", **fields)
+    return make_download_pod(**{"container": "list", **fields})
 
 
 def ended(message: dict[str, Any], *, code: int = 0) -> dict[str, Any]:
@@ -234,6 +234,12 @@ def test_the_status_says_meanwhile_why_the_last_attempt_failed_and_how_many_ther
         metadata = structs.replace(job.metadata, uid=f"job-{attempts}")
         seen = structs.replace(seen, listing_jobs=(structs.replace(job, metadata=metadata),))
         status = planned(with_status(seen, due.status)).status
+
+
+def test_the_log_of_a_listing_is_not_followed() -> None:
+    """Also not while the kubelet has not reported its container."""
+    for seen in (pod(), pod(phase="Running", container="another")):
+        assert planned(observed(listing_jobs=(make_download_job(JOB),), pods=(seen,))).follow is None
 
 
 def test_each_failed_attempt_is_an_event() -> None:
