@@ -94,6 +94,12 @@ RANKED: list[Any] = [
 ]
 
 
+def best(better: dict[str, Any]) -> str:
+    """What is said of the best, which may be of a type that is not optimized."""
+    type_ = better.get("type_", "optimized")
+    return "best match" if type_ == "optimized" else f"best match; its profile is {type_}, not optimized"
+
+
 @pytest.mark.parametrize(("better", "worse", "criterion"), RANKED)
 def test_without_a_name_or_default_the_better_template_is_chosen(
     world: World, better: dict[str, Any], worse: dict[str, Any], criterion: str
@@ -106,7 +112,7 @@ def test_without_a_name_or_default_the_better_template_is_chosen(
     status = world.run(world.service())
     assert status["resolvedTemplate"]["name"] == "z-better"
     assert matching(status) == {
-        "z-better": (True, "best match"),
+        "z-better": (True, best(better)),
         "a-worse": (False, f"worse by {criterion}"),
     }
 
@@ -140,6 +146,17 @@ def test_gpu_generations_and_scopes_rank_too(world: World) -> None:
     }
     scopes = {c["name"]: c["scope"] for c in status["templateMatching"]}
     assert scopes == {"new": "Namespace", "old": "Namespace", cluster: "Cluster"}
+
+
+def test_only_an_optimized_template_is_chosen_where_nothing_else_is_allowed(world: World) -> None:
+    world.apply(world.image(), world.config(allowUnoptimized=False), typed(world, "preview", "preview"))
+    world.until_template("Available", name="preview")
+    world.apply(world.service())
+    status = world.until_service("Degraded", "NoOptimizedTemplate")
+    assert "only preview; set spec.allowUnoptimized to true" in message(status, "Failure")
+    world.apply(typed(world, "optimized", "optimized", metric="throughput"))
+    status = world.run(world.service())
+    assert status["resolvedTemplate"]["name"] == "optimized"
 
 
 def test_a_tie_is_told_and_never_guessed(world: World) -> None:

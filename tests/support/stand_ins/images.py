@@ -27,7 +27,10 @@ def pull_error(image: str) -> str | None:
 
 
 def run(image: str, env: Mapping[str, str]) -> Run:
-    """Return how the dry run ends. AIM_TEST_TYPE is the profile's type, AIM_TEST_MODELS=none finds none."""
+    """Return how the dry run ends. AIM_TEST_TYPE is the profile's type, AIM_TEST_MODELS=none finds none.
+
+    AIM_TEST_FLAG names a flag among its engine arguments.
+    """
     if image.startswith(BROKEN):
         return Run(3, b"error: no profile of this image fits\n")
     if image.startswith(GARBAGE):
@@ -38,6 +41,8 @@ def run(image: str, env: Mapping[str, str]) -> Run:
     output: list[dict[str, Any]] = msgspec.json.decode(ended.stdout)
     if env.get("AIM_TEST_TYPE"):
         output[0]["profile"]["metadata"]["type"] = env["AIM_TEST_TYPE"]
+    if env.get("AIM_TEST_FLAG"):
+        output[0]["profile"]["engine_args"][env["AIM_TEST_FLAG"]] = None
     if env.get("AIM_TEST_MODELS") == "none":
         output[0]["models"] = []
     return Run(0, b"INFO selecting a profile\n" + msgspec.json.encode(output) + b"\n")

@@ -52,7 +52,10 @@ def plan_runtime(
     try:
         wanted = _wanted(observed, cache)
     except SpecError as error:
-        return hindered_runtime(observed, reason=error.reason, message=error.message)
+        hindered = hindered_runtime(observed, reason=error.reason, message=error.message)
+        if pinned is UNSET or observed.inference_service is None:
+            return hindered
+        return structs.replace(_rendered(observed, pinned), problem=hindered.problem)
     if observed.runtime_shadowed:
         return hindered_runtime(
             observed,

@@ -654,6 +654,25 @@ def test_a_service_whose_new_template_asks_for_too_much_is_still_scaled_on_its_o
     assert told(plan.status, c.RUNTIME_READY) == ("True", "RuntimeReady")
 
 
+@pytest.mark.parametrize("name", ["fast", "new"])
+def test_a_service_whose_template_has_bad_engine_arguments_is_still_scaled_on_what_it_has(name: str) -> None:
+    """The template's own status does not say so yet."""
+    observed = moving_to(make_template(name, engineArgs={"a": "{{"}), replicas=3)
+    plan, old = decide(observed, now=NOW), running_status(observed)
+    assert plan.children[0].manifest["spec"]["predictor"]["minReplicas"] == 3
+    assert plan.status is not None
+    assert (plan.status.status, plan.status.active) == ("Degraded", old.active)
+    assert told(plan.status, c.FAILURE) == ("True", "EngineArgsInvalid")
+
+
+def test_a_service_does_not_start_on_bad_engine_arguments_of_its_template() -> None:
+    catalog = FakeCatalog(make_image(), make_template(engineArgs={"a": "{{"}))
+    plan = decide(make_service_observed(catalog=catalog), now=NOW)
+    assert kinds(plan) == []
+    assert plan.status is not None
+    assert told(plan.status, c.FAILURE) == ("True", "EngineArgsInvalid")
+
+
 @pytest.mark.parametrize("type_", [REFUSED, FAILED, FOREIGN])
 def test_a_move_away_from_what_is_refused_is_made(type_: OutcomeType) -> None:
     """A policy may forbid what runs. Waiting until that can be written again would wait for ever."""
