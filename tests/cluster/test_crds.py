@@ -277,6 +277,7 @@ COLUMNS = [
         {"aimImageName": "llama"},
         {
             "status": "Available",
+            "profileId": "vllm-x",
             "profile": {
                 "engine_args": {"max-model-len": 8192, "nested": {"any": [1, "thing"]}},
                 "metadata": {
@@ -290,7 +291,7 @@ COLUMNS = [
             },
         },
         {"STATUS": "Available", "IMAGE": "llama", "ENGINE": "vllm", "METRIC": "latency"}
-        | {"PRECISION": "fp8", "GPUS": "2", "GPU": "MI300X", "TYPE": "preview"},
+        | {"PRECISION": "fp8", "GPUS": "2", "GPU": "MI300X", "TYPE": "preview", "PROFILE": "vllm-x"},
     ),
     (
         "AIMImage",
