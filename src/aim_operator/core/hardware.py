@@ -26,6 +26,9 @@ _PRODUCT_LABELS = ("amd.com/gpu.product-name", "beta.amd.com/gpu.product-name")
 _NVIDIA_LABEL = "nvidia.com/gpu.product"
 _AMD_LABELS = frozenset({*_DEVICE_LABELS, *_PRODUCT_LABELS})
 _LABELS = _AMD_LABELS | {_NVIDIA_LABEL}
+# The labels that may exclude a node. The beta name of a product only confirms: each label here makes every
+# InferenceService longer, and labellers that write that one write device ids too.
+_DECISIVE = (*_DEVICE_LABELS, _PRODUCT_LABELS[0])
 # On a node with GPUs of several kinds the AMD node labeller writes the value into the key, and only there:
 # beta.amd.com/gpu.product-name.<value>: "8".
 _KEYED = re.compile(r"^(?:beta\.)?amd\.com/gpu\.(product-name|device-id)\.(.+)$")
@@ -107,7 +110,7 @@ def verdict(model: str, node: NodeGpus) -> Verdict:
     confirm, never exclude.
     """
     name = _model(model)
-    known = [_models_by(key, value) for key, value in node if key in _AMD_LABELS]
+    known = [_models_by(key, value) for key, value in node]
     if any(name in models for models in known):
         return Verdict.FITS
     if name is not None and any(known):
@@ -137,8 +140,8 @@ def node_affinity(model: str) -> Manifest | None:
             [_expression(_NVIDIA_LABEL, "Exists")],
             [_expression(key, "DoesNotExist") for key in sorted(_AMD_LABELS)],
         )
-    having = [[_expression(key, "In", _values(key, name, named=True))] for key in sorted(_AMD_LABELS)]
-    others = [_expression(key, "NotIn", _values(key, name, named=False)) for key in sorted(_AMD_LABELS)]
+    having = [[_expression(key, "In", _values(key, name, named=True))] for key in _DECISIVE]
+    others = [_expression(key, "NotIn", _values(key, name, named=False)) for key in _DECISIVE]
     return _required(*having, [*others, _expression(_NVIDIA_LABEL, "DoesNotExist")])
 
 
@@ -207,7 +210,7 @@ def _table() -> dict[tuple[str, str], frozenset[str]]:
     table: dict[tuple[str, str], frozenset[str]] = {}
     for model, devices in _DEVICES.items():
         named = [(key, device) for key in _DEVICE_LABELS for device in devices]
-        named += [(key, product) for key in _PRODUCT_LABELS for product in _products(model)]
+        named += [(_PRODUCT_LABELS[0], product) for product in _products(model)]
         for label in named:
             table[label] = table.get(label, frozenset()) | {model}
     return table

@@ -53,6 +53,8 @@ FITS, OTHER, UNKNOWN = Verdict.FITS, Verdict.OTHER, Verdict.UNKNOWN
         pytest.param("MI300X", {DEVICE: "74a5"}, OTHER, id="another model's id"),
         pytest.param("MI300X", {PRODUCT: "AMD_Instinct_MI325X_OAM"}, OTHER, id="another model's name"),
         pytest.param("MI300X", {PRODUCT: "AMD_Radeon_PRO_W7900"}, OTHER, id="a Radeon"),
+        pytest.param("MI300X", {BETA_PRODUCT: "AMD_Instinct_MI300X_OAM"}, FITS, id="a product's beta label"),
+        pytest.param("MI300X", {BETA_PRODUCT: "AMD_Instinct_MI325X"}, UNKNOWN, id="which excludes nothing"),
         pytest.param("MI300X", {NVIDIA: "NVIDIA-H100-80GB-HBM3"}, OTHER, id="another maker's GPU"),
         pytest.param("MI300A", {DEVICE: "74a1"}, OTHER, id="no part of a word"),
         pytest.param(

@@ -43,9 +43,8 @@ def layered(*layers: ServiceServing | UnsetType) -> Serving | UnsetType:
 
 def resources_per_gpu(serving: Serving) -> ResourcesPerGpu:
     """Return CPU and memory for each GPU, as AMD's deployments have them where the settings say nothing."""
-    own = given(serving.default_resources_per_gpu, ResourcesPerGpu())
-    merged = _resources([own, PER_GPU])
-    return given(merged, PER_GPU)
+    own = given(serving.default_resources_per_gpu, None)
+    return PER_GPU if own is None else given(_resources([own, PER_GPU]), PER_GPU)
 
 
 def shared_memory(serving: Serving) -> str:
