@@ -111,6 +111,7 @@ async def test_a_profile_that_is_selected_by_name_only_is_run_by_its_name() -> N
         world.start()
         await world.until(lambda: state(world) == "Degraded")
         assert "for MI300X, 1 GPU, fp16, latency" in message(world)
+        assert "manual selection has to be named in spec.profileId" in message(world)
 
         world.apply([template(profileId="vllm-typo")])
         await world.until(lambda: "has no profile vllm-typo" in message(world))

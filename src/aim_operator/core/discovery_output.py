@@ -27,6 +27,8 @@ _GIB = 1024**3
 _QUOTED = 160
 _REASON = 400
 """Longer than other quotes: it counts, for each profile of the image, why it does not fit."""
+_SAID = 2
+"""How many warnings are quoted: before the counts there may be one about a value that is not known."""
 _NOTHING = re.compile(rb"^\[[ \t]*\][ \t\r]*$", re.MULTILINE)
 """What an image prints that has no profile for what it is asked for. It ends with code 0."""
 _WARNING = re.compile(rb"^.*\bWARN(?:ING)?\b.*$", re.MULTILINE)
@@ -132,7 +134,7 @@ def _last_element(log: bytes) -> dict[str, Any]:
         warnings = _WARNING.findall(log)
         raise SpecError(
             Reason.NO_MATCHING_PROFILE,
-            quote(warnings[-1].decode(errors="replace").strip(), _REASON) if warnings else "",
+            " and ".join(quote(each.decode(errors="replace").strip(), _REASON) for each in warnings[-_SAID:]),
         )
     lines = log[-_QUOTED * 16 :].decode(errors="replace").split("\n")
     line = next((line.strip() for line in reversed(lines) if line.strip()), "")

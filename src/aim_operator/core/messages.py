@@ -34,3 +34,10 @@ def last_message(events: Iterable[Event]) -> str:
     """Return what the youngest of some events says; "" where there is none."""
     last = max(events, key=lambda event: event.metadata.creation_timestamp or "", default=None)
     return (last.message or "") if last is not None else ""
+
+
+def last_words(text: str | None, limit: int = 400) -> str:
+    """Return the end of a log in one bounded, printable line: programs say last why they end."""
+    lines = [line for line in map(one_line, (text or "").splitlines()) if line]
+    words = " ".join(lines)
+    return words if len(words) <= limit else "…" + words[len(words) - limit + 1 :]

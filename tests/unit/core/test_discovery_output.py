@@ -125,7 +125,11 @@ def test_an_array_of_the_shape_inside_another_is_part_of_it() -> None:
             id="with the image's counts",
         ),
         pytest.param(b"[]\nINFO x\n2026 - WARN - none fits\n", '"2026 - WARN - none fits"', id="mixed lines"),
-        pytest.param(b"WARNING first\nWARNING last\n[]", '"WARNING last"', id="the last of several warnings"),
+        pytest.param(
+            b"WARNING first\nWARNING unknown AIM_METRIC 'x'\nWARNING 3 metric_mismatch\n[]",
+            '"WARNING unknown AIM_METRIC \'x\'" and "WARNING 3 metric_mismatch"',
+            id="the last two of several warnings",
+        ),
         pytest.param(b"INFO\n[ ]\r\n", "", id="without a warning: it was lost by its level"),
         pytest.param(b"WARNING " + b"x" * 5000 + b"\n[]", None, id="a long warning"),
     ],

@@ -16,6 +16,7 @@ from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions, labels
 from aim_operator.core.messages import one_line
 from aim_operator.core.pods import waiting
+from aim_operator.core.remedies import with_remedy
 
 STARTING = "waiting for KServe to start the model server"
 
@@ -158,7 +159,7 @@ def _crash(status: ContainerStatus) -> str:
     if ended is None:
         return f"container {status.name}: {state.reason} {one_line(state.message)}".strip()
     why = f" ({ended.reason})" if ended.reason not in (None, "", "Error", "Completed") else ""
-    words = one_line(ended.message)
+    words = with_remedy(ended.message)
     return f"container {status.name} exited with code {ended.exit_code}{why}{f': {words}' if words else ''}"
 
 

@@ -118,6 +118,8 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         ),
         "resources": {"requests": merged.requests, "limits": merged.limits},
         **settings.probes(serving),
+        # Gives the Pod's status the last words of a server that ended, without reading its log.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         # The path by which vLLM shares memory between its processes.
         "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}, *map(_volume_mount, mounts)],  # noqa: S108
     }

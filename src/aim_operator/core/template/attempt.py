@@ -6,8 +6,9 @@ once image and configuration are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct, UnsetType, structs
 
@@ -93,7 +94,7 @@ def next_step(inputs: Inputs) -> Step:
 
 def _kept(inputs: Inputs, step: JobStep) -> Step:
     """Keep the result. The Job may now go, after a while for whoever wants its log."""
-    kept = _available(inputs.observed, inputs.old.discovery)
+    kept = _available(inputs.observed, inputs.old.discovery, given(inputs.old.profile, {}))
     job = step.job
     if job is None or not readings.finished(job) or job.metadata.deletion_timestamp is not None:
         return kept
@@ -170,7 +171,7 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
             attempts=0,
             last_attempt_time=step.ended_at,
         )
-        return _available(observed, finished, result=observed.output)
+        return _available(observed, finished, observed.output.profile, result=observed.output)
     return _failed(inputs, step, failure.cause(inputs.observed, inputs.old, step))
 
 
@@ -248,12 +249,17 @@ def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:
 
 
 def _available(
-    observed: TemplateObserved, record: Discovery | UnsetType, *, result: DiscoveryResult | None = None
+    observed: TemplateObserved,
+    record: Discovery | UnsetType,
+    profile: Mapping[str, Any],
+    *,
+    result: DiscoveryResult | None = None,
 ) -> Step:
+    message = f"discovered with image {observed.image.spec.image}" if observed.image else ""
     return Step(
         state=State.AVAILABLE,
         reason=Reason.AVAILABLE,
-        message=f"discovered with image {observed.image.spec.image}" if observed.image else "",
+        message=message + failure.taken_instead(observed.template, profile),
         discovery=record,
         result=result,
     )

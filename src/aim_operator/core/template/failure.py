@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aim_operator.api.external import Job
 from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
@@ -13,12 +16,22 @@ from aim_operator.core.jobs import readings
 from aim_operator.core.jobs.machine import JobStep
 from aim_operator.core.messages import one_line
 from aim_operator.core.pods import PULL_REASONS, Verdict
+from aim_operator.core.remedies import with_remedy
 from aim_operator.core.template.desired import CONTAINER, asked_env
 from aim_operator.core.template.observed import OutputUnreadable, TemplateObserved
 
 POD = "the discovery Pod"
 _ASKED = 256
+_VALUE = 64
+_FREE = "auto"
 _OBSTACLES = (Reason.UNSCHEDULABLE, Reason.JOB_REFUSED)
+_IN_PROFILE = {
+    "AIM_METRIC": "metric",
+    "AIM_PRECISION": "precision",
+    "AIM_GPU_MODEL": "gpu",
+    "AIM_GPU_COUNT": "gpu_count",
+}
+"""What is asked for, and where a profile says it."""
 _KILLED = (137, 143)
 """Exit codes of a container that was stopped: they tell that somebody did it, not why."""
 
@@ -45,7 +58,7 @@ def cause(observed: TemplateObserved, old: AIMServiceTemplateStatus, step: JobSt
     if readings.timed_out(job) and (ended is None or ended.exit_code in _KILLED):
         return _cause_of_timeout(old, job)
     if ended is not None and ended.exit_code != 0:
-        words = one_line(ended.message)
+        words = with_remedy(ended.message)
         more = f": {words}" if words else "; its log was empty"
         return Verdict(
             Reason.DISCOVERY_FAILED, f"the image's dry run exited with code {ended.exit_code}{more}"
@@ -69,9 +82,7 @@ def _job_failure(job: Job) -> str:
 
 def no_match(template: Template, warning: str) -> Verdict:
     """Say that the image has no profile for what the template asks for. `warning` is the image's own line."""
-    asked = {variable["name"]: variable.get("value") for variable in asked_env(template)}
-    # An image takes an empty value for none. One that is referred to is set, but not known here.
-    asked = {name: value for name, value in asked.items() if value != ""}
+    asked = _asked(template)
     named = asked.get("AIM_PROFILE_ID")
     if "AIM_PROFILE_ID" in asked:
         message = f"the image has no profile {named or 'of the name'} that the template asks for"
@@ -83,4 +94,32 @@ def no_match(template: Template, warning: str) -> Verdict:
         message = f"the image has no profile for {wanted or 'a template that asks for nothing'}"
         if "AIM_GPU_MODEL" not in asked:
             message += "; set spec.gpuSelector.model: discovery has no GPU that the image could look at"
-    return Verdict(Reason.NO_MATCHING_PROFILE, f"{message}; it says {warning}" if warning else message)
+    if warning:
+        message += f"; it says {warning}"
+    if "manual_selection" in warning and "AIM_PROFILE_ID" not in asked:
+        message += "; a profile that is for manual selection has to be named in spec.profileId"
+    return Verdict(Reason.NO_MATCHING_PROFILE, message)
+
+
+def taken_instead(template: Template, profile: Mapping[str, Any]) -> str:
+    """Say what an image took in place of values that it does not know; "" where it has what was asked for.
+
+    It warns of them and goes on with its default, so that nothing else tells.
+    """
+    asked, metadata = _asked(template), profile.get("metadata") or {}
+    if "AIM_PROFILE_ID" in asked:
+        return ""
+    others = [
+        f"{name}={one_line(asked[name], _VALUE)} but takes {one_line(str(metadata[key]), _VALUE)}"
+        for name, key in _IN_PROFILE.items()
+        if asked.get(name) not in (None, _FREE) and metadata.get(key) is not None
+        if str(metadata[key]).lower() != str(asked[name]).lower()
+    ]
+    return f"; the image does not know {', '.join(others)}: correct it in spec.env" if others else ""
+
+
+def _asked(template: Template) -> dict[str, str | None]:
+    """Return what the image is asked for, by variable; None is set by a reference, and not known here."""
+    asked = {variable["name"]: variable.get("value") for variable in asked_env(template)}
+    # An image takes an empty value for none.
+    return {name: value for name, value in asked.items() if value != ""}

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from . import commands
+from . import commands, selection
 from .commands import Chosen
 from .metrics import Metrics
 from .variables import Variables
@@ -30,20 +30,24 @@ def serve(variables: Variables, chosen: Chosen) -> None:
     names = dict.fromkeys(
         each for each in (variables.custom_model_name, chosen.model, variables.model) if each
     )
-    with Server(variables.port, tuple(names), arguments.get("max-model-len")) as server:
+    profile = selection.profile_id(chosen.entry)
+    with Server(variables.port, tuple(names), arguments.get("max-model-len"), profile) as server:
         sys.stderr.write(commands.line(variables, "INFO", f"serving {chosen.model} on port {variables.port}"))
         sys.stderr.flush()
         server.serve_forever()
 
 
 class Server(ThreadingHTTPServer):
-    """`models` are the names that it answers to: the model's, and the image's own."""
+    """`models` are the names that it answers to: the model's, and the image's own.
+
+    `profile` is told as the `system_fingerprint` of each completion: what the answer was made with.
+    """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, models: tuple[str, ...], max_model_len: int | None) -> None:
-        self.models, self.max_model_len = models, max_model_len
+    def __init__(self, port: int, models: tuple[str, ...], max_model_len: int | None, profile: str) -> None:
+        self.models, self.max_model_len, self.profile = models, max_model_len, profile
         self.started = int(time.time())
         self.metrics = Metrics(models[0])
         dual = socket.has_dualstack_ipv6()
@@ -109,6 +113,7 @@ class Handler(BaseHTTPRequestHandler):
             usage["total_tokens"] = sum(usage.values())
             numbers.prompt, numbers.generated, numbers.finish = usage["prompt_tokens"], len(words), finish
             identity = {"id": f"chatcmpl-{time.time_ns():x}", "created": int(time.time()), "model": model}
+            identity["system_fingerprint"] = self.server.profile
             if request.get("stream"):
                 options = request.get("stream_options") or {}
                 self._stream(identity, words, finish, usage if options.get("include_usage") else None)

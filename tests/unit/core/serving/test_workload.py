@@ -135,6 +135,7 @@ def test_what_nobody_asks_for_is_absent() -> None:
         "resources",
         "volumeMounts",
         "storage",
+        "terminationMessagePolicy",
         "startupProbe",
         "livenessProbe",
         "readinessProbe",

@@ -11,7 +11,7 @@ from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.pods import Verdict
 from aim_operator.core.template.attempt import job_step
-from aim_operator.core.template.failure import cause, no_match
+from aim_operator.core.template.failure import cause, no_match, taken_instead
 from aim_operator.core.template.observed import OutputUnreadable
 from aim_operator.errors import Unavailable
 from tests.support.template_builders import (
@@ -181,6 +181,13 @@ def test_why_a_discovery_failed(job: Job, fields: dict[str, Any], want: Verdict)
             id="a profile by name",
         ),
         pytest.param(
+            {"gpuSelector": {"model": "MI300X", "count": 2}},
+            '"2 gpu_mismatch, 1 manual_selection_only"',
+            'the image has no profile for MI300X, 2 GPUs; it says "2 gpu_mismatch, 1 manual_selection_only"; '
+            "a profile that is for manual selection has to be named in spec.profileId",
+            id="one that is taken by its name only: where to say it",
+        ),
+        pytest.param(
             {"env": [{"name": "AIM_PRECISION", "value": "x\n" * 200}]},
             "",
             "the image has no profile for "
@@ -192,3 +199,44 @@ def test_why_a_discovery_failed(job: Job, fields: dict[str, Any], want: Verdict)
 )
 def test_no_matching_profile_says(spec: dict[str, Any], said: str, want: str) -> None:
     assert no_match(make_template(**spec), said) == Verdict(Reason.NO_MATCHING_PROFILE, want)
+
+
+@pytest.mark.parametrize(
+    ("spec", "metadata", "want"),
+    [
+        pytest.param(
+            {"env": [{"name": "AIM_METRIC", "value": "fastest"}]},
+            {"metric": "latency"},
+            "; the image does not know AIM_METRIC=fastest but takes latency: correct it in spec.env",
+            id="a value that the image does not know",
+        ),
+        pytest.param(
+            {"metric": "latency", "precision": "fp8", "gpuSelector": {"model": "MI300X", "count": 1}},
+            {"metric": "latency", "precision": "fp8", "gpu": "MI300X", "gpu_count": 1},
+            "",
+            id="what was asked for",
+        ),
+        pytest.param(
+            {"precision": "auto", "gpuSelector": {"model": "mi300x", "count": 1}},
+            {"precision": "fp16", "gpu": "MI300X", "gpu_count": 1},
+            "",
+            id="left open, or spelt otherwise",
+        ),
+        pytest.param({"metric": "latency"}, {"metric": None}, "", id="a profile that does not say"),
+        pytest.param(
+            {"metric": "latency", "profileId": "vllm-x"},
+            {"metric": "throughput"},
+            "",
+            id="a profile by name, which overrides the rest",
+        ),
+        pytest.param(
+            {"env": [{"name": "AIM_METRIC", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]},
+            {"metric": "latency"},
+            "",
+            id="a reference",
+        ),
+        pytest.param({"metric": "latency"}, {}, "", id="no metadata"),
+    ],
+)
+def test_what_an_image_took_instead(spec: dict[str, Any], metadata: dict[str, Any], want: str) -> None:
+    assert taken_instead(make_template(**spec), {"metadata": metadata}) == want

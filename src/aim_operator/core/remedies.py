@@ -1,0 +1,56 @@
+"""What a person can do about a model image that ends, told by what it says last.
+
+The published images and the libraries in them say what is wrong in their own terms; these are ours. Whatever
+is not recognized is passed on without advice.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from aim_operator.core.messages import last_words
+
+
+class _Remedy(NamedTuple):
+    words: re.Pattern[str]
+    what_to_do: str
+
+
+_IDS = r"\bAIM_ID\b.*\bAIM_MODEL_ID\b|\bAIM_MODEL_ID\b.*\bAIM_ID\b"
+_REMEDIES = (
+    _Remedy(
+        re.compile(rf"\bboth\b.*(?:{_IDS})|(?:{_IDS}).*\bboth\b", re.IGNORECASE),
+        "the image is made for one model: use a template without spec.model, and AIM_MODEL_ID in no env",
+    ),
+    _Remedy(
+        re.compile(rf"(?:{_IDS})", re.IGNORECASE),
+        "the image serves any model and was told of none: use a template that names one in spec.model",
+    ),
+    _Remedy(
+        re.compile(
+            r"\b(?:HTTP|Error|status)\b.{0,12}\b40[13]\b|\b40[13] Client Error\b|\bgated repo|GatedRepoError",
+            re.IGNORECASE,
+        ),
+        "the hub refuses it: set HF_TOKEN, of an account that may read the model, in env of the service, its "
+        "template or its runtime configuration",
+    ),
+    _Remedy(
+        re.compile(
+            r"can't be reached|connection refused|connection error|max retries|name or service not known|"
+            r"failed to resolve|name resolution|network is unreachable|LocalEntryNotFoundError",
+            re.IGNORECASE,
+        ),
+        "the hub can't be reached: set HF_ENDPOINT to a mirror, or HTTPS_PROXY, in env of the runtime "
+        "configuration",
+    ),
+)
+
+
+def with_remedy(words: str | None) -> str:
+    """Return the last words of a model image's log, with what to do where that is known."""
+    said = last_words(words)
+    for remedy in _REMEDIES:
+        if remedy.words.search(said):
+            return f"{said}; {remedy.what_to_do}"
+    return said

@@ -1,0 +1,65 @@
+"""What is said about a model image that ended: its last words, and what to do where that is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from aim_operator.core.messages import last_words
+from aim_operator.core.remedies import with_remedy
+
+ONE_MODEL = "; the image is made for one model: use a template without spec.model, and AIM_MODEL_ID in no env"
+NAME_IT = "; the image serves any model and was told of none: use a template that names one in spec.model"
+TOKEN = "; the hub refuses it: set HF_TOKEN, "
+MIRROR = "; the hub can't be reached: set HF_ENDPOINT "
+
+
+@pytest.mark.parametrize(
+    ("words", "want"),
+    [
+        pytest.param("error: cannot set both AIM_ID and AIM_MODEL_ID", ONE_MODEL, id="both ids"),
+        pytest.param("AIM_MODEL_ID and AIM_ID are both set", ONE_MODEL, id="both ids, in other words"),
+        pytest.param("error: neither AIM_ID nor AIM_MODEL_ID is set", NAME_IT, id="no id"),
+        pytest.param("org/model is refused by https://hub: HTTP 401", TOKEN, id="no token"),
+        pytest.param(
+            "401 Client Error: Unauthorized for url: https://hub/x", TOKEN, id="as requests says it"
+        ),
+        pytest.param("GatedRepoError: 403 Client Error.", TOKEN, id="a licence that is not accepted"),
+        pytest.param("Cannot access gated repo for url https://hub/x", TOKEN, id="as the library says it"),
+        pytest.param("https://hub can't be reached for org/model: timed out", MIRROR, id="no way out"),
+        pytest.param("MaxRetryError: Max retries exceeded with url: /x", MIRROR, id="as urllib3 says it"),
+    ],
+)
+def test_what_to_do(words: str, want: str) -> None:
+    said = with_remedy(words)
+    assert said.startswith(words)
+    assert said.removeprefix(words).startswith(want)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "unknown flag --x",
+        "ValueError: 401 tokens do not fit",
+        "AIM_ID is set",
+        "the table of 4031 rows",
+        "",
+    ],
+)
+def test_what_is_not_known_is_passed_on_without_advice(words: str) -> None:
+    assert with_remedy(words) == words
+
+
+def test_of_a_long_log_the_end_is_kept() -> None:
+    log = (
+        "".join(f"  File server.py, line {number}\n" for number in range(100)) + "OSError: 401 Client Error\n"
+    )
+    said = last_words(log)
+    assert said.startswith("…")
+    assert said.endswith("line 99 OSError: 401 Client Error")
+    assert len(said) == 400
+    assert TOKEN in with_remedy(log)
+
+
+@pytest.mark.parametrize(("text", "want"), [(None, ""), ("\n\n", ""), (" a\n\x1b[31mb ", "a [31mb")])
+def test_last_words_are_one_printable_line(text: str | None, want: str) -> None:
+    assert last_words(text) == want
