@@ -23,7 +23,7 @@ from hack.cluster.cluster import Cluster
 
 
 class ConfigMap(KubeObject):
-    data: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    data: dict[str, str] | None = None
 
 
 CONFIG_MAPS = Resource(
@@ -185,7 +185,7 @@ async def test_status_is_patched_with_its_precondition(control_plane: Cluster, n
             await client.patch_status(SERVICES, "s", pending, namespace=namespace)
         cleared = await client.patch_status(SERVICES, "s", {"status": {"routing": None}}, namespace=namespace)
         assert isinstance(cleared.status, msgspec.Struct)
-        assert cleared.status.routing is msgspec.UNSET
+        assert cleared.status.routing is None
         assert cleared.status.status == "Pending"
 
 

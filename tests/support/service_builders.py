@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from aim_operator.api.external import (
     HTTPRoute,
@@ -342,13 +342,13 @@ def revision_of_service(service: AIMService | None = None, active: ActiveWorkloa
 
 def with_status(observed: ServiceObserved, status: AIMServiceStatus | None) -> ServiceObserved:
     """Return the same snapshot a moment later, when `status` has been written."""
-    written = UNSET if status is None else status
+    written = None if status is None else status
     service, config, route = (
         structs.replace(observed.service, status=written),
         observed.config,
         observed.route,
     )
-    if config is None and status is not None and status.active is not UNSET:
+    if config is None and status is not None and status.active is not None:
         config = pinned_config(status.active)
         route = wanted_route(service, config)
     return structs.replace(observed, service=service, config=config, route=route)

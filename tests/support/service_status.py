@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1 import AIMServiceStatus
 from aim_operator.api.v1alpha1 import conditions as c
 
@@ -18,7 +18,7 @@ _SUMMARY = {
 
 def condition_of(status: AIMServiceStatus, type_: str) -> Condition:
     """Return the condition of this type, which must be there."""
-    return next(condition for condition in given(status.conditions, ()) if condition.type == type_)
+    return next(condition for condition in status.conditions or () if condition.type == type_)
 
 
 def told(status: AIMServiceStatus, type_: str) -> tuple[str, str]:
@@ -31,7 +31,7 @@ def assert_service_status_well_formed(status: AIMServiceStatus | None, *, genera
     """Check that state and conditions agree, and that every condition is complete."""
     assert status is not None
     assert status.observed_generation == generation
-    conditions = given(status.conditions, ())
+    conditions = status.conditions or ()
     types = [condition.type for condition in conditions]
     assert len(types) == len(set(types)), "each type once"
     assert set(types) - {c.ROUTING_READY} == set(_ALWAYS)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from msgspec import UNSET, UnsetType
-
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import State
 
@@ -18,11 +16,11 @@ _ILL = frozenset({State.FAILED, State.DEGRADED})
 
 class _Status(Protocol):
     @property
-    def status(self) -> str | UnsetType: ...
+    def status(self) -> str | None: ...
     @property
-    def observed_generation(self) -> int | UnsetType: ...
+    def observed_generation(self) -> int | None: ...
     @property
-    def conditions(self) -> tuple[Condition, ...] | UnsetType: ...
+    def conditions(self) -> tuple[Condition, ...] | None: ...
 
 
 def assert_status_well_formed(status: _Status) -> None:
@@ -30,9 +28,9 @@ def assert_status_well_formed(status: _Status) -> None:
 
     A Ready condition must be there; Progressing and Failure are checked where the kind has them.
     """
-    assert status.status is not UNSET
-    assert status.observed_generation is not UNSET
-    found = given(status.conditions, ())
+    assert status.status is not None
+    assert status.observed_generation is not None
+    found = status.conditions or ()
     types = [condition.type for condition in found]
     assert len(types) == len(set(types)), f"a condition type twice: {types}"
     for condition in found:

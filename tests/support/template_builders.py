@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import UNSET, convert, structs
+from msgspec import convert, structs
 
 from aim_operator.api.external import Job, Pod
 from aim_operator.api.v1alpha1 import (
@@ -324,7 +324,7 @@ def make_discovery(
         image=image,
         attempts=attempts,
         last_attempt_time=last,
-        message=UNSET if message is None else message,
+        message=None if message is None else message,
     )
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import Condition, KubeObject, Wire
 from aim_operator.api.resource import Resource
 
-Conditions = tuple[Condition, ...] | UnsetType | None
+Conditions = tuple[Condition, ...] | None
 
 
 class OwnedObject(KubeObject):
@@ -24,8 +23,8 @@ class OwnedObject(KubeObject):
 
 
 class ConditionedStatus(Wire):
-    observed_generation: int | UnsetType | None = UNSET
-    conditions: Conditions = UNSET
+    observed_generation: int | None = None
+    conditions: Conditions = None
 
 
 # batch/v1
@@ -40,15 +39,15 @@ class JobCondition(Wire):
 
 
 class JobStatus(Wire):
-    active: int | UnsetType | None = UNSET
-    ready: int | UnsetType | None = UNSET
+    active: int | None = None
+    ready: int | None = None
     start_time: str | None = None
     completion_time: str | None = None
-    conditions: tuple[JobCondition, ...] | UnsetType | None = UNSET
+    conditions: tuple[JobCondition, ...] | None = None
 
 
 class JobSpec(Wire):
-    ttl_seconds_after_finished: int | UnsetType | None = UNSET
+    ttl_seconds_after_finished: int | None = None
 
 
 class Job(KubeObject):
@@ -76,9 +75,9 @@ class ContainerTerminated(Wire):
 
 
 class ContainerState(Wire):
-    waiting: ContainerWaiting | UnsetType | None = UNSET
-    running: ContainerRunning | UnsetType | None = UNSET
-    terminated: ContainerTerminated | UnsetType | None = UNSET
+    waiting: ContainerWaiting | None = None
+    running: ContainerRunning | None = None
+    terminated: ContainerTerminated | None = None
 
 
 class ContainerStatus(Wire):
@@ -86,7 +85,7 @@ class ContainerStatus(Wire):
     ready: bool = False
     restart_count: int = 0
     state: ContainerState = msgspec.field(default_factory=ContainerState)
-    last_state: ContainerState | UnsetType | None = UNSET
+    last_state: ContainerState | None = None
 
 
 class PodStatus(Wire):
@@ -94,9 +93,9 @@ class PodStatus(Wire):
     reason: str | None = None
     message: str | None = None
     start_time: str | None = None
-    conditions: tuple[JobCondition, ...] | UnsetType | None = UNSET
-    container_statuses: tuple[ContainerStatus, ...] | UnsetType | None = UNSET
-    init_container_statuses: tuple[ContainerStatus, ...] | UnsetType | None = UNSET
+    conditions: tuple[JobCondition, ...] | None = None
+    container_statuses: tuple[ContainerStatus, ...] | None = None
+    init_container_statuses: tuple[ContainerStatus, ...] | None = None
 
 
 class Pod(KubeObject):
@@ -120,11 +119,11 @@ class Event(KubeObject):
 
 
 class ClaimResources(Wire):
-    requests: dict[str, str | int] | UnsetType | None = UNSET
+    requests: dict[str, str | int] | None = None
 
 
 class ClaimSpec(Wire):
-    storage_class_name: str | UnsetType | None = UNSET
+    storage_class_name: str | None = None
     resources: ClaimResources = msgspec.field(default_factory=ClaimResources)
 
 
@@ -150,11 +149,11 @@ class StorageClass(KubeObject):
 
 class InferenceServiceStatus(ConditionedStatus):
     url: str | None = None
-    model_status: dict[str, Any] | UnsetType | None = UNSET
+    model_status: dict[str, Any] | None = None
 
 
 class InferenceService(OwnedObject):
-    status: InferenceServiceStatus | UnsetType | None = UNSET
+    status: InferenceServiceStatus | None = None
 
 
 class ServingRuntime(OwnedObject):
@@ -170,25 +169,25 @@ class ClusterServingRuntime(OwnedObject):
 
 class ParentReference(Wire):
     name: str = ""
-    namespace: str | UnsetType | None = UNSET
-    group: str | UnsetType | None = UNSET
-    kind: str | UnsetType | None = UNSET
-    section_name: str | UnsetType | None = UNSET
-    port: int | UnsetType | None = UNSET
+    namespace: str | None = None
+    group: str | None = None
+    kind: str | None = None
+    section_name: str | None = None
+    port: int | None = None
 
 
 class RouteParentStatus(Wire):
     parent_ref: ParentReference = msgspec.field(default_factory=ParentReference)
     controller_name: str = ""
-    conditions: Conditions = UNSET
+    conditions: Conditions = None
 
 
 class HTTPRouteStatus(Wire):
-    parents: tuple[RouteParentStatus, ...] | UnsetType | None = UNSET
+    parents: tuple[RouteParentStatus, ...] | None = None
 
 
 class HTTPRoute(OwnedObject):
-    status: HTTPRouteStatus | UnsetType | None = UNSET
+    status: HTTPRouteStatus | None = None
 
 
 JOBS = Resource(group="batch", version="v1", plural="jobs", kind="Job", namespaced=True, type=Job)

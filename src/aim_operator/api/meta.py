@@ -1,20 +1,18 @@
 """What every Kubernetes object shares: metadata, conditions, references, and absent fields.
 
-Optional fields default to UNSET, never None: an absent field and an explicit zero differ in
-server-side apply (`replicas: 0` is a wish, an absent `replicas` gives the field up).
+Optional fields are None where they are absent or null, and are left out when encoded (omit_defaults:
+so a field whose zero means something, such as `replicas: 0`, defaults to None and to nothing else).
+Manifests that we apply are plain dicts, in which an absent key gives the field up.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform
+from typing import Annotated, Any, NamedTuple, dataclass_transform
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from aim_operator.api.schema import Field
-
-T = TypeVar("T")
-D = TypeVar("D")
 
 
 class _WireMeta(msgspec.StructMeta):
@@ -27,16 +25,13 @@ class _WireMeta(msgspec.StructMeta):
 
 # Type checkers do not inherit options either, so the base states them once for all shapes.
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class Wire(Struct, metaclass=_WireMeta, frozen=True, kw_only=True, rename="camel", gc=False):
+class Wire(
+    Struct, metaclass=_WireMeta, frozen=True, kw_only=True, rename="camel", gc=False, omit_defaults=True
+):
     """Base of every shape read from or written to the API server. Unknown fields are tolerated.
 
     What is decoded holds no cycles: the garbage collector need not look at it.
     """
-
-
-def given(value: T | UnsetType | None, default: D) -> T | D:
-    """`value`, or `default` where the field is absent or null."""
-    return default if value is UNSET or value is None else value
 
 
 class OwnerReference(Wire):
@@ -44,8 +39,8 @@ class OwnerReference(Wire):
     kind: str
     name: str
     uid: str
-    controller: bool | UnsetType | None = UNSET
-    block_owner_deletion: bool | UnsetType | None = UNSET
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
 
 
 class ObjectMeta(Wire):
@@ -58,20 +53,20 @@ class ObjectMeta(Wire):
     generation: int = 0
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
-    labels: dict[str, str] | UnsetType | None = UNSET
-    annotations: dict[str, str] | UnsetType | None = UNSET
-    owner_references: tuple[OwnerReference, ...] | UnsetType | None = UNSET
-    finalizers: tuple[str, ...] | UnsetType | None = UNSET
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: tuple[OwnerReference, ...] | None = None
+    finalizers: tuple[str, ...] | None = None
 
     def label(self, name: str) -> str | None:
-        return given(self.labels, {}).get(name)
+        return (self.labels or {}).get(name)
 
     def annotation(self, name: str) -> str | None:
-        return given(self.annotations, {}).get(name)
+        return (self.annotations or {}).get(name)
 
     def controller(self) -> OwnerReference | None:
         """The owner that controls this object, or None."""
-        for owner in given(self.owner_references, ()):
+        for owner in self.owner_references or ():
             if owner.controller is True:
                 return owner
         return None
@@ -96,7 +91,7 @@ def lenient_metadata(body: bytes | msgspec.Raw) -> ObjectMeta:
         return msgspec.convert({n: text for n, text in texts.items() if isinstance(text, str)}, ObjectMeta)
 
 
-class Condition(Wire):
+class Condition(Wire, omit_defaults=False):
     """metav1.Condition. `last_transition_time` moves only when `status` does."""
 
     type: Annotated[
@@ -124,9 +119,9 @@ class Condition(Wire):
         str | None, Field(doc="When status last changed.", required=True, format="date-time")
     ] = None
     observed_generation: Annotated[
-        int | UnsetType,
+        int | None,
         Field(doc="Generation of the spec that this was computed from.", minimum=0, format="int64"),
-    ] = UNSET
+    ] = None
 
 
 class KubeObject(Wire):

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
 
 from aim_operator.api.external import Job
-from aim_operator.api.meta import Condition, KubeObject, ObjectRef, Wire, given
+from aim_operator.api.meta import Condition, KubeObject, ObjectRef, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import AIMImageStatus, AIMService, AIMServiceStatus, AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1 import conditions as c
@@ -142,43 +141,43 @@ def _owner(obj: KubeObject) -> str:
 def _image(ref: ObjectRef, image: Image | None) -> ImageRow:
     if image is None:
         return ImageRow(name=ref.name, namespace=ref.namespace)
-    status = given(image.status, AIMImageStatus())
-    state = given(status.status, "")
+    status = image.status or AIMImageStatus()
+    state = status.status or ""
     return ImageRow(
         name=ref.name,
         namespace=ref.namespace,
         image=image.spec.image,
         state=state,
-        message=why(given(status.conditions, ())) if state == State.DEGRADED else "",
+        message=why(status.conditions or ()) if state == State.DEGRADED else "",
     )
 
 
 def _template(ref: ObjectRef, template: Template | None) -> TemplateRow:
     if template is None:
         return TemplateRow(name=ref.name, namespace=ref.namespace)
-    status = given(template.status, AIMServiceTemplateStatus())
-    current = given(status.observed_generation, 0) == template.metadata.generation
-    state = given(status.status, "") if current else ""
-    found = given(status.profile, {}).get("metadata") or {}
+    status = template.status or AIMServiceTemplateStatus()
+    current = (status.observed_generation or 0) == template.metadata.generation
+    state = (status.status or "") if current else ""
+    found = (status.profile or {}).get("metadata") or {}
     count, gpu = found.get("gpu_count"), found.get("gpu", "")
     return TemplateRow(
         name=ref.name,
         namespace=ref.namespace,
         state=state,
-        message="" if state == State.AVAILABLE else why(given(status.conditions, ())),
+        message="" if state == State.AVAILABLE else why(status.conditions or ()),
         engine=found.get("engine", ""),
         metric=found.get("metric", ""),
         precision=found.get("precision", ""),
         gpus=f"{count} {gpu}".strip() if count is not None else gpu,
         sources=tuple(
-            Source(source.source_uri, int(source.size) if source.size is not UNSET else 0)
-            for source in given(status.model_sources, ())
+            Source(source.source_uri, int(source.size) if source.size is not None else 0)
+            for source in status.model_sources or ()
         ),
     )
 
 
 def _job(job: Job) -> JobRow:
-    conditions = {entry.type: entry for entry in given(job.status.conditions, ())}
+    conditions = {entry.type: entry for entry in job.status.conditions or ()}
     state = State.PENDING if job.status.start_time is None else RUNNING_JOB
     if "Complete" in conditions:
         state = COMPLETE
@@ -196,17 +195,17 @@ def _job(job: Job) -> JobRow:
 def _service(ref: ObjectRef, service: AIMService | None) -> ServiceRow:
     if service is None:
         return ServiceRow(name=ref.name, namespace=ref.namespace)
-    status = given(service.status, AIMServiceStatus())
-    current = given(status.observed_generation, 0) == service.metadata.generation
-    state = given(status.status, "") if current else ""
-    template = given(status.resolved_template, None)
+    status = service.status or AIMServiceStatus()
+    current = (status.observed_generation or 0) == service.metadata.generation
+    state = (status.status or "") if current else ""
+    template = status.resolved_template
     return ServiceRow(
         name=ref.name,
         namespace=ref.namespace,
         state=state,
-        message="" if state == State.RUNNING else why(given(status.conditions, ())),
+        message="" if state == State.RUNNING else why(status.conditions or ()),
         template=template.name if template is not None else "",
-        path=given(given(status.routing, RoutingStatus()).path, ""),
+        path=(status.routing or RoutingStatus()).path or "",
     )
 
 

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import msgspec
-from msgspec import UNSET, UnsetType
 from rich.console import Console
 
 from aim_operator.api.meta import KubeObject, Wire
@@ -28,7 +27,7 @@ SHOWN_BYTES = 200
 
 
 class ModelPodStatus(Wire):
-    pod_ip: str | UnsetType = msgspec.field(default=UNSET, name="podIP")
+    pod_ip: str | None = msgspec.field(default=None, name="podIP")
 
 
 class ModelPod(KubeObject):
@@ -53,7 +52,7 @@ async def request_model(
     urls = [
         (f"Pod {pod.metadata.name}", f"http://{_host(pod.status.pod_ip)}:{PORT}{PATH}")
         for pod in pods.items
-        if pod.status.pod_ip is not UNSET and pod.metadata.deletion_timestamp is None
+        if pod.status.pod_ip is not None and pod.metadata.deletion_timestamp is None
     ]
     if not urls:
         return [f"service {service.namespace}/{service.name} is Running, but none of its Pods has an address"]
@@ -92,5 +91,5 @@ async def _opened(url: str) -> AsyncIterator[aiohttp.ClientResponse]:
         yield response
 
 
-def _host(address: str | UnsetType) -> str:
+def _host(address: str | None) -> str:
     return f"[{address}]" if ":" in str(address) else str(address)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from aim_operator.api.external import Event, PersistentVolumeClaim, Pod, StorageClass
-from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import (
     MODEL_CACHES,
     SERVICES,
@@ -84,7 +84,7 @@ class CacheDependents:
         """Return template caches that share a model cache or a template with this one."""
         namespace = cache.metadata.namespace
         for listed in listed_models(cache):
-            for other in self._template_caches_listing(namespace, given(listed.name, "")):
+            for other in self._template_caches_listing(namespace, listed.name or ""):
                 yield TEMPLATE_CACHES.ref(other)
         siblings = self._watched.template_caches.store.by_index(
             BY_TEMPLATE_IN, (namespace, cache.spec.template_ref)
@@ -93,7 +93,7 @@ class CacheDependents:
 
     def template_caches_of_service(self, service: AIMService) -> Iterator[ObjectRef]:
         """Return the operator's own template caches that the service asked for, or asks for now."""
-        asks = given(service.spec.cache_model, False)
+        asks = service.spec.cache_model or False
         if not asks and not speaks_of_downloads(service):
             return
         namespace = service.metadata.namespace

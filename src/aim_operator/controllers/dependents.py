@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from msgspec import UNSET
-
 from aim_operator.api.external import Event, InferenceService, Pod
-from aim_operator.api.meta import KubeObject, ObjectRef, given
+from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
     CLUSTER_IMAGES,
@@ -112,7 +110,7 @@ class Dependents:
         """Return derived templates that this service may have used or begun to use."""
         key = (service.metadata.namespace, model_of(service))
         yield from map(TEMPLATES.ref, self._watched.templates.store.by_index(DERIVED_IN, key))
-        if service.status is not UNSET and service.status.resolved_template is not UNSET:
+        if service.status is not None and service.status.resolved_template is not None:
             name = service.status.resolved_template.name
             template = self._catalog.template(service.metadata.namespace, name)
             if template is not None and is_derived(template):
@@ -145,7 +143,7 @@ class Dependents:
         for image in self._images_defaulting_to(namespace, name):
             home = image.metadata.namespace or namespace
             for service in self._services_of_model(home, image.metadata.name):
-                if service.spec.template_ref is UNSET:
+                if service.spec.template_ref is None:
                     yield SERVICES.ref(service)
 
     def services_of_runtime(self, runtime: KubeObject) -> Iterator[ObjectRef]:
@@ -178,7 +176,7 @@ class Dependents:
     def services_by_choice(self) -> Iterator[ObjectRef]:
         """Return services that name no template: other GPUs may decide a choice that was open."""
         yield from (
-            SERVICES.ref(s) for s in self._watched.services.store.all() if s.spec.template_ref is UNSET
+            SERVICES.ref(s) for s in self._watched.services.store.all() if s.spec.template_ref is None
         )
 
     # Images
@@ -217,15 +215,15 @@ class Dependents:
 
     def _may_concern(self, service: AIMService, template: Template) -> bool:
         """Whether a service of the template's image may come to use it without naming it."""
-        if is_derived(template) or service.spec.overrides is not UNSET or speaks_of_downloads(service):
+        if is_derived(template) or service.spec.overrides is not None or speaks_of_downloads(service):
             return True
         image = resolve_image(self._catalog, service.metadata.namespace, model_of(service))
         if image is None:
             return False
-        if service.spec.template_ref is not UNSET:
+        if service.spec.template_ref is not None:
             # A cluster template under a namespaced image is derived from: an equal one may take its place.
             return bool(image.metadata.namespace)
-        default = given(image.spec.default_service_template, "")
+        default = image.spec.default_service_template or ""
         return default in ("", template.metadata.name) or bool(image.metadata.namespace)
 
     def _images_defaulting_to(self, namespace: str, template_name: str) -> Iterator[Image]:
@@ -249,7 +247,7 @@ class Dependents:
             candidates.extend(
                 t
                 for t in self._templates_of_image_name(image.metadata.name)
-                if t.spec.runtime_config_name is UNSET
+                if t.spec.runtime_config_name is None
             )
         if name == DEFAULT_CONFIG:
             candidates.extend(self._templates_naming(""))

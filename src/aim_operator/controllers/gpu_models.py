@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from aim_operator.api.meta import KubeObject, given
+from aim_operator.api.meta import KubeObject
 from aim_operator.core import hardware
 from aim_operator.runtime.clock import Clock, Timer
 from aim_operator.runtime.informer import Informer
@@ -76,5 +76,5 @@ class _Settling:
 
 
 def _gpus(node: KubeObject | None) -> hardware.NodeGpus:
-    labels = given(node.metadata.labels, {}) if node is not None else {}
+    labels = (node.metadata.labels or {}) if node is not None else {}
     return hardware.node_gpus(labels)

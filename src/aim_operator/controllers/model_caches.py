@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
-from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCache, AIMModelCacheStatus
@@ -86,7 +86,7 @@ class ModelCaches(AimKind):
         )
         if claim is None:
             return await self._with_listing(ref, observed, now)
-        class_name = given(claim.spec.storage_class_name, "")
+        class_name = claim.spec.storage_class_name or ""
         events = watched.provisioning.store.by_index(BY_INVOLVED, claim.metadata.uid)
         observed = structs.replace(
             observed,
@@ -96,7 +96,7 @@ class ModelCaches(AimKind):
         if isinstance(config, MissingRuntimeConfig):
             return observed
         digest = desired.digest(cache, config, claim, self._options)
-        record = given(cache.status, AIMModelCacheStatus()).download
+        record = (cache.status or AIMModelCacheStatus()).download
         observed = structs.replace(observed, progress=self._downloads.last_reported(ref))
         return await self._with_job(
             observed,
@@ -112,7 +112,7 @@ class ModelCaches(AimKind):
         if isinstance(config, MissingRuntimeConfig) or not listing.is_wanted(observed):
             return observed
         digest = desired.listing_digest(observed.cache, config, self._options)
-        old = about_claim(observed, given(observed.cache.status, AIMModelCacheStatus()))
+        old = about_claim(observed, observed.cache.status or AIMModelCacheStatus())
         return await self._with_job(
             observed,
             listing_job_name(ref.name, digest),

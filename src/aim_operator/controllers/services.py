@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from aim_operator.api.external import HTTP_ROUTES, Pod
-from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, OutcomeType, Plan
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import SERVICES, AIMService, AIMServiceStatus
@@ -110,9 +110,9 @@ class Services(AimKind):
         cache = self._catalog.template_cache(template, namespace)
         listed = listed_models(cache) if cache is not None else ()
         store = self._watched.model_caches.store
-        caches = [store.get(namespace, given(each.name, "")) for each in listed]
+        caches = [store.get(namespace, each.name or "") for each in listed]
         mounted = mounted_claims(self._watched.inference_services.store.get(namespace, service.metadata.name))
-        filled = {given(c.status.persistent_volume_claim, "") for c in caches if c is not None and c.status}
+        filled = {(c.status.persistent_volume_claim or "") for c in caches if c is not None and c.status}
         claims = self._watched.claims.store
         return {
             "template_cache": cache,
@@ -123,7 +123,7 @@ class Services(AimKind):
 
     def _runtimes(self, service: AIMService) -> frozenset[str]:
         """Return the name of the runtime that the service runs on, if it is there still."""
-        active = given(given(service.status, AIMServiceStatus()).active, None)
+        active = (service.status or AIMServiceStatus()).active
         if active is None:
             return frozenset()
         name = active.resolved_template.name
@@ -150,7 +150,7 @@ def _route_config(service: AIMService, resolution: Resolution) -> RuntimeConfig 
     """Return the configuration that routes are made of, while it is missing the one that was last found."""
     if resolution.config is not None:
         return resolution.config
-    active = given(given(service.status, AIMServiceStatus()).active, None)
+    active = (service.status or AIMServiceStatus()).active
     return pinned_config(active) if active is not None else None
 
 

@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct, structs
 
 from aim_operator.api.external import HTTPRoute, InferenceService, OwnedObject
-from aim_operator.api.meta import KubeObject, ObjectMeta, given
+from aim_operator.api.meta import KubeObject, ObjectMeta
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus
 from aim_operator.core import hardware
 
@@ -39,11 +39,9 @@ def http_route(obj: HTTPRoute) -> HTTPRoute:
 
 def node(obj: KubeObject) -> KubeObject:
     """Keep the name and the labels about GPUs: nodes carry fifty labels, and change every minute."""
-    kept = {
-        name: value for name, value in given(obj.metadata.labels, {}).items() if hardware.is_gpu_label(name)
-    }
+    kept = {name: value for name, value in (obj.metadata.labels or {}).items() if hardware.is_gpu_label(name)}
     metadata = structs.replace(
-        obj.metadata, labels=_words(kept), annotations=UNSET, owner_references=UNSET, finalizers=UNSET
+        obj.metadata, labels=_words(kept), annotations=None, owner_references=None, finalizers=None
     )
     return structs.replace(obj, metadata=metadata)
 
@@ -63,7 +61,7 @@ def service(obj: AIMService) -> AIMService:
 
 
 def _with_shared_status(obj: O, status: Any, field: str) -> O:
-    if status is UNSET or status is None:
+    if status is None or status is None:
         return obj
     return structs.replace(obj, status=structs.replace(status, **{field: _each(getattr(status, field))}))
 

@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from msgspec import UNSET
-
 from aim_operator.api.external import Job
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES
@@ -104,7 +102,7 @@ class DiscoverySlots:
         if template is None:
             return
         ref = (TEMPLATES if template.metadata.namespace else CLUSTER_TEMPLATES).ref(template)
-        if old is None and new is not None and new.status is UNSET and _wants_discovery(new):
+        if old is None and new is not None and new.status is None and _wants_discovery(new):
             self._wait(ref, new)
         if (new is None or not _wants_discovery(new)) and self._leave(ref):
             # A grant stays until its reconcile ends: its Job may be on the way.

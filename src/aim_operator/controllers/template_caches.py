@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import structs
 
-from aim_operator.api.meta import ObjectRef, given
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Plan
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
@@ -99,7 +99,7 @@ class TemplateCaches(AimKind):
 
     def _template(self, cache: AIMTemplateCache) -> Template | None:
         namespace, name = cache.metadata.namespace, cache.spec.template_ref
-        scope = given(cache.spec.template_scope, "")
+        scope = cache.spec.template_scope or ""
         found: Template | None = None
         if scope != "Cluster":
             found = self._catalog.template(namespace, name)
@@ -167,8 +167,8 @@ class TemplateCaches(AimKind):
         # One that can't be decoded may want it.
         yield self._watched.services.store.has_undecodable(cache.metadata.namespace)
         for service in self._watched.services.store.by_index(BY_TEMPLATE_IN, key):
-            status = given(service.status, None)
-            used = given(status.resolved_template, None) if status is not None else None
+            status = service.status
+            used = status.resolved_template if status is not None else None
             yield _caches(service) and used is not None and used.scope == cache.spec.template_scope
 
     def _asked(self, cache: AIMTemplateCache, template: Template) -> Iterator[bool]:
@@ -180,7 +180,7 @@ class TemplateCaches(AimKind):
 
 
 def _caches(service: AIMService) -> bool:
-    return given(service.spec.cache_model, False) and service.metadata.deletion_timestamp is None
+    return (service.spec.cache_model or False) and service.metadata.deletion_timestamp is None
 
 
 def template_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Trigger[Any]]:

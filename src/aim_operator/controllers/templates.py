@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from aim_operator.api.external import JOBS, Job
 from aim_operator.api.meta import ObjectRef
@@ -91,7 +91,7 @@ class Templates(AimKind):
         template, namespace = obj, obj.metadata.namespace
         home = namespace or self._operator_namespace
         image = resolve_image(self._catalog, namespace, template.spec.aim_image_name)
-        inherited = image.spec.runtime_config_name if image is not None else UNSET
+        inherited = image.spec.runtime_config_name if image is not None else None
         names = (template.spec.runtime_config_name, inherited)
         config = resolve_runtime_config(self._catalog, home, names)
         # Owner references are not validated across namespaces: a Job elsewhere proves nothing.

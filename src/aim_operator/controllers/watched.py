@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from msgspec import UNSET
-
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import (
     CLUSTER_SERVING_RUNTIMES,
@@ -29,7 +27,7 @@ from aim_operator.api.external import (
     PersistentVolumeClaim,
     Pod,
 )
-from aim_operator.api.meta import KubeObject, given
+from aim_operator.api.meta import KubeObject
 from aim_operator.api.resource import K, Resource
 from aim_operator.controllers import slim
 from aim_operator.core import labels
@@ -232,7 +230,7 @@ def _owner(obj: KubeObject) -> Iterator[str]:
 
 
 def _named(obj: Any) -> str:
-    return given(obj.spec.runtime_config_name, "")
+    return obj.spec.runtime_config_name or ""
 
 
 def _config(obj: Any) -> Iterator[str]:
@@ -247,7 +245,7 @@ def _service_config(service: aim.AIMService) -> Iterator[str]:
 
 
 def _default(image: Image) -> Iterator[str]:
-    if image.spec.default_service_template is not UNSET:
+    if image.spec.default_service_template is not None:
         yield image.spec.default_service_template
 
 
@@ -275,9 +273,9 @@ def _model_in(service: aim.AIMService) -> Iterator[tuple[str, str]]:
 def template_names(service: aim.AIMService) -> Iterator[str]:
     """Index by the template that is named and by the one in use."""
     names = set()
-    if service.spec.template_ref is not UNSET:
+    if service.spec.template_ref is not None:
         names.add(service.spec.template_ref)
-    if service.status is not UNSET and service.status.resolved_template is not UNSET:
+    if service.status is not None and service.status.resolved_template is not None:
         names.add(service.status.resolved_template.name)
     yield from names
 
@@ -314,19 +312,19 @@ def _cached_template_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str]
 
 def _model_caches_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str]]:
     for listed in listed_models(cache):
-        if listed.name is not UNSET:
+        if listed.name is not None:
             yield cache.metadata.namespace, listed.name
 
 
 def _uncached_sources_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str]]:
     for listed in listed_models(cache):
-        if listed.name is UNSET:
+        if listed.name is None:
             yield cache.metadata.namespace, listed.source_uri
 
 
 def _pending_class(claim: PersistentVolumeClaim) -> Iterator[str]:
     if claim.status.phase == "Pending":
-        yield given(claim.spec.storage_class_name, "")
+        yield claim.spec.storage_class_name or ""
 
 
 def _source_in(cache: aim.AIMModelCache) -> Iterator[tuple[str, str]]:

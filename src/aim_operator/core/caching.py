@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
-from aim_operator.api.meta import KubeObject, Manifest, given
+from aim_operator.api.meta import KubeObject, Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
@@ -49,25 +49,25 @@ COMPONENT = "template-cache"
 def template_caches(template: Template) -> bool:
     """Whether the template asks for a cache of its own (`caching.enabled`)."""
     spec = template.spec
-    return isinstance(spec, AIMServiceTemplateSpec) and given(given(spec.caching, Caching()).enabled, False)
+    return isinstance(spec, AIMServiceTemplateSpec) and ((spec.caching or Caching()).enabled or False)
 
 
 def service_caches(service: AIMService, template: Template) -> bool:
     """Whether a service on this template waits for a cache."""
-    return given(service.spec.cache_model, False) or template_caches(template)
+    return (service.spec.cache_model or False) or template_caches(template)
 
 
 def download_env(template: Template) -> tuple[EnvVar, ...]:
     """Return what the template says about downloads, beside its configuration."""
     spec = template.spec
-    own = given(spec.caching, Caching()) if isinstance(spec, AIMServiceTemplateSpec) else Caching()
-    return of_download(template_env(template), given(own.env, ()))
+    own = (spec.caching or Caching()) if isinstance(spec, AIMServiceTemplateSpec) else Caching()
+    return of_download(template_env(template), own.env or ())
 
 
 def speaks_of_downloads(service: AIMService) -> bool:
     """Whether the service has credentials, an endpoint or a configuration of its own for a download."""
     spec = service.spec
-    return spec.runtime_config_name is not UNSET or bool(of_download(given(spec.env, ())))
+    return spec.runtime_config_name is not None or bool(of_download(spec.env or ()))
 
 
 def is_own_template_cache(cache: AIMTemplateCache) -> bool:
@@ -89,7 +89,7 @@ def means(cache: AIMTemplateCache, template: Template, catalog: Catalog) -> bool
     spec = cache.spec
     if spec.template_ref != template.metadata.name:
         return False
-    if spec.template_scope is not UNSET:
+    if spec.template_scope is not None:
         return spec.template_scope == scope_of(template)
     if scope_of(template) == "Namespace":
         return True
@@ -139,12 +139,12 @@ def desired_template_cache(template: Template, namespace: str) -> Child:
 
 
 def sources_of(template: Template) -> tuple[ModelSource, ...]:
-    return given(given(template.status, AIMServiceTemplateStatus()).model_sources, ())
+    return (template.status or AIMServiceTemplateStatus()).model_sources or ()
 
 
 def storage_class_of(cache: AIMModelCache, catalog: Catalog) -> str:
     """Return the class that a model cache's claim asks or asked for; "" is the cluster's default."""
-    named = given(cache.spec.storage_class_name, "")
+    named = cache.spec.storage_class_name or ""
     if named:
         return named
     namespace, name = cache.metadata.namespace, cache.spec.runtime_config_name
@@ -158,22 +158,22 @@ def origin_of(cache: AIMModelCache, catalog: Catalog) -> str:
         return filled_from(cache)
     config = resolve_runtime_config(catalog, cache.metadata.namespace, (cache.spec.runtime_config_name,))
     configured = config.env if isinstance(config, RuntimeConfig) else ()
-    return origin(cache.spec.source_uri, configured, given(cache.spec.env, ()))
+    return origin(cache.spec.source_uri, configured, cache.spec.env or ())
 
 
 def filled_from(cache: AIMModelCache) -> str:
     """Return which endpoint the files of a filled cache are from."""
-    download = given(given(cache.status, AIMModelCacheStatus()).download, Download())
-    if download.origin is not UNSET:
+    download = (cache.status or AIMModelCacheStatus()).download or Download()
+    if download.origin is not None:
         return download.origin
     # Versions that did not record it knew no other variables than these.
-    return origin(cache.spec.source_uri, given(cache.spec.env, ()))
+    return origin(cache.spec.source_uri, cache.spec.env or ())
 
 
 def is_filled(cache: AIMModelCache) -> bool:
     """Whether all files are there, by the last word of its status."""
-    download = given(given(cache.status, AIMModelCacheStatus()).download, Download())
-    return given(download.attempts, 0) == 0 and download.last_attempt_time is not UNSET
+    download = (cache.status or AIMModelCacheStatus()).download or Download()
+    return (download.attempts or 0) == 0 and download.last_attempt_time is not None
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -210,7 +210,7 @@ def model_cache_for(
         and file_patterns.of_model_cache(cache.spec) == wanted.patterns
         and cache.metadata.deletion_timestamp is None
     ]
-    in_use = {given(each.name, "") for each in listed if each.source_uri == uri}
+    in_use = {(each.name or "") for each in listed if each.source_uri == uri}
     of_class = [c for c in known if storage_class_of(c, catalog) == wanted.storage_class]
     usable = [c for c in (of_class if wanted.explicit_class else known) if c.metadata.name in in_use]
     kept = [c for c in usable if origin_of(c, catalog) == wanted.origin]
@@ -241,9 +241,9 @@ def new_model_cache_name(wanted: Wanted, taken: Callable[[str], AIMModelCache | 
 
 def listed_models(cache: AIMTemplateCache) -> tuple[CachedModel, ...]:
     status = cache.status
-    return () if status is UNSET else given(status.model_caches, ())
+    return () if status is None else (status.model_caches or ())
 
 
-def explicit_name(*names: str | UnsetType) -> str | UnsetType:
+def explicit_name(*names: str | None) -> str | None:
     """Return the first name that is set."""
-    return next((name for name in names if name is not UNSET), UNSET)
+    return next((name for name in names if name is not None), None)

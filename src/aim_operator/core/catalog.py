@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from msgspec import UNSET, Struct, UnsetType, to_builtins
+from msgspec import Struct, to_builtins
 
-from aim_operator.api.meta import KubeObject, given
+from aim_operator.api.meta import KubeObject
 from aim_operator.api.v1alpha1 import (
     AIMClusterImage,
     AIMClusterRuntimeConfig,
@@ -66,8 +66,8 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     env: tuple[EnvVar, ...] = ()
     allow_unoptimized: bool = True
     routing: ConfigRouting = ConfigRouting()
-    security_context: SecurityContext | UnsetType = UNSET
-    serving: Serving | UnsetType = UNSET
+    security_context: SecurityContext | None = None
+    serving: Serving | None = None
     storage_class_name: str = ""
     """Of model caches; "" is the cluster's default class."""
     storage: Storage = Storage()
@@ -95,12 +95,12 @@ def kind_of(obj: KubeObject) -> str:
     return type(obj).__name__
 
 
-def reference_to(obj: KubeObject, *, hash_: str | UnsetType = UNSET) -> ResolvedReference:
+def reference_to(obj: KubeObject, *, hash_: str | None = None) -> ResolvedReference:
     return ResolvedReference(
         kind=kind_of(obj),
         name=obj.metadata.name,
         scope=scope_of(obj),
-        namespace=obj.metadata.namespace or UNSET,
+        namespace=obj.metadata.namespace or None,
         uid=obj.metadata.uid,
         hash=hash_,
     )
@@ -118,10 +118,10 @@ def find_template(catalog: Catalog, namespace: str, name: str) -> Template | Non
 
 
 def resolve_runtime_config(
-    catalog: Catalog, namespace: str, names: Sequence[str | UnsetType]
+    catalog: Catalog, namespace: str, names: Sequence[str | None]
 ) -> RuntimeConfig | MissingRuntimeConfig:
     """Resolve the first name that is set, else `default`, which alone may be missing."""
-    explicit = next((name for name in names if name is not UNSET), None)
+    explicit = next((name for name in names if name is not None), None)
     name = explicit or DEFAULT_CONFIG
     found = catalog.runtime_config(namespace, name) or catalog.cluster_runtime_config(name)
     if found is None:
@@ -130,25 +130,25 @@ def resolve_runtime_config(
     own = spec if isinstance(spec, AIMRuntimeConfigSpec) else AIMRuntimeConfigSpec()
     return RuntimeConfig(
         reference=reference_to(found, hash_=short_hash(to_builtins(spec))),
-        service_account_name=given(own.service_account_name, None),
-        image_pull_secrets=given(own.image_pull_secrets, ()),
-        env=given(spec.env, ()),
-        allow_unoptimized=given(spec.allow_unoptimized, True),
-        routing=given(spec.routing, ConfigRouting()),
+        service_account_name=own.service_account_name,
+        image_pull_secrets=own.image_pull_secrets or (),
+        env=spec.env or (),
+        allow_unoptimized=(True if spec.allow_unoptimized is None else spec.allow_unoptimized),
+        routing=spec.routing or ConfigRouting(),
         security_context=spec.security_context,
         serving=spec.serving,
-        storage_class_name=given(spec.default_storage_class_name, ""),
-        storage=given(spec.storage, Storage()),
+        storage_class_name=spec.default_storage_class_name or "",
+        storage=spec.storage or Storage(),
     )
 
 
 def template_env(template: Template) -> tuple[EnvVar, ...]:
-    return given(template.spec.env, ())
+    return template.spec.env or ()
 
 
 def template_pull_secrets(template: Template) -> tuple[LocalObjectReference, ...]:
     spec = template.spec
-    return given(spec.image_pull_secrets, ()) if isinstance(spec, AIMServiceTemplateSpec) else ()
+    return (spec.image_pull_secrets or ()) if isinstance(spec, AIMServiceTemplateSpec) else ()
 
 
 def union_pull_secrets(*layers: Iterable[LocalObjectReference]) -> tuple[LocalObjectReference, ...]:

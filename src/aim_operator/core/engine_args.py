@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import UnsetType
 
-from aim_operator.api.meta import Manifest, given
+from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.errors import SpecError
 
@@ -21,12 +20,12 @@ _FIELD = "spec.engineArgs"
 _EXPANDED = {"{{": "KServe would expand it as a Go template", "$(": "the kubelet would expand it"}
 
 
-def lay_over(env: list[Manifest], args: dict[str, Any] | UnsetType) -> list[Manifest]:
+def lay_over(env: list[Manifest], args: dict[str, Any] | None) -> list[Manifest]:
     """Return the environment with `args` laid over its AIM_ENGINE_ARGS; null is a flag without a value.
 
     Raises SpecError(EngineArgsInvalid): for arguments out of bounds, and over a variable that is no object.
     """
-    over = given(args, {})
+    over = args or {}
     if not over:
         return env
     check(over)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import (
     AIMModelCacheSpec,
     AIMServiceTemplateSpec,
@@ -45,13 +44,16 @@ def of_template_cache(spec: AIMTemplateCacheSpec, template: Template | None) -> 
     """Return what a template cache asks for: each list its own, else that of its template."""
     caching = Caching()
     if template is not None and isinstance(template.spec, AIMServiceTemplateSpec):
-        caching = given(template.spec.caching, caching)
-    return _patterns(given(spec.include, caching.include), given(spec.exclude, caching.exclude))
+        caching = caching if template.spec.caching is None else template.spec.caching
+    return _patterns(
+        caching.include if spec.include is None else spec.include,
+        caching.exclude if spec.exclude is None else spec.exclude,
+    )
 
 
-def _patterns(include: tuple[str, ...] | UnsetType, exclude: tuple[str, ...] | UnsetType) -> FilePatterns:
+def _patterns(include: tuple[str, ...] | None, exclude: tuple[str, ...] | None) -> FilePatterns:
     return FilePatterns(include=_normal(include), exclude=_normal(exclude))
 
 
-def _normal(patterns: tuple[str, ...] | UnsetType) -> tuple[str, ...]:
-    return tuple(sorted(set(given(patterns, ()))))
+def _normal(patterns: tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(sorted(set(patterns or ())))

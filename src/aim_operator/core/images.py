@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import Condition
 from aim_operator.api.plan import Plan, Report
 from aim_operator.api.v1alpha1 import AIMImageStatus
 from aim_operator.api.v1alpha1 import conditions as c
@@ -25,7 +25,7 @@ def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageSta
     A cluster image may refer to objects that only namespaces have, so nothing missing degrades it.
     No events: a catalog is often created images first, and what is missing then comes a moment later.
     """
-    old = given(image.status, AIMImageStatus())
+    old = image.status or AIMImageStatus()
     reason, message = _missing(image, catalog)
     found = not reason
     degraded = not found and bool(image.metadata.namespace)
@@ -41,7 +41,7 @@ def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageSta
         observed_generation=image.metadata.generation,
         status=State.DEGRADED if degraded else State.READY,
         conditions=conditions.merge(
-            given(old.conditions, ()),
+            old.conditions or (),
             [ready],
             now=conditions.timestamp(now),
             generation=image.metadata.generation,
@@ -53,7 +53,7 @@ def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageSta
 def _missing(image: Image, catalog: Catalog) -> tuple[str, str]:
     """Return (reason, message) of the first reference that leads nowhere, or ("", "")."""
     namespace = image.metadata.namespace
-    name = given(image.spec.default_service_template, "")
+    name = image.spec.default_service_template or ""
     template = find_template(catalog, namespace, name) if name else None
     if name and template is None:
         where = f"in namespace {namespace!r} or the cluster" if namespace else "in the cluster"

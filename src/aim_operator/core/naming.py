@@ -37,7 +37,7 @@ def cut(name: str, suffix: str, limit: int = NAME_LIMIT, *, label: bool = False)
 def short_hash(value: Any, digits: int = HASH_DIGITS) -> str:
     """Return the first hex digits of the SHA-256 of `value` as canonical JSON.
 
-    Equal values have equal hashes: fields that are UNSET do not count, nor does the order of keys.
+    Equal values have equal hashes: fields that are None do not count, nor does the order of keys.
     """
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:digits]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from aim_operator.api.meta import Condition, KubeObject, given
+from aim_operator.api.meta import Condition, KubeObject
 from aim_operator.api.plan import Report
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason
@@ -27,8 +27,8 @@ def paused_report(obj: KubeObject, empty: Struct, now: datetime) -> Report[Any] 
     """
     if not is_paused(obj):
         return None
-    status: Any = given(getattr(obj, "status", None), empty)
-    known = given(status.conditions, ())
+    status: Any = getattr(obj, "status", None) or empty
+    known = status.conditions or ()
     paused = Condition(
         type=c.PAUSED,
         status="True",

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from aim_operator.api.external import ContainerState, ContainerStatus, ContainerTerminated, Event, Pod
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.messages import last_message, one_line
 
@@ -49,14 +48,14 @@ def youngest(pods: Iterable[Pod]) -> Pod | None:
 
 def container_state(pod: Pod, container: str) -> ContainerState | None:
     """Return the state of the container of that name; None until the kubelet has reported one."""
-    statuses = given(pod.status.container_statuses, ())
+    statuses = pod.status.container_statuses or ()
     return next((status.state for status in statuses if status.name == container), None)
 
 
 def terminated(pod: Pod | None, container: str) -> ContainerTerminated | None:
     """Return how the container of that name ended, or None."""
     state = container_state(pod, container) if pod is not None else None
-    return given(state.terminated, None) if state is not None else None
+    return state.terminated if state is not None else None
 
 
 def has_ended(pod: Pod, container: str) -> bool:
@@ -71,7 +70,7 @@ def has_started(pod: Pod | None, container: str) -> bool:
     state = container_state(pod, container)
     if state is None:
         return pod.status.phase in ("Running", "Succeeded", "Failed")
-    return given(state.running, None) is not None or has_ended(pod, container)
+    return state.running is not None or has_ended(pod, container)
 
 
 def is_running(pod: Pod, container: str) -> bool:
@@ -87,7 +86,7 @@ def is_running(pod: Pod, container: str) -> bool:
 def started_at(pod: Pod | None, container: str) -> str | None:
     """Return when the running container was started (RFC 3339), None if it does not run."""
     state = container_state(pod, container) if pod is not None else None
-    running = given(state.running, None) if state is not None else None
+    running = state.running if state is not None else None
     return running.started_at if running is not None else None
 
 
@@ -98,10 +97,10 @@ def pulling_since(pod: Pod | None, container: str) -> str | None:
     containers (a condition of Kubernetes 1.29 and later).
     """
     state = container_state(pod, container) if pod is not None else None
-    waits = given(state.waiting, None) if state is not None else None
+    waits = state.waiting if state is not None else None
     if pod is None or waits is None or waits.reason not in _CREATING:
         return None
-    met = {c.type for c in given(pod.status.conditions, ()) if c.status == "True"}
+    met = {c.type for c in pod.status.conditions or () if c.status == "True"}
     return pod.status.start_time if met >= {"PodReadyToStartContainers", "Initialized"} else None
 
 
@@ -111,7 +110,7 @@ def is_disrupted(pod: Pod) -> bool:
         return True
     return any(
         condition.type == "DisruptionTarget" and condition.status == "True"
-        for condition in given(pod.status.conditions, ())
+        for condition in pod.status.conditions or ()
     )
 
 
@@ -119,7 +118,7 @@ def waiting(pods: Iterable[Pod], what: str) -> Verdict | None:
     """Return why a Pod (`what` it is to its readers) does not start, or None where nothing is wrong."""
     for pod in pods:
         for status in container_statuses(pod):
-            state = given(status.state.waiting, None)
+            state = status.state.waiting
             if state is not None and state.reason in _PULL_REASONS:
                 message = one_line(state.message) or str(state.reason)
                 auth = _AUTH.search(message) is not None
@@ -127,7 +126,7 @@ def waiting(pods: Iterable[Pod], what: str) -> Verdict | None:
             if state is not None and state.reason in _CONTAINER_REASONS:
                 message = one_line(state.message)
                 return Verdict(Reason.JOB_PENDING, f"{what} waits: {message or state.reason}")
-        for condition in given(pod.status.conditions, ()):
+        for condition in pod.status.conditions or ():
             if (
                 condition.type == "PodScheduled"
                 and condition.status == "False"
@@ -150,7 +149,7 @@ def other_cause(pod: Pod | None, container: str, what: str) -> str:
     if pod is None or terminated(pod, container) is not None:
         return ""
     for status in container_statuses(pod):
-        ended = given(status.state.terminated, None)
+        ended = status.state.terminated
         if ended is not None and ended.exit_code != 0:
             message = one_line(ended.message)
             more = f": {message}" if message else ""
@@ -162,5 +161,5 @@ def other_cause(pod: Pod | None, container: str, what: str) -> str:
 
 def container_statuses(pod: Pod) -> Iterator[ContainerStatus]:
     """Return the statuses of all containers, those that run first first."""
-    yield from given(pod.status.init_container_statuses, ())
-    yield from given(pod.status.container_statuses, ())
+    yield from (pod.status.init_container_statuses or ())
+    yield from (pod.status.container_statuses or ())

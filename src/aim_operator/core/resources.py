@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import Quantity, ResourceRequirements, ResourcesPerGpu
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import quantity
@@ -50,13 +49,13 @@ class _Entry(Struct, frozen=True):
 
 
 def merge(
-    service: ResourceRequirements | UnsetType,
-    template: ResourceRequirements | UnsetType,
-    image: ResourceRequirements | UnsetType,
+    service: ResourceRequirements | None,
+    template: ResourceRequirements | None,
+    image: ResourceRequirements | None,
     *,
     gpu_count: int | None,
     gpu_resource: str = AMD_RESOURCE,
-    per_gpu: ResourcesPerGpu | UnsetType = UNSET,
+    per_gpu: ResourcesPerGpu | None = None,
 ) -> MergedResources:
     """Merge each of requests.X and limits.X on its own: service, then template, then image.
 
@@ -69,7 +68,7 @@ def merge(
     requests, limits = (_side(side, tiers) for side in _SIDES)
     if gpu_count is not None and not any(_is_gpu(name, gpu_resource) for name in (*requests, *limits)):
         requests[gpu_resource] = _Entry(str(gpu_count), "discovered profile")
-    if gpu_count and per_gpu is not UNSET:
+    if gpu_count and per_gpu is not None:
         _add_defaults(requests, limits, per_gpu, gpu_count)
     for name in filter(_must_be_equal, requests.keys() ^ limits.keys()):
         only = requests.get(name) or limits[name]
@@ -96,9 +95,9 @@ def _add_defaults(
             limits["memory"] = _Entry(limit if enough else memory, _DEFAULT)
 
 
-def _times(value: Quantity | UnsetType, count: int) -> str:
+def _times(value: Quantity | None, count: int) -> str:
     """Return `count` times a quantity; "" for none. Raises SpecError(ResourcesInvalid)."""
-    if value is UNSET or not quantity.parse(value):
+    if value is None or not quantity.parse(value):
         return ""
     return quantity.times(value, count)
 
@@ -107,12 +106,12 @@ def _is_gpu(name: str, gpu_resource: str) -> bool:
     return name == gpu_resource or _GPUS.fullmatch(name) is not None
 
 
-def _side(side: _Side, tiers: tuple[tuple[str, ResourceRequirements | UnsetType], ...]) -> dict[str, _Entry]:
+def _side(side: _Side, tiers: tuple[tuple[str, ResourceRequirements | None], ...]) -> dict[str, _Entry]:
     merged: dict[str, _Entry] = {}
     for tier, requirements in tiers:
-        if isinstance(requirements, UnsetType):
+        if requirements is None:
             continue
-        quantities: dict[str, Quantity] = given(getattr(requirements, side), {})
+        quantities: dict[str, Quantity] = getattr(requirements, side) or {}
         for name, value in quantities.items():
             if name not in merged:
                 merged[name] = _Entry(_canonical(side, name, value, tier), tier)

@@ -15,7 +15,6 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMService
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.api.v1alpha1.conditions import Reason
@@ -42,7 +41,8 @@ def document(service: AIMService) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(parts))
     for field in ("resourceVersion", "generation"):
         plain["metadata"].pop(field, None)
-    model = given(service.spec.model, None) or given(service.spec.aim_image_name, None)
+    plain["spec"].setdefault("replicas", service.spec.replicas)
+    model = service.spec.model or service.spec.aim_image_name
     if model is not None:
         plain["spec"] |= {"model": model, "aimImageName": model}
     # List items come without them, single objects with.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import Condition
 from aim_operator.api.plan import Plan, Report
 from aim_operator.api.v1alpha1 import (
     AIMClusterRuntimeConfig,
@@ -21,23 +21,23 @@ def decide(
     config: AIMRuntimeConfig | AIMClusterRuntimeConfig, *, now: datetime
 ) -> Plan[AIMRuntimeConfigStatus]:
     """Return the plan for one runtime configuration: a status that says what it does to services."""
-    old = given(config.status, AIMRuntimeConfigStatus())
+    old = config.status or AIMRuntimeConfigStatus()
     generation = config.metadata.generation
     ready = Condition(type=c.READY, status="True", reason=Reason.VALID, message=_summary(config))
     status = AIMRuntimeConfigStatus(
         observed_generation=generation,
         status=State.READY,
         conditions=conditions.merge(
-            given(old.conditions, ()), [ready], now=conditions.timestamp(now), generation=generation
+            old.conditions or (), [ready], now=conditions.timestamp(now), generation=generation
         ),
     )
     return Plan(report=lambda _: Report(status=status))
 
 
 def _summary(config: AIMRuntimeConfig | AIMClusterRuntimeConfig) -> str:
-    routing = given(config.spec.routing, ConfigRouting())
-    gateway = given(routing.gateway_ref, None)
-    if not given(routing.enabled, False):
+    routing = config.spec.routing or ConfigRouting()
+    gateway = routing.gateway_ref
+    if not (routing.enabled or False):
         return "services that do not ask for routing are not routed"
     if gateway is None:
         return "services are routed; each must name its gateway, since routing.gatewayRef is not set here"

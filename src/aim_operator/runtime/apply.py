@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Generic, Literal
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from aim_operator.api.meta import KubeObject, Manifest, ObjectRef, Patch
 from aim_operator.api.resource import K, Resource
@@ -308,7 +308,7 @@ def _status_patch(resource_version: str, known: Any, status: Struct) -> Patch:
     if not sets_null(old, new):
         patch = merge_patch(old, new)
         return {"metadata": {"resourceVersion": resource_version}, "status": patch} if patch else {}
-    absent = known is None or known is UNSET
+    absent = known is None or known is None
     operations = json_patch("/status", old, new)
     made = [{"op": "add", "path": "/status", "value": {}}] if absent else []
     precondition = {"op": "add", "path": "/metadata/resourceVersion", "value": resource_version}

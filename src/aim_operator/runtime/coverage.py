@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType, structs
+from msgspec import Raw, Struct, structs
 
-from aim_operator.api.meta import KubeObject, Manifest, given
+from aim_operator.api.meta import KubeObject, Manifest
 from aim_operator.api.quantity import parse as parse_quantity
 
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
@@ -23,13 +23,13 @@ def object_covers(live: KubeObject, manifest: Manifest) -> bool:
     """Whether everything `manifest` says is so in `live`, in the fields that its type shows."""
     metadata = manifest["metadata"]
     have = live.metadata
-    if not _covers(given(have.labels, {}), metadata.get("labels") or {}):
+    if not _covers(have.labels or {}, metadata.get("labels") or {}):
         return False
-    if not _covers(given(have.annotations, {}), metadata.get("annotations") or {}):
+    if not _covers(have.annotations or {}, metadata.get("annotations") or {}):
         return False
-    if not set(metadata.get("finalizers") or ()) <= set(given(have.finalizers, ())):
+    if not set(metadata.get("finalizers") or ()) <= set(have.finalizers or ()):
         return False
-    owners = {owner.uid: msgspec.to_builtins(owner) for owner in given(have.owner_references, ())}
+    owners = {owner.uid: msgspec.to_builtins(owner) for owner in have.owner_references or ()}
     if not all(_covers(owners.get(o["uid"]), o) for o in metadata.get("ownerReferences") or ()):
         return False
     return all(_covers(seen, wanted) for seen, wanted in _visible(live, manifest))
@@ -41,11 +41,11 @@ def visible_content(live: KubeObject, manifest: Manifest) -> bytes:
     Whole sections, and of the shared maps of metadata what the manifest names.
     """
     metadata = manifest["metadata"]
-    labels, annotations = given(live.metadata.labels, {}), given(live.metadata.annotations, {})
+    labels, annotations = live.metadata.labels or {}, live.metadata.annotations or {}
     content = {
         "labels": {name: labels.get(name) for name in metadata.get("labels") or ()},
         "annotations": {name: annotations.get(name) for name in metadata.get("annotations") or ()},
-        "owners": sorted(owner.uid for owner in given(live.metadata.owner_references, ())),
+        "owners": sorted(owner.uid for owner in live.metadata.owner_references or ()),
         "sections": [seen for seen, _ in _visible(live, manifest)],
     }
     return msgspec.json.encode(content, order="deterministic")
@@ -59,7 +59,7 @@ def fingerprint(live: KubeObject) -> int:
     metadata = live.metadata
     sections = [getattr(live, name) for name, _ in _sections(type(live))]
     shared = [metadata.labels, metadata.annotations, metadata.owner_references, metadata.finalizers]
-    return hash(msgspec.json.encode([[None if part is UNSET else part for part in shared], sections]))
+    return hash(msgspec.json.encode([[None if part is None else part for part in shared], sections]))
 
 
 def _visible(live: KubeObject, manifest: Manifest) -> list[tuple[Any, Any]]:
@@ -76,7 +76,7 @@ def _visible(live: KubeObject, manifest: Manifest) -> list[tuple[Any, Any]]:
             pairs.append((msgspec.json.decode(seen) if bytes(seen) else {}, wanted))
         elif isinstance(seen, Struct):
             pairs.append((_plain(seen), _through(type(seen), wanted)))
-        elif isinstance(seen, UnsetType):
+        elif seen is None:
             pairs.append((None, wanted))
         else:
             pairs.append((_plain(seen), wanted))

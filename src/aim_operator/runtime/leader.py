@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import structlog
-from msgspec import UNSET, UnsetType, to_builtins
+from msgspec import to_builtins
 
-from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta, Wire, given
+from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.backoff import spread
 from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound, NotLeader, Unavailable
@@ -32,15 +32,15 @@ MARGIN_SECONDS = 0.01
 
 
 class LeaseSpec(Wire):
-    holder_identity: str | UnsetType | None = UNSET
-    lease_duration_seconds: int | UnsetType | None = UNSET
-    acquire_time: str | UnsetType | None = UNSET
-    renew_time: str | UnsetType | None = UNSET
-    lease_transitions: int | UnsetType | None = UNSET
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
 
 
 class Lease(KubeObject):
-    spec: LeaseSpec | UnsetType = UNSET
+    spec: LeaseSpec | None = None
 
 
 LEASES = Resource(
@@ -140,7 +140,11 @@ class LeaderElector:
         """Seconds until a record that does not change any more may be taken over: then, not a look later."""
         if self._observed is None:
             return float("inf")
-        seconds = given(self._observed.spec.lease_duration_seconds, self._lease_seconds)
+        seconds = (
+            self._lease_seconds
+            if self._observed.spec.lease_duration_seconds is None
+            else self._observed.spec.lease_duration_seconds
+        )
         left = self._observed.since + seconds - self._clock.monotonic()
         # A little later than that: seconds are floats, and what is left of them may be too little to pass.
         return left + MARGIN_SECONDS if left > 0 else float("inf")
@@ -187,12 +191,12 @@ class LeaderElector:
                 self._lease = await self._client.get(LEASES, self._name, namespace=self._namespace)
             except NotFound:
                 return await self._create()
-        spec = given(self._lease.spec, LeaseSpec())
+        spec = self._lease.spec or LeaseSpec()
         if not self._may_take(spec, self._lease.metadata):
             # Look afresh next time: it may have been renewed.
             self._lease = None
             return False
-        mine = given(spec.holder_identity, "") == self._identity
+        mine = (spec.holder_identity or "") == self._identity
         manifest = self._manifest(self._lease.metadata, spec, keep_times=mine)
         self._lease = await self._client.replace(LEASES, manifest)
         return True
@@ -213,7 +217,7 @@ class LeaderElector:
         return True
 
     def _may_take(self, spec: LeaseSpec, metadata: ObjectMeta) -> bool:
-        holder = given(spec.holder_identity, "")
+        holder = spec.holder_identity or ""
         if holder == self._identity or (not holder and spec.lease_duration_seconds == RELEASED_SECONDS):
             return True
         now = self._clock.monotonic()
@@ -222,20 +226,22 @@ class LeaderElector:
         observed = self._observed
         if observed is None or (observed.spec, observed.version) != (spec, version):
             observed = self._observed = _Observed(spec, version, now)
-        seconds = given(spec.lease_duration_seconds, self._lease_seconds)
+        seconds = self._lease_seconds if spec.lease_duration_seconds is None else spec.lease_duration_seconds
         return now >= observed.since + seconds
 
     def _manifest(self, metadata: ObjectMeta, spec: LeaseSpec, *, keep_times: bool) -> Manifest:
         now = micro_time(self._clock.now())
-        transitions = given(spec.lease_transitions, 0)
-        if not keep_times and given(spec.acquire_time, ""):
+        transitions = spec.lease_transitions or 0
+        if not keep_times and (spec.acquire_time or ""):
             transitions += 1
         return self._wrapped(
             metadata,
             {
                 "holderIdentity": self._identity,
                 "leaseDurationSeconds": self._lease_seconds,
-                "acquireTime": given(spec.acquire_time, now) if keep_times else now,
+                "acquireTime": (now if spec.acquire_time is None else spec.acquire_time)
+                if keep_times
+                else now,
                 "renewTime": now,
                 "leaseTransitions": transitions,
             },
@@ -256,14 +262,14 @@ class LeaderElector:
         if not self.is_leader or self._lease is None:
             return
         self._valid_until = float("-inf")
-        spec = given(self._lease.spec, LeaseSpec())
+        spec = self._lease.spec or LeaseSpec()
         now = micro_time(self._clock.now())
         released = {
             "holderIdentity": "",
             "leaseDurationSeconds": RELEASED_SECONDS,
             "acquireTime": now,
             "renewTime": now,
-            "leaseTransitions": given(spec.lease_transitions, 0),
+            "leaseTransitions": spec.lease_transitions or 0,
         }
         manifest = self._wrapped(self._lease.metadata, released)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 
 def document(value: Any) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def document(value: Any) -> dict[str, Any]:
 
     A field without a value is left out. A null inside a free-form value, such as a profile, is part of it.
     """
-    if value is None or value is UNSET:
+    if value is None or value is None:
         return {}
     plain: dict[str, Any] = _plain(value)
     return plain
@@ -68,9 +68,7 @@ def _identical(one: Any, other: Any) -> bool:
 def _plain(value: Any) -> Any:
     if isinstance(value, Struct):
         members = ((name, getattr(value, field)) for field, name in _fields(value))
-        return {
-            name: _plain(member) for name, member in members if member is not UNSET and member is not None
-        }
+        return {name: _plain(member) for name, member in members if member is not None and member is not None}
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import KubeObject
 from aim_operator.api.v1alpha1 import LocalObjectReference
@@ -73,10 +72,8 @@ CONFIGS = (
     ("objects", "names", "want"),
     [
         pytest.param(CONFIGS, ("team", "platform"), "AIMRuntimeConfig team", id="the first name that is set"),
-        pytest.param(
-            CONFIGS, (UNSET, "platform"), "AIMClusterRuntimeConfig platform", id="an inherited name"
-        ),
-        pytest.param(CONFIGS, (UNSET, UNSET), "AIMRuntimeConfig default", id="default where none is set"),
+        pytest.param(CONFIGS, (None, "platform"), "AIMClusterRuntimeConfig platform", id="an inherited name"),
+        pytest.param(CONFIGS, (None, None), "AIMRuntimeConfig default", id="default where none is set"),
         pytest.param(CONFIGS, (), "AIMRuntimeConfig default", id="default where nobody could set one"),
         pytest.param(
             (make_cluster_runtime_config(),),
@@ -84,7 +81,7 @@ CONFIGS = (
             "AIMClusterRuntimeConfig default",
             id="the cluster's default",
         ),
-        pytest.param((), (UNSET,), "none", id="a missing default is fine"),
+        pytest.param((), (None,), "none", id="a missing default is fine"),
         pytest.param((), ("default",), "missing default", id="unless it was asked for"),
         pytest.param(
             CONFIGS, ("gone", "platform"), "missing gone", id="a missing name is not replaced by another"
@@ -92,7 +89,7 @@ CONFIGS = (
     ],
 )
 def test_resolve_runtime_config(
-    objects: tuple[KubeObject, ...], names: tuple[str | UnsetType, ...], want: str
+    objects: tuple[KubeObject, ...], names: tuple[str | None, ...], want: str
 ) -> None:
     found = catalog.resolve_runtime_config(FakeCatalog(*objects), NAMESPACE, names)
     if isinstance(found, MissingRuntimeConfig):
@@ -106,7 +103,7 @@ def test_a_namespaced_configuration_replaces_the_cluster_one_whole() -> None:
     objects = (make_runtime_config(), make_cluster_runtime_config(routing={"enabled": True}))
     found = catalog.resolve_runtime_config(FakeCatalog(*objects), NAMESPACE, ())
     assert isinstance(found, RuntimeConfig)
-    assert found.routing.enabled is UNSET
+    assert found.routing.enabled is None
 
 
 def test_a_resolved_configuration_has_what_its_spec_says_and_a_hash_of_it() -> None:
@@ -168,5 +165,5 @@ def test_a_derived_template_that_a_user_edited_is_theirs() -> None:
 def test_a_reference_says_where_an_object_was_found() -> None:
     namespaced, cluster = (catalog.reference_to(image) for image in BOTH_IMAGES)
     assert (namespaced.kind, namespaced.scope, namespaced.namespace) == ("AIMImage", "Namespace", NAMESPACE)
-    assert (cluster.kind, cluster.scope, cluster.namespace) == ("AIMClusterImage", "Cluster", UNSET)
+    assert (cluster.kind, cluster.scope, cluster.namespace) == ("AIMClusterImage", "Cluster", None)
     assert namespaced.uid == "uid-of-llama"

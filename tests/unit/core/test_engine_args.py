@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.engine_args import MAX_BYTES, MAX_DEPTH, VARIABLE, check, lay_over, merge
@@ -57,7 +56,7 @@ def test_equal_arguments_make_equal_texts() -> None:
     assert lay_over([], {"a": 1, "b": 2}) == lay_over([], {"b": 2, "a": 1})
 
 
-@pytest.mark.parametrize("args", [UNSET, {}])
+@pytest.mark.parametrize("args", [None, {}])
 def test_no_arguments_change_nothing(args: Any) -> None:
     env = [{"name": VARIABLE, "value": "no JSON"}]
     assert lay_over(env, args) == env

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import UNSET, UnsetType
 
 from aim_operator.api.v1alpha1 import Quantity, ResourceRequirements
 from aim_operator.api.v1alpha1.conditions import Reason
@@ -21,23 +20,23 @@ def make_resources(
     requests: Quantities | None = None, limits: Quantities | None = None
 ) -> ResourceRequirements:
     return ResourceRequirements(
-        requests=UNSET if requests is None else requests, limits=UNSET if limits is None else limits
+        requests=None if requests is None else requests, limits=None if limits is None else limits
     )
 
 
 def merged(
-    service: ResourceRequirements | UnsetType = UNSET,
-    template: ResourceRequirements | UnsetType = UNSET,
-    image: ResourceRequirements | UnsetType = UNSET,
+    service: ResourceRequirements | None = None,
+    template: ResourceRequirements | None = None,
+    image: ResourceRequirements | None = None,
     gpu_count: int | None = None,
 ) -> MergedResources:
     return merge(service, template, image, gpu_count=gpu_count)
 
 
 def refusal(
-    service: ResourceRequirements | UnsetType,
-    template: ResourceRequirements | UnsetType = UNSET,
-    image: ResourceRequirements | UnsetType = UNSET,
+    service: ResourceRequirements | None,
+    template: ResourceRequirements | None = None,
+    image: ResourceRequirements | None = None,
 ) -> str:
     with pytest.raises(SpecError) as caught:
         merged(service, template, image)
@@ -48,7 +47,7 @@ def refusal(
 
 def test_nothing_set_gives_nothing() -> None:
     assert merged() == MergedResources(requests={}, limits={})
-    assert merged(ResourceRequirements(requests=None, limits=None)) == MergedResources(requests={}, limits={})  # type: ignore[arg-type]
+    assert merged(ResourceRequirements(requests=None, limits=None)) == MergedResources(requests={}, limits={})
 
 
 def test_each_quantity_is_taken_from_the_first_tier_that_sets_it() -> None:
@@ -77,13 +76,13 @@ def test_results_are_canonical_and_sorted() -> None:
 @pytest.mark.parametrize(
     ("service", "template", "gpu_count", "want"),
     [
-        pytest.param(UNSET, UNSET, 2, {GPU: "2"}, id="unset everywhere, they come from discovery"),
-        pytest.param(UNSET, UNSET, None, {}, id="without a discovered count there are none"),
-        pytest.param(UNSET, UNSET, 0, {GPU: "0"}, id="a discovered zero is a count"),
-        pytest.param(make_resources({GPU: 4}), UNSET, 2, {GPU: "4"}, id="a request alone is mirrored"),
-        pytest.param(make_resources(None, {GPU: 4}), UNSET, 2, {GPU: "4"}, id="a limit alone is mirrored"),
+        pytest.param(None, None, 2, {GPU: "2"}, id="unset everywhere, they come from discovery"),
+        pytest.param(None, None, None, {}, id="without a discovered count there are none"),
+        pytest.param(None, None, 0, {GPU: "0"}, id="a discovered zero is a count"),
+        pytest.param(make_resources({GPU: 4}), None, 2, {GPU: "4"}, id="a request alone is mirrored"),
+        pytest.param(make_resources(None, {GPU: 4}), None, 2, {GPU: "4"}, id="a limit alone is mirrored"),
         pytest.param(
-            UNSET, make_resources(None, {GPU: "1"}), 2, {GPU: "1"}, id="a lower tier's limit beats discovery"
+            None, make_resources(None, {GPU: "1"}), 2, {GPU: "1"}, id="a lower tier's limit beats discovery"
         ),
         pytest.param(
             make_resources({GPU: 4}, {GPU: "4"}),
@@ -94,7 +93,7 @@ def test_results_are_canonical_and_sorted() -> None:
         ),
         pytest.param(
             make_resources({GPU: 0}),
-            UNSET,
+            None,
             2,
             {GPU: "0"},
             id="an explicit zero is set, so discovery is not asked",
@@ -102,8 +101,8 @@ def test_results_are_canonical_and_sorted() -> None:
     ],
 )
 def test_gpus(
-    service: ResourceRequirements | UnsetType,
-    template: ResourceRequirements | UnsetType,
+    service: ResourceRequirements | None,
+    template: ResourceRequirements | None,
     gpu_count: int | None,
     want: dict[str, str],
 ) -> None:
@@ -112,7 +111,7 @@ def test_gpus(
 
 
 def test_another_gpu_resource_can_be_named() -> None:
-    got = merge(UNSET, UNSET, UNSET, gpu_count=1, gpu_resource="nvidia.com/gpu")
+    got = merge(None, None, None, gpu_count=1, gpu_resource="nvidia.com/gpu")
     assert got.limits == {"nvidia.com/gpu": "1"}
 
 
@@ -133,7 +132,7 @@ def test_another_gpu_resource_can_be_named() -> None:
 def test_a_gpu_of_any_kind_in_any_tier_means_that_none_is_added(
     name: str, want: dict[str, str], tier: int
 ) -> None:
-    tiers: list[ResourceRequirements | UnsetType] = [UNSET, UNSET, UNSET]
+    tiers: list[ResourceRequirements | None] = [None, None, None]
     tiers[tier] = make_resources(None, {name: 3})
     got = merge(*tiers, gpu_count=2, gpu_resource="example.com/gpu-pool")
     assert got == MergedResources(requests=want, limits=want)
@@ -154,7 +153,7 @@ def test_what_can_be_overcommitted_is_not(name: str) -> None:
 
 def test_a_request_over_its_limit_names_quantity_values_tiers_and_remedy() -> None:
     got = refusal(
-        make_resources({"memory": "64Gi"}), UNSET, make_resources({"memory": "8Gi"}, {"memory": "32Gi"})
+        make_resources({"memory": "64Gi"}), None, make_resources({"memory": "8Gi"}, {"memory": "32Gi"})
     )
     assert got == (
         "resources.requests[memory] is 64Gi (from the service), which is more than its limit:"
@@ -188,7 +187,7 @@ def test_a_device_with_two_values_is_refused() -> None:
     ],
 )
 def test_a_bad_quantity_names_its_field(requests: Quantities, want: str) -> None:
-    assert want in refusal(UNSET, make_resources(requests))
+    assert want in refusal(None, make_resources(requests))
 
 
 def test_equal_values_in_different_spelling_are_equal() -> None:
@@ -199,14 +198,14 @@ def test_equal_values_in_different_spelling_are_equal() -> None:
 names = st.sampled_from(["cpu", "memory", GPU, "nvidia.com/gpu", "hugepages-1Gi", "odd"])
 values = st.integers(-1, 5) | st.sampled_from(["1", "2Gi", "1500m", "x", 1.5])
 sides = st.none() | st.dictionaries(names, values, max_size=4)
-requirements = st.just(UNSET) | st.builds(make_resources, sides, sides)
+requirements = st.just(None) | st.builds(make_resources, sides, sides)
 
 
 @given(requirements, requirements, requirements, st.none() | st.integers(0, 8))
 def test_every_merge_is_schedulable_or_refused(
-    service: ResourceRequirements | UnsetType,
-    template: ResourceRequirements | UnsetType,
-    image: ResourceRequirements | UnsetType,
+    service: ResourceRequirements | None,
+    template: ResourceRequirements | None,
+    image: ResourceRequirements | None,
     gpu_count: int | None,
 ) -> None:
     try:

@@ -12,7 +12,6 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec import UNSET
 
 from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceSpec, AIMServiceStatus, EnvVar
@@ -186,7 +185,7 @@ def test_a_write_of_ours_does_not_move_the_path() -> None:
             labels={"team": "Search"},
         ),
         spec=before.spec,
-        status=UNSET,
+        status=None,
     )
     assert document(before) == document(after)
 

@@ -11,17 +11,17 @@ from aim_operator.api.resource import Resource
 
 
 class WidgetStatus(Wire):
-    phase: str | msgspec.UnsetType = msgspec.UNSET
-    conditions: tuple[Condition, ...] | msgspec.UnsetType = msgspec.UNSET
-    counts: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
-    free: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    phase: str | None = None
+    conditions: tuple[Condition, ...] | None = None
+    counts: dict[str, int] | None = None
+    free: dict[str, Any] | None = None
 
 
 class Widget(KubeObject):
     """A kind of which everything is seen."""
 
     spec: msgspec.Raw = msgspec.Raw(b"")
-    status: WidgetStatus | msgspec.UnsetType = msgspec.UNSET
+    status: WidgetStatus | None = None
 
 
 WIDGETS = Resource(

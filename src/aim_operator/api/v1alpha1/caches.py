@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
@@ -51,37 +49,35 @@ class AIMTemplateCacheSpec(Wire):
 
     template_ref: Annotated[ObjectName, Field(doc="Template whose model sources to cache.")]
     template_scope: Annotated[
-        Scope | UnsetType, Field(doc="Where to look for it; the namespace first, then the cluster, if unset.")
-    ] = UNSET
-    storage_class_name: Annotated[ObjectName | UnsetType, Field(doc="Storage class of the volumes.")] = UNSET
-    env: Annotated[
-        DownloadEnvVars | UnsetType, Field(doc="Environment of the downloads, such as HF_TOKEN.")
-    ] = UNSET
+        Scope | None, Field(doc="Where to look for it; the namespace first, then the cluster, if unset.")
+    ] = None
+    storage_class_name: Annotated[ObjectName | None, Field(doc="Storage class of the volumes.")] = None
+    env: Annotated[DownloadEnvVars | None, Field(doc="Environment of the downloads, such as HF_TOKEN.")] = (
+        None
+    )
     image_pull_secrets: Annotated[
-        PullSecrets | UnsetType, Field(doc="Secrets to pull the downloader image with.")
-    ] = UNSET
-    runtime_config_name: RuntimeConfigName | UnsetType = UNSET
+        PullSecrets | None, Field(doc="Secrets to pull the downloader image with.")
+    ] = None
+    runtime_config_name: RuntimeConfigName | None = None
     include: Annotated[
-        FilePatterns | UnsetType, Field(doc=f"{INCLUDE_DOC} Replaces caching.include of the template.")
-    ] = UNSET
+        FilePatterns | None, Field(doc=f"{INCLUDE_DOC} Replaces caching.include of the template.")
+    ] = None
     exclude: Annotated[
-        FilePatterns | UnsetType, Field(doc=f"{EXCLUDE_DOC} Replaces caching.exclude of the template.")
-    ] = UNSET
+        FilePatterns | None, Field(doc=f"{EXCLUDE_DOC} Replaces caching.exclude of the template.")
+    ] = None
 
 
 class CacheProgress(Wire):
     """How far a download is."""
 
-    total_bytes: Annotated[int | UnsetType, Field(doc="Bytes to download.", minimum=0, format="int64")] = (
-        UNSET
+    total_bytes: Annotated[int | None, Field(doc="Bytes to download.", minimum=0, format="int64")] = None
+    downloaded_bytes: Annotated[int | None, Field(doc="Bytes on the volume.", minimum=0, format="int64")] = (
+        None
     )
-    downloaded_bytes: Annotated[
-        int | UnsetType, Field(doc="Bytes on the volume.", minimum=0, format="int64")
-    ] = UNSET
     percentage: Annotated[
-        int | UnsetType,
+        int | None,
         Field(doc="Share of the bytes that is on the volume, 0 to 100.", minimum=0, maximum=100),
-    ] = UNSET
+    ] = None
 
 
 class CachedModel(Wire):
@@ -89,39 +85,39 @@ class CachedModel(Wire):
 
     source_uri: Annotated[str, Field(doc="Where its files come from.", max_length=1024)]
     name: Annotated[
-        str | UnsetType, Field(doc="The AIMModelCache; shared by all that need this source.", max_length=253)
-    ] = UNSET
-    status: Annotated[str | UnsetType, Field(doc="Status of that cache.", max_length=63)] = UNSET
+        str | None, Field(doc="The AIMModelCache; shared by all that need this source.", max_length=253)
+    ] = None
+    status: Annotated[str | None, Field(doc="Status of that cache.", max_length=63)] = None
     size: Annotated[
-        str | UnsetType, Field(doc="Size of the files that it holds, once it is known.", max_length=64)
-    ] = UNSET
+        str | None, Field(doc="Size of the files that it holds, once it is known.", max_length=64)
+    ] = None
 
 
 class AIMTemplateCacheStatus(Wire):
     """The worst of the model caches that the template needs."""
 
-    observed_generation: ObservedGeneration | UnsetType = UNSET
+    observed_generation: ObservedGeneration | None = None
     status: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Where the download is in its life. Degraded: something that it needs is missing.",
             enum=("Pending", "Progressing", "Available", "Failed", "Degraded"),
         ),
-    ] = UNSET
-    conditions: Conditions | UnsetType = UNSET
-    resolved_template: Annotated[ResolvedReference | UnsetType, Field(doc="Template that was used.")] = UNSET
+    ] = None
+    conditions: Conditions | None = None
+    resolved_template: Annotated[ResolvedReference | None, Field(doc="Template that was used.")] = None
     resolved_runtime_config: Annotated[
-        ResolvedReference | UnsetType, Field(doc="Runtime configuration that was used.")
-    ] = UNSET
+        ResolvedReference | None, Field(doc="Runtime configuration that was used.")
+    ] = None
     model_caches: Annotated[
-        tuple[CachedModel, ...] | UnsetType,
+        tuple[CachedModel, ...] | None,
         Field(doc="The model sources of the template and their caches.", max_items=64, list_type="atomic"),
-    ] = UNSET
+    ] = None
 
 
 class AIMTemplateCache(KubeObject):
     spec: AIMTemplateCacheSpec
-    status: AIMTemplateCacheStatus | UnsetType = UNSET
+    status: AIMTemplateCacheStatus | None = None
 
 
 class AIMModelCacheSpec(Wire):
@@ -148,7 +144,7 @@ class AIMModelCacheSpec(Wire):
         ),
     ]
     size: Annotated[
-        Quantity | UnsetType,
+        Quantity | None,
         Field(
             doc="Size of the files to download, such as 16Gi; if unset, the source is asked for it.",
             int_or_string=True,
@@ -160,98 +156,94 @@ class AIMModelCacheSpec(Wire):
                 ),
             ),
         ),
-    ] = UNSET
-    storage_class_name: Annotated[ObjectName | UnsetType, Field(doc="Storage class of the volume.")] = UNSET
-    env: Annotated[
-        DownloadEnvVars | UnsetType, Field(doc="Environment of the download, such as HF_TOKEN.")
-    ] = UNSET
+    ] = None
+    storage_class_name: Annotated[ObjectName | None, Field(doc="Storage class of the volume.")] = None
+    env: Annotated[DownloadEnvVars | None, Field(doc="Environment of the download, such as HF_TOKEN.")] = None
     image_pull_secrets: Annotated[
-        PullSecrets | UnsetType, Field(doc="Secrets to pull the downloader image with.")
-    ] = UNSET
-    runtime_config_name: RuntimeConfigName | UnsetType = UNSET
-    include: Annotated[FilePatterns | UnsetType, Field(doc=f"{INCLUDE_DOC} Immutable.")] = UNSET
-    exclude: Annotated[FilePatterns | UnsetType, Field(doc=f"{EXCLUDE_DOC} Immutable.")] = UNSET
+        PullSecrets | None, Field(doc="Secrets to pull the downloader image with.")
+    ] = None
+    runtime_config_name: RuntimeConfigName | None = None
+    include: Annotated[FilePatterns | None, Field(doc=f"{INCLUDE_DOC} Immutable.")] = None
+    exclude: Annotated[FilePatterns | None, Field(doc=f"{EXCLUDE_DOC} Immutable.")] = None
 
 
 class Listing(Attempts):
     """Bookkeeping of attempts to learn from the source how large its files are."""
 
     reason: Annotated[
-        str | UnsetType, Field(doc="Why the last attempt failed, in one word for programs.", max_length=63)
-    ] = UNSET
+        str | None, Field(doc="Why the last attempt failed, in one word for programs.", max_length=63)
+    ] = None
     total_bytes: Annotated[
-        int | UnsetType, Field(doc="Bytes of the files to download.", minimum=0, format="int64")
-    ] = UNSET
+        int | None, Field(doc="Bytes of the files to download.", minimum=0, format="int64")
+    ] = None
     revision: Annotated[
-        str | UnsetType, Field(doc="What was listed: a commit, or a digest of the listing.", max_length=256)
-    ] = UNSET
+        str | None, Field(doc="What was listed: a commit, or a digest of the listing.", max_length=256)
+    ] = None
 
 
 class Download(Attempts):
     """Bookkeeping of download attempts."""
 
     claim_uid: Annotated[
-        str | UnsetType, Field(doc="Uid of the claim that the last attempt wrote to.", max_length=128)
-    ] = UNSET
+        str | None, Field(doc="Uid of the claim that the last attempt wrote to.", max_length=128)
+    ] = None
     origin: Annotated[
-        str | UnsetType,
+        str | None,
         Field(doc="Hash of the endpoint that the files are from; empty for the public one.", max_length=64),
-    ] = UNSET
+    ] = None
     downloaded_bytes: Annotated[
-        int | UnsetType,
+        int | None,
         Field(doc="Bytes on the volume when the last attempt ended.", minimum=0, format="int64"),
-    ] = UNSET
+    ] = None
     reason: Annotated[
-        str | UnsetType, Field(doc="Why the last attempt failed, in one word for programs.", max_length=63)
-    ] = UNSET
+        str | None, Field(doc="Why the last attempt failed, in one word for programs.", max_length=63)
+    ] = None
     revision: Annotated[
-        str | UnsetType,
+        str | None,
         Field(doc="What of the source was downloaded: a commit, or a digest of its listing.", max_length=256),
-    ] = UNSET
+    ] = None
 
 
 class AIMModelCacheStatus(Wire):
     """How far the download is, and which claim holds the files."""
 
-    observed_generation: ObservedGeneration | UnsetType = UNSET
+    observed_generation: ObservedGeneration | None = None
     status: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Where the download is in its life. Degraded: something that it needs is missing.",
             enum=("Pending", "Progressing", "Available", "Failed", "Degraded"),
         ),
-    ] = UNSET
-    conditions: Conditions | UnsetType = UNSET
+    ] = None
+    conditions: Conditions | None = None
     persistent_volume_claim: Annotated[
-        str | UnsetType, Field(doc="Claim that holds the files.", max_length=253)
-    ] = UNSET
+        str | None, Field(doc="Claim that holds the files.", max_length=253)
+    ] = None
     size: Annotated[
-        str | UnsetType,
+        str | None,
         Field(doc="Size of the files to download, as a quantity, once it is known.", max_length=64),
-    ] = UNSET
-    files: Annotated[int | UnsetType, Field(doc="How many files that are.", minimum=0)] = UNSET
+    ] = None
+    files: Annotated[int | None, Field(doc="How many files that are.", minimum=0)] = None
     left_out: Annotated[
-        tuple[LeftOutFiles, ...] | UnsetType,
+        tuple[LeftOutFiles, ...] | None,
         Field(
             doc="Files of the source that are not downloaded, by the pattern that leaves them out.",
             max_items=8,
             list_type="atomic",
         ),
-    ] = UNSET
+    ] = None
     listing: Annotated[
-        Listing | UnsetType, Field(doc="What came of asking the source for the size, where that was needed.")
-    ] = UNSET
-    progress: Annotated[CacheProgress | UnsetType, Field(doc="How far the download is.")] = UNSET
-    started_at: Annotated[str | UnsetType, Field(doc="When the download began.", format="date-time")] = UNSET
-    finished_at: Annotated[str | UnsetType, Field(doc="When it was complete.", format="date-time")] = UNSET
-    download: Annotated[Download | UnsetType, Field(doc="What came of downloading the files, so far.")] = (
-        UNSET
-    )
+        Listing | None, Field(doc="What came of asking the source for the size, where that was needed.")
+    ] = None
+    progress: Annotated[CacheProgress | None, Field(doc="How far the download is.")] = None
+    started_at: Annotated[str | None, Field(doc="When the download began.", format="date-time")] = None
+    finished_at: Annotated[str | None, Field(doc="When it was complete.", format="date-time")] = None
+    download: Annotated[Download | None, Field(doc="What came of downloading the files, so far.")] = None
     resolved_runtime_config: Annotated[
-        ResolvedReference | UnsetType, Field(doc="Runtime configuration that was used.")
-    ] = UNSET
+        ResolvedReference | None, Field(doc="Runtime configuration that was used.")
+    ] = None
 
 
 class AIMModelCache(KubeObject):
     spec: AIMModelCacheSpec
-    status: AIMModelCacheStatus | UnsetType = UNSET
+    status: AIMModelCacheStatus | None = None

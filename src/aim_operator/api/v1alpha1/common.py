@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import Condition, Wire
 from aim_operator.api.schema import Field, Rule
 
@@ -30,9 +28,9 @@ ObjectName = Annotated[str, Field(min_length=1, max_length=253, rules=(_OBJECT_N
 class GpuSelector(Wire):
     """GPUs of one replica."""
 
-    count: Annotated[int | UnsetType, Field(doc="GPUs per replica.", minimum=1, maximum=1024)] = UNSET
+    count: Annotated[int | None, Field(doc="GPUs per replica.", minimum=1, maximum=1024)] = None
     model: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="GPU model, such as MI300X.",
             min_length=1,
@@ -44,9 +42,9 @@ class GpuSelector(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
     resource_name: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Resource that the GPUs are requested as, such as amd.com/cpx_nps4 for partitions; "
             "if unset, that of the model's vendor: amd.com/gpu or nvidia.com/gpu.",
@@ -62,7 +60,7 @@ class GpuSelector(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
 
 
 RuntimeConfigName = Annotated[
@@ -81,13 +79,13 @@ class ResolvedReference(Wire):
     name: Annotated[str, Field(doc="Name of the object.", max_length=253)]
     scope: Annotated[Scope, Field(doc="Where it was found: in a namespace, or cluster-wide.")]
     namespace: Annotated[
-        str | UnsetType, Field(doc="Namespace of the object; unset for a cluster-wide one.", max_length=63)
-    ] = UNSET
-    uid: Annotated[str | UnsetType, Field(doc="Uid of the object.", max_length=128)] = UNSET
+        str | None, Field(doc="Namespace of the object; unset for a cluster-wide one.", max_length=63)
+    ] = None
+    uid: Annotated[str | None, Field(doc="Uid of the object.", max_length=128)] = None
     hash: Annotated[
-        str | UnsetType,
+        str | None,
         Field(doc="Hash of its spec, where a change of it matters to what was rendered.", max_length=64),
-    ] = UNSET
+    ] = None
 
 
 Conditions = Annotated[
@@ -108,20 +106,20 @@ ObservedGeneration = Annotated[
 class Attempts(Wire):
     """Bookkeeping of a Job that is tried until it succeeds."""
 
-    spec_hash: Annotated[
-        str | UnsetType, Field(doc="Hash of the inputs of the last attempt.", max_length=64)
-    ] = UNSET
-    attempts: Annotated[int | UnsetType, Field(doc="Failed attempts with these inputs.", minimum=0)] = UNSET
+    spec_hash: Annotated[str | None, Field(doc="Hash of the inputs of the last attempt.", max_length=64)] = (
+        None
+    )
+    attempts: Annotated[int | None, Field(doc="Failed attempts with these inputs.", minimum=0)] = None
     last_attempt_time: Annotated[
-        str | UnsetType, Field(doc="When the last attempt ended.", format="date-time")
-    ] = UNSET
+        str | None, Field(doc="When the last attempt ended.", format="date-time")
+    ] = None
     message: Annotated[
-        str | UnsetType, Field(doc="Why the last attempt failed, or what it waits for.", max_length=32768)
-    ] = UNSET
+        str | None, Field(doc="Why the last attempt failed, or what it waits for.", max_length=32768)
+    ] = None
     job_uid: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="UID of the Job of the last attempt, if it failed: no failure is counted twice.",
             max_length=64,
         ),
-    ] = UNSET
+    ] = None

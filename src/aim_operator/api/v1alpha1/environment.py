@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import ObjectName
@@ -40,8 +38,8 @@ class KeySelector(Wire):
         ),
     ]
     optional: Annotated[
-        bool | UnsetType, Field(doc="True lets the container start without the object or key.")
-    ] = UNSET
+        bool | None, Field(doc="True lets the container start without the object or key.")
+    ] = None
 
 
 class ObjectFieldSelector(Wire):
@@ -69,8 +67,8 @@ class ObjectFieldSelector(Wire):
         ),
     ]
     api_version: Annotated[
-        str | UnsetType, Field(doc="Version that fieldPath is written in; v1 if unset.", max_length=63)
-    ] = UNSET
+        str | None, Field(doc="Version that fieldPath is written in; v1 if unset.", max_length=63)
+    ] = None
 
 
 class ResourceFieldSelector(Wire):
@@ -94,7 +92,7 @@ class ResourceFieldSelector(Wire):
         ),
     ]
     container_name: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Name of the container; this one if unset.",
             max_length=63,
@@ -105,11 +103,11 @@ class ResourceFieldSelector(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
     divisor: Annotated[
-        Quantity | UnsetType,
+        Quantity | None,
         Field(doc="Unit of the value, such as 1Mi.", int_or_string=True, max_length=64, rules=QUANTITY_RULES),
-    ] = UNSET
+    ] = None
 
 
 class EnvVarSource(Wire):
@@ -125,12 +123,12 @@ class EnvVarSource(Wire):
         ),
     )
 
-    secret_key_ref: Annotated[KeySelector | UnsetType, Field(doc="A key of a Secret.")] = UNSET
-    config_map_key_ref: Annotated[KeySelector | UnsetType, Field(doc="A key of a ConfigMap.")] = UNSET
-    field_ref: Annotated[ObjectFieldSelector | UnsetType, Field(doc="A field of the Pod.")] = UNSET
-    resource_field_ref: Annotated[
-        ResourceFieldSelector | UnsetType, Field(doc="A resource of the container.")
-    ] = UNSET
+    secret_key_ref: Annotated[KeySelector | None, Field(doc="A key of a Secret.")] = None
+    config_map_key_ref: Annotated[KeySelector | None, Field(doc="A key of a ConfigMap.")] = None
+    field_ref: Annotated[ObjectFieldSelector | None, Field(doc="A field of the Pod.")] = None
+    resource_field_ref: Annotated[ResourceFieldSelector | None, Field(doc="A resource of the container.")] = (
+        None
+    )
 
 
 class EnvVar(Wire):
@@ -157,10 +155,8 @@ class EnvVar(Wire):
             ),
         ),
     ]
-    value: Annotated[
-        str | UnsetType, Field(doc="Literal value.", max_length=32768, rules=(_NO_TEMPLATE,))
-    ] = UNSET
-    value_from: Annotated[EnvVarSource | UnsetType, Field(doc="Reference to take the value from.")] = UNSET
+    value: Annotated[str | None, Field(doc="Literal value.", max_length=32768, rules=(_NO_TEMPLATE,))] = None
+    value_from: Annotated[EnvVarSource | None, Field(doc="Reference to take the value from.")] = None
 
 
 EnvVars = Annotated[

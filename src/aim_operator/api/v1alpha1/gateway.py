@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import SUBDOMAIN, ObjectName
@@ -16,7 +14,7 @@ class GatewayRef(Wire):
 
     name: Annotated[ObjectName, Field(doc="Name of the Gateway.")]
     namespace: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Its namespace; the service's own if unset.",
             min_length=1,
@@ -28,9 +26,9 @@ class GatewayRef(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
     group: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="API group of the parent; gateway.networking.k8s.io if unset.",
             max_length=253,
@@ -41,9 +39,9 @@ class GatewayRef(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
     kind: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Kind of the parent; Gateway if unset.",
             min_length=1,
@@ -55,9 +53,9 @@ class GatewayRef(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
     section_name: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Listener of the Gateway; all if unset.",
             min_length=1,
@@ -69,10 +67,10 @@ class GatewayRef(Wire):
                 ),
             ),
         ),
-    ] = UNSET
-    port: Annotated[
-        int | UnsetType, Field(doc="Port of the Gateway; all if unset.", minimum=1, maximum=65535)
-    ] = UNSET
+    ] = None
+    port: Annotated[int | None, Field(doc="Port of the Gateway; all if unset.", minimum=1, maximum=65535)] = (
+        None
+    )
 
 
 RouteTemplate = Annotated[

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration, RuntimeConfigName
@@ -40,30 +38,30 @@ class AIMImageSpec(Wire):
         ),
     ]
     default_service_template: Annotated[
-        ObjectName | UnsetType, Field(doc="Template for services of this model that name none.")
-    ] = UNSET
-    runtime_config_name: RuntimeConfigName | UnsetType = UNSET
+        ObjectName | None, Field(doc="Template for services of this model that name none.")
+    ] = None
+    runtime_config_name: RuntimeConfigName | None = None
     resources: Annotated[
-        ResourceRequirements | UnsetType, Field(doc="Default resources; template and service override.")
-    ] = UNSET
+        ResourceRequirements | None, Field(doc="Default resources; template and service override.")
+    ] = None
 
 
 class AIMImageStatus(Wire):
     """Whether what the image names is there."""
 
-    observed_generation: ObservedGeneration | UnsetType = UNSET
+    observed_generation: ObservedGeneration | None = None
     status: Annotated[
-        str | UnsetType,
+        str | None,
         Field(doc="Degraded: something that it names is missing.", enum=("Ready", "Degraded")),
-    ] = UNSET
-    conditions: Conditions | UnsetType = UNSET
+    ] = None
+    conditions: Conditions | None = None
 
 
 class AIMImage(KubeObject):
     spec: AIMImageSpec
-    status: AIMImageStatus | UnsetType = UNSET
+    status: AIMImageStatus | None = None
 
 
 class AIMClusterImage(KubeObject):
     spec: AIMImageSpec
-    status: AIMImageStatus | UnsetType = UNSET
+    status: AIMImageStatus | None = None

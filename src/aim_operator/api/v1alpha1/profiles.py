@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.caches import HF_SOURCE, S3_SOURCE, SOURCE_RULES
@@ -94,14 +92,14 @@ class GivenModelSource(Wire):
         ),
     ]
     size: Annotated[
-        Quantity | UnsetType,
+        Quantity | None,
         Field(
             doc="Size of its files, such as 16Gi.",
             int_or_string=True,
             max_length=64,
             rules=QUANTITY_RULES,
         ),
-    ] = UNSET
+    ] = None
 
 
 GivenModelSources = Annotated[

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field, Rule
 
@@ -78,6 +76,6 @@ class ResourceRequirements(Wire):
     )
 
     requests: Annotated[
-        Quantities | UnsetType, Field(doc="What the scheduler reserves: cpu, memory, amd.com/gpu and so on.")
-    ] = UNSET
-    limits: Annotated[Quantities | UnsetType, Field(doc="What the container may use at most.")] = UNSET
+        Quantities | None, Field(doc="What the scheduler reserves: cpu, memory, amd.com/gpu and so on.")
+    ] = None
+    limits: Annotated[Quantities | None, Field(doc="What the container may use at most.")] = None

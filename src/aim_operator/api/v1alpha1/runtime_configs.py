@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
@@ -17,11 +15,11 @@ from aim_operator.api.v1alpha1.serving import Serving
 class ConfigRouting(Wire):
     """Routing defaults for services that leave them out."""
 
-    enabled: Annotated[bool | UnsetType, Field(doc="Route services that do not say; off if unset.")] = UNSET
+    enabled: Annotated[bool | None, Field(doc="Route services that do not say; off if unset.")] = None
     gateway_ref: Annotated[
-        GatewayRef | UnsetType, Field(doc="Gateway to attach the HTTPRoutes of services to.")
-    ] = UNSET
-    route_template: RouteTemplate | UnsetType = UNSET
+        GatewayRef | None, Field(doc="Gateway to attach the HTTPRoutes of services to.")
+    ] = None
+    route_template: RouteTemplate | None = None
 
 
 AccessMode = Annotated[
@@ -33,7 +31,7 @@ class Storage(Wire):
     """How the volumes of model caches are made."""
 
     access_modes: Annotated[
-        tuple[AccessMode, ...] | UnsetType,
+        tuple[AccessMode, ...] | None,
         Field(
             doc="Access modes of the claims; ReadWriteMany if unset.",
             min_items=1,
@@ -50,11 +48,11 @@ class Storage(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
     headroom_percent: Annotated[
-        int | UnsetType,
+        int | None,
         Field(doc="Room beyond the model's size, in percent; 10 if unset.", minimum=0, maximum=1000),
-    ] = UNSET
+    ] = None
 
 
 CapabilityNames = Annotated[
@@ -79,8 +77,8 @@ CapabilityNames = Annotated[
 class Capabilities(Wire):
     """Linux capabilities beyond and below the container runtime's default."""
 
-    add: Annotated[CapabilityNames | UnsetType, Field(doc="Capabilities to add.")] = UNSET
-    drop: Annotated[CapabilityNames | UnsetType, Field(doc="Capabilities to drop; ALL is every one.")] = UNSET
+    add: Annotated[CapabilityNames | None, Field(doc="Capabilities to add.")] = None
+    drop: Annotated[CapabilityNames | None, Field(doc="Capabilities to drop; ALL is every one.")] = None
 
 
 class SeccompProfile(Wire):
@@ -96,7 +94,7 @@ class SeccompProfile(Wire):
 
     type: Annotated[str, Field(doc="Kind of profile.", enum=("RuntimeDefault", "Unconfined", "Localhost"))]
     localhost_profile: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Path of a Localhost profile, below the kubelet's directory of seccomp profiles.",
             min_length=1,
@@ -108,7 +106,7 @@ class SeccompProfile(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
 
 
 class SecurityContext(Wire):
@@ -132,92 +130,86 @@ class SecurityContext(Wire):
         ),
     )
 
-    run_as_non_root: Annotated[bool | UnsetType, Field(doc="Refuse to start as uid 0.")] = UNSET
+    run_as_non_root: Annotated[bool | None, Field(doc="Refuse to start as uid 0.")] = None
     run_as_user: Annotated[
-        int | UnsetType,
+        int | None,
         Field(doc="Uid to run as; the image's if unset.", minimum=0, maximum=2**31 - 1, format="int64"),
-    ] = UNSET
+    ] = None
     run_as_group: Annotated[
-        int | UnsetType,
+        int | None,
         Field(doc="Gid to run as; the image's if unset.", minimum=0, maximum=2**31 - 1, format="int64"),
-    ] = UNSET
-    read_only_root_filesystem: Annotated[bool | UnsetType, Field(doc="Mount the image read-only.")] = UNSET
+    ] = None
+    read_only_root_filesystem: Annotated[bool | None, Field(doc="Mount the image read-only.")] = None
     allow_privilege_escalation: Annotated[
-        bool | UnsetType, Field(doc="Let a process gain more privileges than its parent has.")
-    ] = UNSET
-    privileged: Annotated[bool | UnsetType, Field(doc="Run as root on the node in all but name.")] = UNSET
-    capabilities: Annotated[Capabilities | UnsetType, Field(doc="Linux capabilities to add and drop.")] = (
-        UNSET
-    )
+        bool | None, Field(doc="Let a process gain more privileges than its parent has.")
+    ] = None
+    privileged: Annotated[bool | None, Field(doc="Run as root on the node in all but name.")] = None
+    capabilities: Annotated[Capabilities | None, Field(doc="Linux capabilities to add and drop.")] = None
     seccomp_profile: Annotated[
-        SeccompProfile | UnsetType, Field(doc="Which system calls the container may make.")
-    ] = UNSET
+        SeccompProfile | None, Field(doc="Which system calls the container may make.")
+    ] = None
 
 
 class AIMClusterRuntimeConfigSpec(Wire):
     """What images, templates, caches and services take from this configuration."""
 
     default_storage_class_name: Annotated[
-        ObjectName | UnsetType, Field(doc="Storage class of caches; the cluster's default if unset.")
-    ] = UNSET
-    routing: Annotated[ConfigRouting | UnsetType, Field(doc="Routing of services that leave it open.")] = (
-        UNSET
-    )
+        ObjectName | None, Field(doc="Storage class of caches; the cluster's default if unset.")
+    ] = None
+    routing: Annotated[ConfigRouting | None, Field(doc="Routing of services that leave it open.")] = None
     allow_unoptimized: Annotated[
-        bool | UnsetType,
+        bool | None,
         Field(
             doc="Whether services that name no template and don't say may get one whose profile is not "
             "optimized; true if unset."
         ),
-    ] = UNSET
-    storage: Annotated[Storage | UnsetType, Field(doc="How the volumes of model caches are made.")] = UNSET
+    ] = None
+    storage: Annotated[Storage | None, Field(doc="How the volumes of model caches are made.")] = None
     security_context: Annotated[
-        SecurityContext | UnsetType, Field(doc="Security context of the serving container.")
-    ] = UNSET
+        SecurityContext | None, Field(doc="Security context of the serving container.")
+    ] = None
     serving: Annotated[
-        Serving | UnsetType, Field(doc="How model servers are run; templates and services override.")
-    ] = UNSET
+        Serving | None, Field(doc="How model servers are run; templates and services override.")
+    ] = None
     env: Annotated[
-        ClusterConfigEnvVars | UnsetType,
+        ClusterConfigEnvVars | None,
         Field(
             doc="Environment of discovery, downloads and serving, below that of templates and services. "
             "References are to Secrets in the namespace of the Pod: of cluster templates' discovery, the "
             "operator's."
         ),
-    ] = UNSET
+    ] = None
 
 
 class AIMRuntimeConfigSpec(AIMClusterRuntimeConfigSpec):
     """What images, templates, caches and services of this namespace take from this configuration."""
 
     service_account_name: Annotated[
-        ObjectName | UnsetType, Field(doc="Service account of discovery, download and serving Pods.")
-    ] = UNSET
-    image_pull_secrets: Annotated[
-        PullSecrets | UnsetType, Field(doc="Secrets to pull model images with.")
-    ] = UNSET
+        ObjectName | None, Field(doc="Service account of discovery, download and serving Pods.")
+    ] = None
+    image_pull_secrets: Annotated[PullSecrets | None, Field(doc="Secrets to pull model images with.")] = None
     env: Annotated[
-        ConfigEnvVars | UnsetType,
+        ConfigEnvVars | None,
         Field(doc="Environment of discovery, downloads and serving, below that of templates and services."),
-    ] = UNSET
+    ] = None
 
 
 class AIMRuntimeConfigStatus(Wire):
     """Whether what the configuration names is there."""
 
-    observed_generation: ObservedGeneration | UnsetType = UNSET
+    observed_generation: ObservedGeneration | None = None
     status: Annotated[
-        str | UnsetType,
+        str | None,
         Field(doc="Degraded: something that it names is missing.", enum=("Ready", "Degraded")),
-    ] = UNSET
-    conditions: Conditions | UnsetType = UNSET
+    ] = None
+    conditions: Conditions | None = None
 
 
 class AIMRuntimeConfig(KubeObject):
     spec: AIMRuntimeConfigSpec
-    status: AIMRuntimeConfigStatus | UnsetType = UNSET
+    status: AIMRuntimeConfigStatus | None = None
 
 
 class AIMClusterRuntimeConfig(KubeObject):
     spec: AIMClusterRuntimeConfigSpec
-    status: AIMRuntimeConfigStatus | UnsetType = UNSET
+    status: AIMRuntimeConfigStatus | None = None

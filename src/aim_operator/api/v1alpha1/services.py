@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
@@ -30,22 +28,22 @@ from aim_operator.api.v1alpha1.serving import ServiceServing, Serving
 class Overrides(Wire):
     """What this service wants different from its template; a derived template carries it."""
 
-    metric: Annotated[Metric | UnsetType, Field(doc="What to optimise for.")] = UNSET
-    precision: Annotated[Precision | UnsetType, Field(doc="Numeric precision of inference.")] = UNSET
-    gpu_selector: Annotated[GpuSelector | UnsetType, Field(doc="GPUs of one replica.")] = UNSET
+    metric: Annotated[Metric | None, Field(doc="What to optimise for.")] = None
+    precision: Annotated[Precision | None, Field(doc="Numeric precision of inference.")] = None
+    gpu_selector: Annotated[GpuSelector | None, Field(doc="GPUs of one replica.")] = None
 
 
 class ServiceRouting(Wire):
     """How the service is reached through a Gateway."""
 
     enabled: Annotated[
-        bool | UnsetType, Field(doc="Create an HTTPRoute; the runtime configuration decides if unset.")
-    ] = UNSET
+        bool | None, Field(doc="Create an HTTPRoute; the runtime configuration decides if unset.")
+    ] = None
     gateway_ref: Annotated[
-        GatewayRef | UnsetType, Field(doc="Gateway to attach to; that of the runtime configuration if unset.")
-    ] = UNSET
+        GatewayRef | None, Field(doc="Gateway to attach to; that of the runtime configuration if unset.")
+    ] = None
     annotations: Annotated[
-        dict[str, str] | UnsetType,
+        dict[str, str] | None,
         Field(
             doc="Annotations for the HTTPRoute.",
             max_properties=64,
@@ -64,10 +62,10 @@ class ServiceRouting(Wire):
                 ),
             ),
         ),
-    ] = UNSET
-    route_template: RouteTemplate | UnsetType = UNSET
+    ] = None
+    route_template: RouteTemplate | None = None
     request_timeout: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Longest time of a request, as a Gateway API duration such as 30s; the gateway's if unset.",
             min_length=1,
@@ -79,7 +77,7 @@ class ServiceRouting(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
 
 
 class AIMServiceSpec(Wire):
@@ -100,65 +98,65 @@ class AIMServiceSpec(Wire):
     )
 
     model: Annotated[
-        ObjectName | UnsetType,
+        ObjectName | None,
         Field(doc="Model to serve: the name of an AIMImage, else of an AIMClusterImage."),
-    ] = UNSET
+    ] = None
     aim_image_name: Annotated[
-        ObjectName | UnsetType, Field(doc="Alias of model: set one of the two, or both alike.")
-    ] = UNSET
+        ObjectName | None, Field(doc="Alias of model: set one of the two, or both alike.")
+    ] = None
     template_ref: Annotated[
-        ObjectName | UnsetType,
+        ObjectName | None,
         Field(
             doc="Template to run with: an AIMServiceTemplate, else an AIMClusterServiceTemplate. "
             "If unset, the image's default, else the best one available for the image."
         ),
-    ] = UNSET
+    ] = None
     allow_unoptimized: Annotated[
-        bool | UnsetType,
+        bool | None,
         Field(
             doc="Whether a template whose profile is not optimized may be chosen where none is named; the "
             "runtime configuration decides if unset. One that is named is used in any case."
         ),
-    ] = UNSET
-    runtime_config_name: RuntimeConfigName | UnsetType = UNSET
+    ] = None
+    runtime_config_name: RuntimeConfigName | None = None
     replicas: Annotated[
         int, Field(doc="Copies of the model server to run.", minimum=1, maximum=1000, default=1)
     ] = 1
     resources: Annotated[
-        ResourceRequirements | UnsetType, Field(doc="Resources of one replica; override template and image.")
-    ] = UNSET
+        ResourceRequirements | None, Field(doc="Resources of one replica; override template and image.")
+    ] = None
     serving: Annotated[
-        ServiceServing | UnsetType,
+        ServiceServing | None,
         Field(doc="How the model server is run; overrides template and runtime configuration."),
-    ] = UNSET
-    overrides: Annotated[Overrides | UnsetType, Field(doc="Differences from the template.")] = UNSET
+    ] = None
+    overrides: Annotated[Overrides | None, Field(doc="Differences from the template.")] = None
     env: Annotated[
-        EnvVars | UnsetType,
+        EnvVars | None,
         Field(doc="Environment of the model server and of its download; overrides the template's, by name."),
-    ] = UNSET
-    engine_args: EngineArgs | UnsetType = UNSET
-    image_pull_secrets: Annotated[
-        PullSecrets | UnsetType, Field(doc="Secrets to pull the model image with.")
-    ] = UNSET
+    ] = None
+    engine_args: EngineArgs | None = None
+    image_pull_secrets: Annotated[PullSecrets | None, Field(doc="Secrets to pull the model image with.")] = (
+        None
+    )
     cache_model: Annotated[
-        bool | UnsetType, Field(doc="Download the model to a volume before starting; off if unset.")
-    ] = UNSET
-    routing: Annotated[ServiceRouting | UnsetType, Field(doc="Routing through a Gateway.")] = UNSET
+        bool | None, Field(doc="Download the model to a volume before starting; off if unset.")
+    ] = None
+    routing: Annotated[ServiceRouting | None, Field(doc="Routing through a Gateway.")] = None
 
 
 class RoutingStatus(Wire):
     """Where the service is reached through the gateway."""
 
-    path: Annotated[str | UnsetType, Field(doc="URL path prefix of the service.", max_length=1024)] = UNSET
+    path: Annotated[str | None, Field(doc="URL path prefix of the service.", max_length=1024)] = None
 
 
-class TemplateCandidate(Wire):
+class TemplateCandidate(Wire, omit_defaults=False):
     """A template that was weighed when none was named."""
 
     name: Annotated[str, Field(doc="Name of the template.", max_length=253)]
     scope: Annotated[Scope, Field(doc="Where it is: in the service's namespace, or cluster-wide.")]
     chosen: Annotated[bool, Field(doc="Whether the service uses it.")] = False
-    reason: Annotated[str | UnsetType, Field(doc="Why it was chosen, or why not.", max_length=1024)] = UNSET
+    reason: Annotated[str | None, Field(doc="Why it was chosen, or why not.", max_length=1024)] = None
 
 
 class ActiveMount(Wire):
@@ -175,17 +173,17 @@ class ActiveWorkload(Wire):
     resolved_image: Annotated[ResolvedReference, Field(doc="Image of the catalog that it came from.")]
     resolved_template: Annotated[ResolvedReference, Field(doc="Template that it came from.")]
     resolved_runtime_config: Annotated[
-        ResolvedReference | UnsetType, Field(doc="Runtime configuration that it came from.")
-    ] = UNSET
-    metric: Annotated[str | UnsetType, Field(doc="Metric of the profile.", max_length=128)] = UNSET
-    precision: Annotated[str | UnsetType, Field(doc="Precision of the profile.", max_length=128)] = UNSET
+        ResolvedReference | None, Field(doc="Runtime configuration that it came from.")
+    ] = None
+    metric: Annotated[str | None, Field(doc="Metric of the profile.", max_length=128)] = None
+    precision: Annotated[str | None, Field(doc="Precision of the profile.", max_length=128)] = None
     gpu_model: Annotated[
-        str | UnsetType, Field(doc="GPU model asked for, else that of the profile.", max_length=128)
-    ] = UNSET
+        str | None, Field(doc="GPU model asked for, else that of the profile.", max_length=128)
+    ] = None
     gpu_count: Annotated[int, Field(doc="GPUs per replica.", minimum=0)] = 0
     gpu_resource: Annotated[
-        str | UnsetType, Field(doc="Resource that the GPUs are requested as.", max_length=317)
-    ] = UNSET
+        str | None, Field(doc="Resource that the GPUs are requested as.", max_length=317)
+    ] = None
     env: Annotated[
         tuple[dict[str, Any], ...],
         Field(
@@ -196,73 +194,73 @@ class ActiveWorkload(Wire):
         ),
     ] = ()
     serving: Annotated[
-        Serving | UnsetType,
+        Serving | None,
         Field(
             doc="How the model server is run, by template and configuration.", preserve_unknown_fields=True
         ),
-    ] = UNSET
+    ] = None
     template_resources: Annotated[
-        ResourceRequirements | UnsetType,
+        ResourceRequirements | None,
         Field(doc="Resources of the template.", preserve_unknown_fields=True),
-    ] = UNSET
+    ] = None
     image_resources: Annotated[
-        ResourceRequirements | UnsetType, Field(doc="Resources of the image.", preserve_unknown_fields=True)
-    ] = UNSET
+        ResourceRequirements | None, Field(doc="Resources of the image.", preserve_unknown_fields=True)
+    ] = None
     image_pull_secrets: Annotated[
-        tuple[str, ...] | UnsetType,
+        tuple[str, ...] | None,
         Field(
             doc="Pull secrets of configuration and template.",
             max_items=64,
             list_type="atomic",
             value=Field(max_length=253),
         ),
-    ] = UNSET
-    service_account_name: Annotated[
-        str | UnsetType, Field(doc="Service account of the Pods.", max_length=253)
-    ] = UNSET
+    ] = None
+    service_account_name: Annotated[str | None, Field(doc="Service account of the Pods.", max_length=253)] = (
+        None
+    )
     security_context: Annotated[
-        dict[str, Any] | UnsetType,
+        dict[str, Any] | None,
         Field(doc="Security context of the serving container.", preserve_unknown_fields=True),
-    ] = UNSET
+    ] = None
     routing: Annotated[
         ConfigRouting, Field(doc="Routing of the configuration.", preserve_unknown_fields=True)
     ] = ConfigRouting()
     mounts: Annotated[
-        tuple[ActiveMount, ...] | UnsetType,
+        tuple[ActiveMount, ...] | None,
         Field(doc="Cached models that are mounted.", max_items=64, list_type="atomic"),
-    ] = UNSET
+    ] = None
 
 
 class AIMServiceStatus(Wire):
     """What was resolved, how far the service is, and where it is reached."""
 
-    observed_generation: ObservedGeneration | UnsetType = UNSET
+    observed_generation: ObservedGeneration | None = None
     status: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Where the service is in its life. Degraded: something that it needs is missing or wrong.",
             enum=("Pending", "Starting", "Running", "Failed", "Degraded"),
         ),
-    ] = UNSET
-    conditions: Conditions | UnsetType = UNSET
-    resolved_image: Annotated[ResolvedReference | UnsetType, Field(doc="Image that is used.")] = UNSET
-    resolved_template: Annotated[ResolvedReference | UnsetType, Field(doc="Template that is used.")] = UNSET
+    ] = None
+    conditions: Conditions | None = None
+    resolved_image: Annotated[ResolvedReference | None, Field(doc="Image that is used.")] = None
+    resolved_template: Annotated[ResolvedReference | None, Field(doc="Template that is used.")] = None
     resolved_runtime_config: Annotated[
-        ResolvedReference | UnsetType, Field(doc="Runtime configuration that is used.")
-    ] = UNSET
+        ResolvedReference | None, Field(doc="Runtime configuration that is used.")
+    ] = None
     active: Annotated[
-        ActiveWorkload | UnsetType,
+        ActiveWorkload | None,
         Field(doc="What the service runs on, where a model server was started for it."),
-    ] = UNSET
+    ] = None
     routing: Annotated[
-        RoutingStatus | UnsetType, Field(doc="Where the service is reached through the gateway.")
-    ] = UNSET
+        RoutingStatus | None, Field(doc="Where the service is reached through the gateway.")
+    ] = None
     template_matching: Annotated[
-        tuple[TemplateCandidate, ...] | UnsetType,
+        tuple[TemplateCandidate, ...] | None,
         Field(doc="Templates weighed when none was named, best first.", max_items=64, list_type="atomic"),
-    ] = UNSET
+    ] = None
 
 
 class AIMService(KubeObject):
     spec: AIMServiceSpec
-    status: AIMServiceStatus | UnsetType = UNSET
+    status: AIMServiceStatus | None = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.resources import QUANTITY_RULES, Quantity
@@ -31,39 +29,39 @@ class ResourcesPerGpu(Wire):
     )
 
     cpu: Annotated[
-        Quantity | UnsetType,
+        Quantity | None,
         Field(
             doc="CPU requested for each GPU; 4 if unset, 0 for none.",
             int_or_string=True,
             max_length=64,
             rules=QUANTITY_RULES,
         ),
-    ] = UNSET
+    ] = None
     memory: Annotated[
-        Quantity | UnsetType,
+        Quantity | None,
         Field(
             doc="Memory requested for each GPU; 32Gi if unset, 0 for none.",
             int_or_string=True,
             max_length=64,
             rules=QUANTITY_RULES,
         ),
-    ] = UNSET
+    ] = None
     memory_limit: Annotated[
-        Quantity | UnsetType,
+        Quantity | None,
         Field(
             doc="Limit of memory for each GPU; 48Gi if unset, 0 for none, and never below what is requested.",
             int_or_string=True,
             max_length=64,
             rules=QUANTITY_RULES,
         ),
-    ] = UNSET
+    ] = None
 
 
 class ServiceServing(Wire):
     """How the model server of one service is run."""
 
     shared_memory_size: Annotated[
-        Quantity | UnsetType,
+        Quantity | None,
         Field(
             doc="Size of /dev/shm, which counts as memory of the container; 8Gi if unset.",
             int_or_string=True,
@@ -76,24 +74,24 @@ class ServiceServing(Wire):
                 ),
             ),
         ),
-    ] = UNSET
+    ] = None
     startup_timeout_seconds: Annotated[
-        int | UnsetType,
+        int | None,
         Field(
             doc="How long the model server may take to load its model before it is restarted; 3600 if unset.",
             minimum=10,
             maximum=86400,
         ),
-    ] = UNSET
+    ] = None
 
 
 class Serving(ServiceServing):
     """How model servers are run where nothing closer to them says."""
 
     default_resources_per_gpu: Annotated[
-        ResourcesPerGpu | UnsetType,
+        ResourcesPerGpu | None,
         Field(
             doc="CPU and memory for each GPU of a profile that needs GPUs, where service, template and image "
             "say nothing about that resource."
         ),
-    ] = UNSET
+    ] = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
@@ -30,13 +28,13 @@ class Caching(Wire):
     """Warming of model caches for this template."""
 
     enabled: Annotated[
-        bool | UnsetType, Field(doc="Download the model sources to a volume before services start.")
-    ] = UNSET
-    env: Annotated[
-        DownloadEnvVars | UnsetType, Field(doc="Environment of the download, over the template's.")
-    ] = UNSET
-    include: Annotated[FilePatterns | UnsetType, Field(doc=INCLUDE_DOC)] = UNSET
-    exclude: Annotated[FilePatterns | UnsetType, Field(doc=EXCLUDE_DOC)] = UNSET
+        bool | None, Field(doc="Download the model sources to a volume before services start.")
+    ] = None
+    env: Annotated[DownloadEnvVars | None, Field(doc="Environment of the download, over the template's.")] = (
+        None
+    )
+    include: Annotated[FilePatterns | None, Field(doc=INCLUDE_DOC)] = None
+    exclude: Annotated[FilePatterns | None, Field(doc=EXCLUDE_DOC)] = None
 
 
 class AIMClusterServiceTemplateSpec(Wire):
@@ -64,59 +62,59 @@ class AIMClusterServiceTemplateSpec(Wire):
             ),
         ),
     ]
-    runtime_config_name: RuntimeConfigName | UnsetType = UNSET
-    metric: Annotated[Metric | UnsetType, Field(doc="What to optimise for.")] = UNSET
-    precision: Annotated[Precision | UnsetType, Field(doc="Numeric precision of inference.")] = UNSET
-    gpu_selector: Annotated[GpuSelector | UnsetType, Field(doc="GPUs of one replica.")] = UNSET
+    runtime_config_name: RuntimeConfigName | None = None
+    metric: Annotated[Metric | None, Field(doc="What to optimise for.")] = None
+    precision: Annotated[Precision | None, Field(doc="Numeric precision of inference.")] = None
+    gpu_selector: Annotated[GpuSelector | None, Field(doc="GPUs of one replica.")] = None
     profile_id: Annotated[
-        ProfileId | UnsetType,
+        ProfileId | None,
         Field(
             doc="Profile of the image to run, such as vllm-mi300x-fp8-tp1-latency; some are selected by "
             "name only. Overrides metric, precision and gpuSelector, which the image ignores then."
         ),
-    ] = UNSET
+    ] = None
     model: Annotated[
-        ModelId | UnsetType,
+        ModelId | None,
         Field(
             doc="Model to serve, for images that serve any: owner/model, hf://owner/model or "
             "s3://bucket/prefix. An image that is made for one model refuses it. Immutable."
         ),
-    ] = UNSET
+    ] = None
     model_sources: Annotated[
-        GivenModelSources | UnsetType,
+        GivenModelSources | None,
         Field(
             doc="Model artifacts, where the image can't name them: nothing is discovered then. If model is "
             "unset, the first is the model to serve."
         ),
-    ] = UNSET
-    engine_args: EngineArgs | UnsetType = UNSET
+    ] = None
+    engine_args: EngineArgs | None = None
     resources: Annotated[
-        ResourceRequirements | UnsetType, Field(doc="Default resources; the service overrides.")
-    ] = UNSET
+        ResourceRequirements | None, Field(doc="Default resources; the service overrides.")
+    ] = None
     serving: Annotated[
-        Serving | UnsetType, Field(doc="How model servers are run; overrides the runtime configuration.")
-    ] = UNSET
+        Serving | None, Field(doc="How model servers are run; overrides the runtime configuration.")
+    ] = None
     env: Annotated[
-        ClusterEnvVars | UnsetType,
+        ClusterEnvVars | None,
         Field(
             doc="Environment of discovery, downloads and serving, such as HF_TOKEN. References are to "
             "Secrets in the namespace of the Pod: of a cluster template's discovery, the operator's."
         ),
-    ] = UNSET
+    ] = None
 
 
 class AIMServiceTemplateSpec(AIMClusterServiceTemplateSpec):
     """How to run an image, what to download before, and what to pull it with."""
 
     caching: Annotated[
-        Caching | UnsetType, Field(doc="Whether and how the model is downloaded before services start.")
-    ] = UNSET
+        Caching | None, Field(doc="Whether and how the model is downloaded before services start.")
+    ] = None
     env: Annotated[
-        EnvVars | UnsetType, Field(doc="Environment of discovery, downloads and serving, such as HF_TOKEN.")
-    ] = UNSET
-    image_pull_secrets: Annotated[
-        PullSecrets | UnsetType, Field(doc="Secrets to pull the model image with.")
-    ] = UNSET
+        EnvVars | None, Field(doc="Environment of discovery, downloads and serving, such as HF_TOKEN.")
+    ] = None
+    image_pull_secrets: Annotated[PullSecrets | None, Field(doc="Secrets to pull the model image with.")] = (
+        None
+    )
 
 
 class ModelSource(Wire):
@@ -127,62 +125,60 @@ class ModelSource(Wire):
         str,
         Field(doc="Where its files are: hf://owner/model[:revision] or s3://bucket/prefix.", max_length=1024),
     ]
-    size: Annotated[
-        str | UnsetType, Field(doc="Size of its files in bytes, as a quantity.", max_length=64)
-    ] = UNSET
+    size: Annotated[str | None, Field(doc="Size of its files in bytes, as a quantity.", max_length=64)] = None
 
 
 class Discovery(Attempts):
     """Bookkeeping of discovery attempts."""
 
-    image: Annotated[
-        str | UnsetType, Field(doc="Image reference that the last attempt ran.", max_length=1024)
-    ] = UNSET
+    image: Annotated[str | None, Field(doc="Image reference that the last attempt ran.", max_length=1024)] = (
+        None
+    )
 
 
 class AIMServiceTemplateStatus(Wire):
     """What discovery learnt about the image, and how far it is."""
 
-    observed_generation: ObservedGeneration | UnsetType = UNSET
+    observed_generation: ObservedGeneration | None = None
     status: Annotated[
-        str | UnsetType,
+        str | None,
         Field(
             doc="Where the template is in its life; services run on it once it is Available. "
             "Degraded: something that it needs is missing.",
             enum=("Pending", "Progressing", "Available", "Failed", "Degraded"),
         ),
-    ] = UNSET
-    conditions: Conditions | UnsetType = UNSET
+    ] = None
+    conditions: Conditions | None = None
     model_sources: Annotated[
-        tuple[ModelSource, ...] | UnsetType,
+        tuple[ModelSource, ...] | None,
         Field(doc="Model artifacts that the image needs, as discovered.", max_items=64, list_type="atomic"),
-    ] = UNSET
+    ] = None
     profile_id: Annotated[
-        str | UnsetType,
+        str | None,
         Field(doc="Profile that model servers are told to take: AIM_PROFILE_ID.", max_length=1024),
-    ] = UNSET
+    ] = None
     profile: Annotated[
-        dict[str, Any] | UnsetType,
+        dict[str, Any] | None,
         Field(
             doc="The profile as the image printed it: engine arguments, environment and metadata. In "
             "engine_args null is a flag without a value.",
             preserve_unknown_fields=True,
         ),
-    ] = UNSET
+    ] = None
     discovery: Annotated[
-        Discovery | UnsetType, Field(doc="What came of asking the image for its needs, so far.")
-    ] = UNSET
-    resolved_image: Annotated[ResolvedReference | UnsetType, Field(doc="Image that was used.")] = UNSET
+        Discovery | None, Field(doc="What came of asking the image for its needs, so far.")
+    ] = None
+    resolved_image: Annotated[ResolvedReference | None, Field(doc="Image that was used.")] = None
     resolved_runtime_config: Annotated[
-        ResolvedReference | UnsetType, Field(doc="Runtime configuration that was used.")
-    ] = UNSET
+        ResolvedReference | None, Field(doc="Runtime configuration that was used.")
+    ] = None
 
 
 class AIMServiceTemplate(KubeObject):
     spec: AIMServiceTemplateSpec
-    status: AIMServiceTemplateStatus | UnsetType = UNSET
+    status: AIMServiceTemplateStatus | None = None
 
 
 class AIMClusterServiceTemplate(KubeObject):
     spec: AIMClusterServiceTemplateSpec
-    status: AIMServiceTemplateStatus | UnsetType = UNSET
+    status: AIMServiceTemplateStatus | None = None

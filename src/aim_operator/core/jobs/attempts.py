@@ -5,10 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from msgspec import UNSET, UnsetType
-
 from aim_operator.api.external import Job
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import Attempts
 from aim_operator.backoff import exponential
 from aim_operator.core.conditions import parse_time
@@ -19,33 +16,33 @@ LONGEST_RETRY_SECONDS = 3600
 A = TypeVar("A", bound=Attempts)
 
 
-def succeeded(record: Attempts | UnsetType, digest: str) -> bool:
+def succeeded(record: Attempts | None, digest: str) -> bool:
     """Whether the recorded result is that of the inputs with this digest."""
-    return record is not UNSET and record.spec_hash == digest and given(record.attempts, 0) == 0
+    return record is not None and record.spec_hash == digest and (record.attempts or 0) == 0
 
 
-def failed_attempts(record: Attempts | UnsetType, digest: str) -> int:
-    if record is UNSET or record.spec_hash != digest:
+def failed_attempts(record: Attempts | None, digest: str) -> int:
+    if record is None or record.spec_hash != digest:
         return 0
-    return given(record.attempts, 0)
+    return record.attempts or 0
 
 
-def is_recorded(record: Attempts | UnsetType, digest: str, job: Job, ended_at: str | None) -> bool:
+def is_recorded(record: Attempts | None, digest: str, job: Job, ended_at: str | None) -> bool:
     """Whether the failure of this Job is counted already. `ended_at` (RFC 3339) is None while it runs.
 
     Statuses of older versions have no UID of the Job: then it is the times that tell.
     """
-    if record is UNSET or failed_attempts(record, digest) == 0:
+    if record is None or failed_attempts(record, digest) == 0:
         return False
-    if record.job_uid is not UNSET:
+    if record.job_uid is not None:
         return record.job_uid == job.metadata.uid
-    last, since = given(record.last_attempt_time, None), ended_at or job.metadata.creation_timestamp
+    last, since = record.last_attempt_time, ended_at or job.metadata.creation_timestamp
     return last is not None and since is not None and parse_time(last) >= parse_time(since)
 
 
 def failure(
     type_: type[A],
-    previous: Attempts | UnsetType,
+    previous: Attempts | None,
     digest: str,
     job: Job,
     *,
@@ -64,19 +61,19 @@ def failure(
     )
 
 
-def retry_at(record: Attempts | UnsetType, digest: str) -> datetime | None:
+def retry_at(record: Attempts | None, digest: str) -> datetime | None:
     """When the next attempt is due: 10 s after the first failure, doubling up to 1 h. None: now."""
     attempts = failed_attempts(record, digest)
-    if record is UNSET or attempts == 0:
+    if record is None or attempts == 0:
         return None
-    last = given(record.last_attempt_time, None)
+    last = record.last_attempt_time
     if last is None:
         return None
     delay = exponential(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, attempts - 1)
     return parse_time(last) + timedelta(seconds=delay)
 
 
-def seconds_to_retry(record: Attempts | UnsetType, digest: str, now: datetime) -> float:
+def seconds_to_retry(record: Attempts | None, digest: str, now: datetime) -> float:
     """Return how long the next attempt has to wait; 0 if it is due."""
     due = retry_at(record, digest)
     return max(0.0, (due - now).total_seconds()) if due is not None else 0.0

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import Enum
 
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 
 from aim_operator.api.external import JOBS, Job, Pod
 from aim_operator.api.plan import Removal
@@ -69,7 +69,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     job_name: str
     digest: str
     """Hash of the inputs."""
-    record: Attempts | UnsetType
+    record: Attempts | None
     """What the status says of earlier attempts."""
     kept: bool
     """Whether the result is in the status."""

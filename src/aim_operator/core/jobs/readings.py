@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from aim_operator.api.external import Job, JobCondition
-from aim_operator.api.meta import given
 from aim_operator.core.messages import one_line
 
 
 def job_condition(job: Job, type_: str) -> JobCondition | None:
     """Return the condition of this type if it holds."""
-    return next((c for c in given(job.status.conditions, ()) if c.type == type_ and c.status == "True"), None)
+    return next((c for c in job.status.conditions or () if c.type == type_ and c.status == "True"), None)
 
 
 def is_complete(job: Job) -> bool:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import Struct, structs
 
 from aim_operator.api.external import PersistentVolumeClaim
-from aim_operator.api.meta import given
 from aim_operator.api.plan import Child, LogSource
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -45,12 +44,12 @@ class Inputs(Struct, frozen=True, kw_only=True):
     options: DownloadOptions
 
 
-def is_complete(download: Download | UnsetType, claim: PersistentVolumeClaim) -> bool:
+def is_complete(download: Download | None, claim: PersistentVolumeClaim) -> bool:
     """Whether the files are on this claim. What was once complete stays so, whatever changes after."""
     return (
-        download is not UNSET
-        and given(download.attempts, 0) == 0
-        and download.last_attempt_time is not UNSET
+        download is not None
+        and (download.attempts or 0) == 0
+        and download.last_attempt_time is not None
         and download.claim_uid == claim.metadata.uid
     )
 
@@ -59,7 +58,7 @@ def job_step(
     observed: ModelCacheObserved,
     claim: PersistentVolumeClaim,
     digest: str,
-    record: Download | UnsetType,
+    record: Download | None,
     now: datetime,
 ) -> JobStep:
     """Return where the download Job of the current inputs stands."""
@@ -106,9 +105,7 @@ def log_to_follow(observed: ModelCacheObserved) -> LogSource | None:
     return LogSource(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, CONTAINER)
 
 
-def available(
-    download: Download | UnsetType, progress: CacheProgress | UnsetType, *, finished_at: str = ""
-) -> Step:
+def available(download: Download | None, progress: CacheProgress | None, *, finished_at: str = "") -> Step:
     """Return the step of a cache whose files are all there."""
     return Step(
         state=State.AVAILABLE,
@@ -121,19 +118,17 @@ def available(
     )
 
 
-def progress_of(
-    previous: CacheProgress | UnsetType, reported: report.Progress | None
-) -> CacheProgress | UnsetType:
+def progress_of(previous: CacheProgress | None, reported: report.Progress | None) -> CacheProgress | None:
     """Return the progress to write: it never falls, and is 100 % only where everything is verified.
 
     It changes only when its percentage does: a download costs at most a hundred status writes.
     """
     if reported is None:
         return previous
-    before = previous if previous is not UNSET else CacheProgress()
-    downloaded = min(max(given(before.downloaded_bytes, 0), reported.downloaded_bytes), reported.total_bytes)
+    before = previous if previous is not None else CacheProgress()
+    downloaded = min(max(before.downloaded_bytes or 0, reported.downloaded_bytes), reported.total_bytes)
     share = downloaded * 100 // reported.total_bytes if reported.total_bytes else 0
-    percentage = max(given(before.percentage, 0), min(share, 99))
+    percentage = max(before.percentage or 0, min(share, 99))
     if (before.total_bytes, before.percentage) == (reported.total_bytes, percentage):
         return previous
     return CacheProgress(total_bytes=reported.total_bytes, downloaded_bytes=downloaded, percentage=percentage)
@@ -196,7 +191,7 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
             last_attempt_time=step.ended_at,
             claim_uid=inputs.claim.metadata.uid,
             origin=origin(observed.cache.spec.source_uri, desired.env(observed.cache, inputs.config)),
-            revision=word.revision or UNSET,
+            revision=word.revision or None,
         )
         done = available(download, _whole(progress), finished_at=step.ended_at)
         return structs.replace(done, contents=word.contents)
@@ -226,11 +221,11 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
 
 
 def _still_failed(inputs: Inputs, _: JobStep) -> Step:
-    record = given(inputs.old.download, Download())
+    record = inputs.old.download or Download()
     return Step(
         state=State.FAILED,
-        reason=given(record.reason, Reason.DOWNLOAD_FAILED),
-        message=given(record.message, "") or "the download failed",
+        reason=(Reason.DOWNLOAD_FAILED if record.reason is None else record.reason),
+        message=(record.message or "") or "the download failed",
         download=record,
         progress=inputs.old.progress,
     )
@@ -278,20 +273,20 @@ def _unexplained(step: JobStep) -> Verdict:
     return Verdict(Reason.DOWNLOAD_FAILED, pods.other_cause(step.pod, CONTAINER, _POD) or message)
 
 
-def _whole(progress: CacheProgress | UnsetType) -> CacheProgress:
-    total = progress.total_bytes if progress is not UNSET else UNSET
+def _whole(progress: CacheProgress | None) -> CacheProgress:
+    total = progress.total_bytes if progress is not None else None
     return CacheProgress(total_bytes=total, downloaded_bytes=total, percentage=100)
 
 
-def _downloaded_bytes(progress: CacheProgress | UnsetType, reported: report.Progress | None) -> int:
+def _downloaded_bytes(progress: CacheProgress | None, reported: report.Progress | None) -> int:
     """Return how many bytes are on the volume, to the byte where the download said so at its end."""
-    written = given(progress.downloaded_bytes, 0) if progress is not UNSET else 0
+    written = (progress.downloaded_bytes or 0) if progress is not None else 0
     return max(written, reported.downloaded_bytes) if reported is not None else written
 
 
-def _got_further(record: Download | UnsetType, digest: str, downloaded: int) -> bool:
+def _got_further(record: Download | None, digest: str, downloaded: int) -> bool:
     """Whether this attempt got further than the one before: such a download will end some day."""
     before = 0
-    if record is not UNSET and record.spec_hash == digest:
-        before = given(record.downloaded_bytes, 0)
+    if record is not None and record.spec_hash == digest:
+        before = record.downloaded_bytes or 0
     return downloaded > before

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
-from aim_operator.api.meta import Manifest, given
+from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, LocalObjectReference, Quantity
 from aim_operator.api.v1alpha1.common import API_VERSION
@@ -50,24 +50,28 @@ def claim_size(size: Quantity, headroom_percent: int) -> str:
 
 def storage_class(cache: AIMModelCache, config: RuntimeConfig) -> str:
     """Return the class that a new claim asks for: the cache's, else the configuration's, else ""."""
-    return given(cache.spec.storage_class_name, "") or config.storage_class_name
+    return (cache.spec.storage_class_name or "") or config.storage_class_name
 
 
 def pull_secrets(cache: AIMModelCache, config: RuntimeConfig) -> tuple[LocalObjectReference, ...]:
-    return union_pull_secrets(config.image_pull_secrets, given(cache.spec.image_pull_secrets, ()))
+    return union_pull_secrets(config.image_pull_secrets, cache.spec.image_pull_secrets or ())
 
 
 def env(cache: AIMModelCache, config: RuntimeConfig) -> tuple[EnvVar, ...]:
     """Return the environment of the download: the configuration's, overridden by the cache's."""
-    return of_download(config.env, given(cache.spec.env, ()))
+    return of_download(config.env, cache.spec.env or ())
 
 
 def claim(cache: AIMModelCache, config: RuntimeConfig, listed_bytes: int = 0) -> Child:
     """Render the claim, of spec.size or else of what was listed. Raises SpecError for what is no quantity."""
-    headroom = given(config.storage.headroom_percent, HEADROOM_PERCENT)
-    size: Quantity = listed_bytes if cache.spec.size is UNSET else cache.spec.size
+    headroom = (
+        HEADROOM_PERCENT if config.storage.headroom_percent is None else config.storage.headroom_percent
+    )
+    size: Quantity = listed_bytes if cache.spec.size is None else cache.spec.size
     spec: Manifest = {
-        "accessModes": list(given(config.storage.access_modes, ACCESS_MODES)),
+        "accessModes": list(
+            ACCESS_MODES if config.storage.access_modes is None else config.storage.access_modes
+        ),
         "resources": {"requests": {"storage": claim_size(size, headroom)}},
     }
     if name := storage_class(cache, config):
@@ -84,7 +88,7 @@ def digest(
         {
             **_inputs(cache, config, options),
             "claim": claim.metadata.uid,
-            "capacity": str(given(claim.spec.resources.requests, {}).get("storage")),
+            "capacity": str((claim.spec.resources.requests or {}).get("storage")),
         }
     )
 
@@ -118,7 +122,7 @@ def job(
     ttl_seconds: int | None = None,
 ) -> Child:
     """Render the download Job. `digest` is that of all that it depends on."""
-    requested = given(claim.spec.resources.requests, {}).get("storage")
+    requested = (claim.spec.resources.requests or {}).get("storage")
     capacity = ["--capacity", str(int(quantity.parse(requested)))] if requested is not None else []
     container = _container(cache, config, options, CONTAINER, [MOUNT_PATH, *capacity])
     container["volumeMounts"] = [{"name": "model", "mountPath": MOUNT_PATH}, _TMP]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aim_operator.api.meta import given
 from aim_operator.api.plan import EventNote
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Download
 from aim_operator.api.v1alpha1 import conditions as c
@@ -14,7 +13,7 @@ _ACTION = "Download"
 
 def transitions(old: AIMModelCacheStatus, new: AIMModelCacheStatus) -> tuple[EventNote, ...]:
     """Return what is worth telling: a download started, ended or failed; something is missing."""
-    ready = conditions.find(given(new.conditions, ()), c.READY)
+    ready = conditions.find(new.conditions or (), c.READY)
     if ready is None:
         return ()
     notes: list[EventNote] = []
@@ -22,11 +21,11 @@ def transitions(old: AIMModelCacheStatus, new: AIMModelCacheStatus) -> tuple[Eve
         notes.append(_note("Normal", EventReason.DOWNLOAD_STARTED, ready.message))
     if new.status == State.AVAILABLE and old.status != State.AVAILABLE:
         notes.append(_note("Normal", EventReason.CACHE_READY, ready.message))
-    before, after = given(old.download, Download()), given(new.download, Download())
+    before, after = old.download or Download(), new.download or Download()
     attempt = (after.spec_hash, after.attempts, after.last_attempt_time)
     ended = attempt != (before.spec_hash, before.attempts, before.last_attempt_time)
-    if ended and given(after.attempts, 0) > 0:
-        message = f"{ready.reason}: {given(after.message, '')} (attempt {after.attempts})"
+    if ended and (after.attempts or 0) > 0:
+        message = f"{ready.reason}: {after.message or ''} (attempt {after.attempts})"
         notes.append(_note("Warning", Reason.DOWNLOAD_FAILED, message))
     elif new.status in (State.FAILED, State.DEGRADED) and _reason(old) != ready.reason:
         notes.append(_note("Warning", ready.reason, ready.message))
@@ -34,7 +33,7 @@ def transitions(old: AIMModelCacheStatus, new: AIMModelCacheStatus) -> tuple[Eve
 
 
 def _reason(status: AIMModelCacheStatus) -> str:
-    ready = conditions.find(given(status.conditions, ()), c.READY)
+    ready = conditions.find(status.conditions or (), c.READY)
     return ready.reason if ready is not None else ""
 
 

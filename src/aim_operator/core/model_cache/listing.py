@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct, structs
 
 from aim_operator.api.external import JOBS
-from aim_operator.api.meta import given
 from aim_operator.api.plan import Removal
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Listing
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -46,7 +45,7 @@ def is_wanted(observed: ModelCacheObserved) -> bool:
     """Whether the claim can't be made before the source has told how large its files are."""
     return (
         observed.claim is None
-        and observed.cache.spec.size is UNSET
+        and observed.cache.spec.size is None
         and not isinstance(observed.runtime_config, MissingRuntimeConfig)
     )
 
@@ -139,7 +138,7 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
             attempts=0,
             last_attempt_time=step.ended_at,
             total_bytes=word.contents.total_bytes,
-            revision=word.revision or UNSET,
+            revision=word.revision or None,
         )
         done = _kept(inputs, step)
         # Its Job is removed once the status has what it found.
@@ -165,11 +164,11 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
 
 
 def _still_failed(inputs: Inputs, _: JobStep) -> Step:
-    record = given(inputs.old.listing, Listing())
+    record = inputs.old.listing or Listing()
     return Step(
         state=State.FAILED,
-        reason=given(record.reason, Reason.LISTING_FAILED),
-        message=given(record.message, "") or "the source can't be listed",
+        reason=(Reason.LISTING_FAILED if record.reason is None else record.reason),
+        message=(record.message or "") or "the source can't be listed",
         listing=record,
     )
 
@@ -190,9 +189,9 @@ _MEANING: dict[JobState, Callable[[Inputs, JobStep], Step]] = {
 
 def _waiting(inputs: Inputs, message: str) -> Step:
     """Wait, and meanwhile keep in words why the last attempt failed."""
-    record = given(inputs.old.listing, Listing())
+    record = inputs.old.listing or Listing()
     failed = attempts.failed_attempts(record, inputs.digest)
-    before = f"; attempt {failed} failed: {given(record.message, '')}" if failed else ""
+    before = f"; attempt {failed} failed: {record.message or ''}" if failed else ""
     return Step(
         state=State.PROGRESSING,
         reason=Reason.LISTING,

@@ -10,10 +10,10 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import Condition
 from aim_operator.api.plan import Child, Outcomes, Plan, Report
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, LeftOutFiles, Listing
 from aim_operator.api.v1alpha1 import conditions as c
@@ -36,7 +36,7 @@ def decide(
 ) -> Plan[AIMModelCacheStatus]:
     """Return the plan for one model cache. Idempotent: at its own result it plans nothing."""
     cache = observed.cache
-    old = given(cache.status, AIMModelCacheStatus())
+    old = cache.status or AIMModelCacheStatus()
     step, claim = _step(observed, about_claim(observed, old), now, options)
     return Plan(
         report=partial(_report, observed, step, claim, now),
@@ -52,7 +52,7 @@ def _report(
     observed: ModelCacheObserved, step: Step, claim: Storage, now: datetime, outcomes: Outcomes
 ) -> Report[AIMModelCacheStatus]:
     """Return the status of the step that was decided, and of what could not be written."""
-    old = given(observed.cache.status, AIMModelCacheStatus())
+    old = observed.cache.status or AIMModelCacheStatus()
     problem = outcomes.problem(PERSISTENT_VOLUME_CLAIMS.kind)
     if problem is not None:
         found = obstacle(problem, refused=Reason.PROVISIONING_FAILED, remedy="delete it")
@@ -74,14 +74,14 @@ def about_claim(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> AIMMo
 
     Where a claim is gone, the source is asked anew how large its files are: it may have moved on.
     """
-    claim, record = observed.claim, given(old.download, None)
+    claim, record = observed.claim, old.download
     gone = claim is None or claim.metadata.deletion_timestamp is not None
-    other = claim is not None and record is not None and record.claim_uid not in (UNSET, claim.metadata.uid)
+    other = claim is not None and record is not None and record.claim_uid not in (None, claim.metadata.uid)
     if not gone and not other:
         return old
-    kept = structs.replace(old, download=UNSET, progress=UNSET, started_at=UNSET, finished_at=UNSET)
-    if claim is None and old.persistent_volume_claim is not UNSET:
-        return structs.replace(kept, listing=UNSET, size=UNSET, files=UNSET, left_out=UNSET)
+    kept = structs.replace(old, download=None, progress=None, started_at=None, finished_at=None)
+    if claim is None and old.persistent_volume_claim is not None:
+        return structs.replace(kept, listing=None, size=None, files=None, left_out=None)
     return kept
 
 
@@ -141,7 +141,7 @@ def _without_claim(
         if not listing.is_done(old, digest):
             # Only once the status has it: after a crash in between, nothing would know it any more.
             return step, claim
-    listed_bytes = given(given(step.listing, Listing()).total_bytes, 0)
+    listed_bytes = (step.listing or Listing()).total_bytes or 0
     try:
         child: Child = desired.claim(observed.cache, config, listed_bytes)
     except SpecError as error:
@@ -168,7 +168,7 @@ def _status(
     reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
     previous = about_claim(observed, old)
     started_at = previous.started_at
-    if step.started and started_at is UNSET:
+    if step.started and started_at is None:
         started_at = conditions.timestamp(now)
     known = previous
     if step.contents is not None:
@@ -176,25 +176,25 @@ def _status(
             previous,
             size=quantity.readable(step.contents.total_bytes),
             files=step.contents.files,
-            left_out=step.contents.left_out or UNSET,
+            left_out=step.contents.left_out or None,
         )
     if step.reason == Reason.DOWNLOADED:
         step = structs.replace(step, message=step.message + _contents_text(known))
     return AIMModelCacheStatus(
         observed_generation=generation,
         status=step.state,
-        persistent_volume_claim=observed.claim.metadata.name if observed.claim is not None else UNSET,
+        persistent_volume_claim=observed.claim.metadata.name if observed.claim is not None else None,
         size=known.size,
         files=known.files,
         left_out=known.left_out,
-        listing=step.listing if step.listing is not UNSET else previous.listing,
+        listing=step.listing if step.listing is not None else previous.listing,
         progress=step.progress,
         started_at=started_at,
         finished_at=step.finished_at or previous.finished_at,
         download=step.download,
-        resolved_runtime_config=reference or UNSET,
+        resolved_runtime_config=reference or None,
         conditions=conditions.merge(
-            given(old.conditions, ()),
+            old.conditions or (),
             _conditions(step, claim),
             now=conditions.timestamp(now),
             generation=generation,
@@ -204,9 +204,9 @@ def _status(
 
 def _contents_text(status: AIMModelCacheStatus) -> str:
     """Say how much is downloaded and left out; "" where the download did not tell, as in older versions."""
-    if status.size is UNSET or status.files is UNSET:
+    if status.size is None or status.files is None:
         return ""
-    left_out: tuple[LeftOutFiles, ...] = given(status.left_out, ())
+    left_out: tuple[LeftOutFiles, ...] = status.left_out or ()
     text = f": {_files_text(status.files)}, {status.size}"
     if left_out:
         size = quantity.readable(sum(one.total_bytes for one in left_out))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from aim_operator.api.external import ContainerTerminated, Pod
-from aim_operator.api.meta import Wire, given
+from aim_operator.api.meta import Wire
 from aim_operator.api.v1alpha1 import LeftOutFiles
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.messages import one_line
@@ -79,11 +79,11 @@ class _Message(Wire):
 
     reason: str = ""
     message: str = ""
-    total_bytes: int | UnsetType | None = UNSET
-    downloaded_bytes: int | UnsetType | None = UNSET
-    revision: str | UnsetType | None = UNSET
-    files: int | UnsetType | None = UNSET
-    left_out: tuple[_LeftOut, ...] | UnsetType | None = UNSET
+    total_bytes: int | None = None
+    downloaded_bytes: int | None = None
+    revision: str | None = None
+    files: int | None = None
+    left_out: tuple[_LeftOut, ...] | None = None
 
 
 def parse_progress(line: str) -> Progress | None:
@@ -102,9 +102,12 @@ def last_word(pod: Pod | None, container: str) -> LastWord | None:
 
 def _last_word(ended: ContainerTerminated) -> LastWord:
     message = _decoded(ended.message or "")
-    progress = _progress(given(message.downloaded_bytes, -1), given(message.total_bytes, -1))
+    progress = _progress(
+        -1 if message.downloaded_bytes is None else message.downloaded_bytes,
+        -1 if message.total_bytes is None else message.total_bytes,
+    )
     if ended.exit_code == 0:
-        revision = one_line(given(message.revision, ""), _REVISION_LIMIT)
+        revision = one_line(message.revision or "", _REVISION_LIMIT)
         return LastWord(progress=progress, revision=revision, contents=_contents(message))
     reason = message.reason if message.reason in FAILURES else _REASONS_BY_CODE.get(ended.exit_code)
     cause = one_line(message.message)
@@ -123,14 +126,14 @@ def _decoded(text: str) -> _Message:
 
 def _contents(message: _Message) -> Contents | None:
     """Return what it counted; None where it did not, or in numbers that nothing can have."""
-    total, files = given(message.total_bytes, -1), given(message.files, 0)
+    total, files = (-1 if message.total_bytes is None else message.total_bytes), message.files or 0
     if not (0 <= total < _MOST and 0 < files < _MOST_FILES):
         return None
     left_out = tuple(
         LeftOutFiles(
             pattern=one_line(one.pattern, _PATTERN_LIMIT), files=one.files, total_bytes=one.total_bytes
         )
-        for one in given(message.left_out, ())[:_MOST_LEFT_OUT]
+        for one in (message.left_out or ())[:_MOST_LEFT_OUT]
         if 0 < one.files < _MOST_FILES and 0 <= one.total_bytes < _MOST
     )
     return Contents(total_bytes=total, files=files, left_out=left_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import CacheProgress, Download, Listing
@@ -16,10 +16,10 @@ class Step(Struct, frozen=True, kw_only=True):
     state: str
     reason: str
     message: str
-    listing: Listing | UnsetType = UNSET
+    listing: Listing | None = None
     """UNSET where it is what it was."""
-    download: Download | UnsetType = UNSET
-    progress: CacheProgress | UnsetType = UNSET
+    download: Download | None = None
+    progress: CacheProgress | None = None
     contents: Contents | None = None
     """What the listing or the download has just said; None where that is what it was."""
     started: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import Struct
 
 from aim_operator.api.external import PersistentVolumeClaim
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core.messages import one_line
 from aim_operator.core.model_cache.observed import ModelCacheObserved
@@ -78,7 +77,7 @@ def awaits_size(observed: ModelCacheObserved) -> Storage:
 
 
 def _pending(observed: ModelCacheObserved, claim: PersistentVolumeClaim) -> Storage:
-    name, class_name = claim.metadata.name, given(claim.spec.storage_class_name, "")
+    name, class_name = claim.metadata.name, claim.spec.storage_class_name or ""
     if observed.provisioning_failure:
         return Storage(
             reason=Reason.PROVISIONING_FAILED,

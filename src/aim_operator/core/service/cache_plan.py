@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 
 from aim_operator.api.external import InferenceService
-from aim_operator.api.meta import Wire, given
+from aim_operator.api.meta import Wire
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     ActiveMount,
@@ -54,11 +54,11 @@ class _Claim(Wire):
 
 
 class _Volume(Wire):
-    persistent_volume_claim: _Claim | UnsetType | None = msgspec.UNSET
+    persistent_volume_claim: _Claim | None = None
 
 
 class _Predictor(Wire):
-    volumes: tuple[_Volume, ...] | UnsetType | None = msgspec.UNSET
+    volumes: tuple[_Volume, ...] | None = None
 
 
 class _Spec(Wire):
@@ -69,7 +69,7 @@ def plan_cache(observed: ServiceObserved) -> CachePlan:
     """Return what the service mounts, or why it waits."""
     template = observed.resolution.template
     if template is None or not service_caches(observed.service, template):
-        asked = given(observed.service.spec.cache_model, False)
+        asked = observed.service.spec.cache_model or False
         return CachePlan(summary=_waiting("no template is resolved yet") if asked else NOT_REQUESTED)
     if not sources_of(template):
         name = template.metadata.name
@@ -101,7 +101,7 @@ def _own(observed: ServiceObserved, template: Template) -> tuple[Child, ...]:
 def _mounts(observed: ServiceObserved, template: Template) -> Iterator[ActiveMount | None]:
     """Return what to mount for each source, None where that is not there yet."""
     cache = observed.template_cache
-    listed = {each.source_uri: given(each.name, "") for each in listed_models(cache)} if cache else {}
+    listed = {each.source_uri: (each.name or "") for each in listed_models(cache)} if cache else {}
     by_name = {each.metadata.name: each for each in observed.model_caches}
     for source in sources_of(template):
         found = by_name.get(listed.get(source.source_uri, ""))
@@ -122,23 +122,23 @@ def _from_elsewhere(observed: ServiceObserved, template: Template, found: AIMMod
     cache, config = observed.template_cache, observed.resolution.config
     if cache is None or config is None or not is_own_template_cache(cache):
         return False
-    layers = (download_env(template), given(cache.spec.env, ()), given(observed.service.spec.env, ()))
+    layers = (download_env(template), cache.spec.env or (), observed.service.spec.env or ())
     return filled_from(found) != origin(found.spec.source_uri, config.env, *layers)
 
 
 def _filled_claim(cache: AIMModelCache) -> str | None:
-    status = given(cache.status, AIMModelCacheStatus())
+    status = cache.status or AIMModelCacheStatus()
     if status.status != State.AVAILABLE or cache.metadata.deletion_timestamp is not None:
         return None
-    return given(status.persistent_volume_claim, None)
+    return status.persistent_volume_claim
 
 
 def mounted_claims(live: InferenceService | None) -> frozenset[str]:
     """Return the claims that an InferenceService of ours mounts; we put no others into it."""
     if live is None or not bytes(live.spec):
         return frozenset()
-    volumes = given(msgspec.json.decode(live.spec, type=_Spec).predictor.volumes, ())
-    claims = (given(volume.persistent_volume_claim, None) for volume in volumes)
+    volumes = msgspec.json.decode(live.spec, type=_Spec).predictor.volumes or ()
+    claims = (volume.persistent_volume_claim for volume in volumes)
     return frozenset(claim.claim_name for claim in claims if claim is not None)
 
 
@@ -171,8 +171,8 @@ def _judge(observed: ServiceObserved, template: Template) -> ConditionSummary:
     cache = observed.template_cache
     if cache is None:
         return _waiting(f"AIMTemplateCache {name!r} is being created")
-    status = given(cache.status, AIMTemplateCacheStatus())
-    failure = conditions.find(given(status.conditions, ()), c.FAILURE)
+    status = cache.status or AIMTemplateCacheStatus()
+    failure = conditions.find(status.conditions or (), c.FAILURE)
     message = f"AIMTemplateCache {cache.metadata.name!r}: {_ready_message(cache) or State.PENDING}"
     if failure is not None and failure.status == "True":
         return ConditionSummary(ok=False, reason=failure.reason, message=message, state=State.DEGRADED)
@@ -180,8 +180,8 @@ def _judge(observed: ServiceObserved, template: Template) -> ConditionSummary:
 
 
 def _ready_message(cache: AIMTemplateCache | None) -> str:
-    status = given(cache.status, AIMTemplateCacheStatus()) if cache is not None else AIMTemplateCacheStatus()
-    ready = conditions.find(given(status.conditions, ()), c.READY)
+    status = (cache.status or AIMTemplateCacheStatus()) if cache is not None else AIMTemplateCacheStatus()
+    ready = conditions.find(status.conditions or (), c.READY)
     return ready.message if ready is not None else ""
 
 

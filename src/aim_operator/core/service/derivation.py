@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct, structs
 
-from aim_operator.api.meta import KubeObject, Manifest, given
+from aim_operator.api.meta import KubeObject, Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     TEMPLATES,
@@ -55,8 +55,8 @@ def needed(service: AIMService, base: Template, image: Image) -> bool:
 
 
 def _overrides(service: AIMService) -> bool:
-    overrides = given(service.spec.overrides, Overrides())
-    return any(value is not UNSET for value in structs.astuple(overrides))
+    overrides = service.spec.overrides or Overrides()
+    return any(value is not None for value in structs.astuple(overrides))
 
 
 def asks_elsewhere(
@@ -72,7 +72,7 @@ def asks_elsewhere(
     names = (base.spec.runtime_config_name, image.spec.runtime_config_name)
     of_base = resolve_runtime_config(catalog, service.metadata.namespace, names)
     under = (of_base.env if isinstance(of_base, RuntimeConfig) else (), download_env(base))
-    over = (config.env, download_env(base), given(service.spec.env, ()))
+    over = (config.env, download_env(base), service.spec.env or ())
     return any(origin(scheme, *under) != origin(scheme, *over) for scheme in ("hf://", "s3://"))
 
 
@@ -83,41 +83,41 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
     The service's engine arguments are no part of it: its model server gets them, and discovery does not need
     them.
     """
-    overrides = given(service.spec.overrides, Overrides())
-    selector, over = given(base.spec.gpu_selector, None), given(overrides.gpu_selector, None)
+    overrides = service.spec.overrides or Overrides()
+    selector, over = base.spec.gpu_selector, overrides.gpu_selector
     if over is not None:
         under = selector or GpuSelector()
         selector = GpuSelector(
-            count=under.count if over.count is UNSET else over.count,
-            model=under.model if over.model is UNSET else over.model,
-            resource_name=under.resource_name if over.resource_name is UNSET else over.resource_name,
+            count=under.count if over.count is None else over.count,
+            model=under.model if over.model is None else over.model,
+            resource_name=under.resource_name if over.resource_name is None else over.resource_name,
         )
     own = base.spec if isinstance(base.spec, AIMServiceTemplateSpec) else None
-    env = lay_over(template_env(base), given(service.spec.env, ()))
-    secrets = union_pull_secrets(template_pull_secrets(base), given(service.spec.image_pull_secrets, ()))
+    env = lay_over(template_env(base), service.spec.env or ())
+    secrets = union_pull_secrets(template_pull_secrets(base), service.spec.image_pull_secrets or ())
     config_name = service.spec.runtime_config_name
     return AIMServiceTemplateSpec(
         aim_image_name=base.spec.aim_image_name,
-        runtime_config_name=base.spec.runtime_config_name if config_name is UNSET else config_name,
-        metric=base.spec.metric if overrides.metric is UNSET else overrides.metric,
-        precision=base.spec.precision if overrides.precision is UNSET else overrides.precision,
-        gpu_selector=selector or UNSET,
-        profile_id=UNSET if _asks_for_another_profile(overrides) else base.spec.profile_id,
+        runtime_config_name=base.spec.runtime_config_name if config_name is None else config_name,
+        metric=base.spec.metric if overrides.metric is None else overrides.metric,
+        precision=base.spec.precision if overrides.precision is None else overrides.precision,
+        gpu_selector=selector or None,
+        profile_id=None if _asks_for_another_profile(overrides) else base.spec.profile_id,
         model=base.spec.model,
         model_sources=base.spec.model_sources,
         engine_args=base.spec.engine_args,
         resources=base.spec.resources,
         serving=base.spec.serving,
-        caching=own.caching if own is not None else UNSET,
-        env=env or UNSET,
-        image_pull_secrets=secrets or UNSET,
+        caching=own.caching if own is not None else None,
+        env=env or None,
+        image_pull_secrets=secrets or None,
     )
 
 
 def _asks_for_another_profile(overrides: Overrides) -> bool:
-    selector = given(overrides.gpu_selector, GpuSelector())
+    selector = overrides.gpu_selector or GpuSelector()
     asked = (overrides.metric, overrides.precision, selector.count, selector.model)
-    return any(value is not UNSET for value in asked)
+    return any(value is not None for value in asked)
 
 
 def derive(service: AIMService, base: Template, image: Image, catalog: Catalog) -> Derivation:

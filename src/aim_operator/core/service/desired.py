@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
-from aim_operator.api.meta import Manifest, given
+from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMService, ServiceRouting
 from aim_operator.api.v1alpha1.common import API_VERSION
@@ -23,7 +23,7 @@ def predictor_service(name: str) -> str:
 
 def http_route(service: AIMService, route: Route) -> Child:
     """Render the HTTPRoute: the path prefix is cut off before the request reaches the model server."""
-    routing = given(service.spec.routing, ServiceRouting())
+    routing = service.spec.routing or ServiceRouting()
     rule: Manifest = {
         "matches": [{"path": {"type": "PathPrefix", "value": route.path}}],
         "filters": [
@@ -36,7 +36,7 @@ def http_route(service: AIMService, route: Route) -> Child:
             {"name": predictor_service(service.metadata.name), "port": PREDICTOR_PORT, "kind": "Service"}
         ],
     }
-    timeout = given(routing.request_timeout, None)
+    timeout = routing.request_timeout
     if timeout is not None:
         rule["timeouts"] = {"request": timeout}
     metadata: Manifest = {
@@ -49,7 +49,7 @@ def http_route(service: AIMService, route: Route) -> Child:
         },
         "ownerReferences": [owner_reference(API_VERSION, kind_of(service), service.metadata)],
     }
-    if annotations := given(routing.annotations, {}):
+    if annotations := (routing.annotations or {}):
         metadata["annotations"] = dict(annotations)
     return child(
         HTTP_ROUTES,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
-
 from aim_operator.api.external import INFERENCE_SERVICES
-from aim_operator.api.meta import given
 from aim_operator.api.plan import EventNote, Outcomes, OutcomeType
 from aim_operator.api.v1alpha1 import AIMServiceStatus, ResolvedReference
 from aim_operator.api.v1alpha1 import conditions as c
@@ -44,9 +41,9 @@ def transitions(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote
 
 def _config(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
     before, after = old.resolved_runtime_config, new.resolved_runtime_config
-    if after is not UNSET and after != before:
+    if after is not None and after != before:
         return (_normal(EventReason.RUNTIME_CONFIG_RESOLVED, f"using {_where(after)}"),)
-    if after is UNSET and _config_known(new) and (before is not UNSET or not _config_known(old)):
+    if after is None and _config_known(new) and (before is not None or not _config_known(old)):
         return (
             EventNote(
                 type="Warning",
@@ -60,12 +57,12 @@ def _config(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ..
 
 def _config_known(status: AIMServiceStatus) -> bool:
     """Whether resolution came as far as the runtime configuration: a template comes after it."""
-    return status.resolved_template is not UNSET
+    return status.resolved_template is not None
 
 
 def _template(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
     before, after = old.resolved_template, new.resolved_template
-    if after is UNSET or (before is not UNSET and before.name == after.name and before.scope == after.scope):
+    if after is None or (before is not None and before.name == after.name and before.scope == after.scope):
         return ()
     return (_normal(EventReason.TEMPLATE_RESOLVED, f"using {_where(after)}"),)
 
@@ -81,7 +78,7 @@ def _trouble(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, .
         (c.RESOLVED, (Reason.RUNTIME_CONFIG_MISSING,)),
         (c.ROUTING_READY, (Reason.ROUTE_TEMPLATE_INVALID,)),
     ):
-        found = conditions.find(given(new.conditions, ()), type_)
+        found = conditions.find(new.conditions or (), type_)
         if found is None:
             continue
         newly = (
@@ -95,24 +92,24 @@ def _trouble(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, .
 def _cache(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
     if _reason(new, c.CACHE_READY) != Reason.CACHE_WARM or _reason(old, c.CACHE_READY) == Reason.CACHE_WARM:
         return ()
-    found = conditions.find(given(new.conditions, ()), c.CACHE_READY)
+    found = conditions.find(new.conditions or (), c.CACHE_READY)
     return (_normal(EventReason.CACHE_READY, found.message if found is not None else ""),)
 
 
 def _recovery(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
     if new.status == State.RUNNING and old.status != State.RUNNING:
-        path = given(new.routing.path, "") if new.routing is not UNSET else ""
+        path = (new.routing.path or "") if new.routing is not None else ""
         return (_normal(Reason.RUNTIME_READY, f"serving{f' at {path}' if path else ''}"),)
     return ()
 
 
 def _reason(status: AIMServiceStatus, type_: str) -> str:
-    condition = conditions.find(given(status.conditions, ()), type_)
+    condition = conditions.find(status.conditions or (), type_)
     return condition.reason if condition is not None else ""
 
 
 def _where(reference: ResolvedReference) -> str:
-    namespace = given(reference.namespace, "")
+    namespace = reference.namespace or ""
     return f"{reference.kind} {f'{namespace}/' if namespace else ''}{reference.name}"
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from aim_operator.api import quantity
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMClusterServiceTemplateSpec, AIMServiceTemplateSpec, EnvVar
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image
 from aim_operator.core.manifests import plain
@@ -18,13 +17,13 @@ def canonical(spec: AIMServiceTemplateSpec, image: Image) -> AIMServiceTemplateS
 
     The configuration is left out that would be inherited from the image anyway.
     """
-    secrets = sorted(given(spec.image_pull_secrets, ()), key=lambda secret: secret.name)
+    secrets = sorted(spec.image_pull_secrets or (), key=lambda secret: secret.name)
     inherited = spec.runtime_config_name == _inherited(image)
     return structs.replace(
         spec,
-        runtime_config_name=UNSET if inherited else spec.runtime_config_name,
-        env=_ordered(given(spec.env, ())) or UNSET,
-        image_pull_secrets=tuple(secrets) or UNSET,
+        runtime_config_name=None if inherited else spec.runtime_config_name,
+        env=_ordered(spec.env or ()) or None,
+        image_pull_secrets=tuple(secrets) or None,
     )
 
 
@@ -33,11 +32,11 @@ def meaning(spec: AIMClusterServiceTemplateSpec, image: Image) -> dict[str, Any]
     own = spec if isinstance(spec, AIMServiceTemplateSpec) else None
     out: dict[str, Any] = plain(spec)
     out["runtimeConfigName"] = out.get("runtimeConfigName") or _inherited(image)
-    out["env"] = plain(_ordered(given(spec.env, ())))
+    out["env"] = plain(_ordered(spec.env or ()))
     if own is not None:
-        out["imagePullSecrets"] = sorted(secret.name for secret in given(own.image_pull_secrets, ()))
-        caching = given(own.caching, None)
-        out["caching"] = plain(caching) if caching is not None and given(caching.enabled, False) else None
+        out["imagePullSecrets"] = sorted(secret.name for secret in own.image_pull_secrets or ())
+        caching = own.caching
+        out["caching"] = plain(caching) if caching is not None and (caching.enabled or False) else None
     _write_alike(out)
     # In engine arguments null is a flag.
     arguments = {"engineArgs": value} if (value := out.pop("engineArgs", None)) else {}
@@ -56,12 +55,12 @@ def _write_alike(spec: dict[str, Any]) -> None:
 
 
 def _inherited(image: Image) -> str:
-    return given(image.spec.runtime_config_name, DEFAULT_CONFIG)
+    return DEFAULT_CONFIG if image.spec.runtime_config_name is None else image.spec.runtime_config_name
 
 
 def _ordered(env: tuple[EnvVar, ...]) -> tuple[EnvVar, ...]:
     """Sort variables by name, unless one may refer to another, which must stand before it."""
-    if any("$(" in given(variable.value, "") for variable in env):
+    if any("$(" in (variable.value or "") for variable in env):
         return env
     return tuple(sorted(env, key=lambda variable: variable.name))
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct, structs
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, SERVING_RUNTIMES
-from aim_operator.api.meta import given
 from aim_operator.api.plan import Outcome, Outcomes, Plan, Report
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
@@ -45,7 +44,7 @@ class _Parts(Struct, frozen=True, kw_only=True):
 
 def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus]:
     """Return the plan for one service. Idempotent: at its own result it plans nothing new."""
-    old = given(observed.service.status, AIMServiceStatus())
+    old = observed.service.status or AIMServiceStatus()
     resolved = _resolved(observed)
     cache = plan_cache(observed)
     runtime = plan_runtime(observed, old, resolved, cache)
@@ -76,7 +75,7 @@ def _report(
         cache=parts.cache.summary,
         runtime=parts.runtime.summary,
         problem=parts.runtime.problem,
-        active=parts.runtime.active if parts.runtime.active is not UNSET else old.active,
+        active=parts.runtime.active if parts.runtime.active is not None else old.active,
         route=parts.route.summary,
         path=parts.route.path,
         now=now,
@@ -107,7 +106,7 @@ def _with_problems(
             reason=found.reason,
             message=found.message,
             # What never ran is no record. A move away from what is refused now must be possible.
-            active=UNSET if old.active is UNSET else runtime.active,
+            active=None if old.active is None else runtime.active,
             state=found.state,
         )
     if (problem := outcomes.problem(HTTP_ROUTES.kind)) is not None:
@@ -131,8 +130,8 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
     if resolution.problem is not None:
         return _judge_problem(resolution.problem)
     template = resolution.template
-    status = given(template.status, AIMServiceTemplateStatus()) if template is not None else None
-    state = given(status.status, State.PENDING) if status is not None else State.PENDING
+    status = (template.status or AIMServiceTemplateStatus()) if template is not None else None
+    state = (status.status if status is not None else None) or State.PENDING
     if template is not None and (_outdated(template) or _moving_on(observed, template)):
         state = State.PENDING
     if status is None or state in (State.PENDING, State.PROGRESSING):
@@ -144,14 +143,14 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
             state=State.PENDING,
         )
     if state in (State.FAILED, State.DEGRADED):
-        failure = conditions.find(given(status.conditions, ()), c.FAILURE)
+        failure = conditions.find(status.conditions or (), c.FAILURE)
         return ConditionSummary(
             ok=False,
             reason=failure.reason if failure else Reason.TEMPLATE_NOT_AVAILABLE,
             message=f"template {resolution.template_name!r}: {failure.message if failure else state}",
             state=State.DEGRADED,
         )
-    if not given(status.model_sources, ()):
+    if not (status.model_sources or ()):
         return ConditionSummary(
             ok=False,
             reason=Reason.NO_MODEL_SOURCES,
@@ -179,8 +178,8 @@ def _outdated(template: Template) -> bool:
     The environment of the one with the profile of the other is nothing that anybody asked for.
     """
     generation = template.metadata.generation
-    status = given(template.status, AIMServiceTemplateStatus())
-    return given(status.observed_generation, generation) < generation
+    status = template.status or AIMServiceTemplateStatus()
+    return (generation if status.observed_generation is None else status.observed_generation) < generation
 
 
 def _moving_on(observed: ServiceObserved, template: Template) -> bool:
@@ -191,8 +190,8 @@ def _moving_on(observed: ServiceObserved, template: Template) -> bool:
     image = observed.resolution.image
     if image is None or observed.inference_service is None:
         return False
-    status = given(template.status, AIMServiceTemplateStatus())
-    discovered = given(given(status.discovery, Discovery()).image, "")
+    status = template.status or AIMServiceTemplateStatus()
+    discovered = (status.discovery or Discovery()).image or ""
     return discovered not in ("", image.spec.image)
 
 
@@ -201,5 +200,5 @@ def _judge_problem(problem: Problem) -> ConditionSummary:
 
 
 def _ready_message(status: AIMServiceTemplateStatus | None) -> str:
-    ready = conditions.find(given(status.conditions, ()), c.READY) if status is not None else None
+    ready = conditions.find(status.conditions or (), c.READY) if status is not None else None
     return ready.message if ready is not None else ""

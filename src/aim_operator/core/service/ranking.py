@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.core import hardware
 from aim_operator.core.catalog import Template, scope_of
@@ -28,26 +27,26 @@ def _place(order: Sequence[str], value: object) -> int:
 
 def rank(template: Template, models: frozenset[hardware.NodeGpus]) -> Rank:
     """Smaller is better; the places are those of CRITERIA."""
-    metadata = discovered(given(template.status, AIMServiceTemplateStatus()))
-    selector = given(template.spec.gpu_selector, None)
-    gpu = metadata.get("gpu") or (given(selector.model, "") if selector else "")
+    metadata = discovered(template.status or AIMServiceTemplateStatus())
+    selector = template.spec.gpu_selector
+    gpu = metadata.get("gpu") or ((selector.model or "") if selector else "")
     gpu = gpu.upper() if isinstance(gpu, str) else ""
     return (
         int(scope_of(template) != "Namespace"),
         _place(_TYPES, metadata.get("type")),
         int(not hardware.available(gpu, models)),
         _place(_GENERATIONS, gpu),
-        _place(_METRICS, metadata.get("metric") or given(template.spec.metric, "")),
-        _place(_PRECISIONS, metadata.get("precision") or given(template.spec.precision, "")),
+        _place(_METRICS, metadata.get("metric") or (template.spec.metric or "")),
+        _place(_PRECISIONS, metadata.get("precision") or (template.spec.precision or "")),
     )
 
 
 def hoped_rank(template: Template, models: frozenset[hardware.NodeGpus]) -> Rank:
     """Return the best rank that discovery can give: as the spec says, and the best where it says nothing."""
-    selector = given(template.spec.gpu_selector, None)
-    gpu = given(selector.model, "").upper() if selector else ""
-    precision = given(template.spec.precision, "")
-    metric = given(template.spec.metric, "")
+    selector = template.spec.gpu_selector
+    gpu = (selector.model or "").upper() if selector else ""
+    precision = template.spec.precision or ""
+    metric = template.spec.metric or ""
     return (
         int(scope_of(template) != "Namespace"),
         0,
@@ -60,7 +59,7 @@ def hoped_rank(template: Template, models: frozenset[hardware.NodeGpus]) -> Rank
 
 def profile_type(template: Template) -> str:
     """Return the type of the discovered profile; "" where it says none."""
-    found = discovered(given(template.status, AIMServiceTemplateStatus())).get("type")
+    found = discovered(template.status or AIMServiceTemplateStatus()).get("type")
     return found if isinstance(found, str) else ""
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct, structs
 
-from aim_operator.api.meta import given
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMService, TemplateCandidate
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -45,7 +44,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
 
 def model_of(service: AIMService) -> str:
     """Return the model id; the CRD makes sure that one of the two aliases is set."""
-    return given(service.spec.model, "") or given(service.spec.aim_image_name, "")
+    return (service.spec.model or "") or (service.spec.aim_image_name or "")
 
 
 def resolve(service: AIMService, catalog: Catalog) -> Resolution:
@@ -76,7 +75,7 @@ def resolve(service: AIMService, catalog: Catalog) -> Resolution:
     if isinstance(config, MissingRuntimeConfig):
         field = (
             "spec.runtimeConfigName"
-            if service.spec.runtime_config_name is not UNSET
+            if service.spec.runtime_config_name is not None
             else (f"runtimeConfigName of template {base.metadata.name!r} or image {model!r}")
         )
         return structs.replace(
@@ -93,8 +92,8 @@ def _base(
     service: AIMService, image: Image, catalog: Catalog
 ) -> tuple[Template | None, tuple[TemplateCandidate, ...], Problem | None]:
     """Find the template by name, by the image's default, or by choice."""
-    named = given(service.spec.template_ref, "")
-    name = named or given(image.spec.default_service_template, "")
+    named = service.spec.template_ref or ""
+    name = named or (image.spec.default_service_template or "")
     if not name:
         return _chosen(service, image, catalog)
     origin = "spec.templateRef" if named else f"defaultServiceTemplate of image {image.metadata.name!r}"

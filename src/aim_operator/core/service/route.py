@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from aim_operator.api.external import ParentReference
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMService, GatewayRef, ServiceRouting
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.catalog import RuntimeConfig
@@ -53,16 +52,16 @@ class RouteProblem(Struct, frozen=True, kw_only=True):
 
 def enabled(service: AIMService, config: RuntimeConfig) -> bool:
     """Whether routing is on: the service says so, or leaves it to its configuration, which does."""
-    own = given(service.spec.routing, ServiceRouting()).enabled
-    return given(own if own is not UNSET else config.routing.enabled, False)
+    own = (service.spec.routing or ServiceRouting()).enabled
+    return (own if own is not None else config.routing.enabled) or False
 
 
 def wanted_route(service: AIMService, config: RuntimeConfig) -> Route | RouteProblem | None:
     """Return the wanted route, what is wrong with it, or None where routing is off."""
     if not enabled(service, config):
         return None
-    routing = given(service.spec.routing, ServiceRouting())
-    gateway = given(routing.gateway_ref, None) or given(config.routing.gateway_ref, None)
+    routing = service.spec.routing or ServiceRouting()
+    gateway = routing.gateway_ref or config.routing.gateway_ref
     if gateway is None:
         return RouteProblem(
             reason=Reason.ROUTE_FAILED,
@@ -71,7 +70,7 @@ def wanted_route(service: AIMService, config: RuntimeConfig) -> Route | RoutePro
                 "or in its runtime configuration"
             ),
         )
-    template = given(routing.route_template, None) or given(config.routing.route_template, None)
+    template = routing.route_template or config.routing.route_template
     try:
         path = render_path(
             template,
@@ -88,12 +87,12 @@ def wanted_route(service: AIMService, config: RuntimeConfig) -> Route | RoutePro
 def gateway_key(ref: GatewayRef | ParentReference, namespace: str) -> GatewayKey:
     """Return what a reference from an object in `namespace` means."""
     return _gateway_key(
-        given(ref.group, _GATEWAY_GROUP),
-        given(ref.kind, "Gateway"),
-        given(ref.namespace, namespace),
+        (_GATEWAY_GROUP if ref.group is None else ref.group),
+        ("Gateway" if ref.kind is None else ref.kind),
+        (namespace if ref.namespace is None else ref.namespace),
         ref.name,
-        given(ref.section_name, ""),
-        given(ref.port, 0),
+        ref.section_name or "",
+        ref.port or 0,
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from aim_operator.api.external import HTTPRoute, ParentReference
-from aim_operator.api.meta import Wire, given
+from aim_operator.api.meta import Wire
 from aim_operator.api.v1alpha1 import AIMService
 from aim_operator.core.service.route import ListenerPath, gateway_key
 
@@ -103,7 +103,7 @@ def routed_paths(route: HTTPRoute) -> tuple[ListenerPath, ...]:
         return ()
     return tuple(
         ListenerPath(gateway_key(parent, route.metadata.namespace), match.path.value)
-        for parent in given(spec.parent_refs, ())
+        for parent in spec.parent_refs or ()
         for rule in spec.rules
         for match in rule.matches
     )

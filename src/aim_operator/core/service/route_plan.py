@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct, structs
 
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
-from aim_operator.api.meta import given
 from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import AIMServiceStatus, ServiceRouting
 from aim_operator.api.v1alpha1 import conditions as c
@@ -33,7 +32,7 @@ def plan_route(
 ) -> RoutePlan:
     """Return the part of the route. `backend`: the InferenceService that it points to is rendered now."""
     wanted, live = observed.route, observed.http_route
-    own = given(observed.service.spec.routing, ServiceRouting()).enabled
+    own = (observed.service.spec.routing or ServiceRouting()).enabled
     # Of what stays as it was. A path that belongs to an older service is given up whatever else is wrong.
     kept = live if observed.path_yields_to is None else None
     given_up = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None and kept is None else ()
@@ -88,7 +87,7 @@ def _later(message: str) -> ConditionSummary:
 
 def _last_known(old: AIMServiceStatus) -> ConditionSummary | None:
     """Return what was said of the route when it was last known which one is wanted."""
-    said = conditions.find(given(old.conditions, ()), c.ROUTING_READY)
+    said = conditions.find(old.conditions or (), c.ROUTING_READY)
     if said is None:
         return None
     ok = said.status == "True"
@@ -100,7 +99,7 @@ def _last_known(old: AIMServiceStatus) -> ConditionSummary | None:
 
 def _path_of(live: HTTPRoute | None, old: AIMServiceStatus) -> str | None:
     """Return the path of the route that stays as it was."""
-    return given(old.routing.path, None) if live is not None and old.routing is not UNSET else None
+    return old.routing.path if live is not None and old.routing is not None else None
 
 
 def _refused(reason: str, message: str, *, path: str | None = None) -> RoutePlan:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import Struct, to_builtins
 
 from aim_operator.api.external import HTTPRoute, HTTPRouteStatus, RouteParentStatus
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions
 from aim_operator.core.messages import one_line
@@ -58,15 +57,15 @@ def _judged(live: HTTPRoute, route: Route) -> list[RouteParentStatus]:
     Gateway API has each controller write an entry of its own, and nobody removes that of one that is gone.
     Such an entry tells of an older generation, or of none: one about this generation goes before it.
     """
-    parents = given(given(live.status, HTTPRouteStatus()).parents, ())
+    parents = (live.status or HTTPRouteStatus()).parents or ()
     ours = [parent for parent in parents if _ours(parent, live, route)]
     current = [parent for parent in ours if _generation(parent) == live.metadata.generation]
     return current or ours
 
 
 def _generation(parent: RouteParentStatus) -> int | None:
-    accepted = conditions.find(given(parent.conditions, ()), "Accepted")
-    return given(accepted.observed_generation, None) if accepted is not None else None
+    accepted = conditions.find(parent.conditions or (), "Accepted")
+    return accepted.observed_generation if accepted is not None else None
 
 
 def _ours(parent: RouteParentStatus, live: HTTPRoute, route: Route) -> bool:
@@ -83,12 +82,13 @@ def _ours(parent: RouteParentStatus, live: HTTPRoute, route: Route) -> bool:
 
 def _verdict(parent: RouteParentStatus, live: HTTPRoute) -> RouteState | None:
     """Return ready, refused, or None while the gateway has not looked at this generation."""
-    known = given(parent.conditions, ())
+    known = parent.conditions or ()
     for type_ in ("Accepted", "ResolvedRefs"):
         condition = conditions.find(known, type_)
         if condition is None:
             return None
-        if given(condition.observed_generation, live.metadata.generation) < live.metadata.generation:
+        observed = condition.observed_generation
+        if observed is not None and observed < live.metadata.generation:
             return None
         if condition.status != "True":
             said = one_line(condition.message) or condition.reason

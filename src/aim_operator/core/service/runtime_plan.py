@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import Struct, structs
 
 from aim_operator.api.external import SERVING_RUNTIMES
 from aim_operator.api.plan import Child
@@ -21,13 +21,13 @@ from aim_operator.errors import SpecError
 class RuntimePlan(Struct, frozen=True, kw_only=True):
     """`problem` keeps a runtime that continues from becoming what the service wants now.
 
-    `active` is what the service runs on once the children are written; UNSET: what it ran on before.
+    `active` is what the service runs on once the children are written; None: what it ran on before.
     """
 
     summary: ConditionSummary
     children: tuple[Child, ...] = ()
     problem: ConditionSummary | None = None
-    active: ActiveWorkload | UnsetType = UNSET
+    active: ActiveWorkload | None = None
 
 
 def plan_runtime(
@@ -41,19 +41,19 @@ def plan_runtime(
     """
     pinned = old.active
     blocker = next((part for part in (resolved, cache.summary) if not part.ok), None)
-    broken = resolved.state == State.DEGRADED and pinned is UNSET
+    broken = resolved.state == State.DEGRADED and pinned is None
     if not observed.kserve_installed and not broken:
         return _blocked(
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, the operator continues by itself then",
         )
     if blocker is not None:
-        return _following(observed, blocker) if pinned is UNSET else _rendered(observed, pinned)
+        return _following(observed, blocker) if pinned is None else _rendered(observed, pinned)
     try:
         wanted = _wanted(observed, cache)
     except SpecError as error:
         hindered = hindered_runtime(observed, reason=error.reason, message=error.message)
-        if pinned is UNSET or observed.inference_service is None:
+        if pinned is None or observed.inference_service is None:
             return hindered
         return structs.replace(_rendered(observed, pinned), problem=hindered.problem)
     if observed.runtime_shadowed:
@@ -67,7 +67,7 @@ def plan_runtime(
             ),
         )
     ahead = _rendered(observed, wanted)
-    if pinned is UNSET or pinned == wanted or observed.inference_service is None:
+    if pinned is None or pinned == wanted or observed.inference_service is None:
         return ahead
     here = _rendered(observed, pinned)
     if here.children == ahead.children:
@@ -98,8 +98,8 @@ def _wanted(observed: ServiceObserved, cache: CachePlan) -> ActiveWorkload:
     return workload(image, template, config, cache.mounts)
 
 
-def _rendered(observed: ServiceObserved, active: ActiveWorkload | UnsetType) -> RuntimePlan:
-    if active is UNSET:
+def _rendered(observed: ServiceObserved, active: ActiveWorkload | None) -> RuntimePlan:
+    if active is None:
         raise AssertionError("nothing is rendered from nothing")
     service, template = observed.service, observed.resolution.template
     runtime, children = active.resolved_template.name, []
@@ -176,7 +176,7 @@ def hindered_runtime(
     *,
     reason: str,
     message: str,
-    active: ActiveWorkload | UnsetType = UNSET,
+    active: ActiveWorkload | None = None,
     state: str = State.DEGRADED,
 ) -> RuntimePlan:
     """Say why the InferenceService can't be as wanted; one that is there continues in a degraded service."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import (
     AIMService,
     AIMServiceStatus,
@@ -100,7 +99,7 @@ def select(service: AIMService, image: Image, catalog: Catalog) -> Selection:
 
 def _allows_unoptimized(service: AIMService, image: Image, catalog: Catalog) -> bool:
     """Ask the service, then its configuration: that which it has before a template is chosen."""
-    if service.spec.allow_unoptimized is not UNSET:
+    if service.spec.allow_unoptimized is not None:
         return service.spec.allow_unoptimized
     names = (service.spec.runtime_config_name, image.spec.runtime_config_name)
     config = resolve_runtime_config(catalog, service.metadata.namespace, names)
@@ -115,7 +114,7 @@ def _running(
 
     The status that told of the choice may be lost, but not what was made of it.
     """
-    active = given(given(service.status, AIMServiceStatus()).active, None)
+    active = (service.status or AIMServiceStatus()).active
     if active is not None:
         running = (active.resolved_template.name, active.resolved_template.scope)
         return next((t for t in weighed if _used(service, t, image, catalog) == running), None)
@@ -146,8 +145,8 @@ def _may_beat(template: Template, best: Rank, models: frozenset[NodeGpus], *, ti
 
 def _told(service: AIMService) -> dict[_Key, TemplateCandidate]:
     """Return what the status says of each candidate."""
-    status = given(service.status, None)
-    return {(c.name, c.scope): c for c in given(status.template_matching, ())} if status else {}
+    status = service.status
+    return {(c.name, c.scope): c for c in status.template_matching or ()} if status else {}
 
 
 def _key(template: Template) -> _Key:
@@ -156,10 +155,10 @@ def _key(template: Template) -> _Key:
 
 def _state(template: Template) -> str | None:
     """Return the state of the template, as far as it is about its present spec."""
-    status, generation = given(template.status, AIMServiceTemplateStatus()), template.metadata.generation
-    if given(status.observed_generation, generation) < generation:
+    status, generation = template.status or AIMServiceTemplateStatus(), template.metadata.generation
+    if (generation if status.observed_generation is None else status.observed_generation) < generation:
         return State.PENDING
-    return given(status.status, None)
+    return status.status
 
 
 def _available(template: Template) -> bool:
@@ -189,7 +188,7 @@ def _retell(
 
     def reason(template: Template) -> str:
         told = before.get(_key(template))
-        said = given(told.reason, "") if told is not None else ""
+        said = (told.reason or "") if told is not None else ""
         if template is kept:
             return said or _best(template)
         if not _available(template):

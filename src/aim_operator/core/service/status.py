@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus, ResolvedReference, RoutingStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -41,7 +41,7 @@ def build_status(
     route: ConditionSummary | None,
     path: str | None,
     now: datetime,
-    active: ActiveWorkload | UnsetType = UNSET,
+    active: ActiveWorkload | None = None,
     problem: ConditionSummary | None = None,
 ) -> AIMServiceStatus:
     """Return the whole status; equal inputs give an equal one.
@@ -59,14 +59,14 @@ def build_status(
     if worst.state == State.RUNNING:
         speaker = runtime
     image, template, config = _references(observed.resolution)
-    if serving and active is not UNSET:
+    if serving and active is not None:
         # What runs was made of what was found then; a derived template that it runs on must stay in use.
         image, template = active.resolved_image, active.resolved_template
         config = active.resolved_runtime_config
     elif serving:
-        image = given(old.resolved_image, image)
-        template = given(old.resolved_template, template)
-        config = given(old.resolved_runtime_config, config)
+        image = image if old.resolved_image is None else old.resolved_image
+        template = template if old.resolved_template is None else old.resolved_template
+        config = config if old.resolved_runtime_config is None else old.resolved_runtime_config
     generation = observed.service.metadata.generation
     return AIMServiceStatus(
         observed_generation=generation,
@@ -75,13 +75,13 @@ def build_status(
         resolved_template=template,
         resolved_runtime_config=config,
         active=active,
-        routing=RoutingStatus(path=path) if path is not None else UNSET,
+        routing=RoutingStatus(path=path) if path is not None else None,
         # Without the image nothing is weighed; the choice made before waits for the image to come back.
         template_matching=old.template_matching
         if observed.resolution.image is None
-        else observed.resolution.candidates or UNSET,
+        else observed.resolution.candidates or None,
         conditions=conditions.merge(
-            given(old.conditions, ()),
+            old.conditions or (),
             _conditions(resolved, cache, runtime, route, state=worst.state, speaker=speaker),
             now=conditions.timestamp(now),
             generation=generation,
@@ -100,15 +100,15 @@ def _meanwhile(part: ConditionSummary, runtime: ConditionSummary) -> ConditionSu
     return ConditionSummary(ok=False, reason=part.reason, message=part.message, state=state)
 
 
-_Reference = ResolvedReference | UnsetType
+_Reference = ResolvedReference | None
 
 
 def _references(resolution: Resolution) -> tuple[_Reference, _Reference, _Reference]:
     image, template, config = resolution.image, resolution.template, resolution.config
     return (
-        reference_to(image) if image is not None else UNSET,
-        reference_to(template) if template is not None else UNSET,
-        (config.reference or UNSET) if config is not None else UNSET,
+        reference_to(image) if image is not None else None,
+        reference_to(template) if template is not None else None,
+        (config.reference or None) if config is not None else None,
     )
 
 

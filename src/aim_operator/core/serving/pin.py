@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, UnsetType
-
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import (
     ActiveMount,
     ActiveWorkload,
@@ -39,39 +36,39 @@ def workload(
 
     Raises SpecError(EngineArgsInvalid), which an available template of this generation does not.
     """
-    status = given(template.status, AIMServiceTemplateStatus())
+    status = template.status or AIMServiceTemplateStatus()
     metadata = discovered(status)
     model = gpu_model(template, status)
-    resource = given(given(template.spec.gpu_selector, GpuSelector()).resource_name, "")
+    resource = (template.spec.gpu_selector or GpuSelector()).resource_name or ""
     secrets = union_pull_secrets(config.image_pull_secrets, template_pull_secrets(template))
     return ActiveWorkload(
         # The image that was discovered: a newer one of the catalog has yet to be.
-        image=given(given(status.discovery, Discovery()).image, "") or image.spec.image,
+        image=((status.discovery or Discovery()).image or "") or image.spec.image,
         resolved_image=reference_to(image),
         resolved_template=reference_to(template),
-        resolved_runtime_config=config.reference or UNSET,
+        resolved_runtime_config=config.reference or None,
         metric=_text(metadata, "metric", template.spec.metric),
         precision=_text(metadata, "precision", template.spec.precision),
-        gpu_model=model or UNSET,
+        gpu_model=model or None,
         gpu_count=gpu_count(template, status) or 0,
         gpu_resource=resource or hardware.gpu_resource(model or ""),
         env=tuple(server_env(template, status, config)),
         serving=settings.layered(template.spec.serving, config.serving),
         template_resources=template.spec.resources,
         image_resources=image.spec.resources,
-        image_pull_secrets=tuple(secret.name for secret in secrets) or UNSET,
-        service_account_name=config.service_account_name or UNSET,
-        security_context=UNSET if config.security_context is UNSET else plain(config.security_context),
+        image_pull_secrets=tuple(secret.name for secret in secrets) or None,
+        service_account_name=config.service_account_name or None,
+        security_context=None if config.security_context is None else plain(config.security_context),
         routing=config.routing,
-        mounts=mounts or UNSET,
+        mounts=mounts or None,
     )
 
 
 def pinned_config(active: ActiveWorkload) -> RuntimeConfig:
     """Return the part of the configuration that routes are made of, as it was when it was last found."""
-    return RuntimeConfig(reference=given(active.resolved_runtime_config, None), routing=active.routing)
+    return RuntimeConfig(reference=active.resolved_runtime_config, routing=active.routing)
 
 
-def _text(metadata: dict[str, Any], key: str, fallback: object) -> str | UnsetType:
+def _text(metadata: dict[str, Any], key: str, fallback: object) -> str | None:
     value = metadata.get(key) or fallback
-    return value if isinstance(value, str) else UNSET
+    return value if isinstance(value, str) else None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from aim_operator.api.external import ContainerStatus, InferenceService, InferenceServiceStatus, Pod
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions, labels
 from aim_operator.core.messages import one_line
@@ -55,12 +55,12 @@ def rollout(
     youngest was made: it counts while there is none of this revision. Where no Pod is seen at all, KServe's
     word is taken for all of them.
     """
-    status = given(live.status, InferenceServiceStatus())
-    ready = conditions.find(given(status.conditions, ()), "Ready")
+    status = live.status or InferenceServiceStatus()
+    ready = conditions.find(status.conditions or (), "Ready")
     present = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
     # What an older version of the operator made has none: "".
     current = [pod for pod in present if (pod.metadata.label(labels.REVISION) or "") == revision]
-    known = given(status.conditions, ())
+    known = status.conditions or ()
     # KServe takes back its Ready in these cases, while old Pods answer.
     taken_back = _is_overdue(known) or _is_refused(known)
     serving = (ready is not None and ready.status == "True") or (taken_back and any(map(_is_ready, present)))
@@ -70,7 +70,7 @@ def rollout(
             serving=False,
             complete=False,
             reason=Reason.RUNTIME_FAILED if failure else Reason.CREATING_RUNTIME,
-            message=failure or _waiting_message(current or present, given(status.conditions, ())) or STARTING,
+            message=failure or _waiting_message(current or present, status.conditions or ()) or STARTING,
             failure=failure,
         )
     in_service = sum(map(_is_ready, current))
@@ -119,11 +119,11 @@ def _obstacle(pods: Sequence[Pod]) -> str:
 
 
 def _is_ready(pod: Pod) -> bool:
-    return any(c.type == "Ready" and c.status == "True" for c in given(pod.status.conditions, ()))
+    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
 
 
 def _model_failure(status: InferenceServiceStatus) -> str:
-    model = given(status.model_status, {})
+    model = status.model_status or {}
     if model.get("transitionStatus") not in _BLOCKED:
         return ""
     last = model.get("lastFailureInfo")
@@ -138,8 +138,8 @@ def _pod_failure(pods: Sequence[Pod]) -> str:
             # Evicted, NodeAffinity, UnexpectedAdmissionError: the kubelet's own words.
             return f"{pod.status.reason}: {one_line(pod.status.message)}".rstrip(": ")
         statuses = (
-            *given(pod.status.init_container_statuses, ()),
-            *given(pod.status.container_statuses, ()),
+            *(pod.status.init_container_statuses or ()),
+            *(pod.status.container_statuses or ()),
         )
         for status in statuses:
             if crash := _crash(status):
@@ -151,11 +151,11 @@ def _pod_failure(pods: Sequence[Pod]) -> str:
 
 
 def _crash(status: ContainerStatus) -> str:
-    state = given(status.state.waiting, None)
+    state = status.state.waiting
     if state is None or state.reason not in _CRASHES:
         return ""
-    last = given(status.last_state, None)
-    ended = given(last.terminated, None) if last is not None else None
+    last = status.last_state
+    ended = last.terminated if last is not None else None
     if ended is None:
         return f"container {status.name}: {state.reason} {one_line(state.message)}".strip()
     why = f" ({ended.reason})" if ended.reason not in (None, "", "Error", "Completed") else ""

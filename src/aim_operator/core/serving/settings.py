@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from msgspec import UNSET, UnsetType
-
-from aim_operator.api.meta import Manifest, given
+from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import ResourcesPerGpu, ServiceServing, Serving
 from aim_operator.core import quantity
 from aim_operator.core.template.desired import PORT
@@ -28,29 +26,30 @@ _READINESS_FAILURES = 3
 T = TypeVar("T")
 
 
-def layered(*layers: ServiceServing | UnsetType) -> Serving | UnsetType:
-    """Lay settings over each other field by field, the first on top; UNSET if no layer is given."""
-    present = [layer for layer in layers if layer is not UNSET]
+def layered(*layers: ServiceServing | None) -> Serving | None:
+    """Lay settings over each other field by field, the first on top; None if no layer is given."""
+    present = [layer for layer in layers if layer is not None]
     if not present:
-        return UNSET
+        return None
     defaults = [layer.default_resources_per_gpu for layer in present if isinstance(layer, Serving)]
+    per_gpu = [each for each in defaults if each is not None]
     return Serving(
         shared_memory_size=_first(layer.shared_memory_size for layer in present),
         startup_timeout_seconds=_first(layer.startup_timeout_seconds for layer in present),
-        default_resources_per_gpu=_resources([each for each in defaults if each is not UNSET]),
+        default_resources_per_gpu=_over(*per_gpu) if per_gpu else None,
     )
 
 
 def resources_per_gpu(serving: Serving) -> ResourcesPerGpu:
     """Return CPU and memory for each GPU, as AMD's deployments have them where the settings say nothing."""
-    own = given(serving.default_resources_per_gpu, None)
-    return PER_GPU if own is None else given(_resources([own, PER_GPU]), PER_GPU)
+    own = serving.default_resources_per_gpu
+    return PER_GPU if own is None else _over(own, PER_GPU)
 
 
 def shared_memory(serving: Serving) -> str:
     """Return the size of /dev/shm. Raises SpecError(ResourcesInvalid)."""
     size = serving.shared_memory_size
-    return quantity.canonical(SHARED_MEMORY_SIZE if size is UNSET else size)
+    return quantity.canonical(SHARED_MEMORY_SIZE if size is None else size)
 
 
 def probes(serving: Serving) -> Manifest:
@@ -60,7 +59,11 @@ def probes(serving: Serving) -> Manifest:
     tells whether the engine behind the server still works, so that it decides about requests, too. A restart
     costs another load: it takes a minute without an answer.
     """
-    timeout = given(serving.startup_timeout_seconds, STARTUP_TIMEOUT_SECONDS)
+    timeout = (
+        STARTUP_TIMEOUT_SECONDS
+        if serving.startup_timeout_seconds is None
+        else serving.startup_timeout_seconds
+    )
     return {
         "startupProbe": _probe("/v1/models", -(-timeout // _PERIOD_SECONDS)),
         "livenessProbe": _probe("/health", _LIVENESS_FAILURES),
@@ -77,9 +80,7 @@ def _probe(path: str, failures: int) -> Manifest:
     }
 
 
-def _resources(layers: list[ResourcesPerGpu]) -> ResourcesPerGpu | UnsetType:
-    if not layers:
-        return UNSET
+def _over(*layers: ResourcesPerGpu) -> ResourcesPerGpu:
     return ResourcesPerGpu(
         cpu=_first(layer.cpu for layer in layers),
         memory=_first(layer.memory for layer in layers),
@@ -87,5 +88,5 @@ def _resources(layers: list[ResourcesPerGpu]) -> ResourcesPerGpu | UnsetType:
     )
 
 
-def _first(values: Iterable[T | UnsetType]) -> T | UnsetType:
-    return next((value for value in values if value is not UNSET), UNSET)
+def _first(values: Iterable[T]) -> T | None:
+    return next((value for value in values if value is not None), None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from aim_operator.api.external import INFERENCE_SERVICES, SERVING_RUNTIMES
-from aim_operator.api.meta import Manifest, given
+from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMService, Serving
 from aim_operator.api.v1alpha1.common import API_VERSION
@@ -69,8 +69,8 @@ def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: s
         labels.TEMPLATE: label_value(template),
         labels.MODEL_ID: label_value(active.resolved_image.name),
         labels.IMAGE: label_value(active.image),
-        labels.TEMPLATE_METRIC: label_value(given(active.metric, "")),
-        labels.TEMPLATE_PRECISION: label_value(given(active.precision, "")),
+        labels.TEMPLATE_METRIC: label_value(active.metric or ""),
+        labels.TEMPLATE_PRECISION: label_value(active.precision or ""),
     }
     # KServe hands labels on to the Pods: it tells those of this version from those of the one before.
     own_labels[labels.REVISION] = short_hash([own_labels, per_pod])
@@ -99,14 +99,14 @@ def revision_of(inference_service: Child) -> str:
 
 
 def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
-    spec, mounts = service.spec, given(active.mounts, ())
-    serving = given(settings.layered(spec.serving, active.serving), Serving())
+    spec, mounts = service.spec, active.mounts or ()
+    serving = settings.layered(spec.serving, active.serving) or Serving()
     merged = resources.merge(
         spec.resources,
         active.template_resources,
         active.image_resources,
         gpu_count=active.gpu_count or None,
-        gpu_resource=given(active.gpu_resource, hardware.AMD_RESOURCE),
+        gpu_resource=(hardware.AMD_RESOURCE if active.gpu_resource is None else active.gpu_resource),
         per_gpu=settings.resources_per_gpu(serving),
     )
     cached = [{"name": "AIM_CACHE_PATH", "value": CACHE_PATH}] if mounts else []
@@ -114,7 +114,7 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         "modelFormat": {"name": MODEL_FORMAT, "version": "1"},
         "image": active.image,
         "env": engine_args.lay_over(
-            merge_env(list(active.env), cached, plain(given(spec.env, ()))), spec.engine_args
+            merge_env(list(active.env), cached, plain(spec.env or ())), spec.engine_args
         ),
         "resources": {"requests": merged.requests, "limits": merged.limits},
         **settings.probes(serving),
@@ -140,12 +140,12 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
             *map(_volume, mounts),
         ],
     }
-    if context := given(active.security_context, {}):
+    if context := (active.security_context or {}):
         model["securityContext"] = context
         if pod_context := {key: context[key] for key in _OF_PODS if key in context}:
             predictor["securityContext"] = pod_context
     predictor |= _credentials(service, active)
-    gpu_model = given(active.gpu_model, None)
+    gpu_model = active.gpu_model
     if gpu_model is not None and (affinity := hardware.node_affinity(gpu_model)) is not None:
         predictor["affinity"] = affinity
     return predictor
@@ -153,10 +153,10 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
 
 def _credentials(service: AIMService, active: ActiveWorkload) -> Manifest:
     out: Manifest = {}
-    if account := given(active.service_account_name, ""):
+    if account := (active.service_account_name or ""):
         out["serviceAccountName"] = account
-    own = [secret.name for secret in given(service.spec.image_pull_secrets, ())]
-    if names := dict.fromkeys([*own, *given(active.image_pull_secrets, ())]):
+    own = [secret.name for secret in service.spec.image_pull_secrets or ()]
+    if names := dict.fromkeys([*own, *(active.image_pull_secrets or ())]):
         out["imagePullSecrets"] = [{"name": name} for name in names]
     return out
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct, UnsetType, structs
+from msgspec import Struct, structs
 
-from aim_operator.api.meta import Manifest, given
+from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
@@ -56,7 +56,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
 
 def job_step(observed: TemplateObserved, now: datetime, options: DiscoveryOptions) -> JobStep:
     """Return where the discovery Job of the current inputs stands."""
-    status = given(observed.template.status, AIMServiceTemplateStatus())
+    status = observed.template.status or AIMServiceTemplateStatus()
     record = status.discovery
     return machine.step(
         Attempt(
@@ -94,7 +94,7 @@ def next_step(inputs: Inputs) -> Step:
 
 def _kept(inputs: Inputs, step: JobStep) -> Step:
     """Keep the result. The Job may now go, after a while for whoever wants its log."""
-    kept = _available(inputs.observed, inputs.old.discovery, given(inputs.old.profile, {}))
+    kept = _available(inputs.observed, inputs.old.discovery, inputs.old.profile or {})
     job = step.job
     if job is None or not readings.finished(job) or job.metadata.deletion_timestamp is not None:
         return kept
@@ -210,12 +210,12 @@ def _failed(inputs: Inputs, step: JobStep, verdict: Verdict) -> Step:
 
 
 def _still_failed(inputs: Inputs, _: JobStep) -> Step:
-    record, last = given(inputs.old.discovery, Discovery()), _last_reason(inputs.old)
+    record, last = inputs.old.discovery or Discovery(), _last_reason(inputs.old)
     reason = last if last in discovery.FAILURES else Reason.DISCOVERY_FAILED
     return Step(
         state=_state_of_failure(reason),
         reason=reason,
-        message=given(record.message, "") or "discovery failed",
+        message=(record.message or "") or "discovery failed",
         discovery=record,
     )
 
@@ -250,7 +250,7 @@ def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:
 
 def _available(
     observed: TemplateObserved,
-    record: Discovery | UnsetType,
+    record: Discovery | None,
     profile: Mapping[str, Any],
     *,
     result: DiscoveryResult | None = None,
@@ -272,5 +272,5 @@ def _state_of_failure(reason: str) -> str:
 
 def _last_reason(old: AIMServiceTemplateStatus) -> str:
     """Return what Discovered says; it still knows about the last attempt when a prerequisite is missing."""
-    before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+    before = conditions.find(old.conditions or (), c.DISCOVERED)
     return before.reason if before is not None else ""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from msgspec import UNSET
-
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, SERVING_RUNTIMES
-from aim_operator.api.meta import Manifest, given
+from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, GpuSelector
 from aim_operator.api.v1alpha1.common import API_VERSION
@@ -139,14 +137,14 @@ def asked_env(template: Template) -> list[Manifest]:
 
 def _asked(template: Template) -> list[Manifest]:
     spec = template.spec
-    selector = given(spec.gpu_selector, GpuSelector())
+    selector = spec.gpu_selector or GpuSelector()
     return _variables(
         {
-            "AIM_MODEL_ID": given(spec.model, None),
-            "AIM_PROFILE_ID": given(spec.profile_id, None),
-            "AIM_METRIC": given(spec.metric, None),
-            "AIM_PRECISION": given(spec.precision, None),
-            "AIM_GPU_MODEL": given(selector.model, None),
+            "AIM_MODEL_ID": spec.model,
+            "AIM_PROFILE_ID": spec.profile_id,
+            "AIM_METRIC": spec.metric,
+            "AIM_PRECISION": spec.precision,
+            "AIM_GPU_MODEL": selector.model,
             "AIM_GPU_COUNT": _asked_count(selector),
         }
     )
@@ -189,7 +187,7 @@ def profile_env(template: Template, status: AIMServiceTemplateStatus) -> list[Ma
 
 def is_given(template: Template) -> bool:
     """Whether the template names its model sources itself, and nothing is discovered."""
-    return bool(given(template.spec.model_sources, ()))
+    return bool(template.spec.model_sources or ())
 
 
 def _given_metadata(template: Template) -> dict[str, Any]:
@@ -197,20 +195,22 @@ def _given_metadata(template: Template) -> dict[str, Any]:
     if not is_given(template):
         return {}
     spec = template.spec
-    selector = given(spec.gpu_selector, GpuSelector())
+    selector = spec.gpu_selector or GpuSelector()
     # What images take a model without a count for.
-    count = _asked_count(selector) if selector.model is UNSET else given(_asked_count(selector), 1)
+    count = _asked_count(selector)
+    if count is None and selector.model is not None:
+        count = 1
     return {
-        "metric": given(spec.metric, None),
-        "precision": given(spec.precision, None),
-        "gpu": given(selector.model, None),
+        "metric": spec.metric,
+        "precision": spec.precision,
+        "gpu": selector.model,
         "gpu_count": count,
     }
 
 
 def discovered(status: AIMServiceTemplateStatus) -> dict[str, Any]:
     """Return the metadata of the discovered profile; {} where there is none."""
-    metadata = given(status.profile, {}).get("metadata")
+    metadata = (status.profile or {}).get("metadata")
     return metadata if isinstance(metadata, dict) else {}
 
 
@@ -225,24 +225,24 @@ def gpu_model(template: Template, status: AIMServiceTemplateStatus) -> str | Non
 
     A profile that is asked for by its name overrides the model that is.
     """
-    asked = given(given(template.spec.gpu_selector, GpuSelector()).model, None)
+    asked = (template.spec.gpu_selector or GpuSelector()).model
     found = discovered(status).get("gpu")
     found = found if isinstance(found, str) and found else None
-    return asked or found if template.spec.profile_id is UNSET else found or asked
+    return asked or found if template.spec.profile_id is None else found or asked
 
 
 def _asked_count(selector: GpuSelector) -> int | None:
     """Return the number of GPUs to ask a profile for: 0 for the CPU, since a model alone means one of it."""
-    if not hardware.needs_gpu(given(selector.model, "")):
+    if not hardware.needs_gpu(selector.model or ""):
         return 0
-    return given(selector.count, None)
+    return selector.count
 
 
 def profile_id(template: Template, status: AIMServiceTemplateStatus) -> str | None:
     """Return the name of the discovered profile, by which the server takes that one and no other."""
-    filename = given(status.profile, {}).get("filename")
+    filename = (status.profile or {}).get("filename")
     found = _PROFILE_FILE.fullmatch(filename) if isinstance(filename, str) else None
-    return found[1] if found else given(template.spec.profile_id, None)
+    return found[1] if found else template.spec.profile_id
 
 
 def _model_id(template: Template, status: AIMServiceTemplateStatus) -> str | None:
@@ -252,13 +252,13 @@ def _model_id(template: Template, status: AIMServiceTemplateStatus) -> str | Non
     profile has an aim_id, or at least a type that is not general: in statuses of older versions of the
     operator there is no aim_id. Images from before 0.8 have no AIM_ID, and print `model`.
     """
-    if template.spec.model is not UNSET:
+    if template.spec.model is not None:
         return template.spec.model
-    profile = given(status.profile, {})
+    profile = status.profile or {}
     of_one_model = profile.get("aim_id") is not None or (
         profile.get("model") is None and discovered(status).get("type", GENERAL) != GENERAL
     )
-    sources = given(status.model_sources, ())
+    sources = status.model_sources or ()
     return None if of_one_model or not sources else sources[0].name
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, UnsetType, structs
+from msgspec import structs
 
-from aim_operator.api.meta import Manifest, given
+from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import LocalObjectReference
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import labels
@@ -43,11 +43,11 @@ def pull_secrets(template: Template, config: RuntimeConfig) -> tuple[LocalObject
 
 def _selected(template: Template) -> Manifest | None:
     """Return what a discovery is asked for of the GPU selector: not by which resource Pods request them."""
-    selector = given(template.spec.gpu_selector, None)
+    selector = template.spec.gpu_selector
     if selector is None:
         return None
-    selected: Manifest = plain(structs.replace(selector, resource_name=UNSET))
-    return selected if selected or selector.resource_name is UNSET else None
+    selected: Manifest = plain(structs.replace(selector, resource_name=None))
+    return selected if selected or selector.resource_name is None else None
 
 
 def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
@@ -57,8 +57,8 @@ def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
             "kind": kind_of(template),
             "uid": template.metadata.uid,
             "image": image.spec.image,
-            "metric": given(template.spec.metric, None),
-            "precision": given(template.spec.precision, None),
+            "metric": template.spec.metric,
+            "precision": template.spec.precision,
             "gpuSelector": _selected(template),
             "env": plain(lay_over(config.env, template_env(template))),
             "serviceAccountName": config.service_account_name,
@@ -70,5 +70,5 @@ def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
     )
 
 
-def _named(**values: str | UnsetType) -> dict[str, str]:
-    return {name: value for name, value in values.items() if value is not UNSET}
+def _named(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
-
-from aim_operator.api.meta import given
 from aim_operator.api.plan import EventNote
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
@@ -15,20 +12,20 @@ from aim_operator.core import conditions
 def transitions(old: AIMServiceTemplateStatus, new: AIMServiceTemplateStatus) -> tuple[EventNote, ...]:
     """Return what is worth telling: discovery started, succeeded or failed; a prerequisite went missing."""
     notes: list[EventNote] = []
-    ready = conditions.find(given(new.conditions, ()), c.READY)
+    ready = conditions.find(new.conditions or (), c.READY)
     message = ready.message if ready else ""
     if new.status == State.PROGRESSING and old.status != State.PROGRESSING:
         notes.append(_normal(EventReason.DISCOVERY_STARTED, message, "Discover"))
-    before, after = given(old.discovery, Discovery()), given(new.discovery, Discovery())
+    before, after = old.discovery or Discovery(), new.discovery or Discovery()
     attempt = (after.spec_hash, after.attempts, after.last_attempt_time)
-    ended = after.spec_hash is not UNSET and attempt != (
+    ended = after.spec_hash is not None and attempt != (
         before.spec_hash,
         before.attempts,
         before.last_attempt_time,
     )
     if ended:
-        if given(after.attempts, 0) == 0:
-            number = len(given(new.model_sources, ()))
+        if (after.attempts or 0) == 0:
+            number = len(new.model_sources or ())
             notes.append(
                 _normal(
                     EventReason.DISCOVERY_SUCCEEDED,
@@ -41,11 +38,11 @@ def transitions(old: AIMServiceTemplateStatus, new: AIMServiceTemplateStatus) ->
                 EventNote(
                     type="Warning",
                     reason=Reason.DISCOVERY_FAILED,
-                    message=f"attempt {after.attempts}: {given(after.message, '')}",
+                    message=f"attempt {after.attempts}: {after.message or ''}",
                     action="Discover",
                 )
             )
-    was_ready = conditions.find(given(old.conditions, ()), c.READY)
+    was_ready = conditions.find(old.conditions or (), c.READY)
     newly = ready is not None and (was_ready is None or was_ready.reason != ready.reason)
     untold = new.status == State.DEGRADED or (new.status == State.FAILED and not ended)
     if newly and ready is not None and untold:

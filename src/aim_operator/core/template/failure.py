@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from aim_operator.api.external import Job
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -38,7 +37,7 @@ _KILLED = (137, 143)
 
 def latest(obstacle: Verdict, old: AIMServiceTemplateStatus) -> Verdict:
     """Return the obstacle. Older kubelets say why a pull failed only between pauses; a pause is no news."""
-    before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+    before = conditions.find(old.conditions or (), c.DISCOVERED)
     if pods.backs_off(obstacle) and before is not None and before.reason in PULL_REASONS:
         return Verdict(before.reason, before.message)
     return obstacle
@@ -68,7 +67,7 @@ def cause(observed: TemplateObserved, old: AIMServiceTemplateStatus, step: JobSt
 
 def _cause_of_timeout(old: AIMServiceTemplateStatus, job: Job) -> Verdict:
     """Return what the Pod last waited for: the deadline of the Job took the Pod along, and its words."""
-    before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+    before = conditions.find(old.conditions or (), c.DISCOVERED)
     if before is not None and before.reason in PULL_REASONS:
         return Verdict(before.reason, before.message)
     if before is not None and before.reason in _OBSTACLES and old.status == State.PROGRESSING:

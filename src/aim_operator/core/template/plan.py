@@ -9,11 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from aim_operator.api import quantity
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
-from aim_operator.api.meta import given
 from aim_operator.api.plan import Outcomes, Plan, Removal, Report
 from aim_operator.api.v1alpha1 import TEMPLATE_CACHES, TEMPLATES, AIMServiceTemplateStatus, ModelSource
 from aim_operator.api.v1alpha1.conditions import Reason, State
@@ -40,7 +39,7 @@ def decide(
     if is_unchanged_derived(template) and not observed.in_use:
         # A service may adopt it this very moment; then its resourceVersion has moved on or will.
         return Plan(removals=(Removal(resource=TEMPLATES, live=template, unchanged=True),))
-    old = given(template.status, AIMServiceTemplateStatus())
+    old = template.status or AIMServiceTemplateStatus()
     step = _with_runtime(observed, _step(observed, old, now, options))
     step = _with_cache(observed, step, old)
     return Plan(
@@ -114,9 +113,9 @@ def _given(observed: TemplateObserved) -> Step:
         ModelSource(
             name=source.name,
             source_uri=source.source_uri,
-            size=UNSET if source.size is UNSET else quantity.canonical(source.size) or str(source.size),
+            size=None if source.size is None else quantity.canonical(source.size) or str(source.size),
         )
-        for source in given(observed.template.spec.model_sources, ())
+        for source in observed.template.spec.model_sources or ()
     )
     return Step(
         state=State.AVAILABLE,
@@ -151,7 +150,7 @@ def _with_runtime(observed: TemplateObserved, step: Step) -> Step:
 def _with_cache(observed: TemplateObserved, step: Step, old: AIMServiceTemplateStatus) -> Step:
     """Have the model sources of a caching template downloaded, unless a user has seen to that."""
     template, cache = observed.template, observed.template_cache
-    sources = given(with_result(template, old, step.result).model_sources, ())
+    sources = with_result(template, old, step.result).model_sources or ()
     if not template_caches(template) or not sources or observed.template_cache_taken:
         return step
     if cache is not None and not is_own_template_cache(cache):

@@ -11,10 +11,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from msgspec import UNSET
-
 from aim_operator.api.external import Job
-from aim_operator.api.meta import given
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.core.catalog import Template
 from aim_operator.core.jobs.readings import finished
@@ -99,7 +96,7 @@ def holds_slot(template: Template, job: Job, *, home: str) -> bool:
 
 def _known(template: Template, digest: str) -> bool:
     """Whether the result for inputs of which only the first digits are known is in status."""
-    known = given(template.status, AIMServiceTemplateStatus()).discovery
-    if known is UNSET or given(known.attempts, 0):
+    known = (template.status or AIMServiceTemplateStatus()).discovery
+    if known is None or (known.attempts or 0):
         return False
-    return given(known.spec_hash, "")[:HASH_DIGITS] == digest
+    return (known.spec_hash or "")[:HASH_DIGITS] == digest

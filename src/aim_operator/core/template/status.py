@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import Struct, structs
 
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import Condition
 from aim_operator.api.plan import Child, Outcome, Removal
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, AIMTemplateCacheStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
@@ -28,7 +28,7 @@ class Step(Struct, frozen=True, kw_only=True):
     state: str
     reason: str
     message: str
-    discovery: Discovery | UnsetType = UNSET
+    discovery: Discovery | None = None
     result: DiscoveryResult | None = None
     children: tuple[Child, ...] = ()
     removals: tuple[Removal, ...] = ()
@@ -56,10 +56,10 @@ def build_status(
         observed_generation=generation,
         status=step.state,
         discovery=step.discovery,
-        resolved_image=reference_to(observed.image) if observed.image else UNSET,
-        resolved_runtime_config=reference or UNSET,
+        resolved_image=reference_to(observed.image) if observed.image else None,
+        resolved_runtime_config=reference or None,
         conditions=conditions.merge(
-            given(old.conditions, ()),
+            old.conditions or (),
             _conditions(observed, old, step, status, cache_problem),
             now=conditions.timestamp(now),
             generation=generation,
@@ -75,7 +75,7 @@ def _conditions(
     cache_problem: Outcome | None,
 ) -> list[Condition]:
     found = attempts.succeeded(step.discovery, observed.digest) and bool(observed.digest)
-    number = len(given(status.model_sources, ()))
+    number = len(status.model_sources or ())
     sources = f"{number} model source{'' if number == 1 else 's'}"
     discovered = Condition(type=c.DISCOVERED, status="False", reason=step.reason, message=step.message)
     if desired.is_given(observed.template):
@@ -91,7 +91,7 @@ def _conditions(
         )
     elif step.state == State.DEGRADED and step.reason not in discovery.FAILURES:
         # What came of it before the prerequisite went missing is still true; what was under way is not.
-        before = conditions.find(given(old.conditions, ()), c.DISCOVERED)
+        before = conditions.find(old.conditions or (), c.DISCOVERED)
         if before is not None and (before.status == "True" or before.reason in discovery.FAILURES):
             discovered = before
     result = [
@@ -108,8 +108,8 @@ def _cache_warm(
     observed: TemplateObserved, status: AIMServiceTemplateStatus, problem: Outcome | None
 ) -> Condition:
     name, cache = observed.template.metadata.name, observed.template_cache
-    warmth = given(cache.status, AIMTemplateCacheStatus()) if cache is not None else None
-    ready = conditions.find(given(warmth.conditions, ()), c.READY) if warmth is not None else None
+    warmth = (cache.status or AIMTemplateCacheStatus()) if cache is not None else None
+    ready = conditions.find(warmth.conditions or (), c.READY) if warmth is not None else None
     if observed.template_cache_taken:
         reason, message = (
             Reason.NAME_CONFLICT,
@@ -119,7 +119,7 @@ def _cache_warm(
         remedy = "rename this template or delete that object"
         found = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
         reason, message = found.reason, found.message
-    elif not given(status.model_sources, ()):
+    elif not (status.model_sources or ()):
         reason, message = Reason.WAITING_FOR_CACHE, "the model sources are not known yet"
     elif ready is None:
         reason, message = Reason.WAITING_FOR_CACHE, "the AIMTemplateCache is being created"
@@ -163,5 +163,5 @@ def with_result(
     """Return the status with a new result, or with what earlier ones left if there is none."""
     if result is None:
         return old
-    status = structs.replace(old, model_sources=result.model_sources, profile=result.profile or UNSET)
-    return structs.replace(status, profile_id=desired.profile_id(template, status) or UNSET)
+    status = structs.replace(old, model_sources=result.model_sources, profile=result.profile or None)
+    return structs.replace(status, profile_id=desired.profile_id(template, status) or None)

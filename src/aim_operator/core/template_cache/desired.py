@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET, UnsetType
-
-from aim_operator.api.meta import Manifest, given
+from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     MODEL_CACHES,
@@ -29,13 +27,13 @@ from aim_operator.core.template_cache.observed import SourceObserved, TemplateCa
 
 def storage_class(observed: TemplateCacheObserved, config: RuntimeConfig) -> str:
     """Return the class for new model caches: the template cache's, else the configuration's, else ""."""
-    return given(observed.cache.spec.storage_class_name, "") or config.storage_class_name
+    return (observed.cache.spec.storage_class_name or "") or config.storage_class_name
 
 
-def size_of(source: ModelSource, patterns: FilePatterns) -> str | UnsetType:
+def size_of(source: ModelSource, patterns: FilePatterns) -> str | None:
     """Return the size as discovered. UNSET where the image did not say it, or told that of other files."""
-    size = given(source.size, "0")
-    return UNSET if size == "0" or patterns != file_patterns.DEFAULT else size
+    size = "0" if source.size is None else source.size
+    return None if size == "0" or patterns != file_patterns.DEFAULT else size
 
 
 def model_cache(
@@ -51,12 +49,12 @@ def model_cache(
     live = source.cache
     class_name = storage_class(observed, config)
     patterns = file_patterns.of_template_cache(observed.cache.spec, template)
-    size: Quantity | UnsetType = size_of(source.source, patterns)
+    size: Quantity | None = size_of(source.source, patterns)
     if live is not None:
         patterns, size = file_patterns.of_model_cache(live.spec), live.spec.size
-        class_name = given(live.spec.storage_class_name, "")
+        class_name = live.spec.storage_class_name or ""
     spec: Manifest = {"sourceUri": source.source.source_uri, **patterns.as_spec()}
-    if size is not UNSET:
+    if size is not None:
         spec["size"] = size
     if class_name:
         spec["storageClassName"] = class_name
@@ -82,7 +80,7 @@ def model_cache(
     )
 
 
-def runtime_config_name(observed: TemplateCacheObserved) -> str | UnsetType:
+def runtime_config_name(observed: TemplateCacheObserved) -> str | None:
     """Return the name as inherited (template cache, service, template, image), UNSET where none says one."""
     template, image, service = observed.template, observed.image, observed.service
     return explicit_name(
@@ -95,8 +93,8 @@ def runtime_config_name(observed: TemplateCacheObserved) -> str | UnsetType:
 
 def env(observed: TemplateCacheObserved, template: Template) -> tuple[EnvVar, ...]:
     """Return the environment of the downloads, but for the configuration's, which it overrides."""
-    service = given(observed.service.spec.env, ()) if observed.service is not None else ()
-    return of_download(download_env(template), given(observed.cache.spec.env, ()), service)
+    service = (observed.service.spec.env or ()) if observed.service is not None else ()
+    return of_download(download_env(template), observed.cache.spec.env or (), service)
 
 
 def wanted(
@@ -107,12 +105,10 @@ def wanted(
         source_uri=source.source_uri,
         origin=origin(source.source_uri, config.env, env(observed, template)),
         storage_class=storage_class(observed, config),
-        explicit_class=bool(given(observed.cache.spec.storage_class_name, "")),
+        explicit_class=bool(observed.cache.spec.storage_class_name or ""),
         patterns=file_patterns.of_template_cache(observed.cache.spec, template),
     )
 
 
 def _pull_secrets(observed: TemplateCacheObserved, template: Template) -> tuple[LocalObjectReference, ...]:
-    return union_pull_secrets(
-        template_pull_secrets(template), given(observed.cache.spec.image_pull_secrets, ())
-    )
+    return union_pull_secrets(template_pull_secrets(template), observed.cache.spec.image_pull_secrets or ())

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
-from aim_operator.api.meta import given
 from aim_operator.api.plan import Child, EventNote, Outcome, Outcomes, Plan, Removal, Report
 from aim_operator.api.v1alpha1 import (
     MODEL_CACHES,
@@ -46,7 +45,7 @@ def decide(observed: TemplateCacheObserved, *, now: datetime) -> Plan[AIMTemplat
     if is_own_template_cache(cache) and not observed.wanted:
         # A service may ask for it this very moment; then its resourceVersion has moved on or will.
         return Plan(removals=(Removal(resource=TEMPLATE_CACHES, live=cache, unchanged=True),))
-    old = given(cache.status, AIMTemplateCacheStatus())
+    old = cache.status or AIMTemplateCacheStatus()
     return Plan(report=partial(_report, observed, old, now), children=_wanted_children(observed))
 
 
@@ -87,20 +86,20 @@ def _no_template(observed: TemplateCacheObserved) -> str:
         "Namespace": f"no AIMServiceTemplate {spec.template_ref!r} in namespace {namespace!r}",
         "Cluster": f"no AIMClusterServiceTemplate {spec.template_ref!r}",
     }
-    asked = [places[spec.template_scope]] if spec.template_scope is not UNSET else list(places.values())
+    asked = [places[spec.template_scope]] if spec.template_scope is not None else list(places.values())
     return f"spec.templateRef: {' and '.join(asked)}; create it or correct the name"
 
 
 def _without_sources(template: Template) -> _Case:
-    name, status = template.metadata.name, given(template.status, AIMServiceTemplateStatus())
-    state = given(status.status, State.PENDING)
+    name, status = template.metadata.name, template.status or AIMServiceTemplateStatus()
+    state = State.PENDING if status.status is None else status.status
     if state in (State.PENDING, State.PROGRESSING):
         return _Case(
             state=State.PENDING,
             reason=Reason.TEMPLATE_NOT_AVAILABLE,
             message=f"template {name!r} is {state}; its model sources are not known yet",
         )
-    failure = conditions.find(given(status.conditions, ()), c.FAILURE)
+    failure = conditions.find(status.conditions or (), c.FAILURE)
     if state in (State.FAILED, State.DEGRADED) and failure is not None:
         return _degraded(failure.reason, f"template {name!r}: {failure.message}")
     return _degraded(Reason.NO_MODEL_SOURCES, f"discovery of template {name!r} found no model sources")
@@ -139,9 +138,9 @@ def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
             reason=Reason.WAITING_FOR_CACHE,
             message=f"the AIMModelCache for {uri} is being created",
         )
-    name, status = source.cache.metadata.name, given(source.cache.status, AIMModelCacheStatus())
-    state = given(status.status, State.PENDING)
-    ready = conditions.find(given(status.conditions, ()), c.READY)
+    name, status = source.cache.metadata.name, source.cache.status or AIMModelCacheStatus()
+    state = State.PENDING if status.status is None else status.status
+    ready = conditions.find(status.conditions or (), c.READY)
     said = f": {ready.message}" if ready is not None else ""
     if state == State.AVAILABLE:
         return _Case(state=state, reason=Reason.CACHE_WARM, message=f"AIMModelCache {name}{said}")
@@ -159,12 +158,12 @@ def _status(
     return AIMTemplateCacheStatus(
         observed_generation=generation,
         status=case.state,
-        resolved_template=reference_to(observed.template) if observed.template is not None else UNSET,
-        resolved_runtime_config=reference or UNSET,
+        resolved_template=reference_to(observed.template) if observed.template is not None else None,
+        resolved_runtime_config=reference or None,
         # What was there before the template went missing is there still.
-        model_caches=(models or UNSET) if observed.template is not None else old.model_caches,
+        model_caches=(models or None) if observed.template is not None else old.model_caches,
         conditions=conditions.merge(
-            given(old.conditions, ()),
+            old.conditions or (),
             conditions.summary(case.state, case.reason, case.message),
             now=conditions.timestamp(now),
             generation=generation,
@@ -175,7 +174,7 @@ def _status(
 def _model(source: SourceObserved) -> CachedModel:
     if source.cache is None:
         return CachedModel(source_uri=source.source.source_uri)
-    status = given(source.cache.status, AIMModelCacheStatus())
+    status = source.cache.status or AIMModelCacheStatus()
     return CachedModel(
         source_uri=source.source.source_uri,
         name=source.cache.metadata.name,
@@ -186,7 +185,7 @@ def _model(source: SourceObserved) -> CachedModel:
 
 def _transitions(old: AIMTemplateCacheStatus, new: AIMTemplateCacheStatus) -> tuple[EventNote, ...]:
     """Tell when the cache is warm, and when something keeps it from getting so."""
-    ready = conditions.find(given(new.conditions, ()), c.READY)
+    ready = conditions.find(new.conditions or (), c.READY)
     if ready is None or old.status == new.status:
         return ()
     if new.status == State.AVAILABLE:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from msgspec import UNSET, UnsetType
 
 from aim_operator.api.v1alpha1 import Discovery
 from aim_operator.core.conditions import parse_time
@@ -34,7 +33,7 @@ def test_pauses_double(failed: int, want_seconds: int) -> None:
 @pytest.mark.parametrize(
     "known",
     [
-        pytest.param(UNSET, id="nothing was tried"),
+        pytest.param(None, id="nothing was tried"),
         pytest.param(make_discovery("b", attempts=5), id="other inputs failed"),
         pytest.param(make_discovery("a", attempts=0), id="it succeeded"),
         pytest.param(Discovery(spec_hash="a", attempts=2), id="the time of the failure is not known"),
@@ -50,7 +49,7 @@ JOB = make_job()  # created at 11:00
 @pytest.mark.parametrize(
     ("record", "ended_at", "want"),
     [
-        pytest.param(UNSET, LAST, False, id="nothing is recorded yet"),
+        pytest.param(None, LAST, False, id="nothing is recorded yet"),
         pytest.param(Discovery(spec_hash="a", attempts=1, job_uid=JOB.metadata.uid), LAST, True, id="it is"),
         pytest.param(
             Discovery(spec_hash="a", attempts=1, job_uid=JOB.metadata.uid), None, True, id="it runs on"
@@ -89,7 +88,7 @@ JOB = make_job()  # created at 11:00
     ],
 )
 def test_whether_a_failure_is_recorded(
-    record: Discovery | UnsetType,
+    record: Discovery | None,
     ended_at: str | None,
     want: bool,  # noqa: FBT001 - the expected answer
 ) -> None:
@@ -99,12 +98,12 @@ def test_whether_a_failure_is_recorded(
 @pytest.mark.parametrize(
     ("previous", "want"),
     [
-        pytest.param(UNSET, 1, id="the first"),
+        pytest.param(None, 1, id="the first"),
         pytest.param(make_discovery("a", attempts=4), 5, id="one more"),
         pytest.param(make_discovery("b", attempts=4), 1, id="the first with these inputs"),
     ],
 )
-def test_a_failure_is_counted_and_its_job_remembered(previous: Discovery | UnsetType, want: int) -> None:
+def test_a_failure_is_counted_and_its_job_remembered(previous: Discovery | None, want: int) -> None:
     record = attempts.failure(Discovery, previous, "a", JOB, ended_at=LAST, message="no", image="i")
     assert record == Discovery(
         spec_hash="a",
@@ -120,7 +119,7 @@ def test_a_failure_is_counted_and_its_job_remembered(previous: Discovery | Unset
 @pytest.mark.parametrize(
     ("known", "want_succeeded", "want_attempts"),
     [
-        pytest.param(UNSET, False, 0, id="nothing was tried"),
+        pytest.param(None, False, 0, id="nothing was tried"),
         pytest.param(make_discovery("a"), True, 0, id="these inputs succeeded"),
         pytest.param(Discovery(spec_hash="a"), True, 0, id="attempts left out are none failed"),
         pytest.param(make_discovery("a", attempts=2), False, 2, id="these inputs failed twice"),

@@ -10,7 +10,6 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.external import Job, Pod
-from aim_operator.api.meta import given
 from aim_operator.api.plan import LogSource, OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1 import conditions as c
@@ -65,7 +64,7 @@ def status_of(plan: Plan[AIMModelCacheStatus]) -> AIMModelCacheStatus:
 
 
 def said(status: AIMModelCacheStatus, type_: str) -> str:
-    found = conditions.find(given(status.conditions, ()), type_)
+    found = conditions.find(status.conditions or (), type_)
     assert found is not None
     return f"{found.status}/{found.reason}"
 
@@ -315,7 +314,7 @@ def test_a_child_that_could_not_be_written_is_in_the_status(name: str) -> None:
     seen, trouble, want = PROBLEMS[name]
     status = report_of(planned(seen), trouble).status
     assert_status_well_formed(status)
-    ready = conditions.find(given(status.conditions, ()), c.READY)
+    ready = conditions.find(status.conditions or (), c.READY)
     assert ready is not None
     assert (status.status, ready.reason, said(status, c.STORAGE_READY), ready.message) == want
 
@@ -336,7 +335,7 @@ def available() -> AIMModelCacheStatus:
 def test_the_result_outlives_its_job() -> None:
     status = available()
     assert status.progress == CacheProgress(total_bytes=GIB, downloaded_bytes=GIB, percentage=100)
-    assert (status.finished_at, given(status.download, Download()).revision) == (ENDED, "abc")
+    assert (status.finished_at, (status.download or Download()).revision) == (ENDED, "abc")
     plan = planned(with_status(observed(), status))
     assert plan.status == status
     assert plan.children == ()
@@ -381,25 +380,25 @@ def test_what_is_complete_stays_so(changed: dict[str, Any]) -> None:
 def test_with_the_claim_the_files_are_gone(claim: Any) -> None:
     status = status_of(planned(with_status(observed(claim=claim), available())))
     assert status.status != "Available"
-    assert given(status.progress, None) is None
-    assert given(status.finished_at, None) is None
+    assert status.progress is None
+    assert status.finished_at is None
 
 
 def test_progress_never_falls_and_is_whole_only_when_verified() -> None:
     seen = observed(**running(), progress=Progress(downloaded_bytes=3 * GIB, total_bytes=4 * GIB))
     first = status_of(planned(seen))
-    assert given(first.progress, CacheProgress()).percentage == 75
+    assert (first.progress or CacheProgress()).percentage == 75
     back = structs.replace(seen, progress=Progress(downloaded_bytes=GIB, total_bytes=4 * GIB))
     assert status_of(planned(with_status(back, first))).progress == first.progress
     full = structs.replace(seen, progress=Progress(downloaded_bytes=4 * GIB, total_bytes=4 * GIB))
-    assert given(status_of(planned(with_status(full, first))).progress, CacheProgress()).percentage == 99
+    assert (status_of(planned(with_status(full, first))).progress or CacheProgress()).percentage == 99
 
 
 def test_a_pod_that_could_not_be_looked_up_is_asked_for_again() -> None:
     """It alone says why a download failed, and how far it got."""
     unread = Unavailable("no\nanswer")
     plan = planned(observed(jobs=failed()["jobs"], unread=unread))
-    ready = conditions.find(given(status_of(plan).conditions, ()), c.READY)
+    ready = conditions.find(status_of(plan).conditions or (), c.READY)
     assert ready is not None
     assert ready.message == "the download has ended; its Pod can't be looked up yet: no answer"
     assert plan.unread is unread
@@ -450,7 +449,7 @@ def test_a_drained_pod_is_not_the_cause_of_a_failure() -> None:
         planned(observed(jobs=(make_download_job(JOB, failed=ENDED),), pods=(failure, OLD_POD)))
     )
     assert said(status, c.FAILURE) == "True/AuthenticationFailed"
-    assert given(status.download, Download()).message == "set HF_TOKEN"
+    assert (status.download or Download()).message == "set HF_TOKEN"
 
 
 def after_failures(number: int, *, downloaded: int = 0) -> AIMModelCacheStatus:
@@ -490,7 +489,7 @@ def test_attempts_that_get_further_do_not_count() -> None:
             observed(**failed(downloaded=downloaded, ended="2026-01-31T12:00:00Z")),
             after_failures(5, downloaded=GIB),
         )
-        return given(given(status_of(planned(seen)).download, Download()).attempts, None)
+        return (status_of(planned(seen)).download or Download()).attempts
 
     assert after(GIB) == 6
     assert after(2 * GIB) == 1
@@ -511,7 +510,7 @@ def test_a_download_that_fails_is_tried_again_without_end(failures: int, pause_s
     seen = with_status(observed(), after_failures(failures))
     early = planned(seen, ended + timedelta(seconds=pause_seconds - 1))
     assert (early.children, early.requeue_after_seconds) == ((), 1)
-    ready = conditions.find(given(status_of(early).conditions, ()), c.READY)
+    ready = conditions.find(status_of(early).conditions or (), c.READY)
     assert ready is not None
     assert (ready.reason, ready.message) == ("Stalled", "no byte came")
     assert children(planned(seen, ended + timedelta(seconds=pause_seconds))) == ["Job"]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import ObjectRef
@@ -614,7 +614,7 @@ def test_a_service_moves_only_when_the_new_template_is_available() -> None:
     assert runtime_of(plan) == "fast"
     assert told(plan.status, c.RUNTIME_READY) == ("True", "RollingOut")
     assert told(plan.status, c.PROGRESSING)[0] == "True"
-    assert plan.status.active is not UNSET
+    assert plan.status.active is not None
     assert plan.status.active.resolved_template.name == "new"
     assert plan.status.resolved_template == plan.status.active.resolved_template
 
@@ -678,7 +678,7 @@ def test_a_move_away_from_what_is_refused_is_made(type_: OutcomeType) -> None:
     """A policy may forbid what runs. Waiting until that can be written again would wait for ever."""
     observed = moving_to(make_template("new"))
     status = status_of(observed, Trouble("InferenceService", type_, "denied"))
-    assert status.active is not UNSET
+    assert status.active is not None
     assert status.active.resolved_template.name == "new"
     assert status.status == "Degraded"
     assert runtime_of(decide(with_status(observed, status), now=NOW)) == "new"
@@ -686,8 +686,8 @@ def test_a_move_away_from_what_is_refused_is_made(type_: OutcomeType) -> None:
 
 @pytest.mark.parametrize("trouble", [name for name in TROUBLE if "InferenceService" in name])
 def test_what_never_ran_is_no_record_of_what_runs(trouble: str) -> None:
-    assert status_of(make_service_observed(), TROUBLE[trouble]).active is UNSET
-    assert status_of(make_service_observed(make_service(resources=TOO_MUCH))).active is UNSET
+    assert status_of(make_service_observed(), TROUBLE[trouble]).active is None
+    assert status_of(make_service_observed(make_service(resources=TOO_MUCH))).active is None
 
 
 def test_a_cache_that_is_asked_for_later_leaves_a_service_running() -> None:

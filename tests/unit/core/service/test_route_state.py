@@ -8,7 +8,6 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.external import HTTPRoute, HTTPRouteStatus
-from aim_operator.api.meta import given
 from aim_operator.core.service.route import Route
 from aim_operator.core.service.route_state import route_state
 from tests.support.service_builders import (
@@ -148,7 +147,7 @@ def test_the_entry_of_a_controller_that_is_gone_does_not_count(
     here = make_http_route(conditions=make_route_conditions(generation=2), generation=2)
     assert isinstance(gone.status, HTTPRouteStatus)
     assert isinstance(here.status, HTTPRouteStatus)
-    entries = [*given(gone.status.parents, ()), *given(here.status.parents, ())]
+    entries = [*(gone.status.parents or ()), *(here.status.parents or ())]
     live = structs.replace(
         here, status=HTTPRouteStatus(parents=tuple(entries if first else reversed(entries)))
     )

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
 from aim_operator.api.v1alpha1 import AIMServiceStatus
 from aim_operator.api.v1alpha1 import conditions as c
@@ -123,7 +122,7 @@ def test_references_say_what_was_used() -> None:
     got = {
         name: (reference.kind, reference.namespace, reference.name, reference.scope, reference.uid)
         for name in ("resolved_image", "resolved_template", "resolved_runtime_config")
-        if (reference := getattr(status, name)) is not UNSET
+        if (reference := getattr(status, name)) is not None
     }
     assert got == {
         "resolved_image": ("AIMImage", "team", "model", "Namespace", "uid-aimimage-team-model"),
@@ -142,7 +141,7 @@ def test_references_say_what_was_used() -> None:
             "uid-aimruntimeconfig-team-default",
         ),
     }
-    assert status.resolved_runtime_config is not UNSET
+    assert status.resolved_runtime_config is not None
     assert status.resolved_runtime_config.hash
 
 
@@ -172,7 +171,7 @@ def test_without_a_runtime_only_what_is_found_is_told() -> None:
     second = decide(with_status(gone, first), now=NOW).status
     assert second is not None
     found = (second.resolved_image, second.resolved_template, second.resolved_runtime_config)
-    assert found == (UNSET, UNSET, UNSET)
+    assert found == (None, None, None)
 
 
 def test_times_move_with_the_status_of_a_condition_only() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from aim_operator.api.plan import OutcomeType, Plan
 from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMServiceStatus, Serving
@@ -96,9 +96,9 @@ EVERYTHING: dict[str, Any] = {
             "throughput",
             id="the metric that was asked for, where none was discovered",
         ),
-        pytest.param({"discovered": {"precision": None}}, "precision", UNSET, id="no precision at all"),
+        pytest.param({"discovered": {"precision": None}}, "precision", None, id="no precision at all"),
         pytest.param({}, "gpu_model", "MI300X", id="the profile's GPU model where nobody asks for one"),
-        pytest.param({"discovered": {"gpu": None}}, "gpu_model", UNSET, id="no GPU model at all"),
+        pytest.param({"discovered": {"gpu": None}}, "gpu_model", None, id="no GPU model at all"),
         pytest.param({}, "gpu_resource", "amd.com/gpu", id="the resource of the model's vendor"),
         pytest.param(
             {"template": {"gpuSelector": {"resourceName": "amd.com/cpx_nps4"}}},
@@ -106,7 +106,7 @@ EVERYTHING: dict[str, Any] = {
             "amd.com/cpx_nps4",
             id="the resource that the template names",
         ),
-        pytest.param({}, "serving", UNSET, id="no settings of serving"),
+        pytest.param({}, "serving", None, id="no settings of serving"),
         pytest.param(
             {
                 "template": {"serving": {"sharedMemorySize": "16Gi"}},
@@ -120,7 +120,7 @@ EVERYTHING: dict[str, Any] = {
         pytest.param(EVERYTHING, "gpu_count", 2, id="the number of GPUs that was discovered"),
         pytest.param({"discovered": {"gpu_count": "many"}}, "gpu_count", 0, id="no number of GPUs"),
         pytest.param(EVERYTHING, "image_pull_secrets", ("a", "b"), id="the configuration's secrets first"),
-        pytest.param({}, "image_pull_secrets", UNSET, id="no secrets"),
+        pytest.param({}, "image_pull_secrets", None, id="no secrets"),
         pytest.param(EVERYTHING, "service_account_name", "server", id="the service account"),
         pytest.param(
             EVERYTHING,
@@ -128,7 +128,7 @@ EVERYTHING: dict[str, Any] = {
             {"runAsNonRoot": True, "capabilities": {"drop": ["ALL"]}},
             id="the security context",
         ),
-        pytest.param({}, "mounts", UNSET, id="no mounts"),
+        pytest.param({}, "mounts", None, id="no mounts"),
         pytest.param(EVERYTHING, "mounts", EVERYTHING["mounts"], id="mounts"),
     ],
 )
@@ -147,10 +147,10 @@ def test_it_records_where_all_of_it_came_from() -> None:
     active = recorded()
     assert (active.resolved_image.kind, active.resolved_image.name) == ("AIMImage", "model")
     assert (active.resolved_template.kind, active.resolved_template.name) == ("AIMServiceTemplate", "fast")
-    assert active.resolved_runtime_config is not UNSET
+    assert active.resolved_runtime_config is not None
     assert active.resolved_runtime_config.name == "default"
     bare = make_workload(make_service_observed(catalog=FakeCatalog(make_image(), make_template())))
-    assert bare.resolved_runtime_config is UNSET
+    assert bare.resolved_runtime_config is None
 
 
 @pytest.mark.parametrize("wanted", [{}, EVERYTHING], ids=["the least", "the most"])
@@ -272,7 +272,7 @@ def test_the_service_of_an_older_operator_is_followed_and_not_rendered_while(
     assert [kind for kind in kinds(plan) if kind not in ("AIMTemplateCache", "HTTPRoute")] == []
     assert plan.removals == ()
     status = status_of(plan)
-    assert status.active is UNSET
+    assert status.active is None
     assert told(status, c.RUNTIME_READY) == ("True", "RuntimeReady")
     assert reason_of(status, reason) == ("False", reason)
 
@@ -282,7 +282,7 @@ def test_nothing_is_started_while(catalog: FakeCatalog | None, service: Any, rea
     plan = decide(snapshot(catalog, service, inference_service=None), now=NOW)
     assert [kind for kind in kinds(plan) if kind != "AIMTemplateCache"] == []
     status = status_of(plan)
-    assert status.active is UNSET
+    assert status.active is None
     assert reason_of(status, reason) == ("False", reason)
 
 
@@ -327,7 +327,7 @@ def test_a_move_is_recorded_before_it_is_made() -> None:
     first = decide(observed, now=NOW)
     assert predictor(first)["model"]["image"] == "ghcr.io/example/model:v1"
     status = status_of(first)
-    assert status.active is not UNSET
+    assert status.active is not None
     assert status.active.image == "ghcr.io/example/model:v2"
     assert (status.status, told(status, c.READY)) == ("Running", ("True", "RollingOut"))
     assert told(status, c.PROGRESSING) == ("True", "RollingOut")
@@ -506,7 +506,7 @@ def test_a_shadowed_runtime_renders_nothing(pinned: bool) -> None:  # noqa: FBT0
     assert kinds(plan) == []
     status = status_of(plan)
     assert told(status, c.RUNTIME_READY) == ("False", "NameConflict")
-    assert status.active == (active if pinned else UNSET)
+    assert status.active == (active if pinned else None)
 
 
 def test_without_kserve_nothing_is_rendered_and_the_record_stays() -> None:

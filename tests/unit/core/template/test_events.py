@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery, ModelSource
@@ -17,7 +16,7 @@ def status(
     state: str,
     reason: str = "Any",
     *,
-    discovery: Discovery | UnsetType = UNSET,
+    discovery: Discovery | None = None,
     sources: tuple[ModelSource, ...] = (),
 ) -> AIMServiceTemplateStatus:
     ready = Condition(

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given as with_examples
 from hypothesis import strategies as st
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from aim_operator.api.external import JOBS, Job, JobCondition, Pod
-from aim_operator.api.meta import given
 from aim_operator.api.plan import OutcomeType, Plan, Removal
 from aim_operator.api.v1alpha1 import TEMPLATES, AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
@@ -67,13 +66,13 @@ def after(observed: TemplateObserved) -> TemplateObserved:
 
 def said(status: AIMServiceTemplateStatus, type_: str) -> str:
     """A condition as `status/reason`."""
-    condition = conditions.find(given(status.conditions, ()), type_)
+    condition = conditions.find(status.conditions or (), type_)
     assert condition is not None, f"no condition {type_}"
     return f"{condition.status}/{condition.reason}"
 
 
 def message(status: AIMServiceTemplateStatus) -> str:
-    condition = conditions.find(given(status.conditions, ()), c.READY)
+    condition = conditions.find(status.conditions or (), c.READY)
     assert condition is not None
     return condition.message
 
@@ -96,7 +95,7 @@ def failing(attempts: int = 1, last: str = ENDED, **fields: Any) -> TemplateObse
         job=make_job(failed=last), pods=(make_pod(phase="Failed", exit_code=3, message="boom"),)
     )
     written = status_of(first)
-    bookkeeping = structs.replace(given(written.discovery, Discovery()), attempts=attempts)
+    bookkeeping = structs.replace(written.discovery or Discovery(), attempts=attempts)
     status = structs.replace(written, discovery=bookkeeping)
     return with_status(make_template_observed(**fields), status)
 
@@ -435,7 +434,7 @@ def test_a_problem_that_is_over_leaves_nothing_in_the_status(name: str) -> None:
 def test_a_template_is_available_while_its_cache_can_not_be_written(trouble: Trouble, want: str) -> None:
     status = report_of(planned(CACHING), trouble).status
     assert_status_well_formed(status)
-    warm = conditions.find(given(status.conditions, ()), c.CACHE_WARM)
+    warm = conditions.find(status.conditions or (), c.CACHE_WARM)
     assert warm is not None
     assert (status.status, f"{warm.status}/{warm.reason}: {warm.message}") == (State.AVAILABLE, want)
 
@@ -588,7 +587,7 @@ def test_the_result_is_what_was_printed() -> None:
     status = status_of(make_template_observed(job=make_job(complete=ENDED), output=result))
     assert status.model_sources == result.model_sources
     assert status.profile == result.profile
-    assert status.resolved_image is not UNSET
+    assert status.resolved_image is not None
     assert (status.resolved_image.kind, status.resolved_image.scope) == ("AIMImage", "Namespace")
 
 
@@ -609,7 +608,7 @@ def test_a_first_failure_is_written_down_and_retried_ten_seconds_after_its_end()
 def test_a_failure_that_is_written_down_is_not_counted_again() -> None:
     observed, _ = SITUATIONS["the dry run failed"]
     again = status_of(after(observed))
-    assert given(again.discovery, Discovery()).attempts == 1
+    assert (again.discovery or Discovery()).attempts == 1
 
 
 def test_a_second_failure_counts_two() -> None:
@@ -618,7 +617,7 @@ def test_a_second_failure_counts_two() -> None:
         job=make_job(failed=ENDED, uid="uid-of-the-second"),
         pods=(make_pod(phase="Failed", exit_code=3),),
     )
-    assert given(status_of(observed).discovery, Discovery()).attempts == 2
+    assert (status_of(observed).discovery or Discovery()).attempts == 2
 
 
 def test_a_failed_job_is_deleted_when_its_retry_is_due() -> None:
@@ -647,7 +646,7 @@ OVERDUE = [
 def test_a_job_that_is_overdue_is_deleted_once_its_failure_is_recorded(name: str, want: str) -> None:
     observed, _ = SITUATIONS[name]
     status = status_of(observed)
-    record = given(status.discovery, Discovery())
+    record = status.discovery or Discovery()
     assert (message(status), record.attempts, record.job_uid) == (want, 1, observed.jobs[0].metadata.uid)
     assert record.last_attempt_time == "2026-01-31T12:00:00Z", "the pause begins now"
     plan = planned(after(observed))
@@ -674,7 +673,7 @@ def test_a_result_beside_a_sidecar_is_kept_and_then_the_job_goes() -> None:
     plan = planned(observed)
     assert plan.status is not None
     assert (plan.status.status, plan.removals) == (State.AVAILABLE, ())
-    assert given(plan.status.discovery, Discovery()).last_attempt_time == "2026-01-31T11:58:00Z"
+    assert (plan.status.discovery or Discovery()).last_attempt_time == "2026-01-31T11:58:00Z"
     assert planned(after(observed)).removals == (Removal(resource=JOBS, live=observed.jobs[0]),)
 
 
@@ -837,23 +836,23 @@ def test_given_model_sources_need_no_discovery() -> None:
     assert status.status == State.AVAILABLE
     assert said(status, c.DISCOVERED) == "True/ModelSourcesGiven"
     assert said(status, c.READY) == "True/Available"
-    assert [(s.name, s.source_uri, s.size) for s in given(status.model_sources, ())] == [
+    assert [(s.name, s.source_uri, s.size) for s in status.model_sources or ()] == [
         ("org/model", "hf://org/model:main", "16Gi"),
-        ("org/draft", "s3://bucket/draft", UNSET),
+        ("org/draft", "s3://bucket/draft", None),
     ]
-    assert (status.profile_id, status.profile, status.discovery) == ("p", UNSET, UNSET)
+    assert (status.profile_id, status.profile, status.discovery) == ("p", None, None)
 
 
 def test_given_model_sources_replace_what_was_discovered_and_the_other_way_round() -> None:
     before = make_discovered_status(digest_of(make_template()))
     told = with_status(make_template_observed(make_template(modelSources=SOURCES)), before)
     status = status_of(structs.replace(told, digest=""))
-    assert (len(given(status.model_sources, ())), status.profile) == (2, UNSET)
+    assert (len(status.model_sources or ()), status.profile) == (2, None)
     again = with_status(make_template_observed(), status)
     plan = planned(again)
     assert children(plan) == ["Job"]
     assert plan.status is not None
-    assert len(given(plan.status.model_sources, ())) == 2, "the last result stays meanwhile"
+    assert len(plan.status.model_sources or ()) == 2, "the last result stays meanwhile"
 
 
 def test_given_model_sources_do_not_need_kserve_to_be_known() -> None:

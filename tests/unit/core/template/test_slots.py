@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given as with_examples
 from hypothesis import strategies as st
-from msgspec import UNSET, convert, structs
+from msgspec import convert, structs
 
 from aim_operator.api.external import Job
 from aim_operator.core.catalog import Template
@@ -93,7 +93,7 @@ def test_who_holds_a_slot(template: Template, job: Job, want: bool) -> None:  # 
 
 
 def test_a_template_whose_status_says_nothing_of_discovery_holds_with_its_job() -> None:
-    status = structs.replace(make_discovered_status(DIGEST), discovery=UNSET)
+    status = structs.replace(make_discovered_status(DIGEST), discovery=None)
     assert holds_slot(make_template(status=status), discovery_job(), home=NAMESPACE)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec import UNSET, structs
+from msgspec import structs
 
-from aim_operator.api.meta import Condition, given
+from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions, hardware
@@ -37,7 +37,7 @@ def nodes(*models: str) -> frozenset[hardware.NodeGpus]:
 
 def find(status: AIMServiceTemplateStatus, type_: str) -> Condition | None:
     assert_status_well_formed(status)
-    return conditions.find(given(status.conditions, ()), type_)
+    return conditions.find(status.conditions or (), type_)
 
 
 @pytest.mark.parametrize(
@@ -216,4 +216,4 @@ def test_a_result_replaces_the_last_one_whole() -> None:
     assert got == want
     assert with_result(make_template(), old, None) == old
     nothing = with_result(make_template(), got, DiscoveryResult(model_sources=(), profile={}))
-    assert (nothing.profile, nothing.profile_id) == (UNSET, UNSET)
+    assert (nothing.profile, nothing.profile_id) == (None, None)

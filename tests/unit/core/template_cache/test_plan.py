@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from msgspec import UNSET, structs
+from msgspec import structs
 
-from aim_operator.api.meta import given
 from aim_operator.api.plan import OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCacheStatus, ModelSource
 from aim_operator.api.v1alpha1 import conditions as c
@@ -49,9 +48,9 @@ def planned(seen: TemplateCacheObserved) -> Plan[AIMTemplateCacheStatus]:
 def stands(plan: Plan[AIMTemplateCacheStatus]) -> tuple[str, str]:
     assert plan.status is not None
     assert_status_well_formed(plan.status)
-    ready = conditions.find(given(plan.status.conditions, ()), c.READY)
+    ready = conditions.find(plan.status.conditions or (), c.READY)
     assert ready is not None
-    return given(plan.status.status, ""), ready.reason
+    return plan.status.status or "", ready.reason
 
 
 def in_state(state: str, reason: str, *, ours: bool = True) -> AIMModelCache:
@@ -102,7 +101,7 @@ def held(state: str, reason: str, source: ModelSource = SOURCE, **more: Any) -> 
             id="a taken name",
         ),
         pytest.param(
-            observed(source_observed(structs.replace(SOURCE, size=UNSET))),
+            observed(source_observed(structs.replace(SOURCE, size=None))),
             ("Pending", "WaitingForCache"),
             id="a source of unknown size",
         ),
@@ -174,7 +173,7 @@ def test_a_model_cache_that_could_not_be_made_is_in_the_status(
     seen = observed()
     first = report_of(planned(seen), trouble)
     assert_status_well_formed(first.status)
-    ready = conditions.find(given(first.status.conditions, ()), c.READY)
+    ready = conditions.find(first.status.conditions or (), c.READY)
     assert ready is not None
     state, reason, message = want
     assert (first.status.status, ready.reason) == (state, reason)
@@ -190,7 +189,7 @@ def test_each_source_has_its_own_problem() -> None:
     name = model_cache_name(OTHER.source_uri, "")
     assert plan.report is not None
     status = plan.report(problem(plan, "AIMModelCache", OutcomeType.REFUSED, "no", name=name)).status
-    ready = conditions.find(given(status.conditions, ()), c.READY)
+    ready = conditions.find(status.conditions or (), c.READY)
     assert ready is not None
     assert ready.message == f"{OTHER.source_uri}: the AIMModelCache was refused: no"
 
@@ -244,13 +243,13 @@ def test_patterns_choose_the_files_whose_size_discovery_does_not_know(
 
 
 def test_a_source_of_unknown_size_is_cached_and_its_size_is_shown_once_it_is_found() -> None:
-    source = structs.replace(SOURCE, size=UNSET)
+    source = structs.replace(SOURCE, size=None)
     (child,) = planned(observed(source_observed(source))).children
     assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri}
     live = make_model_cache(child.name, size=None, status={"size": "8.47Gi"}, metadata={"labels": OURS})
     plan = planned(observed(source_observed(cache=live)))
     assert plan.status is not None
-    assert [model.size for model in given(plan.status.model_caches, ())] == ["8.47Gi"]
+    assert [model.size for model in plan.status.model_caches or ()] == ["8.47Gi"]
     (child,) = plan.children
     assert "size" not in child.manifest["spec"], "what discovery learnt later does not change it"
 
