@@ -245,3 +245,31 @@ async def test_a_pull_is_shown_while_it_lasts_in_one_write() -> None:
         await world.pass_seconds(2_000)
         assert world.status(aim.TEMPLATES, "fast", NAMESPACE) == shown
         await world.until(lambda: state(world) == "Available", limit_seconds=2_000)
+
+
+async def test_a_base_image_without_a_model_says_what_to_add() -> None:
+    async with World() as world:
+        world.sandbox.jobs.profiles[IMAGE] = SandboxImage({})
+        wanted = template(gpuSelector=GPU)
+        world.apply([image(defaultServiceTemplate="fast"), wanted, config(), service()])
+        world.start()
+        await world.until(lambda: state(world) == "Failed")
+        assert "neither AIM_ID nor AIM_MODEL_ID is set" in message(world)
+        assert "the image serves any model and was told of none" in message(world)
+        wanted["spec"]["model"] = "org/tuned"
+        world.apply([wanted])
+        await world.until(lambda: running(world))
+
+
+async def test_a_model_image_with_a_model_says_what_to_leave_out() -> None:
+    async with World() as world:
+        world.sandbox.jobs.profiles[IMAGE] = SandboxImage(model_env(LLAMA_8B))
+        wanted = template(gpuSelector=GPU)
+        wanted["spec"]["model"] = "org/tuned"
+        world.apply([image(defaultServiceTemplate="fast"), wanted, config(), service()])
+        world.start()
+        await world.until(lambda: state(world) == "Failed")
+        assert "cannot set both AIM_ID" in message(world)
+        del wanted["spec"]["model"]
+        world.apply([wanted])
+        await world.until(lambda: running(world))

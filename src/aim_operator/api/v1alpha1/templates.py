@@ -40,16 +40,6 @@ class Caching(Wire):
 class AIMClusterServiceTemplateSpec(Wire):
     """How to run an image: what to optimise for, in which precision, on which GPUs."""
 
-    RULES = (
-        Rule(
-            rule=(
-                "has(self.model) == has(oldSelf.model) && (!has(self.model) || self.model == oldSelf.model)"
-            ),
-            message="immutable; create a new template for another model",
-            field_path=".model",
-        ),
-    )
-
     aim_image_name: Annotated[
         ObjectName,
         Field(
@@ -77,7 +67,14 @@ class AIMClusterServiceTemplateSpec(Wire):
         ModelId | None,
         Field(
             doc="Model to serve, for images that serve any: owner/model, hf://owner/model or "
-            "s3://bucket/prefix. An image that is made for one model refuses it. Immutable."
+            "s3://bucket/prefix. An image that is made for one model refuses it. Another model is another "
+            "template.",
+            rules=(
+                Rule(
+                    rule="self == oldSelf",
+                    message="immutable; create a new template for another model",
+                ),
+            ),
         ),
     ] = None
     model_sources: Annotated[
