@@ -2,7 +2,7 @@
 
 AimError
 ├── NotLeader                 the Lease was lost: nothing may be written any more
-├── UserError                 what the person at the terminal can mend: one line, exit code 2
+├── UserError                 what the person at the terminal can fix: one line, exit code 2
 ├── ApiError                  the API server answered, or could not be reached
 │   ├── Unavailable           network, timeout, 5xx: try again later
 │   │   └── TooManyRequests   429, with the server's Retry-After
@@ -30,7 +30,7 @@ class NotLeader(AimError):
 
 
 class UserError(AimError):
-    """Something the person at the terminal can mend; printed as one line, exit code 2."""
+    """Something the person at the terminal can fix; printed as one line, exit code 2."""
 
 
 class ApiError(AimError):

@@ -196,12 +196,12 @@ def _unwrap(annotation: Any) -> tuple[Any, Field]:
 def _overlay(inner: Field, outer: Field) -> Field:
     """`inner` with what `outer` says laid over it; the rules of both hold."""
     default = Field()
-    said = {
+    stated = {
         name: getattr(outer, name)
         for name in Field.__struct_fields__
         if getattr(outer, name) != getattr(default, name)
     }
-    return msgspec.structs.replace(inner, **said | {"rules": inner.rules + outer.rules})
+    return msgspec.structs.replace(inner, **stated | {"rules": inner.rules + outer.rules})
 
 
 def _validations(rules: tuple[Rule, ...]) -> Manifest:

@@ -79,15 +79,15 @@ class _Anything(Struct):
 def lenient_metadata(body: bytes | msgspec.Raw) -> ObjectMeta:
     """Return what can be read of an object's metadata, however little of it fits. Never raises."""
     try:
-        found = msgspec.json.decode(body, type=_Anything).metadata
+        metadata = msgspec.json.decode(body, type=_Anything).metadata
     except msgspec.DecodeError:
-        found = None
-    if not isinstance(found, dict):
+        metadata = None
+    if not isinstance(metadata, dict):
         return ObjectMeta()
     try:
-        return msgspec.convert(found, ObjectMeta)
+        return msgspec.convert(metadata, ObjectMeta)
     except msgspec.ValidationError:
-        texts = {name: found.get(name) for name in ("name", "namespace", "uid", "resourceVersion")}
+        texts = {name: metadata.get(name) for name in ("name", "namespace", "uid", "resourceVersion")}
         return msgspec.convert({n: text for n, text in texts.items() if isinstance(text, str)}, ObjectMeta)
 
 

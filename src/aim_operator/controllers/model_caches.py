@@ -109,7 +109,7 @@ class ModelCaches(AimKind):
         self, ref: ObjectRef, observed: ModelCacheObserved, now: datetime
     ) -> ModelCacheObserved:
         config = observed.runtime_config
-        if isinstance(config, MissingRuntimeConfig) or not listing.is_wanted(observed):
+        if isinstance(config, MissingRuntimeConfig) or not listing.is_needed(observed):
             return observed
         digest = desired.listing_digest(observed.cache, config, self._options)
         old = about_claim(observed, observed.cache.status or AIMModelCacheStatus())

@@ -32,7 +32,7 @@ from aim_operator.controllers.watched import (
     Watched,
 )
 from aim_operator.core.caching import (
-    Wanted,
+    RequiredFiles,
     choose,
     is_own_model_cache,
     is_own_template_cache,
@@ -52,7 +52,7 @@ from aim_operator.core.catalog import (
     resolve_runtime_config,
 )
 from aim_operator.core.service.resolution import resolve
-from aim_operator.core.template_cache.desired import runtime_config_name, wanted
+from aim_operator.core.template_cache.desired import required_files, runtime_config_name
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 from aim_operator.core.template_cache.plan import decide
 from aim_operator.runtime.triggers import Trigger
@@ -84,7 +84,7 @@ class TemplateCaches(AimKind):
             template=template,
             image=image,
             runtime_config=MissingRuntimeConfig(""),
-            wanted=not is_own_template_cache(cache) or self._wanted(cache, template),
+            requested=not is_own_template_cache(cache) or self._is_requested(cache, template),
             service=self._service(cache, template) if is_own_template_cache(cache) else None,
         )
         config = resolve_runtime_config(self._catalog, ref.namespace, (runtime_config_name(observed),))
@@ -92,7 +92,7 @@ class TemplateCaches(AimKind):
         if template is None or isinstance(config, MissingRuntimeConfig):
             return observed
         sources = tuple(
-            self._source(cache, source, wanted(observed, template, config, source))
+            self._source(cache, source, required_files(observed, template, config, source))
             for source in sources_of(template)
         )
         return structs.replace(observed, sources=sources)
@@ -107,7 +107,7 @@ class TemplateCaches(AimKind):
             found = self._catalog.cluster_template(name)
         return found
 
-    def _source(self, cache: AIMTemplateCache, source: ModelSource, files: Wanted) -> SourceObserved:
+    def _source(self, cache: AIMTemplateCache, source: ModelSource, files: RequiredFiles) -> SourceObserved:
         store, namespace = self._watched.model_caches.store, cache.metadata.namespace
         name = new_model_cache_name(files, partial(store.get, namespace))
         found = model_cache_for(
@@ -151,7 +151,7 @@ class TemplateCaches(AimKind):
                 return service
         return None
 
-    def _wanted(self, cache: AIMTemplateCache, template: Template | None) -> bool:
+    def _is_requested(self, cache: AIMTemplateCache, template: Template | None) -> bool:
         """Whether the operator's own template cache is still asked for, and not replaced by a user's."""
         if template is None:
             return any(self._used(cache))

@@ -100,12 +100,12 @@ def choose(
     template: Template, caches: Iterable[AIMTemplateCache], catalog: Catalog
 ) -> AIMTemplateCache | None:
     """Return the template cache in use: one that a user made before the operator's, then the oldest."""
-    found = [
+    candidates = [
         cache
         for cache in caches
         if cache.metadata.deletion_timestamp is None and means(cache, template, catalog)
     ]
-    return min(found, key=_rank, default=None)
+    return min(candidates, key=_rank, default=None)
 
 
 def _rank(cache: AIMTemplateCache) -> tuple[bool, str, str]:
@@ -176,7 +176,7 @@ def is_filled(cache: AIMModelCache) -> bool:
     return (download.attempts or 0) == 0 and download.last_attempt_time is not None
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class RequiredFiles(Struct, frozen=True, kw_only=True):
     """What files a template cache needs of one source: from where, and on which kind of volume."""
 
     source_uri: str
@@ -188,7 +188,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 def model_cache_for(
-    wanted: Wanted,
+    required: RequiredFiles,
     *,
     listed: Sequence[CachedModel],
     caches: Iterable[AIMModelCache],
@@ -202,24 +202,24 @@ def model_cache_for(
     and so are those that other patterns choose.
     Only a cache that has none yet goes along to a new endpoint, if it is in use and `redirected` says so.
     """
-    uri = wanted.source_uri
-    known = [
+    uri = required.source_uri
+    same_files = [
         cache
         for cache in caches
         if cache.spec.source_uri == uri
-        and file_patterns.of_model_cache(cache.spec) == wanted.patterns
+        and file_patterns.of_model_cache(cache.spec) == required.patterns
         and cache.metadata.deletion_timestamp is None
     ]
     in_use = {(each.name or "") for each in listed if each.source_uri == uri}
-    of_class = [c for c in known if storage_class_of(c, catalog) == wanted.storage_class]
-    usable = [c for c in (of_class if wanted.explicit_class else known) if c.metadata.name in in_use]
-    kept = [c for c in usable if origin_of(c, catalog) == wanted.origin]
-    fitting = [c for c in of_class if origin_of(c, catalog) == wanted.origin]
+    of_class = [c for c in same_files if storage_class_of(c, catalog) == required.storage_class]
+    usable = [c for c in (of_class if required.explicit_class else same_files) if c.metadata.name in in_use]
+    kept = [c for c in usable if origin_of(c, catalog) == required.origin]
+    fitting = [c for c in of_class if origin_of(c, catalog) == required.origin]
     moved = [c for c in usable if not is_filled(c) and redirected(c)]
     return min(kept or fitting or moved, key=seniority, default=None)
 
 
-def new_model_cache_name(wanted: Wanted, taken: Callable[[str], AIMModelCache | None]) -> str:
+def new_model_cache_name(required: RequiredFiles, taken: Callable[[str], AIMModelCache | None]) -> str:
     """Return the name for a new model cache. `taken` tells who has a name.
 
     A cache that has changed to another endpoint or class keeps its name, so the next one gets another.
@@ -227,14 +227,14 @@ def new_model_cache_name(wanted: Wanted, taken: Callable[[str], AIMModelCache | 
     others = 0
     while True:
         name = model_cache_name(
-            wanted.source_uri,
-            wanted.storage_class,
-            wanted.origin,
-            patterns=wanted.patterns.arguments,
+            required.source_uri,
+            required.storage_class,
+            required.origin,
+            patterns=required.patterns.arguments,
             others=others,
         )
-        found = taken(name)
-        if found is None or not is_own_model_cache(found) or found.metadata.deletion_timestamp is not None:
+        holder = taken(name)
+        if holder is None or not is_own_model_cache(holder) or holder.metadata.deletion_timestamp is not None:
             return name
         others += 1
 

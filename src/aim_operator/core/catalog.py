@@ -123,13 +123,13 @@ def resolve_runtime_config(
     """Resolve the first name that is set, else `default`, which alone may be missing."""
     explicit = next((name for name in names if name is not None), None)
     name = explicit or DEFAULT_CONFIG
-    found = catalog.runtime_config(namespace, name) or catalog.cluster_runtime_config(name)
-    if found is None:
+    config = catalog.runtime_config(namespace, name) or catalog.cluster_runtime_config(name)
+    if config is None:
         return MissingRuntimeConfig(name) if explicit else RuntimeConfig()
-    spec = found.spec
+    spec = config.spec
     own = spec if isinstance(spec, AIMRuntimeConfigSpec) else AIMRuntimeConfigSpec()
     return RuntimeConfig(
-        reference=reference_to(found, hash_=short_hash(to_builtins(spec))),
+        reference=reference_to(config, hash_=short_hash(to_builtins(spec))),
         service_account_name=own.service_account_name,
         image_pull_secrets=own.image_pull_secrets or (),
         env=spec.env or (),

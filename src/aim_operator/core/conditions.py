@@ -45,8 +45,8 @@ def merge(
     A transition time is kept while the status of its type stays, else it is `now`. Idempotent: given
     its own result as `old` it returns the same, whatever `now` is. Types not in `new` are dropped.
     """
-    known = {condition.type: condition for condition in old}
-    return tuple(_stamped(known.get(condition.type), condition, now, generation) for condition in new)
+    old_by_type = {condition.type: condition for condition in old}
+    return tuple(_stamped(old_by_type.get(condition.type), condition, now, generation) for condition in new)
 
 
 def _stamped(old: Condition | None, new: Condition, now: str, generation: int) -> Condition:

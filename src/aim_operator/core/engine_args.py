@@ -29,10 +29,10 @@ def lay_over(env: list[Manifest], args: dict[str, Any] | None) -> list[Manifest]
     if not over:
         return env
     check(over)
-    known = next((variable for variable in env if variable["name"] == VARIABLE), None)
-    merged = merge(_object(known), over)
+    existing = next((variable for variable in env if variable["name"] == VARIABLE), None)
+    merged = merge(_object(existing), over)
     laid = {"name": VARIABLE, "value": _text(merged)}
-    return [*env, laid] if known is None else [laid if each is known else each for each in env]
+    return [*env, laid] if existing is None else [laid if each is existing else each for each in env]
 
 
 def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -69,12 +69,12 @@ def _object(variable: Manifest | None) -> dict[str, Any]:
             f"{_FIELD} can't be laid over a reference; write {VARIABLE} as a value, or leave it out"
         )
     try:
-        found = msgspec.json.decode(variable["value"])
+        decoded = msgspec.json.decode(variable["value"])
     except msgspec.DecodeError:
-        found = None
-    if not isinstance(found, dict):
+        decoded = None
+    if not isinstance(decoded, dict):
         raise _invalid(f"the variable {VARIABLE} is no JSON object, and {_FIELD} can't be laid over it")
-    return found
+    return decoded
 
 
 def _depth(value: Any) -> int:

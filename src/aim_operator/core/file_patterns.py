@@ -21,7 +21,7 @@ class FilePatterns(Struct, frozen=True, kw_only=True):
 
     @property
     def arguments(self) -> list[str]:
-        """Return what `aimctl fetch` is told; nothing for the default."""
+        """Return the arguments of `aimctl fetch`; none for the default."""
         return [
             *(f"--include={pattern}" for pattern in self.include),
             *(f"--exclude={pattern}" for pattern in self.exclude),

@@ -85,10 +85,10 @@ def is_gpu_label(key: str) -> bool:
 
 def node_gpus(node_labels: Mapping[str, str]) -> NodeGpus:
     """Return what the labels of a node say about its GPUs; nothing where they are silent."""
-    found = {(key, value) for key, value in node_labels.items() if key in _LABELS}
+    gpu_labels = {(key, value) for key, value in node_labels.items() if key in _LABELS}
     # Of a label with the value in its key, the value is a count.
-    found.update((key, "") for key in node_labels if _KEYED.match(key))
-    return frozenset(found)
+    gpu_labels.update((key, "") for key in node_labels if _KEYED.match(key))
+    return frozenset(gpu_labels)
 
 
 def needs_gpu(model: str) -> bool:
@@ -110,10 +110,10 @@ def verdict(model: str, node: NodeGpus) -> Verdict:
     confirm, never exclude.
     """
     name = _model(model)
-    known = [_models_by(key, value) for key, value in node]
-    if any(name in models for models in known):
+    models_by_label = [_models_by(key, value) for key, value in node]
+    if any(name in models for models in models_by_label):
         return Verdict.FITS
-    if name is not None and any(known):
+    if name is not None and any(models_by_label):
         return Verdict.OTHER
     if _of_another_maker(model, {key for key, _ in node}):
         return Verdict.OTHER

@@ -27,9 +27,9 @@ def decide(image: Image, catalog: Catalog, *, now: datetime) -> Plan[AIMImageSta
     """
     old = image.status or AIMImageStatus()
     reason, message = _missing(image, catalog)
-    found = not reason
-    degraded = not found and bool(image.metadata.namespace)
-    if found:
+    complete = not reason
+    degraded = not complete and bool(image.metadata.namespace)
+    if complete:
         message = "what it refers to exists"
     ready = Condition(
         type=c.READY,

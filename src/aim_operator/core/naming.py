@@ -89,8 +89,8 @@ def derived_template_name(base: str, digest: str) -> str:
 
 def is_derived_template_name(name: str, digest: str = "") -> bool:
     """Whether a derived template (of that spec, if `digest` is given) could have this name."""
-    found = _DERIVED_NAME.search(name)
-    return found is not None and digest[:HASH_DIGITS] in ("", found[1])
+    match = _DERIVED_NAME.search(name)
+    return match is not None and digest[:HASH_DIGITS] in ("", match[1])
 
 
 def model_cache_name(

@@ -28,17 +28,17 @@ def paused_report(obj: KubeObject, empty: Struct, now: datetime) -> Report[Any] 
     if not is_paused(obj):
         return None
     status: Any = getattr(obj, "status", None) or empty
-    known = status.conditions or ()
+    current = status.conditions or ()
     paused = Condition(
         type=c.PAUSED,
         status="True",
         reason=Reason.PAUSED,
         message=f"annotation {labels.PAUSED} is set; remove it and the operator continues",
     )
-    before = conditions.find(known, c.PAUSED)
+    before = conditions.find(current, c.PAUSED)
     if before is None or before.observed_generation != obj.metadata.generation:
         stamped = conditions.merge(
-            known, [paused], now=conditions.timestamp(now), generation=obj.metadata.generation
+            current, [paused], now=conditions.timestamp(now), generation=obj.metadata.generation
         )
-        known = (*(condition for condition in known if condition.type != c.PAUSED), *stamped)
-    return Report(status=structs.replace(status, conditions=known))
+        current = (*(condition for condition in current if condition.type != c.PAUSED), *stamped)
+    return Report(status=structs.replace(status, conditions=current))

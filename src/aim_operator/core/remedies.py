@@ -1,4 +1,4 @@
-"""What a person can do about a model image that ends, told by what it says last.
+"""What a person can do about a model image that ends, recognised by its last words.
 
 The published images and the libraries in them say what is wrong in their own terms; these are ours. Whatever
 is not recognized is passed on without advice.
@@ -25,7 +25,7 @@ _REMEDIES = (
     ),
     _Remedy(
         re.compile(rf"(?:{_IDS})", re.IGNORECASE),
-        "the image serves any model and was told of none: use a template that names one in spec.model",
+        "the image serves any model and was given none: use a template that names one in spec.model",
     ),
     _Remedy(
         re.compile(
@@ -49,8 +49,8 @@ _REMEDIES = (
 
 def with_remedy(words: str | None) -> str:
     """Return the last words of a model image's log, with what to do where that is known."""
-    said = last_words(words)
+    message = last_words(words)
     for remedy in _REMEDIES:
-        if remedy.words.search(said):
-            return f"{said}; {remedy.what_to_do}"
-    return said
+        if remedy.words.search(message):
+            return f"{message}; {remedy.what_to_do}"
+    return message

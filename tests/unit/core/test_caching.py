@@ -9,7 +9,7 @@ import pytest
 
 from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCache, CachedModel, EnvVar
 from aim_operator.core import caching
-from aim_operator.core.caching import Wanted
+from aim_operator.core.caching import RequiredFiles
 from aim_operator.core.catalog import Template
 from aim_operator.core.environment import origin
 from aim_operator.core.file_patterns import FilePatterns
@@ -211,9 +211,9 @@ LISTED = (CachedModel(source_uri=SOURCE, name="plain"),)
     ],
 )
 def test_the_model_cache_for_a_source(caches: tuple[Any, ...], asked: dict[str, Any], want: str) -> None:
-    of_wanted = {key: value for key, value in asked.items() if key in Wanted.__struct_fields__}
+    of_wanted = {key: value for key, value in asked.items() if key in RequiredFiles.__struct_fields__}
     others: dict[str, Any] = {"listed": (), **{k: v for k, v in asked.items() if k not in of_wanted}}
-    wanted = Wanted(source_uri=SOURCE, **of_wanted)
+    wanted = RequiredFiles(source_uri=SOURCE, **of_wanted)
     found = caching.model_cache_for(wanted, caches=caches, catalog=FakeCatalog(), **others)
     assert (found.metadata.name if found is not None else "") == want
 
@@ -236,7 +236,7 @@ def test_which_endpoint_a_cache_is_of(cache: AIMModelCache, config: list[Any], w
 
 def test_a_name_that_a_cache_of_another_endpoint_has_is_not_waited_for() -> None:
     """One that never got its files from the hub went on to the mirror, and kept its name."""
-    wanted = Wanted(source_uri=SOURCE)
+    wanted = RequiredFiles(source_uri=SOURCE)
     first = make_model_cache(model_cache_name(SOURCE, ""), metadata=OURS_BY_LABEL)
     users, going = make_model_cache(first.metadata.name), {**OURS_BY_LABEL, "deletionTimestamp": "2026"}
     second = caching.new_model_cache_name(wanted, {first.metadata.name: first}.get)

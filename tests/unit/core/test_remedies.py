@@ -8,7 +8,7 @@ from aim_operator.core.messages import last_words
 from aim_operator.core.remedies import with_remedy
 
 ONE_MODEL = "; the image is made for one model: use a template without spec.model, and AIM_MODEL_ID in no env"
-NAME_IT = "; the image serves any model and was told of none: use a template that names one in spec.model"
+NAME_IT = "; the image serves any model and was given none: use a template that names one in spec.model"
 TOKEN = "; the hub refuses it: set HF_TOKEN, "
 MIRROR = "; the hub can't be reached: set HF_ENDPOINT "
 

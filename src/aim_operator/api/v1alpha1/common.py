@@ -91,7 +91,7 @@ class ResolvedReference(Wire):
 Conditions = Annotated[
     tuple[Condition, ...],
     Field(
-        doc="What is going on, and why not. One entry per type.",
+        doc="Conditions of the object, one per type, each with a reason and a message.",
         max_items=32,
         list_type="map",
         list_map_keys=("type",),

@@ -152,7 +152,7 @@ class AIMServiceTemplateStatus(Wire):
     ] = None
     profile_id: Annotated[
         str | None,
-        Field(doc="Profile that model servers are told to take: AIM_PROFILE_ID.", max_length=1024),
+        Field(doc="Profile that model servers use: AIM_PROFILE_ID.", max_length=1024),
     ] = None
     profile: Annotated[
         dict[str, Any] | None,

@@ -99,7 +99,7 @@ def log_to_follow(observed: ModelCacheObserved) -> LogSource | None:
     None once its container has ended, whatever else runs in the Pod: nothing more is written to the log.
     """
     # Before there is a claim it is the listing's Pod, which has no container of that name.
-    pod = pods.youngest(observed.pods) if not listing.is_wanted(observed) else None
+    pod = pods.youngest(observed.pods) if not listing.is_needed(observed) else None
     if pod is None or not pods.is_running(pod, CONTAINER):
         return None
     return LogSource(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, CONTAINER)

@@ -44,8 +44,8 @@ class DownloadOptions(Struct, frozen=True, kw_only=True):
 
 def claim_size(size: Quantity, headroom_percent: int) -> str:
     """Return `size` and the headroom, in whole Gi. Raises SpecError for what is no quantity."""
-    wanted = quantity.parse(size) * (100 + headroom_percent) / (100 * _GIB)
-    return f"{max(1, int(wanted.to_integral_value(ROUND_CEILING)))}Gi"
+    gibibytes = quantity.parse(size) * (100 + headroom_percent) / (100 * _GIB)
+    return f"{max(1, int(gibibytes.to_integral_value(ROUND_CEILING)))}Gi"
 
 
 def storage_class(cache: AIMModelCache, config: RuntimeConfig) -> str:
@@ -191,7 +191,7 @@ def _job(
     config: RuntimeConfig,
     ttl_seconds: int | None,
 ) -> Child:
-    # A drained node is nobody's failure: the Job makes another Pod, and that goes on from there.
+    # A drained node does not count as a failure: the Job makes another Pod, which continues from there.
     disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     return rendering.job(
         metadata,

@@ -41,8 +41,8 @@ class Inputs(Struct, frozen=True, kw_only=True):
     options: DownloadOptions
 
 
-def is_wanted(observed: ModelCacheObserved) -> bool:
-    """Whether the claim can't be made before the source has told how large its files are."""
+def is_needed(observed: ModelCacheObserved) -> bool:
+    """Whether the claim can't be made before the source has reported how large its files are."""
     return (
         observed.claim is None
         and observed.cache.spec.size is None
@@ -100,7 +100,7 @@ def _kept(inputs: Inputs, _: JobStep) -> Step:
     return Step(
         state=State.PENDING,
         reason=Reason.PROVISIONING,
-        message="the source has told how large its files are",
+        message="the source has reported how large its files are",
         listing=inputs.old.listing,
         removals=leftovers(inputs.observed),
     )

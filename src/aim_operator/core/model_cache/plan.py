@@ -55,9 +55,9 @@ def _report(
     old = observed.cache.status or AIMModelCacheStatus()
     problem = outcomes.problem(PERSISTENT_VOLUME_CLAIMS.kind)
     if problem is not None:
-        found = obstacle(problem, refused=Reason.PROVISIONING_FAILED, remedy="delete it")
-        claim = structs.replace(claim, reason=found.reason, message=found.message)
-        step = _hindered(step, found)
+        hindrance = obstacle(problem, refused=Reason.PROVISIONING_FAILED, remedy="delete it")
+        claim = structs.replace(claim, reason=hindrance.reason, message=hindrance.message)
+        step = _hindered(step, hindrance)
     elif step.state != State.AVAILABLE and (problem := outcomes.problem(JOBS.kind)) is not None:
         remedy = "delete it, or set the annotation aim.silogen.ai/retry for another name"
         step = _hindered(step, obstacle(problem, refused=Reason.JOB_REFUSED, remedy=remedy))
@@ -65,8 +65,8 @@ def _report(
     return Report(status=status, events=events.transitions(old, status))
 
 
-def _hindered(step: Step, found: Obstacle) -> Step:
-    return structs.replace(step, state=found.state, reason=found.reason, message=found.message)
+def _hindered(step: Step, hindrance: Obstacle) -> Step:
+    return structs.replace(step, state=hindrance.state, reason=hindrance.reason, message=hindrance.message)
 
 
 def about_claim(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> AIMModelCacheStatus:
@@ -130,7 +130,7 @@ def _without_claim(
     """Create the claim, once its size is known. It is never changed after, whatever becomes of its inputs."""
     claim = storage.judge(observed)
     step = structs.replace(_waiting(old, claim), removals=listing.leftovers(observed))
-    if listing.is_wanted(observed):
+    if listing.is_needed(observed):
         digest = desired.listing_digest(observed.cache, config, options)
         step = listing.next_step(
             listing.Inputs(observed=observed, config=config, digest=digest, old=old, now=now, options=options)
@@ -170,23 +170,23 @@ def _status(
     started_at = previous.started_at
     if step.started and started_at is None:
         started_at = conditions.timestamp(now)
-    known = previous
+    with_contents = previous
     if step.contents is not None:
-        known = structs.replace(
+        with_contents = structs.replace(
             previous,
             size=quantity.readable(step.contents.total_bytes),
             files=step.contents.files,
             left_out=step.contents.left_out or None,
         )
     if step.reason == Reason.DOWNLOADED:
-        step = structs.replace(step, message=step.message + _contents_text(known))
+        step = structs.replace(step, message=step.message + _contents_text(with_contents))
     return AIMModelCacheStatus(
         observed_generation=generation,
         status=step.state,
         persistent_volume_claim=observed.claim.metadata.name if observed.claim is not None else None,
-        size=known.size,
-        files=known.files,
-        left_out=known.left_out,
+        size=with_contents.size,
+        files=with_contents.files,
+        left_out=with_contents.left_out,
         listing=step.listing if step.listing is not None else previous.listing,
         progress=step.progress,
         started_at=started_at,

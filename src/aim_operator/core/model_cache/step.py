@@ -17,7 +17,7 @@ class Step(Struct, frozen=True, kw_only=True):
     reason: str
     message: str
     listing: Listing | None = None
-    """UNSET where it is what it was."""
+    """None where it is unchanged."""
     download: Download | None = None
     progress: CacheProgress | None = None
     contents: Contents | None = None

@@ -28,7 +28,7 @@ class Storage(Struct, frozen=True, kw_only=True):
 
 
 def alive(claim: PersistentVolumeClaim | None) -> bool:
-    """Whether Pods can mount the claim now and go on doing so."""
+    """Whether Pods can mount the claim, now and later."""
     return claim is not None and claim.metadata.deletion_timestamp is None and claim.status.phase == BOUND
 
 
@@ -72,7 +72,7 @@ def awaits_size(observed: ModelCacheObserved) -> Storage:
     name = claim_name(cache.name, cache.uid)
     return Storage(
         reason=Reason.LISTING,
-        message=f"claim {name!r} is made once the source has told how large its files are",
+        message=f"claim {name!r} is made once the source has reported how large its files are",
     )
 
 
@@ -92,12 +92,12 @@ def _pending(observed: ModelCacheObserved, claim: PersistentVolumeClaim) -> Stor
             message=f"claim {name!r} is bound when its first Pod is placed, which is the download",
         )
     if not class_name:
-        said = (
+        problem = (
             "no storage class, and the cluster has no default; make one the default, or set "
             "defaultStorageClassName in the runtime configuration and delete the claim"
         )
         return Storage(
-            reason=Reason.PROVISIONING_FAILED, message=f"claim {name!r} has {said}", state=State.FAILED
+            reason=Reason.PROVISIONING_FAILED, message=f"claim {name!r} has {problem}", state=State.FAILED
         )
     if observed.storage_class is None:
         return Storage(
@@ -112,5 +112,5 @@ def _pending(observed: ModelCacheObserved, claim: PersistentVolumeClaim) -> Stor
 
 
 def _waits_for_consumer(observed: ModelCacheObserved) -> bool:
-    found = observed.storage_class
-    return found is not None and found.volume_binding_mode == WAITS_FOR_CONSUMER
+    storage_class = observed.storage_class
+    return storage_class is not None and storage_class.volume_binding_mode == WAITS_FOR_CONSUMER

@@ -1,7 +1,7 @@
 """The cache's part of a service: whether it waits for one, and which claims its model server mounts.
 
-A claim is mounted only where its cache is complete and the claim is there to stay. A model server that is
-there goes on with what it has; where that is gone, the service says so.
+A claim is mounted only where its cache is complete and the claim is there to stay. A model server that
+runs keeps what it mounts; where that is gone, the service says so.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def plan_cache(observed: ServiceObserved) -> CachePlan:
     """Return what the service mounts, or why it waits."""
     template = observed.resolution.template
     if template is None or not service_caches(observed.service, template):
-        asked = observed.service.spec.cache_model or False
-        return CachePlan(summary=_waiting("no template is resolved yet") if asked else NOT_REQUESTED)
+        requested = observed.service.spec.cache_model or False
+        return CachePlan(summary=_waiting("no template is resolved yet") if requested else NOT_REQUESTED)
     if not sources_of(template):
         name = template.metadata.name
         return CachePlan(summary=_waiting(f"the model sources of template {name!r} are not known yet"))
@@ -104,17 +104,17 @@ def _mounts(observed: ServiceObserved, template: Template) -> Iterator[ActiveMou
     listed = {each.source_uri: (each.name or "") for each in listed_models(cache)} if cache else {}
     by_name = {each.metadata.name: each for each in observed.model_caches}
     for source in sources_of(template):
-        found = by_name.get(listed.get(source.source_uri, ""))
-        if found is not None and _from_elsewhere(observed, template, found):
-            found = None
-        claim = _filled_claim(found) if found is not None else None
+        model_cache = by_name.get(listed.get(source.source_uri, ""))
+        if model_cache is not None and _from_elsewhere(observed, template, model_cache):
+            model_cache = None
+        claim = _filled_claim(model_cache) if model_cache is not None else None
         if claim is None or claim not in observed.live_claims:
             yield None
         else:
             yield ActiveMount(model=source.name, claim=claim)
 
 
-def _from_elsewhere(observed: ServiceObserved, template: Template, found: AIMModelCache) -> bool:
+def _from_elsewhere(observed: ServiceObserved, template: Template, model_cache: AIMModelCache) -> bool:
     """Whether the files are not from the endpoint that the service asks for, which changed just now.
 
     The template cache follows. Of one that a user made, that user decides.
@@ -123,7 +123,7 @@ def _from_elsewhere(observed: ServiceObserved, template: Template, found: AIMMod
     if cache is None or config is None or not is_own_template_cache(cache):
         return False
     layers = (download_env(template), cache.spec.env or (), observed.service.spec.env or ())
-    return filled_from(found) != origin(found.spec.source_uri, config.env, *layers)
+    return filled_from(model_cache) != origin(model_cache.spec.source_uri, config.env, *layers)
 
 
 def _filled_claim(cache: AIMModelCache) -> str | None:
@@ -144,13 +144,13 @@ def mounted_claims(live: InferenceService | None) -> frozenset[str]:
 
 def _lost(claims: list[str], cache: AIMTemplateCache | None) -> ConditionSummary:
     ready = _ready_message(cache)
-    said = f"; {ready}" if ready else ""
+    progress = f"; {ready}" if ready else ""
     return ConditionSummary(
         ok=False,
         reason=Reason.CACHE_LOST,
         message=(
             f"the model server mounts {', '.join(map(repr, claims))}, whose files are deleted or being "
-            f"deleted; it is replaced once they are downloaded again{said}"
+            f"deleted; it is replaced once they are downloaded again{progress}"
         ),
         state=State.DEGRADED,
     )

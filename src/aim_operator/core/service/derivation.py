@@ -42,7 +42,7 @@ class Derivation(Struct, frozen=True, kw_only=True):
     template: Template | None
     child: Child | None
     conflict: bool = False
-    """The derived name is taken by a template that somebody else made; there is none to use then."""
+    """The derived name is taken by a template that the operator did not make; there is none to use then."""
 
 
 def needed(service: AIMService, base: Template, image: Image) -> bool:
@@ -116,35 +116,37 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
 
 def _asks_for_another_profile(overrides: Overrides) -> bool:
     selector = overrides.gpu_selector or GpuSelector()
-    asked = (overrides.metric, overrides.precision, selector.count, selector.model)
-    return any(value is not None for value in asked)
+    requested = (overrides.metric, overrides.precision, selector.count, selector.model)
+    return any(value is not None for value in requested)
 
 
 def derive(service: AIMService, base: Template, image: Image, catalog: Catalog) -> Derivation:
     """Find or make the template for this service: an equal one that is not derived wins."""
     spec = canonical(derived_spec(service, base), image)
-    wanted = plain(spec)
+    desired_spec = plain(spec)
     namespace = service.metadata.namespace
     equal = _equal_template(meaning(spec, image), namespace, image, catalog)
     if equal is not None:
         return Derivation(name=equal.metadata.name, template=equal, child=None)
-    name = derived_template_name(base.metadata.name, short_hash(wanted))
+    name = derived_template_name(base.metadata.name, short_hash(desired_spec))
     existing = catalog.template(namespace, name)
     if existing is not None and not is_derived(existing):
         return Derivation(name=name, template=None, child=None, conflict=True)
     # Always rendered, also when it exists: apply skips what is there, and repairs what was edited.
-    return Derivation(name=name, template=existing, child=_child(name, namespace, wanted))
+    return Derivation(name=name, template=existing, child=_child(name, namespace, desired_spec))
 
 
 def _equal_template(
-    wanted: dict[str, Any], namespace: str, image: Image, catalog: Catalog
+    desired_spec: dict[str, Any], namespace: str, image: Image, catalog: Catalog
 ) -> Template | None:
     image_name = image.metadata.name
     tiers: list[list[Template]] = [list(catalog.templates_of(namespace, image_name))]
     if scope_of(image) == "Cluster":
         tiers.append(list(catalog.cluster_templates_of(image_name)))
     for tier in tiers:
-        equal = [t for t in tier if not is_derived(t) and _usable(t) and meaning(t.spec, image) == wanted]
+        equal = [
+            t for t in tier if not is_derived(t) and _usable(t) and meaning(t.spec, image) == desired_spec
+        ]
         if equal:
             return min(equal, key=lambda t: t.metadata.name)
     return None

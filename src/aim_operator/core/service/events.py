@@ -48,7 +48,7 @@ def _config(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ..
             EventNote(
                 type="Warning",
                 reason=EventReason.DEFAULT_RUNTIME_CONFIG_NOT_FOUND,
-                message="no runtime configuration 'default' exists; going on with built-in defaults",
+                message="no runtime configuration 'default' exists; using built-in defaults",
                 action="Resolve",
             ),
         )
@@ -68,8 +68,8 @@ def _template(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, 
 
 
 def _trouble(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
-    """Tell of what degrades the service, and of two faults of its spec that a worse one may outshout."""
-    told: dict[str, EventNote] = {}
+    """Return what degrades the service, and two conditions that a more severe one may hide."""
+    notes: dict[str, EventNote] = {}
     failing = new.status in (State.FAILED, State.DEGRADED)
     if failing and old.status == new.status and _reason(old, c.FAILURE) == _reason(new, c.FAILURE):
         failing = False
@@ -78,22 +78,26 @@ def _trouble(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, .
         (c.RESOLVED, (Reason.RUNTIME_CONFIG_MISSING,)),
         (c.ROUTING_READY, (Reason.ROUTE_TEMPLATE_INVALID,)),
     ):
-        found = conditions.find(new.conditions or (), type_)
-        if found is None:
+        condition = conditions.find(new.conditions or (), type_)
+        if condition is None:
             continue
         newly = (
-            failing if reasons is None else found.reason in reasons and _reason(old, type_) != found.reason
+            failing
+            if reasons is None
+            else condition.reason in reasons and _reason(old, type_) != condition.reason
         )
         if newly:
-            told[found.reason] = EventNote(type="Warning", reason=found.reason, message=found.message)
-    return tuple(told.values())
+            notes[condition.reason] = EventNote(
+                type="Warning", reason=condition.reason, message=condition.message
+            )
+    return tuple(notes.values())
 
 
 def _cache(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
     if _reason(new, c.CACHE_READY) != Reason.CACHE_WARM or _reason(old, c.CACHE_READY) == Reason.CACHE_WARM:
         return ()
-    found = conditions.find(new.conditions or (), c.CACHE_READY)
-    return (_normal(EventReason.CACHE_READY, found.message if found is not None else ""),)
+    condition = conditions.find(new.conditions or (), c.CACHE_READY)
+    return (_normal(EventReason.CACHE_READY, condition.message if condition is not None else ""),)
 
 
 def _recovery(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:

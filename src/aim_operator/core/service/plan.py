@@ -1,4 +1,4 @@
-"""Decides about one service: what to render, and a status that says what is going on and why not.
+"""Decides about one service: what to render, and a status that says how far it is and what is wrong.
 
 `decide` judges four things on their own (resolution, cache, runtime, route) and then sums them up.
 The runtime's part is in runtime_plan, the route's in route_plan, the sum in status.
@@ -96,22 +96,22 @@ def _with_problems(
         resolved = _hindered_part(obstacle(problem, refused=Reason.TEMPLATE_NOT_AVAILABLE, remedy=remedy))
     if (problem := outcomes.problem(TEMPLATE_CACHES.kind)) is not None and not cache.summary.ok:
         remedy = f"create an AIMTemplateCache for template {problem.child.name!r} under another name"
-        found = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
-        cache = structs.replace(cache, summary=_hindered_part(found))
+        hindrance = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
+        cache = structs.replace(cache, summary=_hindered_part(hindrance))
     remedy = "rename this service or delete that object"
     if (problem := _runtime_problem(outcomes)) is not None:
-        found = obstacle(problem, refused=Reason.RUNTIME_FAILED, remedy=remedy)
+        hindrance = obstacle(problem, refused=Reason.RUNTIME_FAILED, remedy=remedy)
         runtime = hindered_runtime(
             observed,
-            reason=found.reason,
-            message=found.message,
+            reason=hindrance.reason,
+            message=hindrance.message,
             # What never ran is no record. A move away from what is refused now must be possible.
             active=None if old.active is None else runtime.active,
-            state=found.state,
+            state=hindrance.state,
         )
     if (problem := outcomes.problem(HTTP_ROUTES.kind)) is not None:
-        found = obstacle(problem, refused=Reason.ROUTE_FAILED, remedy=remedy)
-        route = hindered_route(observed, old, found)
+        hindrance = obstacle(problem, refused=Reason.ROUTE_FAILED, remedy=remedy)
+        route = hindered_route(observed, old, hindrance)
     return _Parts(resolved=resolved, cache=cache, runtime=runtime, route=route)
 
 
@@ -119,9 +119,9 @@ def _runtime_problem(outcomes: Outcomes) -> Outcome | None:
     return outcomes.problem(SERVING_RUNTIMES.kind) or outcomes.problem(INFERENCE_SERVICES.kind)
 
 
-def _hindered_part(found: Obstacle) -> ConditionSummary:
-    state = State.DEGRADED if found.state == State.FAILED else found.state
-    return ConditionSummary(ok=False, reason=found.reason, message=found.message, state=state)
+def _hindered_part(hindrance: Obstacle) -> ConditionSummary:
+    state = State.DEGRADED if hindrance.state == State.FAILED else hindrance.state
+    return ConditionSummary(ok=False, reason=hindrance.reason, message=hindrance.message, state=state)
 
 
 def _resolved(observed: ServiceObserved) -> ConditionSummary:
@@ -135,11 +135,12 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
     if template is not None and (_outdated(template) or _moving_on(observed, template)):
         state = State.PENDING
     if status is None or state in (State.PENDING, State.PROGRESSING):
-        said = _ready_message(status)
+        ready_message = _ready_message(status)
+        ready_message = f": {ready_message}" if ready_message else ""
         return ConditionSummary(
             ok=False,
             reason=Reason.TEMPLATE_NOT_AVAILABLE,
-            message=f"template {resolution.template_name!r} is {state}{f': {said}' if said else ''}",
+            message=f"template {resolution.template_name!r} is {state}{ready_message}",
             state=State.PENDING,
         )
     if state in (State.FAILED, State.DEGRADED):

@@ -59,8 +59,8 @@ def hoped_rank(template: Template, models: frozenset[hardware.NodeGpus]) -> Rank
 
 def profile_type(template: Template) -> str:
     """Return the type of the discovered profile; "" where it says none."""
-    found = discovered(template.status or AIMServiceTemplateStatus()).get("type")
-    return found if isinstance(found, str) else ""
+    type_ = discovered(template.status or AIMServiceTemplateStatus()).get("type")
+    return type_ if isinstance(type_, str) else ""
 
 
 def is_optimized(template: Template) -> bool:

@@ -21,7 +21,7 @@ from aim_operator.core.service import derivation, selection
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """Why a service can't be resolved. `state` is Degraded, or Pending for what mends itself."""
+    """Why a service can't be resolved. `state` is Degraded, or Pending for what resolves itself."""
 
     reason: str
     message: str
@@ -62,10 +62,10 @@ def resolve(service: AIMService, catalog: Catalog) -> Resolution:
             ),
         )
     base, candidates, problem = _base(service, image, catalog)
-    found = Resolution(image=image, base=base, candidates=candidates)
+    resolution = Resolution(image=image, base=base, candidates=candidates)
     if base is None or problem is not None:
         # Without its template the inherited name of the configuration is not known either.
-        return structs.replace(found, problem=problem)
+        return structs.replace(resolution, problem=problem)
     names = (
         service.spec.runtime_config_name,
         base.spec.runtime_config_name,
@@ -79,13 +79,13 @@ def resolve(service: AIMService, catalog: Catalog) -> Resolution:
             else (f"runtimeConfigName of template {base.metadata.name!r} or image {model!r}")
         )
         return structs.replace(
-            found,
+            resolution,
             problem=Problem(
                 reason=Reason.RUNTIME_CONFIG_MISSING,
                 message=config.message(namespace, field=field),
             ),
         )
-    return _with_template(structs.replace(found, config=config), service, base, image, catalog)
+    return _with_template(structs.replace(resolution, config=config), service, base, image, catalog)
 
 
 def _base(
@@ -178,9 +178,9 @@ def _chosen(
 
 
 def _with_template(
-    found: Resolution, service: AIMService, base: Template, image: Image, catalog: Catalog
+    resolution: Resolution, service: AIMService, base: Template, image: Image, catalog: Catalog
 ) -> Resolution:
-    config = found.config or RuntimeConfig()
+    config = resolution.config or RuntimeConfig()
     template: Template | None = base
     name, derived, problem = base.metadata.name, None, None
     if derivation.needed(service, base, image) or derivation.asks_elsewhere(
@@ -196,4 +196,6 @@ def _with_template(
                     "with another spec exists; rename or delete it"
                 ),
             )
-    return structs.replace(found, template=template, template_name=name, derived=derived, problem=problem)
+    return structs.replace(
+        resolution, template=template, template_name=name, derived=derived, problem=problem
+    )

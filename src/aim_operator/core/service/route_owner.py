@@ -1,7 +1,7 @@
-"""Whose a path is: of the services that want it or have a live HTTPRoute on it, the oldest one's.
+"""Who owns a path: of the services that want it or have a live HTTPRoute on it, the oldest one.
 
-A live route is a claim by itself, whatever the spec of its service says by now, and after a restart too.
-So nobody takes a path that is still routed: a younger service gives it up first. Decides only;
+A live HTTPRoute counts by itself, whatever the spec of its service says by now, and after a restart too.
+So no service takes a path that is still routed: a younger service gives it up first. Decides only;
 controllers/route_owners.py looks up who is concerned.
 """
 
@@ -60,18 +60,20 @@ def owner(use: PathUse) -> Contender | None:
     return min(use.contenders, default=None)
 
 
-def standing(own: Contender, wanted: PathUse | None, routed: Sequence[PathUse]) -> Standing:
+def standing(own: Contender, desired: PathUse | None, routed: Sequence[PathUse]) -> Standing:
     """Return how `own` stands on the path it wants, and on those that its HTTPRoute has."""
-    yields_to = next((found for use in routed if (found := owner(use)) is not None and found < own), None)
-    if wanted is None:
+    yields_to = next(
+        (first_owner for use in routed if (first_owner := owner(use)) is not None and first_owner < own), None
+    )
+    if desired is None:
         return Standing(yields_to=yields_to)
-    first = owner(wanted)
+    first = owner(desired)
     if first is not None and first < own:
         return Standing(rival=first, yields_to=yields_to)
     name = (own.namespace, own.name)
-    others = [other for other in wanted.routed if other != name]
+    others = [other for other in desired.routed if other != name]
     # Where both have a route on it, which nothing here brings about, the younger one goes.
-    blocked = bool(others) and name not in wanted.routed
+    blocked = bool(others) and name not in desired.routed
     return Standing(held_by=min(others) if blocked else None, yields_to=yields_to)
 
 

@@ -31,28 +31,28 @@ def plan_route(
     observed: ServiceObserved, runtime: ConditionSummary, old: AIMServiceStatus, *, backend: bool
 ) -> RoutePlan:
     """Return the part of the route. `backend`: the InferenceService that it points to is rendered now."""
-    wanted, live = observed.route, observed.http_route
+    route, live = observed.route, observed.http_route
     own = (observed.service.spec.routing or ServiceRouting()).enabled
     # Of what stays as it was. A path that belongs to an older service is given up whatever else is wrong.
     kept = live if observed.path_yields_to is None else None
     given_up = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None and kept is None else ()
-    if wanted is None and observed.config is None and own is not False:
+    if route is None and observed.config is None and own is not False:
         return structs.replace(_unknown(kept, old, asked_for=own is True), removals=given_up)
-    if wanted is None:
+    if route is None:
         return RoutePlan(removals=(Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ())
-    if isinstance(wanted, RouteProblem):
-        refused = _refused(wanted.reason, wanted.message, path=_path_of(kept, old))
+    if isinstance(route, RouteProblem):
+        refused = _refused(route.reason, route.message, path=_path_of(kept, old))
         return structs.replace(refused, removals=given_up)
     if not observed.gateway_api_installed:
         return _refused(
             Reason.GATEWAY_API_NOT_INSTALLED,
-            "Gateway API's CRDs are not installed; install them, the operator goes on by itself then",
+            "Gateway API's CRDs are not installed; install them, and the operator continues by itself",
         )
-    gateway = wanted.listener_path.gateway
+    gateway = route.listener_path.gateway
     if observed.rival is not None:
         refused = _refused(
             Reason.ROUTE_CONFLICT,
-            f"path {wanted.path} on gateway {gateway.namespace}/{gateway.name} belongs to the older "
+            f"path {route.path} on gateway {gateway.namespace}/{gateway.name} belongs to the older "
             f"service {observed.rival.namespace}/{observed.rival.name}; choose another routeTemplate",
         )
         gone = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ()
@@ -60,16 +60,16 @@ def plan_route(
     if observed.path_held_by is not None:
         held_by = observed.path_held_by
         waiting = _later(
-            f"waiting until HTTPRoute {held_by.namespace}/{held_by.name} gives up path {wanted.path} on "
+            f"waiting until HTTPRoute {held_by.namespace}/{held_by.name} gives up path {route.path} on "
             f"gateway {gateway.namespace}/{gateway.name}"
         )
         return RoutePlan(summary=waiting, path=_path_of(kept, old), removals=given_up)
     if live is None and observed.inference_service is None and not backend:
         # The path is promised already.
         return RoutePlan(
-            summary=_later("the HTTPRoute follows once the InferenceService is created"), path=wanted.path
+            summary=_later("the HTTPRoute follows once the InferenceService is created"), path=route.path
         )
-    return _routed(observed, runtime, wanted)
+    return _routed(observed, runtime, route)
 
 
 def _unknown(live: HTTPRoute | None, old: AIMServiceStatus, *, asked_for: bool) -> RoutePlan:
@@ -86,14 +86,14 @@ def _later(message: str) -> ConditionSummary:
 
 
 def _last_known(old: AIMServiceStatus) -> ConditionSummary | None:
-    """Return what was said of the route when it was last known which one is wanted."""
-    said = conditions.find(old.conditions or (), c.ROUTING_READY)
-    if said is None:
+    """Return the condition of the route as it was when its configuration was last known."""
+    previous = conditions.find(old.conditions or (), c.ROUTING_READY)
+    if previous is None:
         return None
-    ok = said.status == "True"
-    state = State.STARTING if said.reason == Reason.CONFIGURING_ROUTE else State.DEGRADED
+    ok = previous.status == "True"
+    state = State.STARTING if previous.reason == Reason.CONFIGURING_ROUTE else State.DEGRADED
     return ConditionSummary(
-        ok=ok, reason=said.reason, message=said.message, state=State.RUNNING if ok else state
+        ok=ok, reason=previous.reason, message=previous.message, state=State.RUNNING if ok else state
     )
 
 
@@ -108,21 +108,21 @@ def _refused(reason: str, message: str, *, path: str | None = None) -> RoutePlan
     )
 
 
-def hindered_route(observed: ServiceObserved, old: AIMServiceStatus, found: Obstacle) -> RoutePlan:
+def hindered_route(observed: ServiceObserved, old: AIMServiceStatus, hindrance: Obstacle) -> RoutePlan:
     """Return the part of a route that could not be written; one that is there stays as it was."""
-    state = found.state if found.state == State.PENDING else State.DEGRADED
+    state = hindrance.state if hindrance.state == State.PENDING else State.DEGRADED
     path = _path_of(observed.http_route, old)
-    summary = ConditionSummary(ok=False, reason=found.reason, message=found.message, state=state)
+    summary = ConditionSummary(ok=False, reason=hindrance.reason, message=hindrance.message, state=state)
     return RoutePlan(summary=summary, path=path)
 
 
-def _routed(observed: ServiceObserved, runtime: ConditionSummary, wanted: Route) -> RoutePlan:
-    state = route_state(observed.http_route, wanted, backend_ready=runtime.ok)
+def _routed(observed: ServiceObserved, runtime: ConditionSummary, route: Route) -> RoutePlan:
+    state = route_state(observed.http_route, route, backend_ready=runtime.ok)
     status = State.RUNNING if state.ready else State.STARTING
     if state.reason == Reason.ROUTE_FAILED:
         status = State.DEGRADED
     return RoutePlan(
         summary=ConditionSummary(ok=state.ready, reason=state.reason, message=state.message, state=status),
-        children=(desired.http_route(observed.service, wanted),),
-        path=wanted.path,
+        children=(desired.http_route(observed.service, route),),
+        path=route.path,
     )

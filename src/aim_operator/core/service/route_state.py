@@ -19,7 +19,7 @@ class RouteState(Struct, frozen=True, kw_only=True):
 
 
 def route_state(live: HTTPRoute | None, route: Route, *, backend_ready: bool) -> RouteState:
-    """Judge the route by Accepted and ResolvedRefs of every parent; a refusal is told in its own words.
+    """Judge the route by Accepted and ResolvedRefs of every parent; a refusal has the gateway's message.
 
     While the model server is starting, its Service may not be there yet: that is no failure.
     """
@@ -55,7 +55,7 @@ def _judged(live: HTTPRoute, route: Route) -> list[RouteParentStatus]:
     """Return the entries that count, of those about the parent that we ask for.
 
     Gateway API has each controller write an entry of its own, and nobody removes that of one that is gone.
-    Such an entry tells of an older generation, or of none: one about this generation goes before it.
+    Such an entry is about an older generation, or none: one about this generation overrides it.
     """
     parents = (live.status or HTTPRouteStatus()).parents or ()
     ours = [parent for parent in parents if _ours(parent, live, route)]
@@ -70,32 +70,32 @@ def _generation(parent: RouteParentStatus) -> int | None:
 
 def _ours(parent: RouteParentStatus, live: HTTPRoute, route: Route) -> bool:
     """Whether this status is about the parent we ask for, not one that the route had before."""
-    said = to_builtins(parent.parent_ref)
-    wanted = route.listener_path.gateway
+    reference = to_builtins(parent.parent_ref)
+    gateway = route.listener_path.gateway
     return (
-        said.get("name") == wanted.name
-        and (said.get("namespace") or live.metadata.namespace) == wanted.namespace
-        and (said.get("sectionName") or "") == wanted.section
-        and (said.get("port") or 0) == wanted.port
+        reference.get("name") == gateway.name
+        and (reference.get("namespace") or live.metadata.namespace) == gateway.namespace
+        and (reference.get("sectionName") or "") == gateway.section
+        and (reference.get("port") or 0) == gateway.port
     )
 
 
 def _verdict(parent: RouteParentStatus, live: HTTPRoute) -> RouteState | None:
     """Return ready, refused, or None while the gateway has not looked at this generation."""
-    known = parent.conditions or ()
+    current = parent.conditions or ()
     for type_ in ("Accepted", "ResolvedRefs"):
-        condition = conditions.find(known, type_)
+        condition = conditions.find(current, type_)
         if condition is None:
             return None
         observed = condition.observed_generation
         if observed is not None and observed < live.metadata.generation:
             return None
         if condition.status != "True":
-            said = one_line(condition.message) or condition.reason
+            message, controller = one_line(condition.message), parent.controller_name or "the gateway"
             return RouteState(
                 ready=False,
                 reason=Reason.ROUTE_FAILED,
-                message=f"{parent.controller_name or 'the gateway'} says {type_}={condition.status}: {said}",
+                message=f"{controller} says {type_}={condition.status}: {message or condition.reason}",
                 backend_missing=type_ == "ResolvedRefs" and condition.reason == "BackendNotFound",
             )
     return RouteState(ready=True, reason=Reason.ROUTE_READY, message="")

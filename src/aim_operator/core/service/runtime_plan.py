@@ -50,7 +50,7 @@ def plan_runtime(
     if blocker is not None:
         return _following(observed, blocker) if pinned is None else _rendered(observed, pinned)
     try:
-        wanted = _wanted(observed, cache)
+        desired = _desired(observed, cache)
     except SpecError as error:
         hindered = hindered_runtime(observed, reason=error.reason, message=error.message)
         if pinned is None or observed.inference_service is None:
@@ -61,36 +61,36 @@ def plan_runtime(
             observed,
             reason=Reason.NAME_CONFLICT,
             message=(
-                f"a ServingRuntime {wanted.resolved_template.name!r} in namespace "
+                f"a ServingRuntime {desired.resolved_template.name!r} in namespace "
                 f"{observed.service.metadata.namespace!r} would be used instead of the cluster template's "
                 "runtime; rename or delete it"
             ),
         )
-    ahead = _rendered(observed, wanted)
-    if pinned is None or pinned == wanted or observed.inference_service is None:
+    ahead = _rendered(observed, desired)
+    if pinned is None or pinned == desired or observed.inference_service is None:
         return ahead
     here = _rendered(observed, pinned)
     if here.children == ahead.children:
         return ahead  # The same Pods: only the record of where they come from differs.
     if not ahead.children:
         return structs.replace(here, problem=ahead.problem)  # It stays in use until there is a way ahead.
-    return _moving(here, wanted)
+    return _moving(here, desired)
 
 
-def _moving(runtime: RuntimePlan, wanted: ActiveWorkload) -> RuntimePlan:
+def _moving(runtime: RuntimePlan, desired: ActiveWorkload) -> RuntimePlan:
     """Record what the service moves to. Its children follow at the next reconcile, which this write wakes."""
     summary = runtime.summary
     if summary.ok:
         summary = structs.replace(
             summary,
             reason=Reason.ROLLING_OUT,
-            message=f"moving to template {wanted.resolved_template.name!r} with image {wanted.image}",
+            message=f"moving to template {desired.resolved_template.name!r} with image {desired.image}",
             progressing=True,
         )
-    return structs.replace(runtime, summary=summary, active=wanted)
+    return structs.replace(runtime, summary=summary, active=desired)
 
 
-def _wanted(observed: ServiceObserved, cache: CachePlan) -> ActiveWorkload:
+def _desired(observed: ServiceObserved, cache: CachePlan) -> ActiveWorkload:
     resolution = observed.resolution
     image, template, config = resolution.image, resolution.template, resolution.config
     if image is None or template is None or config is None:

@@ -72,8 +72,8 @@ def select(service: AIMService, image: Image, catalog: Catalog) -> Selection:
     of_image: list[Template] = [*catalog.templates_of(namespace, name), *catalog.cluster_templates_of(name)]
     weighed = [t for t in of_image if not is_derived(t) and t.metadata.deletion_timestamp is None]
     weighed.sort(key=lambda t: (scope_of(t) != "Namespace", t.metadata.name))
-    before = _told(service)
-    kept = next((t for t in weighed if (found := before.get(_key(t))) and found.chosen), None)
+    before = _previous_candidates(service)
+    kept = next((t for t in weighed if (candidate := before.get(_key(t))) and candidate.chosen), None)
     kept = kept or _running(service, weighed, image, catalog)
     if kept is not None:
         return Selection(template=kept, candidates=_retell(weighed, kept, before))
@@ -112,7 +112,7 @@ def _running(
 ) -> Template | None:
     """Return the template that the service runs on already.
 
-    The status that told of the choice may be lost, but not what was made of it.
+    The status that recorded the choice may be lost, but not what was made of it.
     """
     active = (service.status or AIMServiceStatus()).active
     if active is not None:
@@ -143,7 +143,7 @@ def _may_beat(template: Template, best: Rank, models: frozenset[NodeGpus], *, ti
     return hoped < best or (hoped == best and not tied)
 
 
-def _told(service: AIMService) -> dict[_Key, TemplateCandidate]:
+def _previous_candidates(service: AIMService) -> dict[_Key, TemplateCandidate]:
     """Return what the status says of each candidate."""
     status = service.status
     return {(c.name, c.scope): c for c in status.template_matching or ()} if status else {}
@@ -187,13 +187,17 @@ def _retell(
     """Explain a choice that was made before: by what decided then, which may be otherwise by now."""
 
     def reason(template: Template) -> str:
-        told = before.get(_key(template))
-        said = (told.reason or "") if told is not None else ""
+        candidate = before.get(_key(template))
+        previous_reason = (candidate.reason or "") if candidate is not None else ""
         if template is kept:
-            return said or _best(template)
+            return previous_reason or _best(template)
         if not _available(template):
             return f"{_UNAVAILABLE}: {_state(template) or State.PENDING}"
-        return said if said and not said.startswith(_UNAVAILABLE) else "came after the choice, which stays"
+        return (
+            previous_reason
+            if previous_reason and not previous_reason.startswith(_UNAVAILABLE)
+            else "came after the choice, which stays"
+        )
 
     listed = sorted(weighed, key=lambda t: (t is not kept, t.metadata.name))
     return tuple(

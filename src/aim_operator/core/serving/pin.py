@@ -1,7 +1,7 @@
 """What a service runs on: everything of image, template and configuration that its children are made of.
 
-Recorded in `status.active`, and rendered from there. So a service goes on being scaled, changed and repaired
-while what its names mean now is missing, being discovered, or has failed.
+Recorded in `status.active`, and rendered from there. So a service can still be scaled, changed and repaired
+while what its names resolve to now is missing, being discovered, or has failed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How a model server is going: what its InferenceService and its Pods say, of this version and the last.
 
 KServe's Ready speaks of whatever serves, which during a roll-out is the version before. Pods carry the
-revision that they are of, so that Ready can be told of the current one.
+revision that they are of, so that Ready is about the current one.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def rollout(
     present = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
     # What an older version of the operator made has none: "".
     current = [pod for pod in present if (pod.metadata.label(labels.REVISION) or "") == revision]
-    known = status.conditions or ()
+    status_conditions = status.conditions or ()
     # KServe takes back its Ready in these cases, while old Pods answer.
-    taken_back = _is_overdue(known) or _is_refused(known)
+    taken_back = _is_overdue(status_conditions) or _is_refused(status_conditions)
     serving = (ready is not None and ready.status == "True") or (taken_back and any(map(_is_ready, present)))
     failure = _failure(current, one_line(refused) if not current else "", status)
     if not serving:
@@ -91,20 +91,20 @@ def rollout(
     )
 
 
-def _is_overdue(known: Iterable[Condition]) -> bool:
+def _is_overdue(current: Iterable[Condition]) -> bool:
     """Whether KServe calls the predictor not ready only because its Deployment takes long.
 
     The progress deadline is ten minutes and can't be set in KServe 0.16 to 0.20 (setDefaultDeploymentSpec in
     its deployment_reconciler.go); loading may take an hour. When it is over nothing stops, but PredictorReady
     is False even while the previous revision serves (inference_service_status.go).
     """
-    predictor = conditions.find(known, "PredictorReady")
+    predictor = conditions.find(current, "PredictorReady")
     return predictor is not None and predictor.status == "False" and predictor.reason == _OVERDUE
 
 
-def _is_refused(known: Iterable[Condition]) -> bool:
+def _is_refused(current: Iterable[Condition]) -> bool:
     """Whether KServe reports that Pods can't be created: it does so also where others are available."""
-    predictor = conditions.find(known, "PredictorReady")
+    predictor = conditions.find(current, "PredictorReady")
     return predictor is not None and predictor.status == "False" and predictor.reason == _REFUSED
 
 
@@ -163,14 +163,14 @@ def _crash(status: ContainerStatus) -> str:
     return f"container {status.name} exited with code {ended.exit_code}{why}{f': {words}' if words else ''}"
 
 
-def _waiting_message(pods: Sequence[Pod], known: Iterable[Condition]) -> str:
+def _waiting_message(pods: Sequence[Pod], current: Iterable[Condition]) -> str:
     stuck = waiting(pods, _POD)
     if stuck is not None:
         return stuck.message
-    if _is_overdue(known):
+    if _is_overdue(current):
         return _LOADING
     for type_ in ("PredictorReady", "IngressReady", "Ready"):
-        condition = conditions.find(known, type_)
+        condition = conditions.find(current, type_)
         if condition is not None and condition.status != "True" and (condition.message or condition.reason):
             return f"{type_}: {one_line(condition.message or condition.reason)}"
     return ""

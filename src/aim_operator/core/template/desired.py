@@ -225,10 +225,10 @@ def gpu_model(template: Template, status: AIMServiceTemplateStatus) -> str | Non
 
     A profile that is asked for by its name overrides the model that is.
     """
-    asked = (template.spec.gpu_selector or GpuSelector()).model
-    found = discovered(status).get("gpu")
-    found = found if isinstance(found, str) and found else None
-    return asked or found if template.spec.profile_id is None else found or asked
+    requested = (template.spec.gpu_selector or GpuSelector()).model
+    in_profile = discovered(status).get("gpu")
+    in_profile = in_profile if isinstance(in_profile, str) and in_profile else None
+    return requested or in_profile if template.spec.profile_id is None else in_profile or requested
 
 
 def _asked_count(selector: GpuSelector) -> int | None:
@@ -241,12 +241,12 @@ def _asked_count(selector: GpuSelector) -> int | None:
 def profile_id(template: Template, status: AIMServiceTemplateStatus) -> str | None:
     """Return the name of the discovered profile, by which the server takes that one and no other."""
     filename = (status.profile or {}).get("filename")
-    found = _PROFILE_FILE.fullmatch(filename) if isinstance(filename, str) else None
-    return found[1] if found else template.spec.profile_id
+    match = _PROFILE_FILE.fullmatch(filename) if isinstance(filename, str) else None
+    return match[1] if match else template.spec.profile_id
 
 
 def _model_id(template: Template, status: AIMServiceTemplateStatus) -> str | None:
-    """Return the model that the image has to be told: only one that serves any model wants to know.
+    """Return the model that is passed to the image: only one that serves any model needs it.
 
     An image for one model has its name baked in as AIM_ID, and ends with code 1 where both are set. Its
     profile has an aim_id, or at least a type that is not general: in statuses of older versions of the

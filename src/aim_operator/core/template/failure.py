@@ -81,21 +81,26 @@ def _job_failure(job: Job) -> str:
 
 def no_match(template: Template, warning: str) -> Verdict:
     """Say that the image has no profile for what the template asks for. `warning` is the image's own line."""
-    asked = _asked(template)
-    named = asked.get("AIM_PROFILE_ID")
-    if "AIM_PROFILE_ID" in asked:
+    requested = _asked(template)
+    named = requested.get("AIM_PROFILE_ID")
+    if "AIM_PROFILE_ID" in requested:
         message = f"the image has no profile {named or 'of the name'} that the template asks for"
     else:
-        count = asked.get("AIM_GPU_COUNT")
+        count = requested.get("AIM_GPU_COUNT")
         gpus = count and f"{count} GPU{'' if count == '1' else 's'}"
-        values = (asked.get("AIM_GPU_MODEL"), gpus, asked.get("AIM_PRECISION"), asked.get("AIM_METRIC"))
-        wanted = one_line(", ".join(value for value in values if value), _ASKED)
-        message = f"the image has no profile for {wanted or 'a template that asks for nothing'}"
-        if "AIM_GPU_MODEL" not in asked:
+        values = (
+            requested.get("AIM_GPU_MODEL"),
+            gpus,
+            requested.get("AIM_PRECISION"),
+            requested.get("AIM_METRIC"),
+        )
+        summary = one_line(", ".join(value for value in values if value), _ASKED)
+        message = f"the image has no profile for {summary or 'a template that asks for nothing'}"
+        if "AIM_GPU_MODEL" not in requested:
             message += "; set spec.gpuSelector.model: discovery has no GPU that the image could look at"
     if warning:
         message += f"; it says {warning}"
-    if "manual_selection" in warning and "AIM_PROFILE_ID" not in asked:
+    if "manual_selection" in warning and "AIM_PROFILE_ID" not in requested:
         message += "; a profile that is for manual selection has to be named in spec.profileId"
     return Verdict(Reason.NO_MATCHING_PROFILE, message)
 
@@ -103,22 +108,22 @@ def no_match(template: Template, warning: str) -> Verdict:
 def taken_instead(template: Template, profile: Mapping[str, Any]) -> str:
     """Say what an image took in place of values that it does not know; "" where it has what was asked for.
 
-    It warns of them and goes on with its default, so that nothing else tells.
+    It warns of them and continues with its default: nothing else reports them.
     """
-    asked, metadata = _asked(template), profile.get("metadata") or {}
-    if "AIM_PROFILE_ID" in asked:
+    requested, metadata = _asked(template), profile.get("metadata") or {}
+    if "AIM_PROFILE_ID" in requested:
         return ""
     others = [
-        f"{name}={one_line(asked[name], _VALUE)} but takes {one_line(str(metadata[key]), _VALUE)}"
+        f"{name}={one_line(requested[name], _VALUE)} but takes {one_line(str(metadata[key]), _VALUE)}"
         for name, key in _IN_PROFILE.items()
-        if asked.get(name) not in (None, _FREE) and metadata.get(key) is not None
-        if str(metadata[key]).lower() != str(asked[name]).lower()
+        if requested.get(name) not in (None, _FREE) and metadata.get(key) is not None
+        if str(metadata[key]).lower() != str(requested[name]).lower()
     ]
     return f"; the image does not know {', '.join(others)}: correct it in spec.env" if others else ""
 
 
 def _asked(template: Template) -> dict[str, str | None]:
     """Return what the image is asked for, by variable; None is set by a reference, and not known here."""
-    asked = {variable["name"]: variable.get("value") for variable in asked_env(template)}
+    requested = {variable["name"]: variable.get("value") for variable in asked_env(template)}
     # An image takes an empty value for none.
-    return {name: value for name, value in asked.items() if value != ""}
+    return {name: value for name, value in requested.items() if value != ""}

@@ -72,15 +72,15 @@ def _with_problems(step: Step, outcomes: Outcomes) -> Step:
     runtime = outcomes.problem(SERVING_RUNTIMES.kind) or outcomes.problem(CLUSTER_SERVING_RUNTIMES.kind)
     if runtime is not None:
         remedy = "rename this template or delete that object"
-        found = obstacle(runtime, refused=Reason.RUNTIME_FAILED, remedy=remedy)
+        hindrance = obstacle(runtime, refused=Reason.RUNTIME_FAILED, remedy=remedy)
         # What was discovered still holds: no Failed, and a predecessor that goes away is worth no alarm.
-        state = State.DEGRADED if found.state == State.FAILED else found.state
-        return _hindered(step, structs.replace(found, state=state))
+        state = State.DEGRADED if hindrance.state == State.FAILED else hindrance.state
+        return _hindered(step, structs.replace(hindrance, state=state))
     return step
 
 
-def _hindered(step: Step, found: Obstacle) -> Step:
-    return structs.replace(step, state=found.state, reason=found.reason, message=found.message)
+def _hindered(step: Step, hindrance: Obstacle) -> Step:
+    return structs.replace(step, state=hindrance.state, reason=hindrance.reason, message=hindrance.message)
 
 
 def _step(
@@ -141,7 +141,7 @@ def _with_runtime(observed: TemplateObserved, step: Step) -> Step:
         return _unpublished(
             step,
             Reason.KSERVE_NOT_INSTALLED,
-            "KServe's CRDs are not installed; install KServe, the operator goes on by itself then",
+            "KServe's CRDs are not installed; install KServe, and the operator continues by itself",
         )
     child = desired.runtime(observed.template, observed.image)
     return structs.replace(step, children=(*step.children, child))

@@ -75,9 +75,9 @@ def templates_ahead(own: WaitingTemplate, waiting: Waiting, held: Mapping[str, i
 
 
 def holds_slot(template: Template, job: Job, *, home: str) -> bool:
-    """Whether a Job is a discovery of this template that goes on. `home` is where its Jobs are made.
+    """Whether a Job is an unfinished discovery of this template. `home` is the namespace of its Jobs.
 
-    Labels and owner references are anybody's to write in a namespace. So it must be a Job that the
+    Users of a namespace can write any labels and owner references. So it must be a Job that the
     template would have: of its namespace, with the name of one, and for inputs without a result so far.
     One that is being deleted takes its Pod along.
     """
@@ -90,13 +90,13 @@ def holds_slot(template: Template, job: Job, *, home: str) -> bool:
         metadata.name == discovery_job_name(template.metadata.name, digest)
         and metadata.deletion_timestamp is None
         and not finished(job)
-        and not _known(template, digest)
+        and not _has_result(template, digest)
     )
 
 
-def _known(template: Template, digest: str) -> bool:
+def _has_result(template: Template, digest: str) -> bool:
     """Whether the result for inputs of which only the first digits are known is in status."""
-    known = (template.status or AIMServiceTemplateStatus()).discovery
-    if known is None or (known.attempts or 0):
+    record = (template.status or AIMServiceTemplateStatus()).discovery
+    if record is None or (record.attempts or 0):
         return False
-    return (known.spec_hash or "")[:HASH_DIGITS] == digest
+    return (record.spec_hash or "")[:HASH_DIGITS] == digest

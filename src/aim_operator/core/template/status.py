@@ -74,7 +74,7 @@ def _conditions(
     status: AIMServiceTemplateStatus,
     cache_problem: Outcome | None,
 ) -> list[Condition]:
-    found = attempts.succeeded(step.discovery, observed.digest) and bool(observed.digest)
+    succeeded = attempts.succeeded(step.discovery, observed.digest) and bool(observed.digest)
     number = len(status.model_sources or ())
     sources = f"{number} model source{'' if number == 1 else 's'}"
     discovered = Condition(type=c.DISCOVERED, status="False", reason=step.reason, message=step.message)
@@ -85,7 +85,7 @@ def _conditions(
             reason=Reason.MODEL_SOURCES_GIVEN,
             message=f"spec.modelSources names {sources}; nothing is discovered",
         )
-    elif found:
+    elif succeeded:
         discovered = Condition(
             type=c.DISCOVERED, status="True", reason=Reason.DISCOVERED, message=f"{sources} found"
         )
@@ -117,8 +117,8 @@ def _cache_warm(
         )
     elif problem is not None:
         remedy = "rename this template or delete that object"
-        found = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
-        reason, message = found.reason, found.message
+        hindrance = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
+        reason, message = hindrance.reason, hindrance.message
     elif not (status.model_sources or ()):
         reason, message = Reason.WAITING_FOR_CACHE, "the model sources are not known yet"
     elif ready is None:

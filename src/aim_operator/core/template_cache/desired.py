@@ -12,7 +12,7 @@ from aim_operator.api.v1alpha1 import (
     Quantity,
 )
 from aim_operator.core import file_patterns, labels
-from aim_operator.core.caching import Wanted, download_env, explicit_name
+from aim_operator.core.caching import RequiredFiles, download_env, explicit_name
 from aim_operator.core.catalog import (
     RuntimeConfig,
     Template,
@@ -31,7 +31,7 @@ def storage_class(observed: TemplateCacheObserved, config: RuntimeConfig) -> str
 
 
 def size_of(source: ModelSource, patterns: FilePatterns) -> str | None:
-    """Return the size as discovered. UNSET where the image did not say it, or told that of other files."""
+    """Return the size as discovered. None where the image printed none, or one of other files."""
     size = "0" if source.size is None else source.size
     return None if size == "0" or patterns != file_patterns.DEFAULT else size
 
@@ -81,7 +81,7 @@ def model_cache(
 
 
 def runtime_config_name(observed: TemplateCacheObserved) -> str | None:
-    """Return the name as inherited (template cache, service, template, image), UNSET where none says one."""
+    """Return the name as inherited (template cache, service, template, image); None where none names one."""
     template, image, service = observed.template, observed.image, observed.service
     return explicit_name(
         observed.cache.spec.runtime_config_name,
@@ -97,11 +97,11 @@ def env(observed: TemplateCacheObserved, template: Template) -> tuple[EnvVar, ..
     return of_download(download_env(template), observed.cache.spec.env or (), service)
 
 
-def wanted(
+def required_files(
     observed: TemplateCacheObserved, template: Template, config: RuntimeConfig, source: ModelSource
-) -> Wanted:
+) -> RequiredFiles:
     """Return which files of a source the template cache needs."""
-    return Wanted(
+    return RequiredFiles(
         source_uri=source.source_uri,
         origin=origin(source.source_uri, config.env, env(observed, template)),
         storage_class=storage_class(observed, config),

@@ -31,5 +31,5 @@ class TemplateCacheObserved(Struct, frozen=True, kw_only=True):
     """Whose environment and configuration the operator's own template cache takes for its downloads: of the
     services that ask for it, the oldest that has any."""
     sources: tuple[SourceObserved, ...] = ()
-    wanted: bool = True
+    requested: bool = True
     """Of one that the operator made: whether its template or a service still asks for it."""

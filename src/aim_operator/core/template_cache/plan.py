@@ -42,11 +42,11 @@ class _Case(Struct, frozen=True, kw_only=True):
 def decide(observed: TemplateCacheObserved, *, now: datetime) -> Plan[AIMTemplateCacheStatus]:
     """Return the plan for one template cache. Idempotent: at its own result it plans nothing."""
     cache = observed.cache
-    if is_own_template_cache(cache) and not observed.wanted:
+    if is_own_template_cache(cache) and not observed.requested:
         # A service may ask for it this very moment; then its resourceVersion has moved on or will.
         return Plan(removals=(Removal(resource=TEMPLATE_CACHES, live=cache, unchanged=True),))
     old = cache.status or AIMTemplateCacheStatus()
-    return Plan(report=partial(_report, observed, old, now), children=_wanted_children(observed))
+    return Plan(report=partial(_report, observed, old, now), children=_desired_children(observed))
 
 
 def _report(
@@ -63,8 +63,8 @@ def _case(observed: TemplateCacheObserved, outcomes: Outcomes) -> _Case:
     if not sources_of(template):
         return _without_sources(template)
     if isinstance(config, MissingRuntimeConfig):
-        said = config.message(observed.cache.metadata.namespace)
-        return _degraded(Reason.RUNTIME_CONFIG_MISSING, said)
+        message = config.message(observed.cache.metadata.namespace)
+        return _degraded(Reason.RUNTIME_CONFIG_MISSING, message)
     parts = [_judge(source, _problem(source, outcomes)) for source in observed.sources]
     return min(parts, key=lambda part: _WORST_FIRST.index(part.state))
 
@@ -86,8 +86,8 @@ def _no_template(observed: TemplateCacheObserved) -> str:
         "Namespace": f"no AIMServiceTemplate {spec.template_ref!r} in namespace {namespace!r}",
         "Cluster": f"no AIMClusterServiceTemplate {spec.template_ref!r}",
     }
-    asked = [places[spec.template_scope]] if spec.template_scope is not None else list(places.values())
-    return f"spec.templateRef: {' and '.join(asked)}; create it or correct the name"
+    tiers = [places[spec.template_scope]] if spec.template_scope is not None else list(places.values())
+    return f"spec.templateRef: {' and '.join(tiers)}; create it or correct the name"
 
 
 def _without_sources(template: Template) -> _Case:
@@ -105,7 +105,7 @@ def _without_sources(template: Template) -> _Case:
     return _degraded(Reason.NO_MODEL_SOURCES, f"discovery of template {name!r} found no model sources")
 
 
-def _wanted_children(observed: TemplateCacheObserved) -> tuple[Child, ...]:
+def _desired_children(observed: TemplateCacheObserved) -> tuple[Child, ...]:
     template, config = observed.template, observed.runtime_config
     if template is None or isinstance(config, MissingRuntimeConfig):
         return ()
@@ -130,8 +130,8 @@ def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
         )
     if problem is not None:
         remedy = "delete it, or create an AIMModelCache for this source under another name"
-        found = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
-        return _Case(state=found.state, reason=found.reason, message=f"{uri}: {found.message}")
+        hindrance = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
+        return _Case(state=hindrance.state, reason=hindrance.reason, message=f"{uri}: {hindrance.message}")
     if source.cache is None:
         return _Case(
             state=State.PENDING,
@@ -141,11 +141,11 @@ def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
     name, status = source.cache.metadata.name, source.cache.status or AIMModelCacheStatus()
     state = State.PENDING if status.status is None else status.status
     ready = conditions.find(status.conditions or (), c.READY)
-    said = f": {ready.message}" if ready is not None else ""
+    ready_message = f": {ready.message}" if ready is not None else ""
     if state == State.AVAILABLE:
-        return _Case(state=state, reason=Reason.CACHE_WARM, message=f"AIMModelCache {name}{said}")
+        return _Case(state=state, reason=Reason.CACHE_WARM, message=f"AIMModelCache {name}{ready_message}")
     reason = ready.reason if ready is not None else Reason.WAITING_FOR_CACHE
-    return _Case(state=state, reason=reason, message=f"AIMModelCache {name}{said}")
+    return _Case(state=state, reason=reason, message=f"AIMModelCache {name}{ready_message}")
 
 
 def _status(

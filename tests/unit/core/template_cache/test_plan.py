@@ -326,9 +326,9 @@ def test_what_a_cache_holds_and_where_is_settled() -> None:
 
 
 def test_the_operators_own_goes_when_nobody_asks_for_it_a_users_never() -> None:
-    assert planned(observed(cache=make_template_cache(ours=True), wanted=False)).removals
+    assert planned(observed(cache=make_template_cache(ours=True), requested=False)).removals
     for theirs in (make_template_cache(), make_template_cache("a-copy", ours=True)):
-        plan = planned(observed(cache=theirs, wanted=False))
+        plan = planned(observed(cache=theirs, requested=False))
         assert not plan.removals
         assert plan.status is not None
 
