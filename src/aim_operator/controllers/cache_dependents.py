@@ -63,12 +63,12 @@ class CacheDependents:
     def template_caches_of_template(self, template: Template) -> Iterator[ObjectRef]:
         namespace, name = template.metadata.namespace, template.metadata.name
         store = self._watched.template_caches.store
-        found = (
+        caches = (
             store.by_index(BY_TEMPLATE_IN, (namespace, name))
             if namespace
             else store.by_index(BY_TEMPLATE, name)
         )
-        yield from map(TEMPLATE_CACHES.ref, found)
+        yield from map(TEMPLATE_CACHES.ref, caches)
 
     def template_caches_of_model_cache(self, cache: AIMModelCache) -> Iterator[ObjectRef]:
         """Return template caches that list it, and those whose sources it may serve."""
@@ -102,21 +102,21 @@ class CacheDependents:
         if resolved is not None:
             names.add(resolved.metadata.name)
         for name in names:
-            found = self._watched.template_caches.store.by_index(BY_TEMPLATE_IN, (namespace, name))
-            yield from (TEMPLATE_CACHES.ref(cache) for cache in found if is_own_template_cache(cache))
+            caches = self._watched.template_caches.store.by_index(BY_TEMPLATE_IN, (namespace, name))
+            yield from (TEMPLATE_CACHES.ref(cache) for cache in caches if is_own_template_cache(cache))
 
     def template_caches_of_config(self, config: Config) -> Iterator[ObjectRef]:
         """Return those that name it, and those that inherit one: it may be this."""
         name, namespace = config.metadata.name, config.metadata.namespace
         by_config = self._watched.template_caches.store.by_index
-        found = (*by_config(BY_CONFIG, name), *by_config(BY_CONFIG, ""))
-        yield from (TEMPLATE_CACHES.ref(c) for c in found if within(c, namespace))
+        caches = (*by_config(BY_CONFIG, name), *by_config(BY_CONFIG, ""))
+        yield from (TEMPLATE_CACHES.ref(c) for c in caches if within(c, namespace))
 
     def model_caches_of_config(self, config: Config) -> Iterator[ObjectRef]:
         by_config = self._watched.model_caches.store.by_index
         name, namespace = config.metadata.name, config.metadata.namespace
-        found = [*by_config(BY_CONFIG, name), *(by_config(BY_CONFIG, "") if name == DEFAULT_CONFIG else ())]
-        yield from (MODEL_CACHES.ref(cache) for cache in found if within(cache, namespace))
+        caches = [*by_config(BY_CONFIG, name), *(by_config(BY_CONFIG, "") if name == DEFAULT_CONFIG else ())]
+        yield from (MODEL_CACHES.ref(cache) for cache in caches if within(cache, namespace))
 
     def model_caches_of_storage_class(self, storage_class: StorageClass) -> Iterator[ObjectRef]:
         """Return those whose claim waits for a volume: of this class, or for a default one."""

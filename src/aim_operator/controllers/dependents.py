@@ -85,8 +85,8 @@ class Dependents:
     def templates_of_image(self, image: Image) -> Iterator[ObjectRef]:
         namespace, name = image.metadata.namespace, image.metadata.name
         if namespace:
-            found = self._watched.templates.store.by_index(BY_IMAGE_IN, (namespace, name))
-            yield from map(TEMPLATES.ref, found)
+            templates = self._watched.templates.store.by_index(BY_IMAGE_IN, (namespace, name))
+            yield from map(TEMPLATES.ref, templates)
             return
         yield from map(TEMPLATES.ref, self._watched.templates.store.by_index(BY_IMAGE, name))
         yield from map(CLUSTER_TEMPLATES.ref, self._watched.cluster_templates.store.by_index(BY_IMAGE, name))

@@ -1,6 +1,6 @@
 """Follows the logs of running downloads: the one thing about them that no watch tells.
 
-One stream per download, for as long as it runs; nothing polls. What is heard is a hint that a restart may
+One stream per download, for as long as it runs; nothing polls. What a log says is a hint that a restart may
 lose: the next line tells it again.
 """
 
@@ -34,10 +34,10 @@ class _Following:
     def __init__(self, log_source: LogSource, task: asyncio.Task[None]) -> None:
         self.log_source = log_source
         self.task = task
-        self.heard: Progress | None = None
+        self.latest: Progress | None = None
         """The last line of progress in the log."""
         self.reported: Progress | None = None
-        """What was last handed on."""
+        """What the last reconcile was enqueued for."""
         self.reported_at = float("-inf")
         self.timer: Timer | None = None
         """Until the next report."""
@@ -108,11 +108,11 @@ class DownloadProgress:
         async for chunk in stream:
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[-LONGEST_LINE:]
-            heard = [p for p in (parse_progress(line.decode(errors="replace")) for line in lines) if p]
+            reports = [p for p in (parse_progress(line.decode(errors="replace")) for line in lines) if p]
             following = self._following.get(ref)
-            if not heard or following is None or heard[-1] == following.heard:
+            if not reports or following is None or reports[-1] == following.latest:
                 continue
-            following.heard = heard[-1]
+            following.latest = reports[-1]
             news = True
             left = following.reported_at + REPORT_SECONDS - self._clock.monotonic()
             if left <= 0:
@@ -122,8 +122,8 @@ class DownloadProgress:
         return news
 
     def _report(self, ref: ObjectRef, following: _Following) -> None:
-        """Hand on what was heard last."""
-        following.reported, following.reported_at = following.heard, self._clock.monotonic()
+        """Enqueue the cache for the latest progress."""
+        following.reported, following.reported_at = following.latest, self._clock.monotonic()
         if following.timer is not None:
             following.timer.cancel()
             following.timer = None

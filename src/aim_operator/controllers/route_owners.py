@@ -1,8 +1,8 @@
-"""Looks up who is concerned with a path: services that want it, and live HTTPRoutes on it.
+"""Looks up the candidates for a path: services that want it, and live HTTPRoutes on it.
 
-What a service wants follows from several objects, so it is kept here by path: computed before the first
-reconcile, and by each. Which routes there are, the store says. core/service/route_owner.py decides whose
-the path is.
+The path that a service wants follows from several objects, so it is kept here: computed before the first
+reconcile, and by each. The store says which routes there are. core/service/route_owner.py decides who owns
+the path.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ LOST_WRITE_SECONDS = 30.0
 """How long a write whose answer was lost may still show up in the cache."""
 
 
-class _Wanting(Struct):
+class _PathServices(Struct):
     """The services that want one path, the oldest first, and those of them that may be writing a route."""
 
     contenders: list[Contender]
     writers: tuple[_Name, ...] = ()
 
 
-_NOBODY = _Wanting([])
+_NOBODY = _PathServices([])
 
 
 class RouteOwners:
-    """Wants by path and by service. Single-threaded, like the event loop.
+    """Desired paths by service, and services by path. Single-threaded, like the event loop.
 
     Two services must not create a route on one path at the same moment, before the cache shows either. So
     whoever may write one is remembered until its next reconcile, which begins once the cache shows its write.
@@ -58,23 +58,23 @@ class RouteOwners:
         """`wake` enqueues a service."""
         self._services, self._routes = watched.services.store, watched.http_routes.store
         self._clock, self._wake = clock, wake
-        self._wanted: dict[_Name, tuple[ListenerPath, Contender]] = {}
-        self._wanting: dict[ListenerPath, _Wanting] = {}
+        self._desired_paths: dict[_Name, tuple[ListenerPath, Contender]] = {}
+        self._services_by_path: dict[ListenerPath, _PathServices] = {}
         self._lost: dict[_Name, tuple[ListenerPath, Timer]] = {}
 
-    def want(self, service: AIMService, path: ListenerPath | None) -> None:
-        """Record the path that a service wants now. Where that changes whose it is, all others are woken."""
+    def set_path(self, service: AIMService, path: ListenerPath | None) -> None:
+        """Record the path that a service wants now. All others are woken where its owner changes."""
         own = contender(service)
         name = (own.namespace, own.name)
-        before = self._wanted.get(name)
+        before = self._desired_paths.get(name)
         # One that was deleted and made again is younger than it was.
         if before == (None if path is None else (path, own)):
             return
-        self._unwant(name)
+        self._release(name)
         if path is not None:
             first = self._owner(path)
-            self._wanted[name] = (path, own)
-            insort(self._wanting.setdefault(path, _Wanting([])).contenders, own)
+            self._desired_paths[name] = (path, own)
+            insort(self._services_by_path.setdefault(path, _PathServices([])).contenders, own)
             self._wake_if_other(path, first, name)
 
     def standing(self, service: AIMService, path: ListenerPath | None) -> Standing:
@@ -83,17 +83,17 @@ class RouteOwners:
         name = (own.namespace, own.name)
         live = self._routes.get(*name)
         routed = routed_paths(live) if live is not None and _is_of(live, service) else ()
-        wanted = self._use(path) if path is not None else None
-        found = standing(own, wanted, [self._use(each) for each in routed if each != path])
+        desired = self._use(path) if path is not None else None
+        result = standing(own, desired, [self._use(each) for each in routed if each != path])
         if path is not None:
-            self._let_write(name, path, may=found.rival is None and found.held_by is None)
-        return found
+            self._let_write(name, path, may=result.rival is None and result.held_by is None)
+        return result
 
     def lost_write(self, ref: ObjectRef) -> None:
         """Count a route as there whose write failed: the API server may have done it all the same."""
         name = (ref.namespace, ref.name)
-        path, _ = self._wanted.get(name, (None, None))
-        if path is None or name not in self._wanting[path].writers:
+        path, _ = self._desired_paths.get(name, (None, None))
+        if path is None or name not in self._services_by_path[path].writers:
             return
         if (earlier := self._lost.pop(name, None)) is not None:
             earlier[1].cancel()
@@ -101,7 +101,7 @@ class RouteOwners:
 
     def forget(self, ref: ObjectRef) -> None:
         """Forget what a service wants, which is gone, going or paused. Its live route still counts."""
-        self._unwant((ref.namespace, ref.name))
+        self._release((ref.namespace, ref.name))
 
     def services_at(self, route: HTTPRoute) -> Iterator[ObjectRef]:
         """Return the services that a route on its paths concerns: those that want one, or have one there."""
@@ -112,9 +112,9 @@ class RouteOwners:
     # Who is concerned
 
     def _use(self, path: ListenerPath) -> PathUse:
-        wanting = self._wanting.get(path, _NOBODY)
-        contenders = wanting.contenders[:1]
-        routed = {*wanting.writers, *(name for name, (lost, _) in self._lost.items() if lost == path)}
+        services = self._services_by_path.get(path, _NOBODY)
+        contenders = services.contenders[:1]
+        routed = {*services.writers, *(name for name, (lost, _) in self._lost.items() if lost == path)}
         for route in self._routes.by_index(BY_PATH, path):
             name = (route.metadata.namespace, route.metadata.name)
             service = self._services.get(*name)
@@ -132,27 +132,27 @@ class RouteOwners:
     def _concerned(self, path: ListenerPath) -> set[_Name]:
         routes = self._routes.by_index(BY_PATH, path)
         routed = {(route.metadata.namespace, route.metadata.name) for route in routes}
-        return routed | {(c.namespace, c.name) for c in self._wanting.get(path, _NOBODY).contenders}
+        return routed | {(c.namespace, c.name) for c in self._services_by_path.get(path, _NOBODY).contenders}
 
     # Changes
 
-    def _unwant(self, name: _Name) -> None:
-        path, own = self._wanted.get(name, (None, None))
+    def _release(self, name: _Name) -> None:
+        path, own = self._desired_paths.get(name, (None, None))
         if path is None or own is None:
             return
-        first, wanting = self._owner(path), self._wanting[path]
+        first, services = self._owner(path), self._services_by_path[path]
         self._let_write(name, path, may=False)
-        del self._wanted[name], wanting.contenders[bisect_left(wanting.contenders, own)]
-        if not wanting.contenders:
-            del self._wanting[path]
+        del self._desired_paths[name], services.contenders[bisect_left(services.contenders, own)]
+        if not services.contenders:
+            del self._services_by_path[path]
         self._wake_if_other(path, first, name)
 
     def _let_write(self, name: _Name, path: ListenerPath, *, may: bool) -> None:
-        wanting = self._wanting[path]
-        if may and name not in wanting.writers:
-            wanting.writers = (*wanting.writers, name)
-        elif not may and name in wanting.writers:
-            wanting.writers = tuple(other for other in wanting.writers if other != name)
+        services = self._services_by_path[path]
+        if may and name not in services.writers:
+            services.writers = (*services.writers, name)
+        elif not may and name in services.writers:
+            services.writers = tuple(other for other in services.writers if other != name)
             self._wake_others(path, name)
 
     def _expire(self, name: _Name) -> None:

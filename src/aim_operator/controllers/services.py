@@ -61,15 +61,15 @@ class Services(AimKind):
         """Record the path that a service wants; done for all of them before the first reconcile."""
         if service.metadata.deletion_timestamp is None and not is_paused(service):
             config = _route_config(service, resolve(service, self._catalog))
-            self._route_owners.want(service, _path(_wanted_route(service, config)))
+            self._route_owners.set_path(service, _path(_desired_route(service, config)))
 
     async def gather(self, ref: ObjectRef, obj: AIMService, now: datetime) -> ServiceObserved:
         del now
         service = obj
         resolution = resolve(service, self._catalog)
         config = _route_config(service, resolution)
-        route = _wanted_route(service, config)
-        self._route_owners.want(service, _path(route))
+        route = _desired_route(service, config)
+        self._route_owners.set_path(service, _path(route))
         standing = self._route_owners.standing(service, _path(route))
         watched = self._watched
         inference_service = watched.inference_services.store.get(ref.namespace, ref.name)
@@ -154,8 +154,8 @@ def _route_config(service: AIMService, resolution: Resolution) -> RuntimeConfig 
     return pinned_config(active) if active is not None else None
 
 
-def _wanted_route(service: AIMService, config: RuntimeConfig | None) -> Route | RouteProblem | None:
-    """Return the wanted route; unknown while the configuration is missing."""
+def _desired_route(service: AIMService, config: RuntimeConfig | None) -> Route | RouteProblem | None:
+    """Return the desired route; unknown while the configuration is missing."""
     return wanted_route(service, config) if config is not None else None
 
 
@@ -163,8 +163,8 @@ def _path(route: Route | RouteProblem | None) -> ListenerPath | None:
     return route.listener_path if isinstance(route, Route) else None
 
 
-def _service(found: Contender | None) -> ObjectRef | None:
-    return ObjectRef(SERVICES.kind, found.namespace, found.name) if found is not None else None
+def _service(owner: Contender | None) -> ObjectRef | None:
+    return ObjectRef(SERVICES.kind, owner.namespace, owner.name) if owner is not None else None
 
 
 def service_wakes(

@@ -2,7 +2,7 @@
 
 A template holds a slot while it has an unfinished Job, or a grant whose Job is not in the cache yet. Nothing
 is stored: after a restart the Jobs themselves say who holds what. Which template is next, and which Jobs
-count, core/template/slots.py decides. Counted as Jobs come and go, not by listing them: anybody may have
+count, core/template/slots.py decides. Counted as Jobs come and go, not by listing them: a user may have
 thousands that look like ours.
 """
 
@@ -107,18 +107,18 @@ class DiscoverySlots:
         if (new is None or not _wants_discovery(new)) and self._leave(ref):
             # A grant stays until its reconcile ends: its Job may be on the way.
             self._wake_next()
-        known = list(self._holding.get(ref, ()))
+        job_names = list(self._holding.get(ref, ()))
         if old is None and new is not None:
             # Jobs may have come before their template, after a start.
-            known = [job.metadata.name for job in self._jobs.by_index(BY_OWNER, new.metadata.uid)]
-        for name in known:
+            job_names = [job.metadata.name for job in self._jobs.by_index(BY_OWNER, new.metadata.uid)]
+        for name in job_names:
             self._count(ref, name)
 
     def job_changed(self, old: Job | None, new: Job | None) -> None:
         """Follow the Jobs: an informer handler."""
         for job in (old, new):
             for ref in template_owner(job) if job is not None else ():
-                # Elsewhere anybody may name this owner.
+                # Owner references are not validated across namespaces.
                 if job is not None and job.metadata.namespace == self._home(ref):
                     self._count(ref, job.metadata.name)
 

@@ -66,8 +66,8 @@ class StoreCatalog:
 
     def template_cache_taken(self, template: Template, namespace: str) -> bool:
         """Whether the name of the operator's own template cache belongs to one of another template."""
-        found = self._watched.template_caches.store.get(namespace, template.metadata.name)
-        return found is not None and not means(found, template, self)
+        cache = self._watched.template_caches.store.get(namespace, template.metadata.name)
+        return cache is not None and not means(cache, template, self)
 
     def gpu_models(self) -> frozenset[NodeGpus]:
         return self.gpus.kinds

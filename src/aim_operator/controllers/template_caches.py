@@ -100,24 +100,24 @@ class TemplateCaches(AimKind):
     def _template(self, cache: AIMTemplateCache) -> Template | None:
         namespace, name = cache.metadata.namespace, cache.spec.template_ref
         scope = cache.spec.template_scope or ""
-        found: Template | None = None
+        template: Template | None = None
         if scope != "Cluster":
-            found = self._catalog.template(namespace, name)
-        if found is None and scope != "Namespace":
-            found = self._catalog.cluster_template(name)
-        return found
+            template = self._catalog.template(namespace, name)
+        if template is None and scope != "Namespace":
+            template = self._catalog.cluster_template(name)
+        return template
 
     def _source(self, cache: AIMTemplateCache, source: ModelSource, files: RequiredFiles) -> SourceObserved:
         store, namespace = self._watched.model_caches.store, cache.metadata.namespace
         name = new_model_cache_name(files, partial(store.get, namespace))
-        found = model_cache_for(
+        model_cache = model_cache_for(
             files,
             listed=listed_models(cache),
             caches=store.by_index(BY_SOURCE_IN, (namespace, source.source_uri)),
             catalog=self._catalog,
-            redirected=lambda found: is_own_model_cache(found) and self._senior(cache, found),
+            redirected=lambda used: is_own_model_cache(used) and self._senior(cache, used),
         )
-        if found is None:
+        if model_cache is None:
             taken = store.get(namespace, name)
             # One that is being deleted is waited for: its successor has the same name.
             return SourceObserved(
@@ -125,11 +125,12 @@ class TemplateCaches(AimKind):
                 name=name,
                 taken=taken is not None and taken.metadata.deletion_timestamp is None,
             )
-        return SourceObserved(source=source, name=name, cache=found, senior=self._senior(cache, found))
+        senior = self._senior(cache, model_cache)
+        return SourceObserved(source=source, name=name, cache=model_cache, senior=senior)
 
-    def _senior(self, cache: AIMTemplateCache, found: AIMModelCache) -> bool:
+    def _senior(self, cache: AIMTemplateCache, model_cache: AIMModelCache) -> bool:
         """Whether no older template cache uses this model cache: its references are kept by the oldest."""
-        key = (cache.metadata.namespace, found.metadata.name)
+        key = (cache.metadata.namespace, model_cache.metadata.name)
         users = self._watched.template_caches.store.by_index(BY_MODEL_CACHE_IN, key)
         return seniority(cache) <= seniority(min(users, key=seniority, default=cache))
 
