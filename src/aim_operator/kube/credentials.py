@@ -167,17 +167,17 @@ def _merged(contents: list[dict[str, Any]], paths: list[Path]) -> dict[str, Any]
         if content.get("current-context"):
             merged.setdefault("current-context", content["current-context"])
         for section, (entry_key, files) in _FILES.items():
-            known = merged.setdefault(section, [])
+            entries = merged.setdefault(section, [])
             for named in content.get(section) or ():
                 if not isinstance(named, dict) or "name" not in named:
                     raise UserError(f"kubeconfig {path}: every entry of {section} needs a name")
-                if any(other["name"] == named["name"] for other in known):
+                if any(other["name"] == named["name"] for other in entries):
                     continue
                 entry = dict(named.get(entry_key) or {})
                 for file in files:
                     if entry.get(file):
                         entry[file] = str(path.absolute().parent / str(entry[file]))
-                known.append({"name": named["name"], entry_key: entry})
+                entries.append({"name": named["name"], entry_key: entry})
     return merged
 
 
@@ -190,11 +190,11 @@ def _entry(raw: dict[str, Any], section: str, key: str, name: str | None) -> dic
 
 
 def _context_message(source: str, raw: dict[str, Any], context: str | None) -> str:
-    known = ", ".join(sorted(str(named["name"]) for named in raw["contexts"])) or "none"
-    wanted = context or raw.get("current-context")
-    if not wanted:
-        return f"{source} has no current-context; choose one with --context (known: {known})"
-    return f"{source} has no context {wanted!r} (known: {known})"
+    names = ", ".join(sorted(str(named["name"]) for named in raw["contexts"])) or "none"
+    current = context or raw.get("current-context")
+    if not current:
+        return f"{source} has no current-context; choose one with --context (known: {names})"
+    return f"{source} has no context {current!r} (known: {names})"
 
 
 def _connection(
