@@ -191,11 +191,11 @@ class Applier:
 
         Raises Conflict if the object changed since: its resourceVersion is the precondition.
         """
-        known = getattr(live, "status", None)
+        old = getattr(live, "status", None)
         # Mostly nothing changed: Structs tell that a thousand times faster than documents do.
-        if known == status:
+        if old == status:
             return False
-        body = _status_patch(live.metadata.resource_version, known, status)
+        body = _status_patch(live.metadata.resource_version, old, status)
         if not body:
             return False
         self._fence()
@@ -210,14 +210,14 @@ class Applier:
     def _settled(self, live: KubeObject, manifest: Manifest, digest: str) -> bool:
         """Whether `live` needs nothing. Judged once per content of it."""
         uid, version = live.metadata.uid, live.metadata.resource_version
-        known = self._verdicts.get(uid)
-        if known is not None and known.digest != digest:
-            known = None
-        if known is not None and known.resource_version == version:
-            return known.settled
+        verdict = self._verdicts.get(uid)
+        if verdict is not None and verdict.digest != digest:
+            verdict = None
+        if verdict is not None and verdict.resource_version == version:
+            return verdict.settled
         content = fingerprint(live)
-        if known is not None and known.content == content:
-            settled = known.settled
+        if verdict is not None and verdict.content == content:
+            settled = verdict.settled
         else:
             settled = self._is_accepted(live, manifest, digest) or self._is_covered(live, manifest, digest)
         _remember(self._verdicts, uid, _Verdict(version, content, digest, settled))
@@ -302,14 +302,13 @@ def digest_of(manifest: Manifest) -> str:
     return hashlib.sha256(encoded).hexdigest()[:16]
 
 
-def _status_patch(resource_version: str, known: Any, status: Struct) -> Patch:
-    """Return what makes a status of the known one; nothing where they are equal."""
-    old, new = document(known), document(status)
+def _status_patch(resource_version: str, before: Any, status: Struct) -> Patch:
+    """Return the patch from the status before to the new one; empty where they are equal."""
+    old, new = document(before), document(status)
     if not sets_null(old, new):
         patch = merge_patch(old, new)
         return {"metadata": {"resourceVersion": resource_version}, "status": patch} if patch else {}
-    absent = known is None or known is None
     operations = json_patch("/status", old, new)
-    made = [{"op": "add", "path": "/status", "value": {}}] if absent else []
+    made = [{"op": "add", "path": "/status", "value": {}}] if before is None else []
     precondition = {"op": "add", "path": "/metadata/resourceVersion", "value": resource_version}
     return [precondition, *made, *operations]

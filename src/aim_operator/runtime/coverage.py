@@ -32,7 +32,7 @@ def object_covers(live: KubeObject, manifest: Manifest) -> bool:
     owners = {owner.uid: msgspec.to_builtins(owner) for owner in have.owner_references or ()}
     if not all(_covers(owners.get(o["uid"]), o) for o in metadata.get("ownerReferences") or ()):
         return False
-    return all(_covers(seen, wanted) for seen, wanted in _visible(live, manifest))
+    return all(_covers(seen, desired) for seen, desired in _visible(live, manifest))
 
 
 def visible_content(live: KubeObject, manifest: Manifest) -> bytes:
@@ -65,21 +65,21 @@ def fingerprint(live: KubeObject) -> int:
 def _visible(live: KubeObject, manifest: Manifest) -> list[tuple[Any, Any]]:
     """Pairs of what `live` has and what `manifest` wants, for each section that the type of `live` shows.
 
-    A partial view shows the wanted section through the same view: what it leaves out can't be compared.
+    A partial view shows the desired section through the same view: what it leaves out can't be compared.
     """
     pairs: list[tuple[Any, Any]] = []
     for name, encoded in _sections(type(live)):
         if encoded not in manifest:
             continue
-        seen, wanted = getattr(live, name), manifest[encoded]
+        seen, desired = getattr(live, name), manifest[encoded]
         if isinstance(seen, Raw):
-            pairs.append((msgspec.json.decode(seen) if bytes(seen) else {}, wanted))
+            pairs.append((msgspec.json.decode(seen) if bytes(seen) else {}, desired))
         elif isinstance(seen, Struct):
-            pairs.append((_plain(seen), _through(type(seen), wanted)))
+            pairs.append((_plain(seen), _through(type(seen), desired)))
         elif seen is None:
-            pairs.append((None, wanted))
+            pairs.append((None, desired))
         else:
-            pairs.append((_plain(seen), wanted))
+            pairs.append((_plain(seen), desired))
     return pairs
 
 
@@ -90,11 +90,11 @@ def _sections(view: type[KubeObject]) -> tuple[tuple[str, str], ...]:
     return tuple((field.name, field.encode_name) for field in fields if field.encode_name not in _ENVELOPE)
 
 
-def _through(view: type[Struct], wanted: Any) -> Any:
+def _through(view: type[Struct], desired: Any) -> Any:
     try:
-        return _plain(msgspec.convert(wanted, view))
+        return _plain(msgspec.convert(desired, view))
     except msgspec.ValidationError:
-        return wanted
+        return desired
 
 
 def _plain(value: Any) -> Any:
@@ -102,35 +102,35 @@ def _plain(value: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
-def _covers(live: Any, wanted: Any, *, quantity: bool = False) -> bool:
-    if isinstance(wanted, dict):
-        if not wanted:
+def _covers(live: Any, desired: Any, *, quantity: bool = False) -> bool:
+    if isinstance(desired, dict):
+        if not desired:
             return live is None or isinstance(live, dict)
         if live is None:
-            return all(_empty(value) for value in wanted.values())
+            return all(_empty(value) for value in desired.values())
         return isinstance(live, dict) and all(
             _covers(live.get(key), value, quantity=quantity or key in _QUANTITY_FIELDS)
-            for key, value in wanted.items()
+            for key, value in desired.items()
         )
-    if isinstance(wanted, list):
-        return _list_covers(live, wanted, quantity=quantity)
+    if isinstance(desired, list):
+        return _list_covers(live, desired, quantity=quantity)
     if live is None:
-        return _empty(wanted)
-    if _equal(live, wanted):
+        return _empty(desired)
+    if _equal(live, desired):
         return True
-    return quantity and _same_quantity(live, wanted)
+    return quantity and _same_quantity(live, desired)
 
 
-def _list_covers(live: Any, wanted: list[Any], *, quantity: bool) -> bool:
-    if not wanted:
+def _list_covers(live: Any, desired: list[Any], *, quantity: bool) -> bool:
+    if not desired:
         return not live
     if not isinstance(live, list):
         return False
-    ours, theirs = _by_name(wanted), _by_name(live)
+    ours, theirs = _by_name(desired), _by_name(live)
     if ours is not None and theirs is not None:
         return all(_covers(theirs.get(name), item, quantity=quantity) for name, item in ours.items())
-    return len(live) == len(wanted) and all(
-        _covers(have, want, quantity=quantity) for have, want in zip(live, wanted, strict=True)
+    return len(live) == len(desired) and all(
+        _covers(have, want, quantity=quantity) for have, want in zip(live, desired, strict=True)
     )
 
 
@@ -142,18 +142,18 @@ def _by_name(items: list[Any]) -> dict[str, Any] | None:
     return named if len(named) == len(items) else None
 
 
-def _empty(wanted: Any) -> bool:
-    """Whether Go's omitempty may have dropped `wanted`; a default would stand there otherwise."""
-    if isinstance(wanted, dict):
-        return all(_empty(value) for value in wanted.values())
-    return wanted is None or wanted in ("", [], 0, False)
+def _empty(desired: Any) -> bool:
+    """Whether Go's omitempty may have dropped `desired`; a default would stand there otherwise."""
+    if isinstance(desired, dict):
+        return all(_empty(value) for value in desired.values())
+    return desired is None or desired in ("", [], 0, False)
 
 
-def _equal(live: Any, wanted: Any) -> bool:
+def _equal(live: Any, desired: Any) -> bool:
     # In Python True is 1; in JSON it is not.
-    return isinstance(live, bool) == isinstance(wanted, bool) and bool(live == wanted)
+    return isinstance(live, bool) == isinstance(desired, bool) and bool(live == desired)
 
 
-def _same_quantity(live: Any, wanted: Any) -> bool:
+def _same_quantity(live: Any, desired: Any) -> bool:
     amount = parse_quantity(live)
-    return amount is not None and amount == parse_quantity(wanted)
+    return amount is not None and amount == parse_quantity(desired)

@@ -143,7 +143,7 @@ class Expectations:
             informer.relist(namespace)
 
     def _give_up(self, key: ObjectRef) -> None:
-        log.error("a write never came back, going on with an old cache", key=str(key))
+        log.error("a write never came back, continuing with an old cache", key=str(key))
         self._versions.pop(key, None)
         for uid in list(self._going.get(key, {})):
             self._drop_going(key, uid)

@@ -1,6 +1,6 @@
-"""Names that are taken by somebody else's object: watched one by one until they are free.
+"""Names that are taken by objects that the operator does not manage: watched one by one until they are free.
 
-Informers see our labels only, so they would never tell that a stranger's object went. A name is watched
+Informers see our labels only, so they would never report that such an object went. A name is watched
 only while a key is in conflict over it. Used by controllers.
 """
 
@@ -114,10 +114,10 @@ def _after_first(
     informer: Informer[KubeObject], wake: Callable[[], None]
 ) -> Callable[[KubeObject | None, KubeObject | None], None]:
     """Return a handler that leaves out what is there already, which add_handler tells at once."""
-    known = {obj.metadata.resource_version for obj in informer.store.all()}
+    initial_versions = {obj.metadata.resource_version for obj in informer.store.all()}
 
     def handle(old: KubeObject | None, new: KubeObject | None) -> None:
-        if old is None and new is not None and new.metadata.resource_version in known:
+        if old is None and new is not None and new.metadata.resource_version in initial_versions:
             return
         wake()
 

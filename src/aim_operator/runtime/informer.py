@@ -119,7 +119,7 @@ class Informer(Generic[K]):
     def selects(self, obj: KubeObject) -> bool:
         """Whether the labels of an object are among those that are watched."""
         label = obj.metadata.label
-        return all((label(name) == value) is wanted for name, value, wanted in self._requirements)
+        return all((label(name) == value) is required for name, value, required in self._requirements)
 
     def add_handler(self, handler: Handler[K]) -> None:
         """Call `handler` with every change from now on, and with what there is when synced before."""

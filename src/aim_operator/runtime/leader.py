@@ -80,7 +80,7 @@ class LeaderElector:
         self._retry_seconds = retry_seconds
         self._valid_until = float("-inf")
         self._works_from = float("-inf")
-        """Until then a leader whose Lease was deleted may go on writing: it does not know yet."""
+        """Until then a leader whose Lease was deleted may continue to write: it does not know yet."""
         self._lease: Lease | None = None
         self._observed: _Observed | None = None
         self._log = log.bind(lease=f"{namespace}/{name}", identity=identity)
@@ -91,7 +91,7 @@ class LeaderElector:
         return self._works_from <= self._clock.monotonic() < self._valid_until
 
     def fence(self) -> None:
-        """Raise NotLeader unless a write begun now ends before anybody else may lead."""
+        """Raise NotLeader unless a write begun now ends before another replica may lead."""
         if not self.is_leader:
             raise NotLeader("the Lease is not held any more")
 
@@ -170,7 +170,7 @@ class LeaderElector:
             return False
         except (Conflict, NotFound) as error:
             self._lease = None
-            self._log.debug("somebody else was first", error=str(error))
+            self._log.debug("another replica was first", error=str(error))
             return False
         except Unavailable as error:
             # It is tried again in a moment; if that fails too, the loss of the Lease is logged.

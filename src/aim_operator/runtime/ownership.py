@@ -1,4 +1,4 @@
-"""Whose an object is that has the name we want to write. Labels alone prove nothing: people copy them."""
+"""Who owns the object that has the name we want to write. Labels alone prove nothing: people copy them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ class Ownership(Enum):
 
 
 def ownership(live: KubeObject, manifest: Manifest, applied_annotation: str) -> Ownership:
-    """Return whose `live` is, for whoever wants to apply `manifest`.
+    """Return who owns `live`, for a caller that is about to apply `manifest`.
 
     Ours is what our owner controls. Where there is no controller (children without one, or a backup tool
     that dropped it), our labels and the annotation that every apply of ours leaves.
     """
-    wanted = manifest["metadata"].get("ownerReferences") or []
+    owners = manifest["metadata"].get("ownerReferences") or []
     controller = live.metadata.controller()
     if live.metadata.deletion_timestamp is not None:
         return Ownership.GOING_AWAY
     if controller is None:
         marked = live.metadata.annotation(applied_annotation) is not None
         return Ownership.OURS if marked and _has_labels(live, manifest) else Ownership.FOREIGN
-    if not wanted:
+    if not owners:
         return Ownership.FOREIGN
-    if controller.uid == wanted[0]["uid"]:
+    if controller.uid == owners[0]["uid"]:
         return Ownership.OURS
-    return Ownership.GOING_AWAY if _is_former(controller, wanted[0]) else Ownership.FOREIGN
+    return Ownership.GOING_AWAY if _is_former(controller, owners[0]) else Ownership.FOREIGN
 
 
 def _has_labels(live: KubeObject, manifest: Manifest) -> bool:
@@ -39,7 +39,7 @@ def _has_labels(live: KubeObject, manifest: Manifest) -> bool:
     return bool(labels) and all(live.metadata.label(name) == value for name, value in labels.items())
 
 
-def _is_former(controller: OwnerReference, wanted: Manifest) -> bool:
+def _is_former(controller: OwnerReference, owner: Manifest) -> bool:
     """Whether the controller is an earlier object of our owner's name; its children are garbage-collected."""
-    same = controller.kind == wanted["kind"] and controller.name == wanted["name"]
-    return bool(same and controller.api_version.partition("/")[0] == wanted["apiVersion"].partition("/")[0])
+    same = controller.kind == owner["kind"] and controller.name == owner["name"]
+    return bool(same and controller.api_version.partition("/")[0] == owner["apiVersion"].partition("/")[0])

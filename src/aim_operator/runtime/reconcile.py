@@ -93,7 +93,7 @@ class Writer:
         self._applied_annotation = applied_annotation
         self._wake = wake
 
-    async def carry_out(self, key: ObjectRef, plan: Plan[Any]) -> tuple[Outcomes, list[ApiError]]:
+    async def apply_plan(self, key: ObjectRef, plan: Plan[Any]) -> tuple[Outcomes, list[ApiError]]:
         """Write children (those that come after others last) and removals; return the removals' errors too.
 
         A child may come after one that itself comes after another, if the plan has them in that order.
@@ -142,8 +142,8 @@ class Writer:
 
     def _live(self, child: Child) -> KubeObject | None:
         """Return the object of a child's name as the cache has it."""
-        found: KubeObject | None = self._stores[child.resource.qualified].get(child.namespace, child.name)
-        return found
+        obj: KubeObject | None = self._stores[child.resource.qualified].get(child.namespace, child.name)
+        return obj
 
     async def _child(self, key: ObjectRef, child: Child, taken: set[Name]) -> Outcome:
         try:
@@ -225,16 +225,16 @@ class KindReconciler(Generic[K, O]):
         self._kind, self._writer, self._clock = kind, writer, clock
 
     async def reconcile(self, ref: ObjectRef) -> Result:
-        """Bring one object to where its inputs want it, and have its status say where it is."""
-        found = self._kind.get(ref)
-        if found is None and self._writer.is_undecodable(ref):
+        """Apply what one object's inputs ask for, and write its status."""
+        current = self._kind.get(ref)
+        if current is None and self._writer.is_undecodable(ref):
             # It is there: what is held for it stays, until a version of it can be decoded and wakes the key.
             return Result()
-        if found is None or found[1].metadata.deletion_timestamp is not None:
+        if current is None or current[1].metadata.deletion_timestamp is not None:
             self._kind.forget(ref)
             self._writer.forget(ref)
             return Result()
-        resource, obj = found
+        resource, obj = current
         # One moment for all: a retry must not be early for its slot and due for the decision.
         now = self._clock.now()
         if (report := self._kind.paused(obj, now)) is not None:
@@ -244,7 +244,7 @@ class KindReconciler(Generic[K, O]):
             return Result()
         observed = await self._kind.gather(ref, obj, now)
         plan = self._kind.decide(observed, now)
-        outcomes, errors = await self._writer.carry_out(ref, plan)
+        outcomes, errors = await self._writer.apply_plan(ref, plan)
         self._kind.settle(ref, plan, outcomes)
         if plan.report is not None:
             await self._writer.report(ref, resource, obj, plan.report(outcomes))

@@ -97,14 +97,14 @@ class Store(Generic[K]):
         Readers see the old content or the new one, nothing between. Objects whose resourceVersion is
         the same are no difference, and those that are `undecodable` stay as they were known.
         """
-        wanted = {(obj.metadata.namespace, obj.metadata.name): obj for obj in objects}
+        new = {(obj.metadata.namespace, obj.metadata.name): obj for obj in objects}
         kept = {(metadata.namespace, metadata.name): metadata.uid for metadata in undecodable}
-        known = {name for name in self._undecodable if not namespace or name[0] == namespace}
-        self._undecodable = self._undecodable - known | kept.keys()
+        undecodable_before = {name for name in self._undecodable if not namespace or name[0] == namespace}
+        self._undecodable = self._undecodable - undecodable_before | kept.keys()
         gone = [
             name
             for name, obj in self._objects.items()
-            if name not in wanted
+            if name not in new
             and (not namespace or name[0] == namespace)
             and kept.get(name) != obj.metadata.uid
         ]
@@ -112,7 +112,7 @@ class Store(Generic[K]):
         for name in gone:
             self._unfile(name)
             del self._objects[name]
-        for name, obj in wanted.items():
+        for name, obj in new.items():
             old = self._objects.get(name)
             if old is not None and _same(old, obj):
                 continue

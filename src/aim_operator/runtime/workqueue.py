@@ -64,11 +64,11 @@ class WorkQueue:
             self.add(ref)
             return
         due = self._clock.monotonic() + seconds
-        known = self._later.get(ref)
-        if known is not None:
-            if known[0] <= due:
+        scheduled = self._later.get(ref)
+        if scheduled is not None:
+            if scheduled[0] <= due:
                 return
-            known[1].cancel()
+            scheduled[1].cancel()
         self._later[ref] = (due, self._clock.call_later(seconds, lambda: self._fall_due(ref)))
 
     def add_rate_limited(self, ref: ObjectRef, *, at_least_seconds: float = 0.0) -> float:
