@@ -699,7 +699,7 @@ async def lists_are_selected_by_labels(w: World) -> None:
     ):
         found = await w.names(CONFIG_MAPS, label_selector=selector)
         assert [name for name in found if name != mine] == want, selector
-    await refusal(Invalid, w.client.list(CONFIG_MAPS, namespace=w.namespace, label_selector="x==="))
+    await refusal(Unavailable, w.client.list(CONFIG_MAPS, namespace=w.namespace, label_selector="x==="))
 
 
 async def lists_are_selected_by_fields(w: World) -> None:
@@ -711,7 +711,7 @@ async def lists_are_selected_by_fields(w: World) -> None:
         "b"
     ]
     message = await refusal(
-        Invalid, w.client.list(SERVICES, namespace=w.namespace, field_selector="spec.model=llama")
+        Unavailable, w.client.list(SERVICES, namespace=w.namespace, field_selector="spec.model=llama")
     )
     assert "field label not supported: spec.model" in message
 
@@ -735,7 +735,7 @@ async def pages_show_one_moment(w: World) -> None:
 
 
 async def a_token_that_is_none_is_refused(w: World) -> None:
-    await refusal(Invalid, w.client.list(SERVICES, namespace=w.namespace, continue_token="nonsense"))
+    await refusal(Unavailable, w.client.list(SERVICES, namespace=w.namespace, continue_token="nonsense"))
 
 
 # Watches
@@ -981,7 +981,7 @@ async def jobs_are_selected_by_few_fields(w: World) -> None:
     made = await w.client.apply(JOBS, job(w, "a"))
     assert await w.names(JOBS, field_selector="metadata.name=a") == [made.metadata.name]
     message = await refusal(
-        Invalid, w.client.list(JOBS, namespace=w.namespace, field_selector="spec.suspend=true")
+        Unavailable, w.client.list(JOBS, namespace=w.namespace, field_selector="spec.suspend=true")
     )
     assert 'field label "spec.suspend" not supported for Job' in message
 

@@ -15,7 +15,7 @@ import msgspec
 from aim_operator.api.external import PODS
 from aim_operator.api.meta import Manifest, ObjectMeta, Patch, lenient_metadata
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
-from aim_operator.errors import ApiError, Unavailable
+from aim_operator.errors import ApiError, Invalid, Unavailable
 from aim_operator.sandbox.audit import AuditEntry
 from aim_operator.sandbox.kinds import KindId, ServedKind
 from aim_operator.sandbox.lists import listed, matcher
@@ -27,6 +27,7 @@ from aim_operator.sandbox.watches import Event, Watch
 
 T = TypeVar("T")
 
+_READS = frozenset({"get", "list"})
 # How much longer than its timeout a silent watch is believed to be alive, as in kube/client.py.
 _GRACE_SECONDS = 15.0
 _LAST_BOOKMARK_SECONDS = 2.0
@@ -327,6 +328,12 @@ class SandboxClient:
         before, code = server.storage.revision, 200
         try:
             result = call(server.kinds.served(resource))
+        except Invalid as error:
+            code = error.code
+            if verb in _READS:
+                # As kube/translate.py: a refused read says nothing about an object, and is tried again.
+                raise Unavailable(str(error), code=error.code, reason=error.reason) from error
+            raise
         except ApiError as error:
             code = error.code
             raise
