@@ -61,3 +61,11 @@ def test_equal_parts_are_kept_once() -> None:
     assert other.metadata.labels
     assert one.metadata.labels["team"] is other.metadata.labels["team"]
     assert one.metadata.name != other.metadata.name
+
+
+def test_services_that_want_the_same_have_one_spec_of_an_inference_service() -> None:
+    spec = {"predictor": {"minReplicas": 1}}
+    one, other = (slim.inference_service(decoded(InferenceService, name, spec=spec)) for name in ("a", "b"))
+    assert one.spec is other.spec
+    changed = slim.inference_service(decoded(InferenceService, "a", spec={"predictor": {"minReplicas": 2}}))
+    assert changed.spec != one.spec
