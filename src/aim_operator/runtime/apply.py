@@ -304,7 +304,7 @@ def digest_of(manifest: Manifest) -> str:
 
 def _status_patch(resource_version: str, before: Any, status: Struct) -> Patch:
     """Return the patch from the status before to the new one; empty where they are equal."""
-    old, new = document(before), document(status)
+    old, new = document(before, unlike=status), document(status, unlike=before)
     if not sets_null(old, new):
         patch = merge_patch(old, new)
         return {"metadata": {"resourceVersion": resource_version}, "status": patch} if patch else {}

@@ -10,16 +10,22 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+_SCALARS = (str, int, float)
 
-def document(value: Any) -> dict[str, Any]:
-    """Return a Struct (or nothing) as plain JSON values.
+
+def document(value: Any, *, unlike: Any = None) -> dict[str, Any]:
+    """Return a Struct (or nothing) as plain JSON values, without the members that `unlike` has just so.
 
     A field without a value is left out. A null inside a free-form value, such as a profile, is part of it.
     """
-    if value is None or value is None:
+    if value is None:
         return {}
-    plain: dict[str, Any] = _plain(value)
-    return plain
+    return {
+        name: _plain(member)
+        for field, name in _fields(value)
+        if (member := getattr(value, field)) is not None
+        and not _is_same(member, getattr(unlike, field, None))
+    }
 
 
 def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +47,7 @@ def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def sets_null(old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether a member that changes has a null in it, which no merge patch can set."""
-    return any(
+    return b"null" in msgspec.json.encode(new) and any(
         _has_null(value) and (key not in old or not _identical(old[key], value)) for key, value in new.items()
     )
 
@@ -65,12 +71,21 @@ def _identical(one: Any, other: Any) -> bool:
     return msgspec.json.encode(one, order="sorted") == msgspec.json.encode(other, order="sorted")
 
 
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (other is not None and msgspec.json.encode(one) == msgspec.json.encode(other))
+
+
 def _plain(value: Any) -> Any:
+    # Not by msgspec, which leaves out what has its default: a condition must have a message, if an empty one.
     if isinstance(value, Struct):
         members = ((name, getattr(value, field)) for field, name in _fields(value))
-        return {name: _plain(member) for name, member in members if member is not None and member is not None}
+        return {
+            name: member if isinstance(member, _SCALARS) else _plain(member)
+            for name, member in members
+            if member is not None
+        }
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: inner if isinstance(inner, _SCALARS) else _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return value

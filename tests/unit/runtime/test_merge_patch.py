@@ -81,3 +81,26 @@ def test_a_document_leaves_out_fields_without_a_value() -> None:
         "conditions": [{"type": "Ready", "status": "True", "reason": "", "message": ""}],
     }
     assert document(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("other", "want"),
+    [
+        pytest.param(WidgetStatus(phase="Ready"), {"free": {"a": None, "b": 1}}, id="an equal member"),
+        pytest.param(WidgetStatus(phase="Ready", free={"a": None, "b": 1}), {}, id="equal with a null in it"),
+        pytest.param(
+            WidgetStatus(free={"a": None, "b": True}),
+            {"phase": "Ready", "free": {"a": None, "b": 1}},
+            id="true is not 1",
+        ),
+        pytest.param(
+            WidgetStatus(free={"b": 1}),
+            {"phase": "Ready", "free": {"a": None, "b": 1}},
+            id="null is not nothing",
+        ),
+        pytest.param(None, {"phase": "Ready", "free": {"a": None, "b": 1}}, id="no status yet"),
+    ],
+)
+def test_a_document_without_the_members_that_another_has_just_so(other: Any, want: Any) -> None:
+    status = WidgetStatus(phase="Ready", free={"a": None, "b": 1})
+    assert document(status, unlike=other) == want
