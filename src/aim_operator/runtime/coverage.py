@@ -103,6 +103,8 @@ def _plain(value: Any) -> Any:
 
 
 def _covers(live: Any, desired: Any, *, quantity: bool = False) -> bool:
+    if isinstance(desired, str) and live == desired:
+        return True
     if isinstance(desired, dict):
         if not desired:
             return live is None or isinstance(live, dict)
@@ -126,12 +128,19 @@ def _list_covers(live: Any, desired: list[Any], *, quantity: bool) -> bool:
         return not live
     if not isinstance(live, list):
         return False
+    # Mostly they are equal, an affinity of 90 values too: 2 µs to see as JSON, 30 value by value.
+    if _encoded(live) == _encoded(desired):
+        return True
     ours, theirs = _by_name(desired), _by_name(live)
     if ours is not None and theirs is not None:
         return all(_covers(theirs.get(name), item, quantity=quantity) for name, item in ours.items())
     return len(live) == len(desired) and all(
         _covers(have, want, quantity=quantity) for have, want in zip(live, desired, strict=True)
     )
+
+
+def _encoded(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
 
 
 def _by_name(items: list[Any]) -> dict[str, Any] | None:

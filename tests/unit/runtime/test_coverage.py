@@ -49,6 +49,7 @@ DRIFT: list[tuple[str, Any, Any]] = [
     ("another quantity", {"requests": {"cpu": "2"}}, {"requests": {"cpu": "1"}}),
     ("a text that only looks like a quantity", {"env": {"N": "1"}}, {"env": {"N": "1000m"}}),
     ("true is not 1", {"a": 1}, {"a": True}),
+    ("true is not 1 in a list", {"l": [[1]]}, {"l": [[True]]}),
     ("a text is not a number", {"a": "1"}, {"a": 1}),
     ("a map that became a list", {"a": []}, {"a": {"b": 1}}),
     ("a list that became a text", {"a": "x"}, {"a": ["x"]}),
