@@ -96,6 +96,7 @@ def needs_gpu(model: str) -> bool:
     return model.upper() != CPU
 
 
+@lru_cache(64)
 def gpu_resource(model: str) -> str:
     """Return the resource that the vendor of a model offers its GPUs as; AMD's where that is unknown."""
     nvidia = _model(model) is None and any(_NVIDIA.fullmatch(word) for word in _words(model))

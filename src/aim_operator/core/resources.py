@@ -9,6 +9,7 @@ service was accepted. Called by the service's desired module.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -118,6 +119,7 @@ def _side(side: _Side, tiers: tuple[tuple[str, ResourceRequirements | None], ...
     return merged
 
 
+@lru_cache(1024, typed=True)
 def _canonical(side: _Side, name: str, value: Quantity, tier: str) -> str:
     field = f"resources.{side}[{name}] of the {tier}"
     if "/" not in name and name not in _STANDARD and not name.startswith(_HUGE_PAGES):
