@@ -96,7 +96,7 @@ def catalog() -> dict[str, Plain]:
             {
                 "apiVersion": resource.api_version,
                 "kind": resource.kind,
-                "metadata": _metadata(name, "") | _PAUSED,
+                "metadata": _metadata(resource.kind, name, "") | _PAUSED,
                 **body,
             },
         )
@@ -111,9 +111,10 @@ def _told_to_be_paused(type_: type[KubeObject], obj: Plain) -> Plain:
     return {**obj, "status": msgspec.to_builtins(report.status)}
 
 
-def _metadata(name: str, namespace: str, version: int = 1) -> Plain:
+def _metadata(kind: str, name: str, namespace: str, version: int = 1) -> Plain:
     where = {"namespace": namespace} if namespace else {}
-    uid = f"{abs(hash((namespace, name))):032x}"
+    # A service and its children have one name, and no uid in common: verdicts are kept by uid.
+    uid = f"{abs(hash((kind, namespace, name))):032x}"
     return {
         "name": name,
         **where,
@@ -145,14 +146,14 @@ class Server:
             self._add(name, one)
         for number in range(nodes):
             node = scene.node(number)
-            metadata = node["metadata"] | _metadata(node["metadata"]["name"], "")
+            metadata = node["metadata"] | _metadata(NODES.kind, node["metadata"]["name"], "")
             self._objects[NODES.collection_path()]["", metadata["name"]] = {**node, "metadata": metadata}
 
     def _add(self, name: Name, one: OneOfEach) -> None:
         """Put in a service and its children as they are once all is well: decide has nothing to add."""
         key = (name.namespace, name.name)
         manifest = scene.service_manifest(name)
-        manifest["metadata"] |= _metadata(name.name, name.namespace)
+        manifest["metadata"] |= _metadata(SERVICES.kind, name.name, name.namespace)
         service = msgspec.convert(manifest, AIMService)
         resolution = resolve(service, one)
         assert resolution.config is not None
@@ -164,7 +165,7 @@ class Server:
         live: dict[str, Plain] = {}
         for resource, status in ((INFERENCE_SERVICES, scene.READY), (HTTP_ROUTES, scene.ACCEPTED)):
             child = children[resource.kind]
-            metadata = _metadata(name.name, name.namespace) | child["metadata"]
+            metadata = _metadata(resource.kind, name.name, name.namespace) | child["metadata"]
             metadata["annotations"] = (metadata.get("annotations") or {}) | {labels.APPLIED: digest_of(child)}
             live[resource.kind] = {**child, "metadata": metadata, **status}
             self._objects[resource.collection_path()][key] = live[resource.kind]
