@@ -255,7 +255,7 @@ async def test_a_base_image_without_a_model_says_what_to_add() -> None:
         world.start()
         await world.until(lambda: state(world) == "Failed")
         assert "neither AIM_ID nor AIM_MODEL_ID is set" in message(world)
-        assert "the image serves any model and was told of none" in message(world)
+        assert "the image serves any model and was given none" in message(world)
         wanted["spec"]["model"] = "org/tuned"
         world.apply([wanted])
         await world.until(lambda: running(world))
