@@ -200,7 +200,11 @@ def test_the_inference_service_is_what_kserve_needs_to_run_it_as_the_template_sa
     assert model["runtime"] == "fast"
     assert model["storage"] == {}, "the server fetches by itself"
     assert model["image"] == IMAGE
-    assert model["resources"] == {"requests": {GPU: "2"}, "limits": {GPU: "2"}}
+    # What nobody sets comes of the number of GPUs: docs/concepts/resources.md.
+    assert model["resources"] == {
+        "requests": {GPU: "2", "cpu": "8", "memory": "64Gi"},
+        "limits": {GPU: "2", "memory": "96Gi"},
+    }
     assert model["volumeMounts"] == [{"name": "dshm", "mountPath": "/dev/shm"}]
     assert predictor["volumes"] == [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}]
     world.apply(world.service(replicas=1))
