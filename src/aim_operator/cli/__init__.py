@@ -1,6 +1,6 @@
 """aimctl, also installed as kubectl-aim. `main` is the entry point; app.py has the subcommands.
 
-Owns the mapping from errors to exit codes: 0 done, 1 not achieved, 2 something to mend, 130 Ctrl-C.
+Owns the mapping from errors to exit codes: 0 done, 1 not achieved, 2 something to fix, 130 Ctrl-C.
 """
 
 from __future__ import annotations

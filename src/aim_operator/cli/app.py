@@ -35,8 +35,8 @@ def version() -> None:
     typer.echo(f"aimctl {metadata.version('aim-operator')}")
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
-    if wanted:
+def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer calls it
+    if requested:
         version()
         raise typer.Exit
 

@@ -80,7 +80,7 @@ async def _run(  # noqa: PLR0917 - what run_on_cluster names
 ) -> tuple[Ending, list[str]]:
     clock = SystemClock()
     client = Client(connection)
-    told = keep_logs()
+    logs = keep_logs()
     operator = Operator(
         client, settings, clock=clock, identity=f"{socket.gethostname()}-demo-{secrets.token_hex(4)}"
     )
@@ -98,7 +98,7 @@ async def _run(  # noqa: PLR0917 - what run_on_cluster names
             clock,
             examples,
             patience=patience,
-            logs_so_far=told,
+            logs_so_far=logs,
             display=display,
         )
         problems = []
@@ -133,7 +133,7 @@ async def _install_crds(client: KubeClient, clock: Clock) -> None:
         except Conflict as error:
             name = manifest["metadata"]["name"]
             raise UserError(
-                f"the cluster has another version of {name}, which somebody else manages; "
+                f"the cluster has another version of {name}, which another program manages; "
                 "replace it: aimctl crds | kubectl apply --server-side --force-conflicts -f -"
             ) from error
 
@@ -153,18 +153,18 @@ async def _remove_leftovers(
 ) -> None:
     """Delete what an earlier demo made, and wait until its Pods are gone too."""
     ours = [example for example in examples if example.is_ours]
-    found = [(example, obj) for example in ours if (obj := await _existing(client, example)) is not None]
-    for example, obj in found:
+    leftovers = [(example, obj) for example in ours if (obj := await _existing(client, example)) is not None]
+    for example, obj in leftovers:
         if obj.metadata.label(DEMO_LABEL) is None:
             raise UserError(
                 f"{example.ref} is there already and not from a demo; delete it if nobody needs it, "
                 f"or use objects of other names with --dir"
             )
-    if not found:
+    if not leftovers:
         return
-    console.out(f"deleting {len(found)} objects of an earlier demo", highlight=False)
-    # The service first, as a user would: its template goes on serving until then.
-    for example, obj in reversed(found):
+    console.out(f"deleting {len(leftovers)} objects of an earlier demo", highlight=False)
+    # The service first, as a user would: its template is in use until then.
+    for example, obj in reversed(leftovers):
         try:
             await client.delete(
                 example.resource,
@@ -193,10 +193,10 @@ async def _remove_leftovers(
 async def _existing(client: KubeClient, example: Example) -> KubeObject | None:
     _, namespace, name = example.ref
     try:
-        found: KubeObject = await client.get(example.resource, name, namespace=namespace)
+        obj: KubeObject = await client.get(example.resource, name, namespace=namespace)
     except NotFound:
         return None
-    return found
+    return obj
 
 
 async def _create(client: KubeClient, examples: tuple[Example, ...]) -> None:

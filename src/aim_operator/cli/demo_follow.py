@@ -43,7 +43,7 @@ class Regarding(Wire):
     uid: str = ""
 
 
-class Told(KubeObject):
+class ShownEvent(KubeObject):
     """An events.k8s.io Event, as far as it is shown."""
 
     regarding: Regarding = msgspec.field(default_factory=Regarding)
@@ -53,7 +53,7 @@ class Told(KubeObject):
 
 
 EVENTS = Resource(
-    group="events.k8s.io", version="v1", plural="events", kind="Event", namespaced=True, type=Told
+    group="events.k8s.io", version="v1", plural="events", kind="Event", namespaced=True, type=ShownEvent
 )
 
 
@@ -112,7 +112,7 @@ class Follower:
         del old, new
         self.changed.set()
 
-    def _event(self, old: Told | None, new: Told | None) -> None:
+    def _event(self, old: ShownEvent | None, new: ShownEvent | None) -> None:
         del old
         if new is None or new.metadata.uid in self._events:
             return
@@ -158,16 +158,16 @@ def _template(ref: ObjectRef, template: Template | None) -> TemplateRow:
     status = template.status or AIMServiceTemplateStatus()
     current = (status.observed_generation or 0) == template.metadata.generation
     state = (status.status or "") if current else ""
-    found = (status.profile or {}).get("metadata") or {}
-    count, gpu = found.get("gpu_count"), found.get("gpu", "")
+    metadata = (status.profile or {}).get("metadata") or {}
+    count, gpu = metadata.get("gpu_count"), metadata.get("gpu", "")
     return TemplateRow(
         name=ref.name,
         namespace=ref.namespace,
         state=state,
         message="" if state == State.AVAILABLE else why(status.conditions or ()),
-        engine=found.get("engine", ""),
-        metric=found.get("metric", ""),
-        precision=found.get("precision", ""),
+        engine=metadata.get("engine", ""),
+        metric=metadata.get("metric", ""),
+        precision=metadata.get("precision", ""),
         gpus=f"{count} {gpu}".strip() if count is not None else gpu,
         sources=tuple(
             Source(source.source_uri, int(source.size) if source.size is not None else 0)
@@ -213,5 +213,5 @@ def why(conditions: Iterable[Condition]) -> str:
     """Return why an object is not ready: its failure if there is one, else what Ready says."""
     by_type = {condition.type: condition for condition in conditions}
     failure, ready = by_type.get(c.FAILURE), by_type.get(c.READY)
-    told = failure if failure is not None and failure.status == "True" else ready
-    return f"{told.reason}: {told.message}" if told is not None else ""
+    decisive = failure if failure is not None and failure.status == "True" else ready
+    return f"{decisive.reason}: {decisive.message}" if decisive is not None else ""

@@ -74,14 +74,14 @@ def next_steps(
 
 def _objects(examples: tuple[Example, ...]) -> str:
     """Say what has to be put into the objects before they work elsewhere."""
-    wanted = []
+    changes = []
     if images := sorted({f"{image.rpartition('/')[0]}/…" for image in placeholders(examples)}):
         are = "a placeholder" if len(images) == 1 else "placeholders"
         stand_ins = f"; stand-ins: {_shortest(SOURCE_TREE / STAND_INS)}" if in_source_tree() else ""
-        wanted.append(f"your images instead of {' and '.join(images)} ({are}{stand_ins})")
+        changes.append(f"your images instead of {' and '.join(images)} ({are}{stand_ins})")
     if refs := [f"{namespace}/{name}" for namespace, name in gateways(examples)]:
-        wanted.append(f"your Gateway instead of {' and '.join(refs)}")
-    return f"these objects, with {' and '.join(wanted)}" if wanted else "these objects"
+        changes.append(f"your Gateway instead of {' and '.join(refs)}")
+    return f"these objects, with {' and '.join(changes)}" if changes else "these objects"
 
 
 def _request(last: Snapshot, examples: tuple[Example, ...], gateway_url: str | None) -> Iterator[Step]:
@@ -92,15 +92,15 @@ def _request(last: Snapshot, examples: tuple[Example, ...], gateway_url: str | N
         for namespace, name in gateways(examples)[:1]:
             # Not every Gateway listens on port 80; that of hack/cluster doesn't.
             address = "-o jsonpath='{.status.addresses[0].value}:{.spec.listeners[0].port}'"
-            found = f"GATEWAY=$(kubectl get gateway {name} -n {namespace} {address})"
-            yield Step("a request through the gateway", (found, f"curl http://$GATEWAY{path}"))
+            gateway = f"GATEWAY=$(kubectl get gateway {name} -n {namespace} {address})"
+            yield Step("a request through the gateway", (gateway, f"curl http://$GATEWAY{path}"))
 
 
 def program(search_path: str | None = None) -> str:
     """Return how to call this aimctl: by its name where $PATH has it, else by its path."""
     here = Path(sys.executable).with_name("aimctl")
-    found = shutil.which(here.name, path=search_path)
-    if found is not None and Path(found).resolve() == here.resolve():
+    on_path = shutil.which(here.name, path=search_path)
+    if on_path is not None and Path(on_path).resolve() == here.resolve():
         return here.name
     return shlex.quote(_shortest(here))
 

@@ -69,18 +69,18 @@ async def _until_answered(clock: Clock, who: str, url: str, console: Console) ->
     """Ask until the answer is 200, and show it. Returns what came instead."""
     deadline = clock.monotonic() + ANSWER_SECONDS
     while True:
-        said = "no answer"
+        answer = "no answer"
         try:
             async with _opened(url) as response:
                 body = (await response.content.read(SHOWN_BYTES)).decode(errors="replace").strip()
-                said = f"HTTP {response.status} {response.reason}"
+                answer = f"HTTP {response.status} {response.reason}"
                 if response.status == 200:
-                    console.out(f"\nGET {url}  ({who})\n{said}\n{body}", highlight=False)
+                    console.out(f"\nGET {url}  ({who})\n{answer}\n{body}", highlight=False)
                     return None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            said = str(error) or type(error).__name__
+            answer = str(error) or type(error).__name__
         if clock.monotonic() > deadline:
-            return f"{who} does not answer at {url}: {said}"
+            return f"{who} does not answer at {url}: {answer}"
         await clock.sleep(PAUSE_SECONDS)
 
 

@@ -72,7 +72,7 @@ async def run_in_sandbox(
             raise UserError(refusal(example, error)) from error
     acting = asyncio.create_task(sandbox.run(), name="sandbox")
     client = sandbox.client()
-    told = keep_logs()
+    logs = keep_logs()
     try:
         return await show(
             Operator(client, settings, clock=clock),
@@ -80,7 +80,7 @@ async def run_in_sandbox(
             clock,
             examples,
             patience=Patience(timeout_seconds, SETTLE_SECONDS),
-            logs_so_far=told,
+            logs_so_far=logs,
             display=display,
         )
     finally:
@@ -90,8 +90,8 @@ async def run_in_sandbox(
 
 def without_profile(directory: Path, examples: tuple[Example, ...]) -> list[str]:
     """Return the images of `examples` for which nobody wrote what discovery finds: it is made up then."""
-    known = read_profiles(directory / PROFILES)
-    return sorted(set(images(examples)) - known.keys())
+    profiles = read_profiles(directory / PROFILES)
+    return sorted(set(images(examples)) - profiles.keys())
 
 
 def _gateways(examples: tuple[Example, ...]) -> Iterator[Manifest]:

@@ -128,8 +128,8 @@ def transitions(old: Snapshot, new: Snapshot) -> Iterator[str]:
     for job in _changed(old.jobs, new.jobs):
         yield _line(new, "job", job, f"discovery of {job.template}")
     for template in _changed(old.templates, new.templates):
-        found = ", ".join(f"{each.uri} ({gibibytes(each.size_bytes)})" for each in template.sources)
-        answer = f"{profile(template)}: {found}"
+        sources = ", ".join(f"{each.uri} ({gibibytes(each.size_bytes)})" for each in template.sources)
+        answer = f"{profile(template)}: {sources}"
         yield _line(new, "template", template, template.message or answer)
     for service in _changed(old.services, new.services):
         answer = f"on {service.template}, path {service.path or 'none'}"
@@ -147,11 +147,11 @@ def gibibytes(size_bytes: int) -> str:
 
 def _changed(old: tuple[R, ...], new: tuple[R, ...]) -> Iterator[R]:
     """The rows that got a state, another one, or another reason for it."""
-    known = {qualified(row): _told(row) for row in old}
-    return (row for row in new if row.state and _told(row) != known.get(qualified(row)))
+    last_reported = {qualified(row): _reported(row) for row in old}
+    return (row for row in new if row.state and _reported(row) != last_reported.get(qualified(row)))
 
 
-def _told(row: Row) -> tuple[str, str]:
+def _reported(row: Row) -> tuple[str, str]:
     reason = "" if isinstance(row, JobRow) else row.message.partition(":")[0]
     return row.state, reason
 

@@ -78,12 +78,12 @@ def _folded(snapshot: Snapshot, panels: list[str]) -> Text:
     """One line for the panels that there is no room for."""
     ready = sum(row.state == State.READY for row in snapshot.images)
     complete = sum(row.state == COMPLETE for row in snapshot.jobs)
-    said = {
+    summaries = {
         "Catalog": f"{counted(ready, len(snapshot.images), 'image')} ready",
         "Discovery jobs": f"{counted(complete, len(snapshot.jobs), 'discovery job')} complete",
         "Events": f"{len(snapshot.events)} events",
     }
-    line = " · ".join(said[name] for name in said if name in panels)
+    line = " · ".join(summaries[name] for name in summaries if name in panels)
     return Text(f"   {line}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
@@ -143,18 +143,18 @@ def _templates(snapshot: Snapshot, *, wide: bool) -> RenderableType:
     else:
         table = _grid("status", "+template", "engine", "metric", "precision", "GPUs", headings=True)
     for row in snapshot.templates:
-        known = (row.engine, row.metric, row.precision, row.gpus)
+        columns = (row.engine, row.metric, row.precision, row.gpus)
         table.add_row(
-            _state(row.state), qualified(row), *(known if wide else (" ".join(filter(None, known)),))
+            _state(row.state), qualified(row), *(columns if wide else (" ".join(filter(None, columns)),))
         )
     sources = _distinct_sources(snapshot)
     if not sources:
         return table
-    found = _grid("what", "+uri", "size")
+    source_table = _grid("what", "+uri", "size")
     for index, (uri, size) in enumerate(sources.items()):
         what = "model sources" if index == 0 else ""
-        found.add_row(Text(what, style="dim"), Text(uri, style="magenta"), gibibytes(size))
-    return Group(table, Text(), found)
+        source_table.add_row(Text(what, style="dim"), Text(uri, style="magenta"), gibibytes(size))
+    return Group(table, Text(), source_table)
 
 
 def _distinct_sources(snapshot: Snapshot) -> dict[str, int]:
@@ -183,12 +183,12 @@ def _services(snapshot: Snapshot) -> RenderableType:
 
 
 def _below(row: ServiceRow) -> list[Text]:
-    """Return what is said under a service: where it is reached, or why it is not."""
+    """Return the line under a service: where it is reached, or why it is not."""
     if row.state == State.RUNNING:
-        said, style = f"→ {row.path}" if row.path else "", f"bold {_GOOD}"
+        message, style = f"→ {row.path}" if row.path else "", f"bold {_GOOD}"
     else:
-        said, style = row.message, _WRONG if row.state in (State.FAILED, State.DEGRADED) else "dim"
-    return [Text(f"  {said}", style=style, no_wrap=True, overflow="ellipsis")] if said else []
+        message, style = row.message, _WRONG if row.state in (State.FAILED, State.DEGRADED) else "dim"
+    return [Text(f"  {message}", style=style, no_wrap=True, overflow="ellipsis")] if message else []
 
 
 def _events(snapshot: Snapshot) -> RenderableType:

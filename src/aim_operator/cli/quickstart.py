@@ -67,10 +67,12 @@ def find(directory: Path | None, example: str = DEFAULT) -> Path:
         if not directory.is_dir():
             raise UserError(f"--dir {directory} is not a directory")
         return directory
-    known = shipped()
-    if example not in known:
-        raise UserError(f"--example {example}: there is none of that name; write {', '.join(sorted(known))}")
-    return known[example]
+    directories = shipped()
+    if example not in directories:
+        raise UserError(
+            f"--example {example}: there is none of that name; write {', '.join(sorted(directories))}"
+        )
+    return directories[example]
 
 
 def shipped() -> dict[str, Path]:
@@ -114,18 +116,18 @@ def _example(path: Path, manifest: Any) -> Example:
     api_version, kind, name = manifest.get("apiVersion"), manifest.get("kind"), metadata["name"]
     resource = _KINDS.get((str(api_version), str(kind)))
     if resource is None:
-        raise UserError(f"{path}: {kind} {name} of {api_version}: {_known(str(kind))}")
+        raise UserError(f"{path}: {kind} {name} of {api_version}: {_supported(str(kind))}")
     if resource.namespaced and not metadata.get("namespace"):
         raise UserError(f"{path}: {kind} {name} needs metadata.namespace")
     return Example(path=path, resource=resource, manifest=manifest)
 
 
-def _known(kind: str) -> str:
-    """Return what to write instead of an apiVersion and a kind that nobody knows."""
-    versions = [api_version for api_version, known in _KINDS if known == kind]
+def _supported(kind: str) -> str:
+    """Return what to write instead of an apiVersion and a kind that the demo does not support."""
+    versions = [api_version for api_version, known_kind in _KINDS if known_kind == kind]
     if versions:
         return f"write apiVersion: {versions[0]}"
-    return f"the demo knows {', '.join(sorted(known for _, known in _KINDS))}"
+    return f"the demo knows {', '.join(sorted(known_kind for _, known_kind in _KINDS))}"
 
 
 def not_yaml(path: Path, error: yaml.YAMLError) -> str:
@@ -149,10 +151,10 @@ def placeholders(examples: Iterable[Example]) -> list[str]:
 
 def gateways(examples: Iterable[Example]) -> list[tuple[str, str]]:
     """Return namespace and name of the Gateways that the examples route through, each once, in order."""
-    found = []
+    refs = []
     for example in examples:
         ref = example.manifest.get("spec", {}).get("routing", {}).get("gatewayRef")
         if ref:
             here = example.manifest["metadata"].get("namespace", "")
-            found.append((ref.get("namespace") or here or "default", ref["name"]))
-    return list(dict.fromkeys(found))
+            refs.append((ref.get("namespace") or here or "default", ref["name"]))
+    return list(dict.fromkeys(refs))

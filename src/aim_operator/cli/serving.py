@@ -1,7 +1,7 @@
 """Runs the operator against an API server until a signal, and refuses to start where that has no sense.
 
 Owns signals and what must be right at the start: a server that answers, credentials that it takes, the right
-to read what is watched. What goes wrong later is app.py's, which goes on and says so. Called by run.py.
+to read what is watched. What goes wrong later is app.py's, which continues and reports it. Called by run.py.
 """
 
 from __future__ import annotations
