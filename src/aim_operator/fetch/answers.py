@@ -38,26 +38,26 @@ def failure(host: str, status: int, headers: Mapping[str, str], text: bytes, *, 
 
     `passing` says that the address came by a redirect, and may be good for some time only.
     """
-    found = _ERROR_CODE.search(text)
-    code = found[1].decode() if found else headers.get("X-Error-Code", "")[:64]
-    said = f"{host} answered {status}{f' {code}' if code else ''}"
+    match = _ERROR_CODE.search(text)
+    code = match[1].decode() if match else headers.get("X-Error-Code", "")[:64]
+    problem = f"{host} answered {status}{f' {code}' if code else ''}"
     if status in _CHANGED:
-        return SourceChanged(said)
+        return SourceChanged(problem)
     if passing and 400 <= status < 500 and status not in _PASSING:
         # The place that a redirect names may be signed for some minutes only: ask for a new one.
-        return Transient(said)
+        return Transient(problem)
     if code == "InvalidObjectState":
-        return FetchError(FetchReason.DOWNLOAD_FAILED, f"{said}: the object is archived; restore it first")
+        return FetchError(FetchReason.DOWNLOAD_FAILED, f"{problem}: the object is archived; restore it first")
     if status in _REFUSED:
         return Refused(host, status, code)
     if status in _GONE:
-        return SourceChanged(said)
+        return SourceChanged(problem)
     if status in _PASSING or status >= 500:
-        return Transient(said, retry_after_seconds=_retry_after(headers.get("Retry-After")))
-    return FetchError(FetchReason.DOWNLOAD_FAILED, said)
+        return Transient(problem, retry_after_seconds=_retry_after(headers.get("Retry-After")))
+    return FetchError(FetchReason.DOWNLOAD_FAILED, problem)
 
 
-def checked_stop(host: str, status: int, headers: Mapping[str, str], asked: range, size: int) -> int:
+def checked_stop(host: str, status: int, headers: Mapping[str, str], requested: range, size: int) -> int:
     """Where the body stops, once the headers of a success are what was asked for.
 
     Earlier than asked perhaps, never later. RangeIgnored if only the whole can be had.
@@ -69,18 +69,20 @@ def checked_stop(host: str, status: int, headers: Mapping[str, str], asked: rang
         length = headers.get("Content-Length", "")
         if re.fullmatch(r"\d{1,19}", length, re.ASCII) and int(length) != size:
             raise Transient(f"{host} answered 200 with {length} bytes for a file of {size}")
-        if asked != range(size):
+        if requested != range(size):
             raise RangeIgnored
         return size
-    said = headers.get("Content-Range", "")
-    found = _CONTENT_RANGE.fullmatch(said.strip())
-    if found is None:
-        raise Transient(f"{host} answered 206 with Content-Range {said[:60]!r}")
-    first, last, total = (int(number) for number in found.groups())
+    content_range = headers.get("Content-Range", "")
+    match = _CONTENT_RANGE.fullmatch(content_range.strip())
+    if match is None:
+        raise Transient(f"{host} answered 206 with Content-Range {content_range[:60]!r}")
+    first, last, total = (int(number) for number in match.groups())
     if total != size:
         raise SourceChanged(f"{host} has a file of {total} bytes where {size} were listed")
-    if first != asked.start or last not in asked:
-        raise Transient(f"{host} sent bytes {first}-{last} when asked for {asked.start}-{asked.stop - 1}")
+    if first != requested.start or last not in requested:
+        raise Transient(
+            f"{host} sent bytes {first}-{last} when asked for {requested.start}-{requested.stop - 1}"
+        )
     return last + 1
 
 

@@ -104,10 +104,10 @@ def size_of(below: int, path: str) -> int | None:
     parent, _, name = path.rpartition("/")
     try:
         with folder(below, parent) as inside:
-            found = os.stat(name, dir_fd=inside, follow_symlinks=False)
+            status = os.stat(name, dir_fd=inside, follow_symlinks=False)
     except (FileNotFoundError, FetchError):
         return None
-    return found.st_size if found.st_mode & 0o170000 == 0o100000 else None
+    return status.st_size if status.st_mode & 0o170000 == 0o100000 else None
 
 
 def _in_the_way(name: str) -> FetchError:

@@ -92,8 +92,8 @@ class Client:
                     raise answers.failure(
                         host, response.status, response.headers, text, passing=passing or direct is not None
                     )
-                asked = range(start, stop)
-                until = answers.checked_stop(host, response.status, response.headers, asked, size)
+                requested = range(start, stop)
+                until = answers.checked_stop(host, response.status, response.headers, requested, size)
                 yield Body(response, host, start, until, direct)
                 return
             finally:

@@ -85,29 +85,29 @@ def check(files: Iterable[RemoteFile]) -> tuple[RemoteFile, ...]:
 
     Stops reading at the limit, so that an endless listing ends.
     """
-    found: dict[str, RemoteFile] = {}
+    files_by_path: dict[str, RemoteFile] = {}
     total = 0
     for file in files:
         problem = path_problem(file.path)
         if problem:
             raise _refused(f"the source lists {_quoted(file.path)}, {problem}; nothing was written")
-        if file.path in found:
+        if file.path in files_by_path:
             raise _refused(f"the source lists {_quoted(file.path)} twice")
         total += file.size
         if file.size < 0 or total > MOST_BYTES:
             raise _refused(
                 f"the source lists {_quoted(file.path)} with {file.size} bytes; no size to believe"
             )
-        found[file.path] = file
-        if len(found) > MOST_FILES:
+        files_by_path[file.path] = file
+        if len(files_by_path) > MOST_FILES:
             raise _refused(f"the source lists more than {MOST_FILES} files; name a part of it")
-    for path in found:
+    for path in files_by_path:
         parent = os.path.dirname(path)  # noqa: PTH120 - a name at the source, no path of this machine
         while parent:
-            if parent in found:
+            if parent in files_by_path:
                 raise _refused(f"the source lists {_quoted(parent)} as a file and as a folder")
             parent = os.path.dirname(parent)  # noqa: PTH120
-    return tuple(found[path] for path in sorted(found))
+    return tuple(files_by_path[path] for path in sorted(files_by_path))
 
 
 def path_problem(path: str) -> str:

@@ -9,10 +9,10 @@ Two things together:
   It counts where flock can't be trusted: when the holder is on another node, or flock is not there. Whoever
   waits watches the content with its own clock, so clocks need not agree, and takes over once it has not
   changed for `stale_seconds`; it then writes its own name, waits, and reads it back, so that of several
-  only one goes on.
+  only one continues.
 
 What holds: never two on one node; never two on a file system whose flock works; else two at once only if a
-holder is frozen for longer than `stale_seconds` and then goes on, until its next heartbeat tells it. Even
+holder is frozen for longer than `stale_seconds` and then continues, until its next heartbeat notices it. Even
 then no file is spoilt: both write the same bytes to the same places, and each verifies them.
 """
 
@@ -103,7 +103,7 @@ class DirectoryLock:
 
     async def _acquire(self) -> None:
         watched: bytes | None = None
-        since = said = time.monotonic()
+        since = said_at = time.monotonic()
         first = True
         while True:
             problem = ""
@@ -124,8 +124,8 @@ class DirectoryLock:
                         return
                     watched, since = None, time.monotonic()
                 problem = "a fetcher on another node is, or was, at work on this directory"
-            if first or time.monotonic() - said >= self._timing.say_seconds:
-                said = time.monotonic()
+            if first or time.monotonic() - said_at >= self._timing.say_seconds:
+                said_at = time.monotonic()
                 first = False
                 self._say(f"{problem}; waiting until it ends")
             await asyncio.sleep(min(0.5, self._timing.heartbeat_seconds))

@@ -89,7 +89,7 @@ async def outcome_of(
         return failed(error.reason, str(error))
     except asyncio.CancelledError:
         return failed(
-            FetchReason.INTERRUPTED, "asked to stop; what is there stays, and the next run goes on from it"
+            FetchReason.INTERRUPTED, "asked to stop; what is there stays, and the next run continues from it"
         )
 
 

@@ -123,7 +123,7 @@ class LargeFile:
         while start < stop:
             count = os.preadv(self._data, [buffer[: stop - start]], start)
             if not count:
-                raise OSError(f"{self._data_name} ends at {start}; somebody cut it")
+                raise OSError(f"{self._data_name} ends at {start}: another program truncated it")
             digest.update(buffer[:count])
             start += count
 

@@ -90,7 +90,7 @@ class Records:
         self.done[done.identity] = done
 
     def keep(self, done: Iterable[Done]) -> None:
-        """Forget all others; also mends a torn end, so that the next line begins on its own."""
+        """Forget all others; also repairs a torn end, so that the next line begins on its own."""
         self.close()
         self.done = {one.identity: one for one in done}
         lines = b"".join(msgspec.json.encode(one) + b"\n" for one in self.done.values())

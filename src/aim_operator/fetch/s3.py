@@ -86,12 +86,13 @@ class S3Source:
         return self._call(lambda: self._checksum(file))
 
     def refusal(self, code: str) -> str:
-        said = f" ({code})" if code else ""
+        detail = f" ({code})" if code else ""
         if self._anonymous:
-            return f"bucket {self._uri.bucket} is not public{said}; set {_CREDENTIALS}"
+            return f"bucket {self._uri.bucket} is not public{detail}; set {_CREDENTIALS}"
         return (
-            f"the credentials may not read bucket {self._uri.bucket}{said}; set {_CREDENTIALS} to those of an"
-            " account with s3:ListBucket and s3:GetObject there (AWS_SESSION_TOKEN too, where they have one)"
+            f"the credentials may not read bucket {self._uri.bucket}{detail}; set {_CREDENTIALS} to those of"
+            " an account with s3:ListBucket and s3:GetObject there (AWS_SESSION_TOKEN too, where they have"
+            " one)"
         )
 
     def _key(self, file: RemoteFile) -> str:
@@ -120,8 +121,8 @@ class S3Source:
     def _pages(self, prefix: str) -> Iterator[tuple[str, int, str]]:
         paginator = self._client.get_paginator("list_objects_v2")
         for page in paginator.paginate(Bucket=self._uri.bucket, Prefix=prefix):
-            for found in page.get("Contents", ()):
-                yield found["Key"], found["Size"], found["ETag"].strip('"')
+            for entry in page.get("Contents", ()):
+                yield entry["Key"], entry["Size"], entry["ETag"].strip('"')
 
     def _checksum(self, file: RemoteFile) -> Checksum | None:
         key = self._key(file)

@@ -53,16 +53,16 @@ class Chosen(Struct, frozen=True, kw_only=True):
 
 def patterns(flag: str, texts: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns of an option. UserError where one is none, or there are too many."""
-    found = tuple(dict.fromkeys(texts))
-    for text in found:
+    distinct = tuple(dict.fromkeys(texts))
+    for text in distinct:
         if not re.fullmatch(FILE_PATTERN, text, re.ASCII) or text.startswith("/"):
             raise UserError(
                 f"{flag} is {text[:80]!r}: write a pattern of a path below the source, such as *.safetensors"
                 " or original/*, in 1 to 256 characters of ASCII without spaces, quotes and '$'"
             )
-    if len(found) > MOST_PATTERNS:
-        raise UserError(f"{flag} is given {len(found)} times: write at most {MOST_PATTERNS} patterns")
-    return found
+    if len(distinct) > MOST_PATTERNS:
+        raise UserError(f"{flag} is given {len(distinct)} times: write at most {MOST_PATTERNS} patterns")
+    return distinct
 
 
 def choose(listing: Listing, selection: Selection) -> Chosen:

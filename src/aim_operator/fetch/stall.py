@@ -57,7 +57,7 @@ class StallWatch:
             raise FetchError(
                 FetchReason.STALLED,
                 f"no byte came for {silent_seconds:.0f} s, though streams were opened anew; what is"
-                " there stays, and the next run goes on from it. See whether the source and the volume"
+                " there stays, and the next run continues from it. See whether the source and the volume"
                 " answer; --stall-seconds sets the limit",
             )
 

@@ -17,12 +17,12 @@ from itertools import chain
 
 from aim_operator.errors import FetchError
 from aim_operator.fetch.answers import RangeIgnored, Refused
-from aim_operator.fetch.coming import Coming, Stream
 from aim_operator.fetch.http import Body, Client
 from aim_operator.fetch.listing import RemoteFile, Source
 from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.pace import LOOK_SECONDS, Pace
 from aim_operator.fetch.partial import CHUNK_BYTES, span
+from aim_operator.fetch.pending import PendingFile, Stream
 from aim_operator.fetch.progress import Progress
 from aim_operator.fetch.retrying import Policy, Transient
 from aim_operator.fetch.stall import StallWatch
@@ -64,13 +64,13 @@ class Transfer:
         self._stall = stall
         self._discarded = discarded
         self._files: Iterator[RemoteFile] = iter(())
-        self._queue: deque[Coming] = deque()
+        self._queue: deque[PendingFile] = deque()
         self._twice: set[str] = set()
         self._busy = 0
         self._at_volume = 0
         self._stopped = threading.Event()
         self._changed = threading.Condition()
-        """Guards what is above it, and what comings say of themselves; notified when there may be work."""
+        """Guards what is above it and the state of pending files; notified when there may be work."""
         self.unverified = 0
         """Files that only their size could be checked of."""
 
@@ -163,64 +163,64 @@ class Transfer:
         checksum = self._source.checksum(file)
         with self._on_volume():
             partial = self._volume.partial(file, verifiable=checksum is not None)
-            coming = Coming(file, checksum, partial, partial.missing())
-        if coming.missing:
+            pending = PendingFile(file, checksum, partial, partial.missing())
+        if pending.missing:
             with self._changed:
-                self._queue.append(coming)
+                self._queue.append(pending)
         else:
-            self._finish(coming)
+            self._finish(pending)
 
     def _fetch(self, stream: Stream) -> None:
         """Fetch a span, however often it takes; a failure counts only if no byte came since the last one."""
         failures, best = 0, stream.start
-        while stream.position < stream.stop and not stream.coming.finishing:
+        while stream.position < stream.stop and not stream.pending.finishing:
             try:
                 self._attempt(stream)
             except RangeIgnored:
                 with self._changed:
-                    is_news = stream.coming.fetch_whole()
+                    is_news = stream.pending.fetch_whole()
                     if is_news:
-                        self._queue.append(stream.coming)
+                        self._queue.append(stream.pending)
                 if is_news:
-                    self._progress.say(f"{stream.coming.file.path}: the server sends whole files only")
+                    self._progress.say(f"{stream.pending.file.path}: the server sends whole files only")
                 return
             except Transient as cause:
-                stream.coming.direct = None
+                stream.pending.direct = None
                 failures = 1 if stream.position >= best + _PROGRESS_BYTES else failures + 1
                 best = max(best, stream.position)
                 if not cause.stalled:
                     self._stall.happened()
                 if failures >= self._policy.attempts:
-                    then = "; what is there stays, and the next run goes on from it"
-                    raise self._policy.given_up(stream.coming.file.path, cause, then) from cause
+                    then = "; what is there stays, and the next run continues from it"
+                    raise self._policy.given_up(stream.pending.file.path, cause, then) from cause
                 self._progress.retried(str(cause))
                 self._stopped.wait(self._policy.wait_seconds(failures, cause.retry_after_seconds))
 
     def _attempt(self, stream: Stream) -> None:
-        coming, direct = stream.coming, stream.coming.direct
-        request = direct or self._source.request(coming.file)
-        if coming.whole_only:
-            # There is no going on in the midst of it.
+        pending, direct = stream.pending, stream.pending.direct
+        request = direct or self._source.request(pending.file)
+        if pending.whole_only:
+            # It can't be continued from the middle.
             stream.position = 0
         is_whole = False
         with self._stall.waiting():
             try:
                 with self._client.get(
-                    request, stream.position, stream.stop, coming.file.size, passing=direct is not None
+                    request, stream.position, stream.stop, pending.file.size, passing=direct is not None
                 ) as body:
-                    coming.direct = body.direct or coming.direct
+                    pending.direct = body.direct or pending.direct
                     is_whole = self._store(stream, body)
             except Refused as refused:
                 raise FetchError(
                     FetchReason.AUTHENTICATION_FAILED,
-                    f"{coming.file.path}: {refused}: {self._source.refusal(refused.code)}",
+                    f"{pending.file.path}: {refused}: {self._source.refusal(refused.code)}",
                 ) from refused
         if is_whole:
             stream.position = stream.stop
             with self._changed:
-                is_ours, coming.finishing = not coming.finishing, True
+                is_ours, pending.finishing = not pending.finishing, True
             if is_ours:
-                self._finish(coming)
+                self._finish(pending)
 
     def _store(self, stream: Stream, body: Body) -> bool:
         """Put what comes on the volume. Whether the file has all its bytes then: no more are needed."""
@@ -247,63 +247,63 @@ class Transfer:
 
     def _write(self, stream: Stream, pieces: list[bytes]) -> bool:
         """Write and remember. Whether nothing of the file is missing any more."""
-        coming = stream.coming
+        pending = stream.pending
         before = stream.position
         after = before + sum(map(len, pieces))
         with self._on_volume():
             with self._changed:
-                new = [chunk for chunk in stream.ends(before, after) if chunk in coming.missing]
-            coming.partial.write(pieces, before)
+                new = [chunk for chunk in stream.ends(before, after) if chunk in pending.missing]
+            pending.partial.write(pieces, before)
             for chunk in new:
-                coming.partial.mark(chunk)
+                pending.partial.mark(chunk)
         stream.position = after
         with self._changed:
             # Another stream may have brought it too, where the server only then began to ignore ranges.
-            gained = coming.missing.intersection(new)
-            coming.missing -= gained
-            is_whole = not coming.missing
+            gained = pending.missing.intersection(new)
+            pending.missing -= gained
+            is_whole = not pending.missing
         for chunk in gained:
-            start, stop = span(chunk, coming.file.size)
+            start, stop = span(chunk, pending.file.size)
             self._progress.stored(stop - start)
         if gained and not is_whole:
-            self._hash_known(coming)
+            self._hash_leading(pending)
         return is_whole
 
-    def _hash_known(self, coming: Coming) -> None:
+    def _hash_leading(self, pending: PendingFile) -> None:
         """Hash what is there from the beginning on, while it is still in memory; one thread at a time."""
-        if coming.digest is None or not coming.hashing.acquire(blocking=False):
+        if pending.digest is None or not pending.hashing.acquire(blocking=False):
             return
         try:
             while True:
                 with self._changed:
-                    known = coming.known_bytes()
-                if known <= coming.hashed_bytes:
+                    leading = pending.leading_bytes()
+                if leading <= pending.hashed_bytes:
                     return
-                self._hash(coming, known)
+                self._hash(pending, leading)
         finally:
-            coming.hashing.release()
+            pending.hashing.release()
 
-    def _hash(self, coming: Coming, until: int) -> None:
+    def _hash(self, pending: PendingFile, until: int) -> None:
         """In steps: of a file that an earlier run had nearly whole it takes minutes, which are no silence."""
-        while coming.digest is not None and coming.hashed_bytes < until:
-            stop = min(coming.hashed_bytes + CHUNK_BYTES, until)
+        while pending.digest is not None and pending.hashed_bytes < until:
+            stop = min(pending.hashed_bytes + CHUNK_BYTES, until)
             with self._on_volume():
-                coming.partial.feed(coming.digest, coming.hashed_bytes, stop)
-            coming.hashed_bytes = stop
+                pending.partial.feed(pending.digest, pending.hashed_bytes, stop)
+            pending.hashed_bytes = stop
             self._stall.happened()
 
-    def _finish(self, coming: Coming) -> None:
-        with coming.hashing:
-            self._hash(coming, coming.file.size)
+    def _finish(self, pending: PendingFile) -> None:
+        with pending.hashing:
+            self._hash(pending, pending.file.size)
             with self._on_volume():
-                got = self._verified_and_placed(coming)
-        file, checksum = coming.file, coming.checksum
+                got = self._verified_and_placed(pending)
+        file, checksum = pending.file, pending.checksum
         if got is None:
             with self._changed:
                 self.unverified += checksum is None
             return
-        wanted = f"{checksum.algorithm} {checksum.value}" if checksum else ""
-        problem = f"{file.path} is not what the source says it is: wanted {wanted}, got {got}"
+        expected = f"{checksum.algorithm} {checksum.value}" if checksum else ""
+        problem = f"{file.path} is not what the source says it is: wanted {expected}, got {got}"
         with self._changed:
             is_second = file.path in self._twice
             self._twice.add(file.path)
@@ -319,15 +319,15 @@ class Transfer:
         with self._changed:
             self._files = chain((file,), self._files)
 
-    def _verified_and_placed(self, coming: Coming) -> str | None:
+    def _verified_and_placed(self, pending: PendingFile) -> str | None:
         """What the file hashes to, if it is not what it should; None once it is in its place."""
-        file, checksum, digest = coming.file, coming.checksum, coming.digest
+        file, checksum, digest = pending.file, pending.checksum, pending.digest
         if checksum is not None and digest is not None:
             got = digest.hexdigest()
             if got != checksum.value:
-                coming.partial.discard()
+                pending.partial.discard()
                 return got
-        self._volume.finish(file, coming.partial)
+        self._volume.finish(file, pending.partial)
         return None
 
     @contextlib.contextmanager
@@ -354,7 +354,7 @@ def volume_error(error: OSError) -> FetchError:
             FetchReason.INSUFFICIENT_SPACE,
             f"the volume is full ({error.strerror}), though there was room at the start: something else"
             " writes to it, or a quota holds; make room or use a larger volume. What is there stays, and the"
-            " next run goes on from it",
+            " next run continues from it",
         )
     return FetchError(
         FetchReason.DOWNLOAD_FAILED,

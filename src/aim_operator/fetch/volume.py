@@ -63,19 +63,19 @@ class Volume:
             os.close(descriptor)
 
     def space(self) -> Space:
-        found = os.fstatvfs(self._root)
-        return Space(free=found.f_bavail * found.f_frsize, total=found.f_blocks * found.f_frsize)
+        status = os.fstatvfs(self._root)
+        return Space(free=status.f_bavail * status.f_frsize, total=status.f_blocks * status.f_frsize)
 
     def tidy(self, files: Iterable[RemoteFile]) -> None:
         """Keep what this listing can use, and remove the rest of what earlier runs left. Nobody else's files.
 
         Afterwards every file of `records.done` is in its place, with its size.
         """
-        wanted = {identity(file): file for file in files}
-        paths = {file.path for file in wanted.values()}
+        files_by_identity = {identity(file): file for file in files}
+        paths = {file.path for file in files_by_identity.values()}
         kept = []
         for done in self.records.done.values():
-            if done.identity in wanted:
+            if done.identity in files_by_identity:
                 self._finish_move(done)
                 if folders.size_of(self._root, done.path) == done.size:
                     kept.append(done)
@@ -84,7 +84,7 @@ class Volume:
         self.records.keep(kept)
         for name in os.listdir(self._partial):  # noqa: PTH208 - pathlib takes no descriptor
             match = _PARTIAL_NAME.fullmatch(name)
-            if match is None or match[1] not in wanted or match[1] in self.records.done:
+            if match is None or match[1] not in files_by_identity or match[1] in self.records.done:
                 with contextlib.suppress(IsADirectoryError, PermissionError):
                     folders.remove(self._partial, name)
 
@@ -101,8 +101,8 @@ class Volume:
                 there += file.size
                 continue
             with contextlib.suppress(FileNotFoundError):
-                found = os.stat(f"{key}.data", dir_fd=self._partial, follow_symlinks=False)
-                there += min(found.st_blocks * 512, file.size)
+                status = os.stat(f"{key}.data", dir_fd=self._partial, follow_symlinks=False)
+                there += min(status.st_blocks * 512, file.size)
         return there
 
     def stored_bytes(self, files: Iterable[RemoteFile]) -> int:

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: the next run goes on, and the hub's log shows that hardly a byte was sent twice."""
+"""kill -9 at any moment: the next run continues, and by the hub's log hardly a byte was sent twice."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ async def test_a_source_that_can_not_be_listed_says_why(
     outcome, _ = await listed(uri, {"HF_ENDPOINT": hub.url, **environment})
     reason, words = want
     assert (outcome.reason, words in outcome.message) == (reason, True), outcome
-    assert "the next run goes on from it" not in outcome.message, "nothing is there to go on from"
+    assert "the next run continues from it" not in outcome.message, "nothing is there to continue from"
 
 
 async def test_a_bucket_is_listed_too() -> None:

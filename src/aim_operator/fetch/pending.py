@@ -13,7 +13,7 @@ from aim_operator.fetch.listing import Checksum, RemoteFile, Request
 from aim_operator.fetch.partial import CHUNK_BYTES, Partial, chunk_count, span
 
 
-class Coming:
+class PendingFile:
     """`waiting` are the spans that nobody fetches yet, `missing` the chunks that are not there yet.
 
     `digest` and `hashed_bytes` are of the thread that holds `hashing`.
@@ -34,7 +34,7 @@ class Coming:
         self._frontier = 0
         self.whole_only = False
         self.finishing = False
-        """Somebody verifies and places it, as nothing is missing any more."""
+        """A thread verifies and places it, as nothing is missing any more."""
 
     def fetch_whole(self) -> bool:
         """Only the whole file can be had, in one stream. Whether that is news."""
@@ -44,7 +44,7 @@ class Coming:
         self.waiting = deque([Stream(self, 0, self.file.size)])
         return True
 
-    def known_bytes(self) -> int:
+    def leading_bytes(self) -> int:
         """Where the first missing chunk begins."""
         while self._frontier < chunk_count(self.file.size) and self._frontier not in self.missing:
             self._frontier += 1
@@ -54,18 +54,18 @@ class Coming:
 class Stream:
     """A span that one worker fetches: a chunk, or all of the file. `position` is how far it came."""
 
-    def __init__(self, coming: Coming, start: int, stop: int) -> None:
-        self.coming = coming
+    def __init__(self, pending: PendingFile, start: int, stop: int) -> None:
+        self.pending = pending
         self.start = start
         self.stop = stop
         self.position = start
 
     @property
     def is_whole(self) -> bool:
-        return self.start == 0 and self.stop == self.coming.file.size
+        return self.start == 0 and self.stop == self.pending.file.size
 
     def ends(self, before: int, after: int) -> list[int]:
         """Chunks whose last byte was among those from `before` to before `after`."""
-        size = self.coming.file.size
+        size = self.pending.file.size
         first = before // CHUNK_BYTES
         return [chunk for chunk in range(first, chunk_count(after)) if before < span(chunk, size)[1] <= after]
