@@ -30,8 +30,8 @@ class Agenda:
 
     def put(self, key: Hashable, work: Work, *, after_seconds: float = 0.0) -> None:
         due = self._clock.monotonic() + after_seconds
-        known = self._work.get(key)
-        if known is not None and known[0] <= due:
+        scheduled = self._work.get(key)
+        if scheduled is not None and scheduled[0] <= due:
             return
         self._work[key] = (due, work)
         heapq.heappush(self._heap, (due, next(self._order), key))

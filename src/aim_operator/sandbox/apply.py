@@ -40,10 +40,10 @@ def applied(
     Raises Conflict where others own a field with another value and `force` is false.
     """
     manifest = {name: member for name, member in manifest.items() if name not in without}
-    wanted = fields_of(node, manifest, without=without)
+    desired = fields_of(node, manifest, without=without)
     before = fields_of(node, live, without=without)
     owners = dict(managers)
-    conflicts = _conflicts(owners, manager, wanted, before)
+    conflicts = _conflicts(owners, manager, desired, before)
     if conflicts and not force:
         raise owned_by_others(
             [(str(owner), sorted(shown_path(path) for path in paths)) for owner, paths in conflicts.items()]
@@ -53,33 +53,33 @@ def applied(
 
     formerly = owners.pop(manager, frozenset())
     out = merged(node, live, manifest)
-    kept = frozenset(wanted).union(*owners.values())
-    dropped = _without_parents(formerly - wanted.keys() - kept, kept)
+    kept = frozenset(desired).union(*owners.values())
+    dropped = _without_parents(formerly - desired.keys() - kept, kept)
     if dropped:
         metadata = out["metadata"]
         out = removed(node, out, dropped) or {}
         # Emptied labels are gone, the rest of the metadata is the server's and stays.
         out["metadata"] = metadata | {"labels": None, "annotations": None} | out.get("metadata", {})
     owners = {owner: fields for owner, fields in owners.items() if fields}
-    if wanted:
-        owners[manager] = frozenset(wanted)
+    if desired:
+        owners[manager] = frozenset(desired)
     return out, owners
 
 
 def _conflicts(
-    managers: Managers, manager: Manager, wanted: dict[Path, Any], before: dict[Path, Any]
+    managers: Managers, manager: Manager, desired: dict[Path, Any], before: dict[Path, Any]
 ) -> dict[Manager, Fields]:
     changed = {
         path
-        for path, value in wanted.items()
+        for path, value in desired.items()
         if value is not CONTAINER and before.get(path, CONTAINER) != value
     }
-    found: dict[Manager, Fields] = {}
+    conflicts: dict[Manager, Fields] = {}
     for owner, fields in managers.items():
         taken = fields & changed
         if owner != manager and taken:
-            found[owner] = taken
-    return found
+            conflicts[owner] = taken
+    return conflicts
 
 
 def _without_parents(paths: Fields, kept: Fields) -> list[Path]:
@@ -103,15 +103,15 @@ def untyped(node: Node, value: Any, path: str = "") -> Iterator[str]:
     if isinstance(value, list) and node.type in ("array", ""):
         yield from _items(node, value, path)
         return
-    wanted = {
+    expected = {
         "integer": "numeric (int or float)",
         "number": "numeric (int or float)",
         "array": "list",
         "object": "map",
     }
-    said = {bool: "boolean", str: "string", int: "int", float: "float", dict: "map", list: "list"}
+    type_names = {bool: "boolean", str: "string", int: "int", float: "float", dict: "map", list: "list"}
     if node.type and not _fits(node.type, value):
-        yield f"{path}: expected {wanted.get(node.type, node.type)}, got {said[type(value)]}"
+        yield f"{path}: expected {expected.get(node.type, node.type)}, got {type_names[type(value)]}"
 
 
 def _items(node: Node, value: list[Any], path: str) -> Iterator[str]:
@@ -126,8 +126,8 @@ def _items(node: Node, value: list[Any], path: str) -> Iterator[str]:
                     f"fields [{names}] (and doesn't have default values for any key fields)"
                 )
             elif key in seen:
-                told = ",".join(f"{name}={shown(part)}" for name, part in key)
-                yield f"{path}: duplicate entries for key [{told}]"
+                identity = ",".join(f"{name}={shown(part)}" for name, part in key)
+                yield f"{path}: duplicate entries for key [{identity}]"
             seen.add(key)
         yield from untyped(node.item(), member, f"{path}[{index}]")
 
@@ -145,5 +145,5 @@ def refuse_untyped(node: Node, manifest: Manifest, api_version: str, kind: str) 
     if problems:
         name = manifest["metadata"]["name"]
         where = manifest["metadata"].get("namespace", "")
-        told = f"failed to create typed patch object ({where}/{name}; {api_version}, Kind={kind}): "
-        raise internal(told + "\n".join(problems))
+        message = f"failed to create typed patch object ({where}/{name}; {api_version}, Kind={kind}): "
+        raise internal(message + "\n".join(problems))

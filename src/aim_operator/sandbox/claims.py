@@ -83,15 +83,17 @@ class ClaimBinder(StandIn):
     def _with_class(self, claim: Stored) -> Stored:
         if claim.obj["spec"].get("storageClassName"):
             return claim
-        for found in self.all(STORAGE_CLASS):
-            if (found.obj["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
-                return self._patch(claim, {"spec": {"storageClassName": found.key.name}})
+        for storage_class in self.all(STORAGE_CLASS):
+            if (storage_class.obj["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
+                return self._patch(claim, {"spec": {"storageClassName": storage_class.key.name}})
         return claim
 
     def _bind(self, claim: Stored) -> None:
         name = claim.obj["spec"].get("storageClassName", "")
-        found = self.server.storage.get(Key(STORAGE_CLASS, "", name))
-        if found is None or (found.obj.get("volumeBindingMode") == _WAIT and not self._mounted(claim)):
+        storage_class = self.server.storage.get(Key(STORAGE_CLASS, "", name))
+        if storage_class is None or (
+            storage_class.obj.get("volumeBindingMode") == _WAIT and not self._mounted(claim)
+        ):
             return
         if name in self.failing:
             self._tell(claim, self.failing[name])

@@ -300,8 +300,8 @@ class SandboxClient:
         if container not in names:
             raise bad_request(f"container {container} is not valid for pod {pod}")
         if (namespace, pod, container) not in self._server.logs:
-            told = f'container "{container}" in pod "{pod}" is waiting to start: ContainerCreating'
-            raise bad_request(told)
+            message = f'container "{container}" in pod "{pod}" is waiting to start: ContainerCreating'
+            raise bad_request(message)
         return self._server.log((namespace, pod, container))
 
     async def _write(

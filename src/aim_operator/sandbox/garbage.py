@@ -60,13 +60,13 @@ class GarbageCollector:
             self._delete(stored)
 
     def _lives(self, dependent: Stored, owner: Manifest) -> bool:
-        found = self._server.storage.by_uid(owner["uid"])
+        live = self._server.storage.by_uid(owner["uid"])
         # An owner in another namespace counts as absent, as does one of another kind or name.
         return (
-            found is not None
-            and found.key.namespace in ("", dependent.key.namespace)
-            and found.key.name == owner["name"]
-            and found.obj["kind"] == owner["kind"]
+            live is not None
+            and live.key.namespace in ("", dependent.key.namespace)
+            and live.key.name == owner["name"]
+            and live.obj["kind"] == owner["kind"]
         )
 
     def _finish(self, uid: str) -> None:

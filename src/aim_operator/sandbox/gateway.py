@@ -53,12 +53,12 @@ class GatewayController(StandIn):
     def _accept_class(self, key: Key, uid: str) -> None:
         stored = self.live(key, uid)
         if stored is not None:
-            self.set_status(stored, {"conditions": [self._said(stored, "Accepted", "True", "Accepted")]})
+            self.set_status(stored, {"conditions": [self._condition(stored, "Accepted", "True", "Accepted")]})
 
     def _program(self, key: Key, uid: str) -> None:
         stored = self.live(key, uid)
         if stored is not None:
-            conditions = [self._said(stored, name, "True", name) for name in ("Accepted", "Programmed")]
+            conditions = [self._condition(stored, name, "True", name) for name in ("Accepted", "Programmed")]
             self.set_status(stored, {"conditions": conditions})
 
     def _judge(self, key: Key, uid: str) -> None:
@@ -68,7 +68,7 @@ class GatewayController(StandIn):
         before = route.obj.get("status", {}).get("parents", [])
         parents = []
         for reference in route.obj["spec"].get("parentRefs", ()):
-            known: list[Manifest] = next(
+            conditions: list[Manifest] = next(
                 (each["conditions"] for each in before if each["parentRef"] == reference), []
             )
             accepted = self._accepted(route, reference)
@@ -78,12 +78,12 @@ class GatewayController(StandIn):
                     "parentRef": reference,
                     "controllerName": CONTROLLER,
                     "conditions": [
-                        self._said(route, "Accepted", *accepted, among=known),
-                        self._said(
+                        self._condition(route, "Accepted", *accepted, among=conditions),
+                        self._condition(
                             route,
                             "ResolvedRefs",
                             *(("False", "BackendNotFound", missing) if missing else ("True", "ResolvedRefs")),
-                            among=known,
+                            among=conditions,
                         ),
                     ],
                 }
@@ -109,8 +109,8 @@ class GatewayController(StandIn):
                 f"Gateway {namespace}/{reference['name']} has no such listener",
             )
         if fits and not any(_allows(listener, namespace, route.key.namespace) for listener in fits):
-            said = f"no listener of Gateway {namespace}/{reference['name']} takes routes from here"
-            return "False", "NotAllowedByListeners", said
+            message = f"no listener of Gateway {namespace}/{reference['name']} takes routes from here"
+            return "False", "NotAllowedByListeners", message
         return "True", "Accepted", ""
 
     def _missing_backend(self, route: Stored) -> str:
@@ -121,7 +121,7 @@ class GatewayController(StandIn):
                     return f"Service {namespace}/{backend['name']} not found"
         return ""
 
-    def _said(
+    def _condition(
         self,
         stored: Stored,
         type_: str,

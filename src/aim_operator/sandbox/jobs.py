@@ -189,7 +189,7 @@ class JobController(StandIn):
             "state": state,
         }
         started = pod.obj.get("status", {}).get("startTime") or self.now()
-        told: Manifest = {
+        pod_status: Manifest = {
             "phase": phase,
             "startTime": started,
             "conditions": conditions,
@@ -198,8 +198,8 @@ class JobController(StandIn):
         if self.behaviours.get(downloads.source(container) or container["image"], ImageBehaviour()).sidecar:
             proxy = {**status, "name": "istio-proxy", "state": {"running": {"startedAt": self.now()}}}
             init = {**status, "name": "istio-init", "state": {"terminated": {"exitCode": 0}}}
-            told |= {"containerStatuses": [proxy, status], "initContainerStatuses": [init]}
-        self.set_status(pod, told)
+            pod_status |= {"containerStatuses": [proxy, status], "initContainerStatuses": [init]}
+        self.set_status(pod, pod_status)
 
     def _finish(self, key: Key, uid: str, pod_key: Key, pod_uid: str) -> None:
         job, pod = self.live(key, uid), self.live(pod_key, pod_uid)

@@ -176,10 +176,10 @@ class Registry:
 
     def served(self, resource: Resource[Any]) -> ServedKind:
         """Raises NotInstalled."""
-        found = self._by_path.get((resource.group, resource.version, resource.plural))
-        if found is None:
+        kind = self._by_path.get((resource.group, resource.version, resource.plural))
+        if kind is None:
             raise not_installed()
-        return found
+        return kind
 
     def named(self, api_version: str, kind: str) -> ServedKind | None:
         """The kind of a manifest or an owner reference."""
@@ -187,10 +187,10 @@ class Registry:
 
     def of(self, id_: KindId) -> ServedKind:
         """Some version of what is stored under `id_`, in the names of storage. Raises NotInstalled."""
-        found = next((kind for kind in self._by_path.values() if kind.id == id_ and not kind.renamed), None)
-        if found is None:
+        served = next((kind for kind in self._by_path.values() if kind.id == id_ and not kind.renamed), None)
+        if served is None:
             raise not_installed()
-        return found
+        return served
 
     def __iter__(self) -> Iterator[ServedKind]:
         return iter(tuple(self._by_path.values()))

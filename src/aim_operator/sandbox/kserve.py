@@ -83,7 +83,7 @@ class KServe(StandIn):
     def _runtime(self, service: Stored) -> Stored | None:
         name = _model(service).get("runtime", "")
         keys = (Key(RUNTIME, service.key.namespace, name), Key(CLUSTER_RUNTIME, "", name))
-        return next((found for key in keys if (found := self.server.storage.get(key)) is not None), None)
+        return next((runtime for key in keys if (runtime := self.server.storage.get(key)) is not None), None)
 
     def _crash(self, service: Stored, runtime: Stored) -> str:
         """Why the model server ends at once: the runtime's container with what the service sets over it."""
@@ -98,14 +98,14 @@ class KServe(StandIn):
         return healthy and any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
     def _no_runtime(self, service: Stored) -> None:
-        told = "Waiting for runtime to become available"
+        message = "Waiting for runtime to become available"
         self._set(
             service,
             "False",
-            told,
+            message,
             {
                 "transitionStatus": "InvalidSpec",
-                "lastFailureInfo": {"reason": "RuntimeNotRecognized", "message": told},
+                "lastFailureInfo": {"reason": "RuntimeNotRecognized", "message": message},
                 "states": {"activeModelState": "", "targetModelState": "Pending"},
             },
         )

@@ -61,16 +61,16 @@ def listed(
         )
     revision = token.rv if token else storage.revision
     after = (token.namespace, token.name) if token else ("", "")
-    found = [
+    matching = [
         stored
         for stored in storage.at(kind.id, revision)
         if stored.key[1:] > after
         and (not namespace or stored.key.namespace == namespace)
         and match(stored.obj)
     ]
-    if not limit or len(found) <= limit:
-        return found, revision, ""
-    page = found[:limit]
+    if not limit or len(matching) <= limit:
+        return matching, revision, ""
+    page = matching[:limit]
     return page, revision, _written(_Token(revision, page[-1].key.namespace, page[-1].key.name))
 
 

@@ -48,10 +48,10 @@ def metadata_violations(kind: str, metadata: Manifest, old: Manifest | None) -> 
     if old is not None and old.get("deletionTimestamp"):
         added = sorted({*(metadata.get("finalizers") or ())} - {*(old.get("finalizers") or ())})
         if added:
-            told = ", ".join(shown(name) for name in added)
+            names = ", ".join(shown(name) for name in added)
             message = (
                 "Forbidden: no new finalizers can be added if the object is being deleted, "
-                f"found new finalizers [{told}]"
+                f"found new finalizers [{names}]"
             )
             yield Cause("metadata.finalizers", message)
 

@@ -35,8 +35,8 @@ class Fault(Struct):
     """How long the call hangs before it fails, as one does that a client gives up."""
 
     def fits(self, verb: str, resource: str, name: str) -> bool:
-        wanted = ((self.verb, verb), (self.resource, resource), (self.name, name))
-        return self.times > 0 and all(want in (ANY, got) for want, got in wanted)
+        criteria = ((self.verb, verb), (self.resource, resource), (self.name, name))
+        return self.times > 0 and all(want in (ANY, got) for want, got in criteria)
 
 
 class Rates(Struct, frozen=True, kw_only=True):

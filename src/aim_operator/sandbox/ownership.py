@@ -37,10 +37,10 @@ class Manager(NamedTuple):
     subresource: str = ""
 
     def __str__(self) -> str:
-        said = f'"{self.name}"'
+        text = f'"{self.name}"'
         if self.subresource:
-            said += f' with subresource "{self.subresource}"'
-        return said if self.operation == "Apply" else f"{said} using {self.api_version}"
+            text += f' with subresource "{self.subresource}"'
+        return text if self.operation == "Apply" else f"{text} using {self.api_version}"
 
 
 Managers = Mapping[Manager, Fields]
@@ -82,10 +82,10 @@ def fields_of(
         if name in ("apiVersion", "kind") or name in without:
             continue
         if name == "metadata":
-            known = node.child(name)
+            metadata = node.child(name)
             for key, value in member.items():
                 if key not in _NOT_OWNED:
-                    _collect(known.child(key), value, (name, key), out, containers=containers)
+                    _collect(metadata.child(key), value, (name, key), out, containers=containers)
         else:
             _collect(node.child(name), member, (name,), out, containers=containers)
     return out
@@ -131,18 +131,18 @@ def merged(node: Node, live: Any, applied: Any) -> Any:
 def _merged_items(node: Node, live: list[Any], applied: list[Any]) -> list[Any]:
     """What is applied comes in its own order; items of others stay before what followed them."""
     before = {_item(node, member): member for member in live}
-    wanted = {_item(node, member): member for member in applied}
+    applied_by_item = {_item(node, member): member for member in applied}
     out: list[Any] = []
     done: set[Item] = set()
     waiting = list(before)
-    for key, member in wanted.items():
-        while waiting and waiting[0] not in wanted:
+    for key, member in applied_by_item.items():
+        while waiting and waiting[0] not in applied_by_item:
             out.append(before[waiting.pop(0)])
         out.append(merged(node.item(), before[key], member) if key in before else member)
         done.add(key)
         while waiting and waiting[0] in done:
             waiting.pop(0)
-    out.extend(before[key] for key in waiting if key not in wanted)
+    out.extend(before[key] for key in waiting if key not in applied_by_item)
     return out
 
 

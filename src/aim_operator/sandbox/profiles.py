@@ -45,7 +45,7 @@ class _ProfileFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_profiles(directory: Path) -> dict[str, SandboxImage]:
     """Images by reference, of all *.json files in `directory`. Raises UserError naming a bad file."""
-    found: dict[str, SandboxImage] = {}
+    images: dict[str, SandboxImage] = {}
     for path in sorted(directory.glob("*.json")):
         try:
             file = msgspec.json.decode(path.read_bytes(), type=_ProfileFile)
@@ -53,10 +53,10 @@ def read_profiles(directory: Path) -> dict[str, SandboxImage]:
         except (OSError, msgspec.DecodeError, LookupError) as error:
             raise UserError(f"profile {path}: {error}") from error
         for image in file.images:
-            if image in found:
+            if image in images:
                 raise UserError(f"profile {path}: {image} is in another file already")
-            found[image] = made
-    return found
+            images[image] = made
+    return images
 
 
 def image(reference: str, env: Mapping[str, str], described: Mapping[str, SandboxImage]) -> SandboxImage:
@@ -107,5 +107,5 @@ def _described(file: _ProfileFile) -> SandboxImage:
         return SandboxImage(file.env)
     ids = [each["profile"].get("aim_id") for each in file.output]
     old = any("model" in each["profile"] for each in file.output)
-    found = {"AIM_ID": ids[0]} if ids and ids[0] else {aim_image.STAND_IN: aim_image.OLD} if old else {}
-    return SandboxImage(found | file.env, tuple(file.output))
+    env = {"AIM_ID": ids[0]} if ids and ids[0] else {aim_image.STAND_IN: aim_image.OLD} if old else {}
+    return SandboxImage(env | file.env, tuple(file.output))

@@ -71,8 +71,8 @@ def owned_by_others(conflicts: Sequence[tuple[str, Sequence[str]]]) -> Conflict:
 
 
 def invalid(qualified_kind: str, name: str, causes: Sequence[Cause]) -> Invalid:
-    told = str(causes[0]) if len(causes) == 1 else f"[{', '.join(str(cause) for cause in causes)}]"
-    return Invalid(f'{qualified_kind} "{name}" is invalid: {told}', code=422, reason="Invalid")
+    details = str(causes[0]) if len(causes) == 1 else f"[{', '.join(str(cause) for cause in causes)}]"
+    return Invalid(f'{qualified_kind} "{name}" is invalid: {details}', code=422, reason="Invalid")
 
 
 def bad_request(message: str) -> Invalid:

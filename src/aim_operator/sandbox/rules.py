@@ -57,12 +57,12 @@ def broken_rules(node: Node, value: Any, old: Any = UNSET, path: str = "") -> It
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
         for name, member in value.items():
-            known = node.properties.get(name)
+            schema = node.properties.get(name)
             below = f"{path}.{name}" if path else name
-            if known is None:
-                known, below = node.values, f"{path}[{name}]"
-            if known is not None:
-                yield from broken_rules(known, member, before.get(name, UNSET), below)
+            if schema is None:
+                schema, below = node.values, f"{path}[{name}]"
+            if schema is not None:
+                yield from broken_rules(schema, member, before.get(name, UNSET), below)
     elif isinstance(value, list) and node.items is not None:
         matched = _matched(node, old)
         for index, member in enumerate(value):
@@ -85,8 +85,8 @@ def _seen(text: str, value: Any) -> Any:
 @lru_cache
 def _members(text: str) -> tuple[str, ...]:
     """The members of `self` that a rule names; none where it looks at `self` as a whole."""
-    found = _MEMBER.findall(text)
-    return () if "" in found or "oldSelf" in text else tuple(dict.fromkeys(found))
+    names = _MEMBER.findall(text)
+    return () if "" in names or "oldSelf" in text else tuple(dict.fromkeys(names))
 
 
 def _cause(rule: dict[str, str], message: str, value: Any, path: str) -> Cause:

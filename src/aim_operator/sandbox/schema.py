@@ -92,17 +92,17 @@ def _admitted_map(node: Node, value: Manifest) -> Manifest:
     out: Manifest = {}
     properties, values = node.properties, node.values
     for name, member in value.items():
-        known = properties.get(name) or values
-        if known is None:
+        schema = properties.get(name) or values
+        if schema is None:
             if not node.open:
                 continue
-            known = ANY
-        if member is None and known.has_default and not known.nullable:
+            schema = ANY
+        if member is None and schema.has_default and not schema.nullable:
             continue
-        out[name] = admitted(known, member)
-    for name, known in properties.items():
-        if known.has_default and name not in out:
-            out[name] = copied(known.default)
+        out[name] = admitted(schema, member)
+    for name, schema in properties.items():
+        if schema.has_default and name not in out:
+            out[name] = copied(schema.default)
     return out
 
 

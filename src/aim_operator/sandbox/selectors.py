@@ -41,19 +41,19 @@ def label_match(selector: str) -> Match:
 
 
 def _requirement(text: str) -> Callable[[dict[str, str]], bool]:
-    if found := _SET.match(text):
-        name, operator, listed = found.groups()
+    if match := _SET.match(text):
+        name, operator, listed = match.groups()
         values = {value.strip() for value in listed.split(",")}
         if operator == "in":
             return lambda labels: labels.get(name) in values
         return lambda labels: labels.get(name) not in values
-    if found := _EQUALITY.match(text):
-        name, operator, value = found.groups()
+    if match := _EQUALITY.match(text):
+        name, operator, value = match.groups()
         if operator == "!=":
             return lambda labels: labels.get(name) != value
         return lambda labels: labels.get(name) == value
-    if found := _EXISTS.match(text):
-        absent, name = found.groups()
+    if match := _EXISTS.match(text):
+        absent, name = match.groups()
         return lambda labels: (name in labels) != bool(absent)
     raise bad_request(f"unable to parse requirement: {text!r}")
 
@@ -82,8 +82,8 @@ def field_match(selector: str, supported: frozenset[str], *, batch_kind: str = "
 
 def _field_term(term: str) -> tuple[str, str, str]:
     for operator in ("!=", "==", "="):
-        path, found, value = term.partition(operator)
-        if found:
+        path, separator, value = term.partition(operator)
+        if separator:
             return path.strip(), operator, value.strip()
     raise bad_request(f"invalid selector: '{term}'; can't understand '{term}'")
 

@@ -88,10 +88,10 @@ class SandboxServer:
 
     def read(self, kind: ServedKind, name: str, namespace: str = "") -> Stored:
         """Raises NotFound."""
-        found = self.storage.get(self._key(kind, name, namespace))
-        if found is None:
+        stored = self.storage.get(self._key(kind, name, namespace))
+        if stored is None:
             raise not_found(kind.qualified, name)
-        return found
+        return stored
 
     def log(self, place: tuple[str, str, str]) -> bytes:
         """The log of (namespace, Pod, container) so far."""
@@ -103,8 +103,8 @@ class SandboxServer:
     def install(self, crds: Iterable[Manifest]) -> None:
         """Installs or updates CustomResourceDefinitions; what they serve is there at once."""
         for crd in crds:
-            known = self.storage.get(Key(CRD, "", crd["metadata"]["name"]))
-            if known is None:
+            installed = self.storage.get(Key(CRD, "", crd["metadata"]["name"]))
+            if installed is None:
                 self.create(self.kinds.of(CRD), crd)
             else:
                 self.patch(self.kinds.of(CRD), crd["metadata"]["name"], {"spec": crd["spec"]})
@@ -142,11 +142,11 @@ class SandboxServer:
         without = ("status",) if kind.has_status else ()
         if old is None:
             if metadata.get("uid"):
-                told = (
+                message = (
                     f"uid mismatch: the provided object specified uid {metadata['uid']}, "
                     "and no existing object was found"
                 )
-                raise conflict(kind.qualified, key.name, told)
+                raise conflict(kind.qualified, key.name, message)
             _, managers = applied(
                 kind.schema, {"metadata": {}}, {}, manifest, owner, force=force, without=without
             )
@@ -172,8 +172,8 @@ class SandboxServer:
             return self.create(kind, manifest, namespace=namespace, manager=manager)
         old = self.read(kind, metadata["name"], namespace)
         if not kind.builtin and not metadata.get("resourceVersion"):
-            told = "Invalid value: 0: must be specified for an update"
-            raise invalid(kind.qualified, old.key.name, [Cause("metadata.resourceVersion", told)])
+            message = "Invalid value: 0: must be specified for an update"
+            raise invalid(kind.qualified, old.key.name, [Cause("metadata.resourceVersion", message)])
         return self._update(kind, old, manifest, manager=manager)
 
     def patch(
@@ -193,9 +193,11 @@ class SandboxServer:
         if isinstance(patch, list):
             obj = json_patched(old.obj, patch)
             return self._update(kind, old, obj, manager=manager, subresource=subresource)
-        told = patch.get("metadata", {}).get("name", name)
-        if told != name:
-            raise bad_request(f"the name of the object ({told}) does not match the name on the URL ({name})")
+        patch_name = patch.get("metadata", {}).get("name", name)
+        if patch_name != name:
+            raise bad_request(
+                f"the name of the object ({patch_name}) does not match the name on the URL ({name})"
+            )
         obj = merge_patched(old.obj, kind.to_stored(patch))
         return self._update(kind, old, obj, manager=manager, subresource=subresource)
 
@@ -333,33 +335,35 @@ class SandboxServer:
     ) -> None:
         uid, version = metadata.get("uid"), metadata.get("resourceVersion")
         if uid and uid != old.uid and not subresource:
-            told = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old.uid}"
-            raise conflict(kind.qualified, old.key.name, told)
+            message = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old.uid}"
+            raise conflict(kind.qualified, old.key.name, message)
         if version and version != old.obj["metadata"]["resourceVersion"]:
             raise modified(kind.qualified, old.key.name)
 
     def _check_deletion(self, kind: ServedKind, stored: Stored, uid: str, version: str) -> None:
         if uid and uid != stored.uid:
-            told = (
+            message = (
                 f"the UID in the precondition ({uid}) does not match the UID in record ({stored.uid}). "
                 "The object might have been deleted and then recreated"
             )
-            raise conflict(kind.qualified_kind, stored.key.name, told)
+            raise conflict(kind.qualified_kind, stored.key.name, message)
         live = stored.obj["metadata"]["resourceVersion"]
         if version and version != live:
-            told = (
+            message = (
                 f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in "
                 f"record ({live}). The object might have been modified"
             )
-            raise conflict(kind.qualified_kind, stored.key.name, told)
+            raise conflict(kind.qualified_kind, stored.key.name, message)
 
     def _check_namespace(self, kind: ServedKind, key: Key) -> None:
         namespace = self.storage.get(Key(NAMESPACE, "", key.namespace))
         if namespace is None:
             raise not_found("namespaces", key.namespace)
         if namespace.obj["metadata"].get("deletionTimestamp"):
-            told = f"unable to create new content in namespace {key.namespace} because it is being terminated"
-            raise forbidden(kind.qualified, key.name, told)
+            message = (
+                f"unable to create new content in namespace {key.namespace} because it is being terminated"
+            )
+            raise forbidden(kind.qualified, key.name, message)
 
     def _check(self, kind: ServedKind, obj: Manifest, old: Manifest | None) -> None:
         """Raises Invalid where an admitted object breaks what schemas can't say."""

@@ -55,8 +55,8 @@ class StandIn:
         among: list[Manifest] | None = None,
     ) -> Manifest:
         """A condition; its transition time moves only with its status. `among` are the present ones."""
-        known = stored.obj.get("status", _MISSING).get("conditions", ()) if among is None else among
-        old = next((each for each in known if each["type"] == type_), _MISSING)
+        present = stored.obj.get("status", _MISSING).get("conditions", ()) if among is None else among
+        old = next((each for each in present if each["type"] == type_), _MISSING)
         since = old["lastTransitionTime"] if old.get("status") == status else self.now()
         out = {"type": type_, "status": status, "lastTransitionTime": since}
         return out | ({"reason": reason} if reason else {}) | ({"message": message} if message else {})

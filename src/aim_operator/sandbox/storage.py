@@ -105,14 +105,14 @@ class Storage:
 
     def dependents(self, uid: str) -> list[Stored]:
         """The objects with an owner reference to `uid`."""
-        found = (self.get(key) for key in self._dependents.get(uid, ()))
-        return [stored for stored in found if stored is not None]
+        candidates = (self.get(key) for key in self._dependents.get(uid, ()))
+        return [stored for stored in candidates if stored is not None]
 
     def collection(self, id_: KindId) -> Collection:
-        found = self._collections.get(id_)
-        if found is None:
-            found = self._collections[id_] = Collection()
-        return found
+        collection = self._collections.get(id_)
+        if collection is None:
+            collection = self._collections[id_] = Collection()
+        return collection
 
     def everything(self) -> Iterable[Stored]:
         for collection in list(self._collections.values()):

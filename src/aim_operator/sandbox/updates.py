@@ -40,8 +40,8 @@ def confined(kind: ServedKind, old: Manifest, new: Manifest, subresource: str) -
         kept.pop("status", None)
         return kept | ({"status": new["status"]} if new.get("status") is not None else {})
     fixed = {name: old["metadata"][name] for name in SERVERS_OWN if name in old["metadata"]}
-    said = {name: value for name, value in new["metadata"].items() if name not in SERVERS_OWN}
-    out = new | {"metadata": said | fixed}
+    writable = {name: value for name, value in new["metadata"].items() if name not in SERVERS_OWN}
+    out = new | {"metadata": writable | fixed}
     if kind.has_status:
         out.pop("status", None)
         if "status" in old:

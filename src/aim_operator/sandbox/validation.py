@@ -39,9 +39,9 @@ def violations(node: Node, value: Any, path: str = "", old: Any = None) -> Itera
     if old is not None and value == old:
         return
     if not _type_fits(node, value):
-        said = _json_type(value)
-        wanted = "integer,string" if node.int_or_string else node.type
-        yield Cause(path, f'Invalid value: "{said}": {path} in body must be of type {wanted}: "{said}"')
+        actual = _json_type(value)
+        expected = "integer,string" if node.int_or_string else node.type
+        yield Cause(path, f'Invalid value: "{actual}": {path} in body must be of type {expected}: "{actual}"')
         return
     if isinstance(value, str):
         yield from _string(node, value, path)
@@ -138,8 +138,8 @@ def _list(node: Node, value: list[Any], path: str) -> Iterator[Cause]:
             continue
         identity = node.key_of(member) if node.list_type == "map" else shown(member)
         if identity is not None and identity in seen:
-            told = shown(dict(identity)) if isinstance(identity, tuple) else identity
-            yield Cause(f"{path}[{index}]", f"Duplicate value: {told}")
+            duplicate = shown(dict(identity)) if isinstance(identity, tuple) else identity
+            yield Cause(f"{path}[{index}]", f"Duplicate value: {duplicate}")
         seen.add(identity)
 
 

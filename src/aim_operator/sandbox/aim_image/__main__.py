@@ -68,14 +68,14 @@ def _serve(env: Mapping[str, str]) -> int:
     sys.stderr.write("".join(commands.line(variables, "WARNING", each) for each in variables.warnings))
     cached = Path(variables.cache_path, chosen.model)
     if cached.is_dir():
-        told = f"read {chosen.model} from {cached}, {_read(cached)} files"
+        message = f"read {chosen.model} from {cached}, {_read(cached)} files"
     elif _simulated(env):
-        told = f"fetching {chosen.source} from the simulated hub"
+        message = f"fetching {chosen.source} from the simulated hub"
     else:
         from .hub import Hub  # noqa: PLC0415
 
-        told = f"fetched {chosen.source}, {Hub(env).fetch(chosen.source, None)} bytes of it"
-    sys.stderr.write(commands.line(variables, "INFO", told))
+        message = f"fetched {chosen.source}, {Hub(env).fetch(chosen.source, None)} bytes of it"
+    sys.stderr.write(commands.line(variables, "INFO", message))
     time.sleep(float(env.get("AIM_STAND_IN_START_SECONDS", "") or "0"))
     serve(variables, chosen)
     return 0

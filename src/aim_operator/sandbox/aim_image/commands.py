@@ -50,7 +50,7 @@ def simulated_size(source: str) -> float | None:
 
 def dry_run(
     env: Mapping[str, str],
-    known: Iterable[Entry] | None = None,
+    entries: Iterable[Entry] | None = None,
     *,
     form: str = "json",
     size_of: SizeOf = simulated_size,
@@ -68,7 +68,7 @@ def dry_run(
     lines = [line(variables, "WARNING", warning) for warning in variables.warnings]
     printed: list[Entry] = []
     try:
-        chosen = choose(variables, env, known)
+        chosen = choose(variables, env, entries)
         printed = [_with_models(chosen, size_of)]
     except selection.NoMatchError as error:
         lines.append(line(variables, "WARNING", f"no matching profile: {error}"))
@@ -83,27 +83,27 @@ def list_profiles(env: Mapping[str, str]) -> Run:
     except RefusedError as error:
         return Run(1, "", f"error: {error}\n")
     rows = []
-    for entry in _known(env, variables, None):
+    for entry in _entries(env, variables, None):
         metadata = entry["profile"]["metadata"]
         manual = "  manual selection only" if metadata["manual_selection_only"] else ""
         rows.append(f"{selection.profile_id(entry):<44}  {metadata['type']}{manual}\n")
     return Run(0, "".join(rows), "")
 
 
-def check(env: Mapping[str, str], known: Iterable[Entry] | None = None) -> str:
+def check(env: Mapping[str, str], entries: Iterable[Entry] | None = None) -> str:
     """Why a server with this environment ends at once; "" if it serves."""
     if env.get(STAND_IN, "") == "broken":
         return "no profile of this image fits"
     try:
-        choose(_variables(env), env, known)
+        choose(_variables(env), env, entries)
     except (RefusedError, selection.NoMatchError) as error:
         return str(error)
     return ""
 
 
-def choose(variables: Variables, env: Mapping[str, str], known: Iterable[Entry] | None) -> Chosen:
+def choose(variables: Variables, env: Mapping[str, str], entries: Iterable[Entry] | None) -> Chosen:
     """Raises NoMatchError."""
-    entry = selection.choose(variables, _known(env, variables, known))
+    entry = selection.choose(variables, _entries(env, variables, entries))
     profile = entry["profile"]
     if env.get(STAND_IN, "") == OLD:
         model = variables.model or profile.get("quantized_model") or profile["model"]
@@ -135,9 +135,11 @@ def _variables(env: Mapping[str, str]) -> Variables:
     return read(env)
 
 
-def _known(env: Mapping[str, str], variables: Variables, known: Iterable[Entry] | None) -> Iterable[Entry]:
-    if known is not None:
-        return known
+def _entries(
+    env: Mapping[str, str], variables: Variables, entries: Iterable[Entry] | None
+) -> Iterable[Entry]:
+    if entries is not None:
+        return entries
     return tables.entries(variables.aim_id, old=env.get(STAND_IN, "") == OLD)
 
 

@@ -15,9 +15,9 @@ class NoMatchError(Exception):
     """No profile fits; the message counts why not."""
 
 
-def choose(variables: Variables, known: Iterable[Entry]) -> Entry:
+def choose(variables: Variables, entries: Iterable[Entry]) -> Entry:
     """The best of the profiles that fit. Raises NoMatchError."""
-    candidates = [entry for entry in known if _belongs(variables, entry)]
+    candidates = [entry for entry in entries if _belongs(variables, entry)]
     if variables.profile_id:
         named = [entry for entry in candidates if profile_id(entry) == variables.profile_id]
         if not named:

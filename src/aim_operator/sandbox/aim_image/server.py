@@ -97,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             request = json.loads(body)
             model, messages = str(request["model"]), list(request["messages"])
-            asked = _text(messages[-1]["content"])
+            question = _text(messages[-1]["content"])
         except (ValueError, LookupError, TypeError) as error:
             message = f"a request needs model and messages: {type(error).__name__} {error}"
             self._refuse(HTTPStatus.BAD_REQUEST, message)
@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         limit = request.get("max_completion_tokens") or request.get("max_tokens")
         with self.server.metrics.request() as numbers:
-            words, finish = _answer(self.server.models[0], asked, limit)
+            words, finish = _answer(self.server.models[0], question, limit)
             usage = {"prompt_tokens": max(1, sum(len(_text(m.get("content")).split()) for m in messages))}
             usage["completion_tokens"] = len(words)
             usage["total_tokens"] = sum(usage.values())
@@ -182,12 +182,12 @@ def _events(
     yield "[DONE]"
 
 
-def _answer(model: str, asked: str, limit: int | None) -> tuple[list[str], str]:
+def _answer(model: str, question: str, limit: int | None) -> tuple[list[str], str]:
     """Words with the spaces before them, and why they end.
 
     The question comes back, so that a client sees its own request.
     """
-    words = f"This is a stand-in for {model}, not a model. You asked: {asked}".split(" ")
+    words = f"This is a stand-in for {model}, not a model. You asked: {question}".split(" ")
     spaced = [word if index == 0 else f" {word}" for index, word in enumerate(words)]
     if limit is not None and limit < len(spaced):
         return spaced[:limit], "length"

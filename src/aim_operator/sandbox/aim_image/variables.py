@@ -72,11 +72,11 @@ def read(env: Mapping[str, str]) -> Variables:
     """Raises RefusedError for what has no default to fall back to."""
     warnings: list[str] = []
 
-    def one_of(name: str, known: tuple[str, ...], default: str, given: str) -> str:
-        found = next((each for each in known if each.lower() == given.lower()), None)
-        if given and found is None:
-            warnings.append(f"unknown {name} {given!r}, using {default!r}; known are {', '.join(known)}")
-        return found or default
+    def one_of(name: str, choices: tuple[str, ...], default: str, given: str) -> str:
+        match = next((each for each in choices if each.lower() == given.lower()), None)
+        if given and match is None:
+            warnings.append(f"unknown {name} {given!r}, using {default!r}; known are {', '.join(choices)}")
+        return match or default
 
     def level(name: str, default: str) -> int:
         return LEVELS[one_of(name, tuple(LEVELS), default, env.get(name, ""))]
@@ -114,9 +114,9 @@ def _number(name: str, text: str) -> int:
 
 def _object(name: str, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text) if text else {}
+        decoded = json.loads(text) if text else {}
     except ValueError as error:
         raise RefusedError(f"{name} is no JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(decoded, dict):
         raise RefusedError(f"{name} is no JSON object: {text!r}")
-    return found
+    return decoded
