@@ -199,7 +199,8 @@ def model_cache_for(
 
     One that is in use (`listed`) is kept while its class is not explicitly another: a new default class is
     about new claims, and must not download everything again. Files from another endpoint are other files,
-    and so are those that other patterns choose.
+    and so are those that other patterns choose. One in use that has none yet gives way to one that has them:
+    its endpoint may have been changed there and back, and the first one's files are all there.
     Only a cache that has none yet goes along to a new endpoint, if it is in use and `redirected` says so.
     """
     uri = required.source_uri
@@ -216,7 +217,8 @@ def model_cache_for(
     kept = [c for c in usable if origin_of(c, catalog) == required.origin]
     fitting = [c for c in of_class if origin_of(c, catalog) == required.origin]
     moved = [c for c in usable if not is_filled(c) and redirected(c)]
-    return min(kept or fitting or moved, key=seniority, default=None)
+    filled = [c for c in kept if is_filled(c)] or [c for c in fitting if is_filled(c)]
+    return min(filled or kept or fitting or moved, key=seniority, default=None)
 
 
 def new_model_cache_name(required: RequiredFiles, taken: Callable[[str], AIMModelCache | None]) -> str:

@@ -1,0 +1,46 @@
+"""Histories that nobody plans: changes there and back while something is broken, and edited statuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aim_operator.api import v1alpha1 as aim
+from aim_operator.api.external import INFERENCE_SERVICES
+from aim_operator.sandbox.jobs import ImageBehaviour
+from tests.simulation.catalog import NAMESPACE, config, image, service, template
+from tests.simulation.world import World
+
+SOURCE = "hf://sandbox/model"
+AWAY = ImageBehaviour(outcome="fails", message="DownloadFailed: can't reach hub", exit_code=14)
+CATALOG = [image(defaultServiceTemplate="fast"), template()]
+
+
+def state(world: World) -> str:
+    return world.state_of(aim.SERVICES, "chat", NAMESPACE)
+
+
+def endpoint(url: str) -> dict[str, Any]:
+    return config(routing={"enabled": False}, env=[{"name": "HF_ENDPOINT", "value": url}])
+
+
+async def test_an_endpoint_that_is_taken_back_needs_no_download_of_files_that_are_there() -> None:
+    async with World() as world:
+        world.apply([*CATALOG, config(routing={"enabled": False}), service(cacheModel=True)])
+        world.start()
+        await world.until(lambda: state(world) == "Running")
+        world.sandbox.jobs.behaviours[SOURCE] = AWAY
+        world.apply([endpoint("https://mirror.example.com")])
+        await world.until(lambda: state(world) == "Degraded")
+        await world.pass_seconds(60)
+        world.apply([config(routing={"enabled": False})])
+        await world.until(lambda: state(world) == "Running", limit_seconds=60)
+        (cached,) = world.status(aim.TEMPLATE_CACHES, "fast", NAMESPACE)["modelCaches"]
+        assert cached["status"] == "Available"
+        found = world.find(INFERENCE_SERVICES, "chat", NAMESPACE)
+        assert found is not None
+        (claim,) = [
+            v["persistentVolumeClaim"]["claimName"]
+            for v in found["spec"]["predictor"]["volumes"]
+            if "persistentVolumeClaim" in v
+        ]
+        assert claim.startswith(cached["name"])
