@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import INFERENCE_SERVICES
+from aim_operator.errors import Invalid
 from aim_operator.sandbox.jobs import ImageBehaviour
 from tests.simulation.catalog import NAMESPACE, config, image, service, template
 from tests.simulation.world import World
@@ -44,3 +47,34 @@ async def test_an_endpoint_that_is_taken_back_needs_no_download_of_files_that_ar
             if "persistentVolumeClaim" in v
         ]
         assert claim.startswith(cached["name"])
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {"env": [{"value": "no name"}]},
+        {"env": [{"name": "A", "value": 3}]},
+        {"serving": {"startupTimeoutSeconds": "long"}},
+        {"routing": {"enabled": "maybe"}},
+        {"templateResources": {"limits": 7}},
+    ],
+    ids=str,
+)
+async def test_a_record_of_what_runs_that_can_t_be_read_is_not_taken(junk: dict[str, Any]) -> None:
+    """It would stop every reconcile of the service, in silence."""
+    async with World() as world:
+        world.apply([*CATALOG, config(routing={"enabled": False}), service()])
+        world.start()
+        await world.until(lambda: state(world) == "Running")
+        before = world.status(aim.SERVICES, "chat", NAMESPACE)
+        kind = world.sandbox.server.kinds.served(aim.SERVICES)
+        with pytest.raises(Invalid):
+            world.sandbox.server.patch(
+                kind, "chat", {"status": {"active": junk}}, namespace=NAMESPACE, subresource="status"
+            )
+        assert world.status(aim.SERVICES, "chat", NAMESPACE) == before
+        world.apply([service(replicas=2)])
+        await world.pass_seconds(5)
+        found = world.find(INFERENCE_SERVICES, "chat", NAMESPACE)
+        assert found is not None
+        assert found["spec"]["predictor"]["minReplicas"] == 2

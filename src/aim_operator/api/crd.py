@@ -26,6 +26,17 @@ _INT32_MAX = 2**31 - 1
 _API_VERSION = "Version of the schema that this object is written in: aim.silogen.ai/v1alpha1."
 _KIND = "Kind of this object, in CamelCase. It can't be changed."
 _SCALARS: dict[Any, str] = {str: "string", bool: "boolean", int: "integer"}
+_SHAPE = (
+    "description",
+    "type",
+    "properties",
+    "required",
+    "items",
+    "additionalProperties",
+    "anyOf",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-preserve-unknown-fields",
+)
 _KEYWORDS = (
     "min_length",
     "max_length",
@@ -161,7 +172,8 @@ def _type(base: Any, field: Field) -> Manifest:
     if field.int_or_string:
         return {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
     if field.preserve_unknown_fields:
-        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        known = _shape(struct_schema(base)) if _is_struct(base) else {"type": "object"}
+        return known | {"x-kubernetes-preserve-unknown-fields": True}
     if _is_struct(base):
         return struct_schema(base)
     if base is int and field.format is UNSET:
@@ -174,6 +186,17 @@ def _type(base: Any, field: Field) -> Manifest:
     if origin is dict:
         return {"type": "object", "additionalProperties": _schema(arguments[1], field.value)}
     raise TypeError(f"no OpenAPI schema for {base!r}")
+
+
+def _shape(schema: Manifest) -> Manifest:
+    """What of a schema is needed to read an object: types and required fields; no rules, and no bounds."""
+    out: Manifest = {key: value for key, value in schema.items() if key in _SHAPE}
+    if "properties" in out:
+        out["properties"] = {name: _shape(each) for name, each in out["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if key in out:
+            out[key] = _shape(out[key])
+    return out
 
 
 def _unwrap(annotation: Any) -> tuple[Any, Field]:

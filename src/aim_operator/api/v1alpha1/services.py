@@ -17,7 +17,7 @@ from aim_operator.api.v1alpha1.common import (
     RuntimeConfigName,
     Scope,
 )
-from aim_operator.api.v1alpha1.environment import EnvVars, PullSecrets
+from aim_operator.api.v1alpha1.environment import EnvVar, EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 from aim_operator.api.v1alpha1.profiles import EngineArgs
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
@@ -185,7 +185,7 @@ class ActiveWorkload(Wire):
         str | None, Field(doc="Resource that the GPUs are requested as.", max_length=317)
     ] = None
     env: Annotated[
-        tuple[dict[str, Any], ...],
+        tuple[EnvVar, ...],
         Field(
             doc="Environment from discovery and template.",
             max_items=512,

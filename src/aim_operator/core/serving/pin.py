@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from aim_operator.api.v1alpha1 import (
     ActiveMount,
     ActiveWorkload,
     AIMServiceTemplateStatus,
     Discovery,
+    EnvVar,
     GpuSelector,
 )
 from aim_operator.core import hardware
@@ -52,7 +55,7 @@ def workload(
         gpu_model=model or None,
         gpu_count=gpu_count(template, status) or 0,
         gpu_resource=resource or hardware.gpu_resource(model or ""),
-        env=tuple(server_env(template, status, config)),
+        env=msgspec.convert(server_env(template, status, config), tuple[EnvVar, ...]),
         serving=settings.layered(template.spec.serving, config.serving),
         template_resources=template.spec.resources,
         image_resources=image.spec.resources,

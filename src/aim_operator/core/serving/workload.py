@@ -114,7 +114,7 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         "modelFormat": {"name": MODEL_FORMAT, "version": "1"},
         "image": active.image,
         "env": engine_args.lay_over(
-            merge_env(list(active.env), cached, plain(spec.env or ())), spec.engine_args
+            merge_env(plain(active.env), cached, plain(spec.env or ())), spec.engine_args
         ),
         "resources": {"requests": merged.requests, "limits": merged.limits},
         **settings.probes(serving),

@@ -11,6 +11,7 @@ from msgspec import structs
 from aim_operator.api.plan import OutcomeType, Plan
 from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMServiceStatus, Serving
 from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.core.manifests import plain
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.route import Route, wanted_route
@@ -137,7 +138,7 @@ def test_it_records(wanted: dict[str, Any], field: str, want: object) -> None:
 
 
 def test_the_templates_env_overrides_what_was_discovered() -> None:
-    env = {variable["name"]: variable for variable in recorded(**EVERYTHING).env}
+    env = {variable["name"]: variable for variable in plain(recorded(**EVERYTHING).env)}
     assert env["AIM_METRIC"]["value"] == "throughput"
     assert env["AIM_PROFILE_ID"]["value"] == "vllm-a-profile"
     assert env["TOKEN"] == TOKEN
