@@ -53,7 +53,7 @@ def last_word(container: Manifest, failure: str) -> str:
 
 
 def _total(container: Manifest) -> int:
-    """Bytes of the source: as many as discovery is told, but never more than fit the claim."""
+    """Bytes of the source: as many as discovery reports, but never more than fit the claim."""
     total = int((simulated_size(source(container)) or _DEFAULT_GB) * _GIB)
     arguments = container["args"]
     if "--capacity" not in arguments:

@@ -42,7 +42,7 @@ def judge(observed: ModelCacheObserved) -> Storage:
         return Storage(
             reason=Reason.CLAIM_TERMINATING,
             message=(
-                f"claim {name!r} is being deleted, and the files with it; it goes once no Pod mounts it, "
+                f"claim {name!r} is being deleted, and the files with it; it is gone once no Pod mounts it, "
                 "then they are downloaded again"
             ),
             state=State.DEGRADED,

@@ -40,7 +40,7 @@ def serve(variables: Variables, chosen: Chosen) -> None:
 class Server(ThreadingHTTPServer):
     """`models` are the names that it answers to: the model's, and the image's own.
 
-    `profile` is told as the `system_fingerprint` of each completion: what the answer was made with.
+    `profile` is the `system_fingerprint` of each completion: what the answer was made with.
     """
 
     daemon_threads = True
