@@ -37,6 +37,8 @@ REPOSITORY = Path(__file__).parents[1]
 OPERATOR_NAMESPACE = "kaiwo-system"
 GATEWAY = {"name": "inference-gateway", "namespace": "gateways"}
 WHEN = "2026-01-01T00:00:00Z"
+AVAILABLE_SECONDS = 120
+"""How long templates with a result may take: a busy machine needs some seconds."""
 
 SERVICES_PATH = SERVICES.collection_path()
 INFERENCE_SERVICES_PATH = INFERENCE_SERVICES.collection_path()
@@ -189,8 +191,14 @@ async def _template(api: Api, number: int, image: AIMClusterImage) -> None:
         },
     )
     template = msgspec.convert(created, AIMClusterServiceTemplate)
+    path = CLUSTER_TEMPLATES.object_path(template.metadata.name)
+    await api.merge(f"{path}/status", {"status": discovered(template, image)})
+
+
+def discovered(template: AIMClusterServiceTemplate, image: AIMClusterImage) -> Plain:
+    """Return the status of a discovered template: the operator has only its runtime to make."""
     found = parse(discovery_output())
-    result = {
+    return {
         "modelSources": msgspec.to_builtins(found.model_sources),
         "profile": found.profile,
         "discovery": {
@@ -199,8 +207,6 @@ async def _template(api: Api, number: int, image: AIMClusterImage) -> None:
             "lastAttemptTime": WHEN,
         },
     }
-    path = CLUSTER_TEMPLATES.object_path(template.metadata.name)
-    await api.merge(f"{path}/status", {"status": result})
 
 
 def discovery_output() -> bytes:
@@ -214,8 +220,14 @@ class _Named(Struct):
     namespace: str = ""
 
 
+class _Condition(Struct):
+    type: str
+    message: str = ""
+
+
 class _Status(Struct):
     status: str = ""
+    conditions: list[_Condition] = []
 
 
 class Seen(Struct):
@@ -226,12 +238,18 @@ class Seen(Struct):
 
 
 async def templates_available(api: Api, number: int) -> None:
-    """Wait until the operator has published a runtime for each template."""
-    while True:
+    """Wait until the operator has published a runtime for each template.
+
+    Raises RuntimeError where they stay otherwise: nothing here runs Pods, so a template that is to be
+    discovered again, because the scene's result is for other inputs, would be waited for without end.
+    """
+    for _ in range(AVAILABLE_SECONDS):
         seen = await api.list(CLUSTER_TEMPLATES.collection_path(), Seen)
-        if sum(template.status.status == "Available" for template in seen) == number:
+        late = [template for template in seen if template.status.status != "Available"]
+        if len(seen) - len(late) == number:
             return
         await asyncio.sleep(1)
+    raise RuntimeError(f"{len(late)} of {number} templates are not available, such as {late[:1]}")
 
 
 async def make_namespaces(api: Api, names: Sequence[str]) -> None:

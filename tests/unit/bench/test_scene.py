@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 
+import msgspec
+
+from aim_operator.api.v1alpha1 import AIMClusterImage, AIMClusterServiceTemplate
+from aim_operator.core.catalog import RuntimeConfig
+from aim_operator.core.template.discovery import digest
+from aim_operator.core.template.observed import TemplateObserved
+from aim_operator.core.template.plan import DiscoveryOptions, decide
 from bench import scene
 from bench.report import table
 
@@ -29,3 +37,30 @@ def test_tables_align_numbers_to_the_right() -> None:
         "  a   1.23",
         "  bb  1234",
     ]
+
+
+def test_templates_need_no_discovery() -> None:
+    """Nothing in a scene runs Pods: a template to be discovered again would never be available."""
+    image = msgspec.convert(
+        {"kind": "AIMClusterImage", "metadata": {"name": "model-0"}, "spec": scene.image_spec(0)},
+        AIMClusterImage,
+    )
+    body = {
+        "kind": "AIMClusterServiceTemplate",
+        "metadata": {"name": "template-0", "uid": "u", "generation": 1},
+        "spec": scene.template_spec("model-0"),
+    }
+    template = msgspec.convert(body, AIMClusterServiceTemplate)
+    status = scene.discovered(template, image)
+    template = msgspec.convert({**body, "status": status}, AIMClusterServiceTemplate)
+    observed = TemplateObserved(
+        template=template,
+        image=image,
+        runtime_config=RuntimeConfig(),
+        discovery_namespace=scene.OPERATOR_NAMESPACE,
+        digest=digest(template, image, RuntimeConfig()),
+    )
+    plan = decide(observed, now=datetime.now(UTC), options=DiscoveryOptions(requests={}))
+    assert [child.kind for child in plan.children] == ["ClusterServingRuntime"]
+    assert plan.status is not None
+    assert plan.status.status == "Available"
