@@ -316,10 +316,17 @@ COLUMNS = [
         {"sourceUri": "hf://a/b", "size": "1Gi"},
         {
             "status": "Progressing",
+            "size": "8589934592",
             "persistentVolumeClaim": "claim-1",
             "progress": {"totalBytes": 2**33, "downloadedBytes": 2**32, "percentage": 50},
         },
-        {"STATUS": "Progressing", "SOURCE": "hf://a/b", "PROGRESS": "50", "CLAIM": "claim-1"},
+        {
+            "STATUS": "Progressing",
+            "SOURCE": "hf://a/b",
+            "SIZE": "8589934592",
+            "PROGRESS": "50",
+            "CLAIM": "claim-1",
+        },
     ),
 ]
 

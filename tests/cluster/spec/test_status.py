@@ -65,8 +65,13 @@ def test_it_tells_what_was_used_with_scope_and_uid_and_a_hash_of_the_config(worl
         lambda s: s["status"]["resolvedRuntimeConfig"]["hash"] != first,
         "has another hash",
     )
-    changed = world.need("InferenceService", "chat")["spec"]["predictor"]["model"]["securityContext"]
-    assert changed == {"runAsUser": 1000}
+    # What the service runs on is recorded before its InferenceService follows.
+    world.until(
+        "InferenceService",
+        "chat",
+        lambda s: s["spec"]["predictor"]["model"].get("securityContext") == {"runAsUser": 1000},
+        "has the security context",
+    )
 
 
 def test_a_service_goes_from_pending_over_starting_to_running(world: World) -> None:
