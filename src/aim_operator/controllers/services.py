@@ -24,7 +24,7 @@ from aim_operator.core.manifests import controlled_by
 from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.pause import is_paused
 from aim_operator.core.pods import last_refusal
-from aim_operator.core.service.cache_plan import mounted_claims
+from aim_operator.core.service.cache_plan import filled_claim, mounted_claims
 from aim_operator.core.service.desired import predictor_service
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
@@ -92,6 +92,7 @@ class Services(AimKind):
             pods_refused=self._pods_refused(ref, pods),
             kserve_installed=watched.inference_services.installed,
             **self._caching(service, resolution),
+            lost_claims=frozenset() if owns_inference_service else self._lost_claims(service),
             gateway_api_installed=watched.http_routes.installed,
             runtimes=self._runtimes(service),
             runtime_shadowed=inference_service is None and self._shadowed(service, resolution),
@@ -120,6 +121,20 @@ class Services(AimKind):
             "model_caches": tuple(c for c in caches if c is not None),
             "live_claims": frozenset(n for n in mounted | filled if alive(claims.get(namespace, n))),
         }
+
+    def _lost_claims(self, service: AIMService) -> frozenset[str]:
+        """Return the claims that the service ran on whose files are gone, going or being downloaded."""
+        active, namespace = (service.status or AIMServiceStatus()).active, service.metadata.namespace
+        claims = {mount.claim for mount in active.mounts or ()} if active is not None else set()
+        return frozenset(name for name in claims if not self._holds_files(namespace, name))
+
+    def _holds_files(self, namespace: str, name: str) -> bool:
+        claim = self._watched.claims.store.get(namespace, name)
+        if claim is None or not alive(claim):
+            return False
+        owner = claim.metadata.controller()
+        cache = self._watched.model_caches.store.get(namespace, owner.name) if owner is not None else None
+        return cache is None or filled_claim(cache) == name
 
     def _runtimes(self, service: AIMService) -> frozenset[str]:
         """Return the name of the runtime that the service runs on, if it is there still."""

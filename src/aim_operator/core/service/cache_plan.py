@@ -107,7 +107,7 @@ def _mounts(observed: ServiceObserved, template: Template) -> Iterator[ActiveMou
         model_cache = by_name.get(listed.get(source.source_uri, ""))
         if model_cache is not None and _from_elsewhere(observed, template, model_cache):
             model_cache = None
-        claim = _filled_claim(model_cache) if model_cache is not None else None
+        claim = filled_claim(model_cache) if model_cache is not None else None
         if claim is None or claim not in observed.live_claims:
             yield None
         else:
@@ -126,7 +126,8 @@ def _from_elsewhere(observed: ServiceObserved, template: Template, model_cache: 
     return filled_from(model_cache) != origin(model_cache.spec.source_uri, config.env, *layers)
 
 
-def _filled_claim(cache: AIMModelCache) -> str | None:
+def filled_claim(cache: AIMModelCache) -> str | None:
+    """Return the claim with all files of a cache, None while they are not all there to stay."""
     status = cache.status or AIMModelCacheStatus()
     if status.status != State.AVAILABLE or cache.metadata.deletion_timestamp is not None:
         return None

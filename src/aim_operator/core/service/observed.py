@@ -43,5 +43,7 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     """Those that the template cache lists."""
     live_claims: frozenset[str] = frozenset()
     """Claims of model caches in this namespace that are bound and stay."""
+    lost_claims: frozenset[str] = frozenset()
+    """Without an InferenceService: claims of what the service runs on whose files are not (all) there."""
     kserve_installed: bool = True
     gateway_api_installed: bool = True

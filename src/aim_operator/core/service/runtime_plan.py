@@ -48,7 +48,9 @@ def plan_runtime(
             "KServe's CRDs are not installed; install KServe, the operator continues by itself then",
         )
     if blocker is not None:
-        return _following(observed, blocker) if pinned is None else _rendered(observed, pinned)
+        # A new model server on files that are gone, or half there, would crash and hold up their download.
+        cold = bool(observed.lost_claims) and observed.resolution.template is not None
+        return _following(observed, blocker) if pinned is None or cold else _rendered(observed, pinned)
     try:
         desired = _desired(observed, cache)
     except SpecError as error:
