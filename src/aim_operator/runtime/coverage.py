@@ -59,7 +59,7 @@ def fingerprint(live: KubeObject) -> int:
     metadata = live.metadata
     sections = [getattr(live, name) for name, _ in _sections(type(live))]
     shared = [metadata.labels, metadata.annotations, metadata.owner_references, metadata.finalizers]
-    return hash(msgspec.json.encode([[None if part is None else part for part in shared], sections]))
+    return hash(msgspec.json.encode([shared, sections]))
 
 
 def _visible(live: KubeObject, manifest: Manifest) -> list[tuple[Any, Any]]:

@@ -225,7 +225,7 @@ def _still_failed(inputs: Inputs, _: JobStep) -> Step:
     return Step(
         state=State.FAILED,
         reason=(Reason.DOWNLOAD_FAILED if record.reason is None else record.reason),
-        message=(record.message or "") or "the download failed",
+        message=record.message or "the download failed",
         download=record,
         progress=inputs.old.progress,
     )

@@ -50,7 +50,7 @@ def claim_size(size: Quantity, headroom_percent: int) -> str:
 
 def storage_class(cache: AIMModelCache, config: RuntimeConfig) -> str:
     """Return the class that a new claim asks for: the cache's, else the configuration's, else ""."""
-    return (cache.spec.storage_class_name or "") or config.storage_class_name
+    return cache.spec.storage_class_name or config.storage_class_name
 
 
 def pull_secrets(cache: AIMModelCache, config: RuntimeConfig) -> tuple[LocalObjectReference, ...]:

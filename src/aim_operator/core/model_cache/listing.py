@@ -168,7 +168,7 @@ def _still_failed(inputs: Inputs, _: JobStep) -> Step:
     return Step(
         state=State.FAILED,
         reason=(Reason.LISTING_FAILED if record.reason is None else record.reason),
-        message=(record.message or "") or "the source can't be listed",
+        message=record.message or "the source can't be listed",
         listing=record,
     )
 

@@ -44,7 +44,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
 
 def model_of(service: AIMService) -> str:
     """Return the model id; the CRD makes sure that one of the two aliases is set."""
-    return (service.spec.model or "") or (service.spec.aim_image_name or "")
+    return service.spec.model or service.spec.aim_image_name or ""
 
 
 def resolve(service: AIMService, catalog: Catalog) -> Resolution:

@@ -46,7 +46,7 @@ def workload(
     secrets = union_pull_secrets(config.image_pull_secrets, template_pull_secrets(template))
     return ActiveWorkload(
         # The image that was discovered: a newer one of the catalog has yet to be.
-        image=((status.discovery or Discovery()).image or "") or image.spec.image,
+        image=(status.discovery or Discovery()).image or image.spec.image,
         resolved_image=reference_to(image),
         resolved_template=reference_to(template),
         resolved_runtime_config=config.reference or None,

@@ -215,7 +215,7 @@ def _still_failed(inputs: Inputs, _: JobStep) -> Step:
     return Step(
         state=_state_of_failure(reason),
         reason=reason,
-        message=(record.message or "") or "discovery failed",
+        message=record.message or "discovery failed",
         discovery=record,
     )
 

@@ -27,7 +27,7 @@ from aim_operator.core.template_cache.observed import SourceObserved, TemplateCa
 
 def storage_class(observed: TemplateCacheObserved, config: RuntimeConfig) -> str:
     """Return the class for new model caches: the template cache's, else the configuration's, else ""."""
-    return (observed.cache.spec.storage_class_name or "") or config.storage_class_name
+    return observed.cache.spec.storage_class_name or config.storage_class_name
 
 
 def size_of(source: ModelSource, patterns: FilePatterns) -> str | None:
