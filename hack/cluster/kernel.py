@@ -131,11 +131,13 @@ def _remove_directory(path: Path, deadline: float) -> None:
 def reserve_network(directory: Path) -> tuple[str, str]:
     """A bridge that no other instance has, and its address 10.214.N.1. The kernel is the registry.
 
-    The directory is the bridge's alias: that is how a start that was killed right here is undone.
+    The directory is the bridge's alias: that is how a start that was killed right here is undone. Its
+    hardware address is set: otherwise a bridge takes the lowest of its ports', and a Pod that comes or goes
+    changes it under all the others, whose packets are lost until they ask for it again (seconds).
     """
     for number in NETWORKS:
         name, address = f"aim{number}", f"10.214.{number}.1"
-        if _ip("link", "add", name, "type", "bridge"):
+        if _ip("link", "add", name, "address", f"02:00:0a:d6:{number:02x}:01", "type", "bridge"):
             if _ip("link", "set", name, "alias", str(directory), "up") and _ip(
                 "addr", "add", f"{address}/24", "dev", name
             ):

@@ -104,6 +104,27 @@ def test_down_removes_what_a_killed_start_left_half_way(directory: Path) -> None
 
 
 @pytest.mark.needs_node
+def test_the_bridge_keeps_its_hardware_address_when_pods_come_and_go(directory: Path) -> None:
+    """Otherwise running Pods send to the one that they remember, and clients of them wait for seconds."""
+
+    def ip(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True)
+
+    bridge, _ = kernel.reserve_network(directory)
+    pod = f"{bridge}-pod"
+    address = Path("/sys/class/net", bridge, "address")
+    before = address.read_text()
+    try:
+        ip("link", "add", pod, "address", "02:00:00:00:00:01", "type", "veth", "peer", "name", f"{pod}-p")
+        ip("link", "set", pod, "master", bridge)
+        with_pod = address.read_text()
+        ip("link", "del", pod)
+        assert (with_pod, address.read_text()) == (before, before)
+    finally:
+        kernel.remove_networks(directory)
+
+
+@pytest.mark.needs_node
 def test_an_interrupted_start_cleans_up_after_itself(directory: Path) -> None:
     up = subprocess.Popen(
         [sys.executable, "-m", "hack.cluster", "up", "--parts=node", f"--dir={directory}"],
