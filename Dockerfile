@@ -6,7 +6,8 @@
 # --build-arg PIP_CERT=/etc/ssl/certs/ca-certificates.crt.
 # hack/cluster/operator_image.py builds this very file for the tests, on a Debian base made without a registry.
 
-# Any Debian or Python image with Python 3.11 and its venv module.
+# Any Debian or Python image with Python 3.11 and its venv module. A release gives it by digest:
+# --build-arg BASE=docker.io/library/python:3.11-slim-bookworm@sha256:…
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS dependencies
@@ -14,7 +15,8 @@ ARG PIP_CERT
 # Trust what the base trusts, take its Python, and copy instead of linking into a cache that is left behind.
 ENV UV_NATIVE_TLS=1 UV_SYSTEM_CERTS=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_CACHE=1 \
     UV_PROJECT_ENVIRONMENT=/opt/dependencies
-RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir 'uv>=0.8,<1'
+# The version of uv.lock, which this uv is needed to read.
+RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir 'uv==0.13.9'
 WORKDIR /source
 COPY pyproject.toml uv.lock ./
 # The root filesystem is read-only at run time, so bytecode is written now.
@@ -24,9 +26,12 @@ FROM dependencies AS project
 COPY README.md LICENSE ./
 COPY examples examples
 COPY src src
+# The build backend comes from the lock too, with its hashes.
+RUN UV_PROJECT_ENVIRONMENT=/opt/build /opt/uv/bin/uv sync --frozen --only-group build --quiet \
+ && /opt/uv/bin/uv build --quiet --wheel --no-build-isolation --python /opt/build/bin/python --out-dir /opt/wheel
 # Apart from the dependencies: an upgrade that changes only this layer is a pull of a few hundred kB.
-RUN /opt/uv/bin/uv pip install --quiet --no-deps --compile-bytecode \
-    --python /opt/dependencies/bin/python --target /opt/aim-operator .
+RUN /opt/uv/bin/uv pip install --quiet --no-deps --no-index --compile-bytecode \
+    --python /opt/dependencies/bin/python --target /opt/aim-operator /opt/wheel/*.whl
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="aim-operator" \

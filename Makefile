@@ -67,11 +67,12 @@ bench: .venv/.setup  ## measure it, a quarter of an hour; `python -m bench.scale
 	@$(BIN)/python -m bench.latency $(if $(JSON),--json $(JSON)/latency.json) || [ $$? -eq 2 ]
 
 .PHONY: check
-check: .venv/.setup  ## ruff, formatter, mypy, import contract, generated files, links in docs, docs site
+check: .venv/.setup  ## ruff, formatter, mypy, import contract, undeclared imports, generated files, links in docs, docs site
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry src >/dev/null 2>&1 || $(BIN)/deptry src
 	@$(BIN)/python -m hack.generate --check
 	@$(BIN)/python -m hack.check_links
 	@$(BIN)/python -m hack.site --check

@@ -4,7 +4,7 @@
     charts/aim-operator/files/rules/                  from the permissions that the code declares
     deploy/aim-operator.yaml                          from the chart, by Helm (hack/plain_manifests.py)
     docs/assets/demo.svg                              from a run of the demo
-    parts of docs/reference/                          from the types, the flags and the metrics
+    parts of docs/reference/                          from the types, the flags, the metrics and uv.lock
 
 `make generate` and `make check` call it.
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aim_operator.api import crd
-from hack import plain_manifests, recording, roles
+from hack import plain_manifests, recording, roles, supply_chain
 from hack.reference import api, chart, cli, metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +47,7 @@ def everything() -> list[Generated]:
         Generated(CHART / "files" / "crds", {name: kept(text) for name, text in crds.items()}, "*.yaml"),
         Generated(CHART / "files" / "rules", roles.files(), "*.yaml"),
         Generated(reference / "api", api.files(), "*.md"),
-        Generated(reference, pages, ""),
+        Generated(reference, pages | supply_chain.files(), ""),
         Generated(ROOT / "docs" / "assets", {"demo.svg": recording.text()}, ""),
     ]
 

@@ -28,7 +28,7 @@ fi
 
 # pip refuses to install into a distribution's own Python, but not into a directory (PEP 668).
 bootstrap=.venv-uv
-uv_version='uv>=0.8,<1'
+uv_version='uv==0.13.9'
 pip_options='--quiet --disable-pip-version-check --no-input'
 if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then
   uv=uv

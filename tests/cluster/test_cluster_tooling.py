@@ -156,9 +156,11 @@ def test_a_model_behind_an_inference_service_answers_through_the_gateway(full_cl
         assert eventually(answers, 60), full_cluster.kubectl("get", "isvc,pods,events", f"-n={namespace}")
 
 
+@pytest.mark.parametrize("uid", [None, 1_000_690_000], ids=["the image's uid", "a uid of the platform's"])
 def test_the_operator_runs_from_its_image_as_nobody_without_a_writable_disk_and_reaches_the_api_server(
-    full_cluster: Cluster, operator_image: str
+    full_cluster: Cluster, operator_image: str, uid: int | None
 ) -> None:
+    """OpenShift gives each namespace uids of its own, that no /etc/passwd knows, in group 0."""
     with full_cluster.namespace("restricted") as namespace:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         full_cluster.api.request(
@@ -167,7 +169,7 @@ def test_the_operator_runs_from_its_image_as_nobody_without_a_writable_disk_and_
             {"metadata": {"labels": labels}},
             "application/merge-patch+json",
         )
-        full_cluster.api.apply(operator_pod(namespace, operator_image))
+        full_cluster.api.apply(operator_pod(namespace, operator_image, uid))
         path = f"/api/v1/namespaces/{namespace}/pods/chat"
 
         def ended() -> bool:
@@ -179,14 +181,16 @@ def test_the_operator_runs_from_its_image_as_nobody_without_a_writable_disk_and_
     assert 'may not "list" customresourcedefinitions.apiextensions.k8s.io' in log
 
 
-def operator_pod(namespace: str, image: str) -> Manifest:
-    restricted = {
+def operator_pod(namespace: str, image: str, uid: int | None) -> Manifest:
+    restricted: dict[str, object] = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "runAsNonRoot": True,
         "capabilities": {"drop": ["ALL"]},
         "seccompProfile": {"type": "RuntimeDefault"},
     }
+    if uid is not None:
+        restricted |= {"runAsUser": uid, "runAsGroup": 0}
     container = {"name": "operator", "image": image, "args": ["run"], "securityContext": restricted}
     return manifest("v1", "Pod", namespace, {"restartPolicy": "Never", "containers": [container]})
 
