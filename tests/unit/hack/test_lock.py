@@ -94,7 +94,8 @@ def test_everything_in_the_image_has_a_wheel(machine: str) -> None:
 
 def test_groups_for_development_and_docs_are_not_in_the_image() -> None:
     """`--no-dev` would leave one of them out, and the site's generator in."""
-    (sync,) = re.findall(r"uv sync .*", (REPOSITORY / "Dockerfile").read_text())
+    sync, build = re.findall(r"uv sync .*", (REPOSITORY / "Dockerfile").read_text())
+    assert build.split()[2:5] == ["--frozen", "--only-group", "build"], "into a directory that is not copied"
     assert "--no-default-groups" in sync.split()
     assert "--group" not in sync
 
