@@ -5,15 +5,15 @@ Makes one request and hands out its answer unread: no retries, no redirects. Err
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass
+from urllib.parse import urlsplit
 
 import urllib3
 
-_CERTIFICATES = ("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+from aim_operator.fetch import certificates, proxies
+from aim_operator.fetch.proxies import Proxy
+
 _CONNECT_SECONDS = 30
 
 
@@ -25,7 +25,7 @@ class Connections:
         self._timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, idle_seconds), read=idle_seconds)
         self._environment = environment
         self._lock = threading.Lock()
-        self._managers: dict[tuple[str, bool], urllib3.PoolManager] = {}
+        self._managers: dict[tuple[Proxy | None, bool], urllib3.PoolManager] = {}
 
     def close(self) -> None:
         """Close those that nobody uses; the others follow when their answers are closed."""
@@ -35,10 +35,8 @@ class Connections:
 
     def get(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         """Send a GET; returns once the answer's headers are there."""
-        parts = urlsplit(url)
-        manager = self._manager(
-            proxy_for(parts.scheme, parts.netloc, self._environment), secure=parts.scheme == "https"
-        )
+        proxy = proxies.for_url(url, self._environment)
+        manager = self._manager(proxy, secure=urlsplit(url).scheme == "https")
         return manager.request(
             "GET",
             url,
@@ -49,40 +47,24 @@ class Connections:
             retries=False,
         )
 
-    def _manager(self, proxy: str, *, secure: bool) -> urllib3.PoolManager:
+    def _manager(self, proxy: Proxy | None, *, secure: bool) -> urllib3.PoolManager:
         with self._lock:
             if (proxy, secure) not in self._managers:
                 self._managers[proxy, secure] = self._new_manager(proxy, secure=secure)
             return self._managers[proxy, secure]
 
-    def _new_manager(self, proxy: str, *, secure: bool) -> urllib3.PoolManager:
+    def _new_manager(self, proxy: Proxy | None, *, secure: bool) -> urllib3.PoolManager:
         # Reading all of a system's certificates takes a while: only where they are needed.
-        tls = _trusted(self._environment) if secure or proxy.startswith("https:") else None
-        if not proxy:
+        needed = secure or (proxy is not None and proxy.url.startswith("https:"))
+        tls = certificates.trusted(self._environment) if needed else None
+        if proxy is None:
             return urllib3.PoolManager(maxsize=self._count, timeout=self._timeout, ssl_context=tls)
-        user = urlsplit(proxy).netloc.rpartition("@")[0]
+        user = proxy.credentials
         return urllib3.ProxyManager(
-            proxy,
+            proxy.url,
             maxsize=self._count,
             timeout=self._timeout,
             ssl_context=tls,
             proxy_ssl_context=tls,
-            proxy_headers=urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None,
+            proxy_headers=urllib3.make_headers(proxy_basic_auth=user) if user else None,
         )
-
-
-def proxy_for(scheme: str, netloc: str, environment: Mapping[str, str]) -> str:
-    """Return the proxy that HTTPS_PROXY or HTTP_PROXY name, unless NO_PROXY has the host; "" for none."""
-    # Upper case first, so that lower case wins, as everywhere.
-    names = sorted(name for name in environment if name.lower().endswith("_proxy"))
-    proxies = {name.lower().removesuffix("_proxy"): environment[name] for name in names}
-    if proxy_bypass(netloc.rpartition("@")[2], proxies):
-        return ""
-    proxy = proxies.get(scheme, "")
-    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
-
-
-def _trusted(environment: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust what the first of these variables names, else the system's certificates."""
-    files = [environment[name] for name in _CERTIFICATES if environment.get(name)]
-    return ssl.create_default_context(cafile=files[0] if files else None)

@@ -12,7 +12,7 @@ import trustme
 from aiohttp import web
 
 from aim_operator.errors import FetchError
-from aim_operator.fetch.connections import proxy_for
+from aim_operator.fetch import proxies
 from aim_operator.fetch.http import Client
 from aim_operator.fetch.listing import Request
 from aim_operator.fetch.threads import in_thread
@@ -143,4 +143,5 @@ def test_proxies_are_honoured(hub: Hub, tmp_path: Path) -> None:
     ],
 )
 def test_which_proxy(variables: dict[str, str], scheme: str, netloc: str, want: str) -> None:
-    assert proxy_for(scheme, netloc, variables) == want
+    proxy = proxies.for_url(f"{scheme}://{netloc}/x", variables)
+    assert (proxy.url if proxy else "") == want
