@@ -36,7 +36,11 @@ _SHAPE = (
     "anyOf",
     "x-kubernetes-int-or-string",
     "x-kubernetes-preserve-unknown-fields",
+    "maxItems",
+    "maxProperties",
 )
+_MOST_WRITTEN = 64 * 1024
+"""Characters of one text in what we write ourselves: whatever a profile of that size may hold."""
 _KEYWORDS = (
     "min_length",
     "max_length",
@@ -189,8 +193,13 @@ def _type(base: Any, field: Field) -> Manifest:
 
 
 def _shape(schema: Manifest) -> Manifest:
-    """What of a schema is needed to read an object: types and required fields; no rules, and no bounds."""
+    """What of a schema is needed to read an object, and to bound it: no rules, and no narrow bounds of texts.
+
+    What a discovery brings is written here, and is not always what a user could write.
+    """
     out: Manifest = {key: value for key, value in schema.items() if key in _SHAPE}
+    if out.get("type") == "string" or "x-kubernetes-int-or-string" in out:
+        out["maxLength"] = _MOST_WRITTEN
     if "properties" in out:
         out["properties"] = {name: _shape(each) for name, each in out["properties"].items()}
     for key in ("items", "additionalProperties"):

@@ -34,6 +34,10 @@ class Wire(
     """
 
 
+MOST_MESSAGE = 4096
+"""Characters of a message in a status. People read them, and they quote what others wrote."""
+
+
 class OwnerReference(Wire):
     api_version: str
     kind: str
@@ -114,7 +118,9 @@ class Condition(Wire, omit_defaults=False):
             pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
         ),
     ] = ""
-    message: Annotated[str, Field(doc="Why, in words for people.", required=True, max_length=32768)] = ""
+    message: Annotated[
+        str, Field(doc="Why, in words for people.", required=True, max_length=MOST_MESSAGE)
+    ] = ""
     last_transition_time: Annotated[
         str | None, Field(doc="When status last changed.", required=True, format="date-time")
     ] = None

@@ -25,6 +25,17 @@ class Rule(Struct, frozen=True, kw_only=True):
     reason: Literal["", "FieldValueInvalid", "FieldValueRequired", "FieldValueForbidden"] = ""
 
 
+def at_most_bytes(limit: int, each: str, message: str) -> Rule:
+    """Bound the texts of a list or map together; `each` is the CEL of the text of one item, `e`.
+
+    Lengths of single texts do not bound an object: 128 values of 32 KiB are 4 MiB.
+    """
+    size = f"bytes({each}).size()"
+    if each.startswith("e."):
+        size = f"has({each}) ? {size} : 0"
+    return Rule(rule=f"self.map(e, {size}).sum() <= {limit}", message=message)
+
+
 class Field(Struct, frozen=True, kw_only=True):
     """Schema of one field. `doc` becomes its description; the rest are the OpenAPI keywords of that name."""
 

@@ -14,9 +14,7 @@ from msgspec import structs
 from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import State
-
-MESSAGE_LIMIT = 4096
-"""The API takes 32768 characters; messages are read by people, and quote what others wrote."""
+from aim_operator.core import messages
 
 
 def find(conditions: Iterable[Condition], condition_type: str) -> Condition | None:
@@ -53,14 +51,10 @@ def _stamped(old: Condition | None, new: Condition, now: str, generation: int) -
     since = old.last_transition_time if old is not None and old.status == new.status else None
     return structs.replace(
         new,
-        message=_cut(new.message),
+        message=messages.cut(new.message),
         last_transition_time=since or now,
         observed_generation=generation,
     )
-
-
-def _cut(message: str) -> str:
-    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
 
 
 def timestamp(now: datetime) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aim_operator.api.external import Event
+from aim_operator.api.meta import MOST_MESSAGE
 
 LINE_LIMIT = 1024
 
@@ -28,6 +29,11 @@ def one_line(text: str | None, limit: int = LINE_LIMIT) -> str:
     """Fold untrusted text into one bounded, printable line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in (text or "")[: limit * 4]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def cut(message: str) -> str:
+    """Return a message as a status takes it."""
+    return message if len(message) <= MOST_MESSAGE else message[: MOST_MESSAGE - 1] + "…"
 
 
 def last_message(events: Iterable[Event]) -> str:

@@ -154,6 +154,7 @@ def _context() -> Any:
         "isQuantity": lambda text: quantity.parse(text) is not None,
         "isLessThan": lambda one, other: _amount(one) < _amount(other),
         "isGreaterThan": lambda one, other: _amount(one) > _amount(other),
+        "sum": sum,
         "isInteger": lambda text: _amount(text) == _amount(text).to_integral_value(),
     }
     context = cel.Context()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aim_operator.api.meta import Condition
+from aim_operator.api.meta import MOST_MESSAGE, Condition
 from aim_operator.core import conditions
 
 THEN = "2026-01-01T00:00:00Z"
@@ -56,7 +56,7 @@ def test_the_result_is_the_wanted_set_in_its_order() -> None:
 
 def test_a_long_message_is_cut_and_says_so() -> None:
     (got,) = conditions.merge((), [wanted("Ready", "True", message="x" * 50_000)], now=NOW, generation=1)
-    assert len(got.message) == conditions.MESSAGE_LIMIT
+    assert len(got.message) == MOST_MESSAGE
     assert got.message.endswith("x…")
 
 

@@ -16,6 +16,7 @@ from aim_operator.api.crd import all_crds
 from aim_operator.api.v1alpha1.kinds import ALL_KINDS
 from aim_operator.errors import Invalid
 from aim_operator.sandbox import SandboxServer
+from tests.support import tables
 from tests.support.virtual_clock import VirtualClock
 
 DATA = Path(__file__).parents[2] / "cluster" / "data"
@@ -25,7 +26,7 @@ Row = dict[str, Any]
 
 
 def rows(name: str) -> list[Any]:
-    return [pytest.param(row, id=row["id"]) for row in yaml.safe_load((DATA / name).read_text())]
+    return [pytest.param(row, id=row["id"]) for row in tables.load(DATA / name)]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from aim_operator.api.meta import Condition, Wire
+from aim_operator.api.meta import MOST_MESSAGE, Condition, Wire
 from aim_operator.api.schema import Field, Rule
 
 GROUP = "aim.silogen.ai"
@@ -92,7 +92,7 @@ Conditions = Annotated[
     tuple[Condition, ...],
     Field(
         doc="Conditions of the object, one per type, each with a reason and a message.",
-        max_items=32,
+        max_items=16,
         list_type="map",
         list_map_keys=("type",),
     ),
@@ -114,7 +114,7 @@ class Attempts(Wire):
         str | None, Field(doc="When the last attempt ended.", format="date-time")
     ] = None
     message: Annotated[
-        str | None, Field(doc="Why the last attempt failed, or what it waits for.", max_length=32768)
+        str | None, Field(doc="Why the last attempt failed, or what it waits for.", max_length=MOST_MESSAGE)
     ] = None
     job_uid: Annotated[
         str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from aim_operator.api.meta import Wire
-from aim_operator.api.schema import Field, Rule
+from aim_operator.api.schema import Field, Rule, at_most_bytes
 from aim_operator.api.v1alpha1.common import ObjectName
 from aim_operator.api.v1alpha1.resources import QUANTITY_RULES, Quantity
 
@@ -159,9 +159,24 @@ class EnvVar(Wire):
     value_from: Annotated[EnvVarSource | None, Field(doc="Reference to take the value from.")] = None
 
 
+MOST_ENV_BYTES = 64 * 1024
+"""Of all values of one list together, in UTF-8."""
+
 EnvVars = Annotated[
     tuple[EnvVar, ...],
-    Field(max_items=128, list_type="map", list_map_keys=("name",)),
+    Field(
+        max_items=128,
+        list_type="map",
+        list_map_keys=("name",),
+        rules=(
+            at_most_bytes(
+                MOST_ENV_BYTES,
+                "e.value",
+                f"the values have more than {MOST_ENV_BYTES // 1024} KiB together; put long ones into a "
+                "ConfigMap and refer to it with valueFrom.configMapKeyRef",
+            ),
+        ),
+    ),
 ]
 
 OF_ONE_TEMPLATE = (

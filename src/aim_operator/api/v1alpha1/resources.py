@@ -22,7 +22,7 @@ QUANTITY_RULES = (
 )
 _RESOURCE_NAMES = Rule(
     rule=(
-        "self.all(k, k.matches('^(cpu|memory|ephemeral-storage|hugepages-[1-9][0-9]*[KMG]i"
+        "self.all(k, k.size() <= 317 && k.matches('^(cpu|memory|ephemeral-storage|hugepages-[1-9][0-9]*[KMG]i"
         "|[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)$'))"
     ),
     message="write cpu, memory, ephemeral-storage, hugepages-<size> or a full name such as amd.com/gpu",

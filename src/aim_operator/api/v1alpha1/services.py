@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from aim_operator.api.meta import KubeObject, Wire
-from aim_operator.api.schema import Field, Rule
+from aim_operator.api.schema import Field, Rule, at_most_bytes
 from aim_operator.api.v1alpha1.common import (
     Conditions,
     GpuSelector,
@@ -23,6 +23,9 @@ from aim_operator.api.v1alpha1.profiles import EngineArgs
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting
 from aim_operator.api.v1alpha1.serving import ServiceServing, Serving
+
+MOST_ANNOTATION_BYTES = 32 * 1024
+"""Of all values together, in UTF-8."""
 
 
 class Overrides(Wire):
@@ -55,6 +58,11 @@ class ServiceRouting(Wire):
                         r"'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))"
                     ),
                     message="each key must be [prefix/]name, such as example.com/team",
+                ),
+                at_most_bytes(
+                    MOST_ANNOTATION_BYTES,
+                    "self[e]",
+                    f"the values have more than {MOST_ANNOTATION_BYTES // 1024} KiB together; shorten them",
                 ),
                 Rule(
                     rule="self.all(k, !k.startsWith('aim.silogen.ai/'))",

@@ -9,6 +9,7 @@ from aim_operator.api.external import Job
 from aim_operator.api.v1alpha1 import Attempts
 from aim_operator.backoff import exponential
 from aim_operator.core.conditions import parse_time
+from aim_operator.core.messages import cut
 
 FIRST_RETRY_SECONDS = 10
 LONGEST_RETRY_SECONDS = 3600
@@ -55,7 +56,7 @@ def failure(
     return type_(
         spec_hash=digest,
         last_attempt_time=ended_at,
-        message=message,
+        message=cut(message),
         job_uid=job.metadata.uid,
         **fields,
     )
