@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from aim_operator.fetch.listing import Checksum
 
 _ALGORITHMS = {"sha256": "sha256", "git": "sha1", "md5": "md5"}
+_TEXT = re.compile(
+    r"(sha256:[0-9a-f]{64}|git:[0-9a-f]{40}|md5:[0-9a-f]{32})(?:/([1-9][0-9]{0,18}))?", re.ASCII
+)
+
+
+def as_text(checksum: Checksum) -> str:
+    """Write a checksum for a record: `sha256:<hex>`, or `md5:<hex>/<part size>` for one of parts."""
+    size = f"/{checksum.part_size}" if checksum.part_size else ""
+    return f"{checksum.algorithm}:{checksum.value}{size}"
+
+
+def of_text(text: str | None) -> Checksum | None:
+    """Read what `as_text` wrote; None for anything else: a record may be of another version."""
+    match = _TEXT.fullmatch(text or "")
+    if match is None:
+        return None
+    algorithm, _, value = match[1].partition(":")
+    return Checksum(algorithm, value, int(match[2] or 0))
 
 
 class Digest:

@@ -110,6 +110,21 @@ def size_of(below: int, path: str) -> int | None:
     return status.st_size if status.st_mode & 0o170000 == 0o100000 else None
 
 
+def volume_error(error: OSError) -> FetchError:
+    """What an error of the file system means."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FetchError(
+            FetchReason.INSUFFICIENT_SPACE,
+            f"the volume is full ({error.strerror}), though there was room at the start: something else"
+            " writes to it, or a quota holds; make room or use a larger volume. What is there stays, and the"
+            " next run continues from it",
+        )
+    return FetchError(
+        FetchReason.DOWNLOAD_FAILED,
+        f"the volume: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}",
+    )
+
+
 def _in_the_way(name: str) -> FetchError:
     return FetchError(
         FetchReason.DOWNLOAD_FAILED,

@@ -27,17 +27,24 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from aim_operator.errors import FetchError
 from aim_operator.fetch import folders
+from aim_operator.fetch.folders import volume_error
 from aim_operator.fetch.outcome import FetchReason
+from aim_operator.fetch.patience import on_volume
+from aim_operator.fetch.threads import in_thread
+
+T = TypeVar("T")
 
 _LOCK = "lock"
 _LEASE = "lease"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO)
 
 
@@ -46,6 +53,8 @@ class Timing(Struct, frozen=True):
     stale_seconds: float = 30
     settle_seconds: float = 2
     say_seconds: float = 15
+    silent_seconds: float = 120
+    """How long the volume may say nothing while the lock is taken."""
 
 
 class _Lease(Struct, frozen=True):
@@ -69,15 +78,17 @@ class DirectoryLock:
         self._timing = timing or Timing()
         self._name = secrets.token_hex(8)
         self._boot_id = _read_boot_id() if boot_id is None else boot_id
-        self._file = folders.open_file(folder, _LOCK, os.O_RDWR | os.O_CREAT)
+        self._file: int | None = None
         self._flock_works = True
         self._beat = 0
+        self._lost = ""
 
     @contextlib.asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
         """Wait until nobody else fetches into the directory, and keep it that way until the end.
 
-        Ends what it surrounds, and raises FetchError, if another took the lease over.
+        Ends what it surrounds, and raises FetchError, if another took the lease over, or if the volume
+        refused it for `stale_seconds`. Nothing here blocks the event loop, whatever the volume does.
         """
         try:
             await self._acquire()
@@ -91,15 +102,19 @@ class DirectoryLock:
             except TimeoutError as error:
                 if not until_lost.expired():
                     raise
-                raise FetchError(
-                    FetchReason.DOWNLOAD_FAILED,
-                    "another fetcher took this directory over while this one stood still",
-                ) from error
+                raise FetchError(FetchReason.DOWNLOAD_FAILED, self._lost) from error
             finally:
                 if not until_lost.expired():
-                    folders.remove(self._folder, _LEASE)
+                    await self._release()
         finally:
-            os.close(self._file)
+            if self._file is not None:
+                os.close(self._file)
+
+    async def _release(self) -> None:
+        """Remove the lease, unless the volume can't even do that: it grows stale by itself then."""
+        with contextlib.suppress(OSError, FetchError, TimeoutError):
+            async with asyncio.timeout(self._timing.settle_seconds):
+                await in_thread(lambda: folders.remove(self._folder, _LEASE))
 
     async def _acquire(self) -> None:
         watched: bytes | None = None
@@ -107,20 +122,20 @@ class DirectoryLock:
         first = True
         while True:
             problem = ""
-            if not self._try_flock():
+            if not await self._on_volume(self._try_flock):
                 problem = "another fetcher is at work on this directory"
             else:
-                content = folders.read_file(self._folder, _LEASE, 4096)
+                content = await self._on_volume(lambda: folders.read_file(self._folder, _LEASE, 4096))
                 if self._may_ignore(content):
-                    self._write_lease()
+                    await self._on_volume(self._write_lease)
                     return
                 now = time.monotonic()
                 if content != watched:
                     watched, since = content, now
                 if now - since >= self._timing.stale_seconds:
-                    self._write_lease()
+                    await self._on_volume(self._write_lease)
                     await asyncio.sleep(self._timing.settle_seconds)
-                    if self._is_mine():
+                    if await self._on_volume(self._is_mine):
                         return
                     watched, since = None, time.monotonic()
                 problem = "a fetcher on another node is, or was, at work on this directory"
@@ -130,7 +145,12 @@ class DirectoryLock:
                 self._say(f"{problem}; waiting until it ends")
             await asyncio.sleep(min(0.5, self._timing.heartbeat_seconds))
 
+    async def _on_volume(self, call: Callable[[], T]) -> T:
+        return await on_volume(call, self._timing.silent_seconds)
+
     def _try_flock(self) -> bool:
+        if self._file is None:
+            self._file = folders.open_file(self._folder, _LOCK, os.O_RDWR | os.O_CREAT)
         if not self._flock_works:
             return True
         try:
@@ -153,14 +173,45 @@ class DirectoryLock:
         return lease is not None and self._flock_works and lease.boot_id == self._boot_id
 
     async def _keep(self, until_lost: asyncio.Timeout) -> None:
+        """Renew the lease until cancelled. One that can't be renewed is tried again, and said.
+
+        A volume that hangs holds up this task only: the transfer's own watch ends a download that stands
+        still, with its reason.
+        """
+        refused_since: float | None = None
         while True:
             await asyncio.sleep(self._timing.heartbeat_seconds)
-            if not self._is_mine():
-                until_lost.reschedule(asyncio.get_running_loop().time())
-                return
-            with contextlib.suppress(OSError):
-                # A full volume: the download itself will tell.
-                self._write_lease()
+            try:
+                if not await in_thread(self._renew):
+                    self._lost = "another fetcher took this directory over while this one stood still"
+                    break
+                refused_since = None
+            except (OSError, FetchError) as error:
+                cause = str(volume_error(error) if isinstance(error, OSError) else error)
+                now = time.monotonic()
+                if refused_since is None:
+                    refused_since = now
+                    self._say(f"the lease can't be renewed ({cause}); trying again")
+                if now - refused_since >= self._timing.stale_seconds:
+                    self._lost = (
+                        f"the lease that keeps other fetchers out could not be renewed for"
+                        f" {now - refused_since:.0f} s: {cause}. What is there stays, and the next run"
+                        " continues from it"
+                    )
+                    break
+        until_lost.reschedule(asyncio.get_running_loop().time())
+
+    def _renew(self) -> bool:
+        """Whether the lease was still this one's, and is renewed."""
+        if not self._is_mine():
+            return False
+        try:
+            self._write_lease()
+        except OSError as error:
+            # A full volume: the download itself will tell.
+            if error.errno not in _FULL:
+                raise
+        return True
 
     def _is_mine(self) -> bool:
         content = folders.read_file(self._folder, _LEASE, 4096)

@@ -24,10 +24,20 @@ _NEARLY = 99
 
 
 class Progress:
-    """Counts, for any thread; `report` prints until cancelled. `say` prints one sentence."""
+    """Counts, for any thread; `report` prints until cancelled. `say` prints one sentence.
 
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    With `show` there are no lines for machines: it is given this, often, to draw what it likes.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        show: Callable[[Progress], None] | None = None,
+    ) -> None:
         self.say = say
+        self._show = show
         self._clock = clock
         self._lock = threading.Lock()
         self.total_bytes = 0
@@ -86,7 +96,10 @@ class Progress:
 
     def print_now(self) -> None:
         self._print_causes()
-        self.say(self.line())
+        if self._show is None:
+            self.say(self.line())
+        else:
+            self._show(self)
 
     async def report(self) -> None:
         """Print when something moved, at most every 2 s; else every 15 s, saying that nothing does."""
@@ -95,6 +108,8 @@ class Progress:
         last_causes = last_time
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
+            if self._show is not None:
+                self._show(self)
             now = self._clock()
             waited = now - last_time
             if waited < _LEAST_SECONDS:

@@ -34,10 +34,20 @@ class State(Struct, frozen=True, kw_only=True, rename="camel"):
     """What progress had shown when a bad file was discarded: it must not fall."""
 
 
-class Done(Struct, frozen=True, kw_only=True):
+class Done(Struct, frozen=True, kw_only=True, omit_defaults=True):
     identity: str
     path: str
     size: int
+    checksum: str | None = None
+    """What it was verified by; none where the source has none, and in records of earlier versions."""
+
+
+class MarkedFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One file of a complete download, as `--verify` compares it."""
+
+    path: str
+    size: int
+    checksum: str | None = None
 
 
 class Marker(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -50,6 +60,8 @@ class Marker(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
     exclude: tuple[str, ...] = ()
     """Patterns that chose the files. A marker of a version that knew none stands for every file there is."""
     left_out: tuple[LeftOut, ...] = ()
+    contents: tuple[MarkedFile, ...] = ()
+    """All of its files. Empty in a marker of a version that listed none."""
 
 
 class Records:
@@ -58,8 +70,7 @@ class Records:
     def __init__(self, folder: int) -> None:
         self._folder = folder
         self._log: int | None = None
-        self.done: dict[str, Done] = {}
-        self._read_done()
+        self.done = read_done(folder)
 
     def close(self) -> None:
         if self._log is not None:
@@ -67,13 +78,13 @@ class Records:
             self._log = None
 
     def state(self) -> State | None:
-        return self._decoded(_STATE, State)
+        return _decoded(self._folder, _STATE, State)
 
     def write_state(self, state: State) -> None:
         folders.write_file(self._folder, _STATE, msgspec.json.encode(state))
 
     def marker(self) -> Marker | None:
-        return self._decoded(_MARKER, Marker)
+        return read_marker(self._folder)
 
     def write_marker(self, marker: Marker) -> None:
         folders.write_file(self._folder, _MARKER, msgspec.json.encode(marker))
@@ -104,20 +115,30 @@ class Records:
     def _open_log(self) -> int:
         return folders.open_file(self._folder, _DONE, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def _read_done(self) -> None:
-        decoder = msgspec.json.Decoder(Done)
-        for line in (folders.read_file(self._folder, _DONE, _MOST_BYTES) or b"").split(b"\n"):
-            try:
-                one = decoder.decode(line)
-            except msgspec.DecodeError:
-                continue
-            # Another uid of the volume's group may have written it.
-            if not path_problem(one.path):
-                self.done[one.identity] = one
 
-    def _decoded(self, name: str, kind: type[T]) -> T | None:
-        content = folders.read_file(self._folder, name, _MOST_BYTES)
+def read_marker(folder: int) -> Marker | None:
+    """Return the marker in a .aim-fetch folder; None where there is none that can be read."""
+    return _decoded(folder, _MARKER, Marker)
+
+
+def read_done(folder: int) -> dict[str, Done]:
+    """Return the files that are remembered as verified, by identity."""
+    found: dict[str, Done] = {}
+    decoder = msgspec.json.Decoder(Done)
+    for line in (folders.read_file(folder, _DONE, _MOST_BYTES) or b"").split(b"\n"):
         try:
-            return None if content is None else msgspec.json.decode(content, type=kind)
+            one = decoder.decode(line)
         except msgspec.DecodeError:
-            return None
+            continue
+        # Another uid of the volume's group may have written it.
+        if not path_problem(one.path):
+            found[one.identity] = one
+    return found
+
+
+def _decoded(folder: int, name: str, kind: type[T]) -> T | None:
+    content = folders.read_file(folder, name, _MOST_BYTES)
+    try:
+        return None if content is None else msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError:
+        return None

@@ -7,23 +7,28 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from aim_operator.errors import FetchError, UserError
 from aim_operator.fetch import source_uri
+from aim_operator.fetch.folders import volume_error
 from aim_operator.fetch.http import Client
 from aim_operator.fetch.listing import Listing, Source, SourceChanged
-from aim_operator.fetch.lock import DirectoryLock
+from aim_operator.fetch.lock import DirectoryLock, Timing
 from aim_operator.fetch.look import Question, left_out_text, summary
 from aim_operator.fetch.outcome import FetchReason, LeftOut, Outcome, outcome_of
 from aim_operator.fetch.pace import Pace
+from aim_operator.fetch.patience import on_volume
 from aim_operator.fetch.progress import Progress, size_text
 from aim_operator.fetch.records import Marker, State
 from aim_operator.fetch.selection import Selection, choose
 from aim_operator.fetch.sources import source_of
 from aim_operator.fetch.stall import StallWatch
 from aim_operator.fetch.threads import in_thread
-from aim_operator.fetch.transfer import Transfer, volume_error
+from aim_operator.fetch.transfer import Transfer
 from aim_operator.fetch.volume import Volume, identity
+
+T = TypeVar("T")
 
 _MOST_LISTINGS = 3
 
@@ -36,25 +41,38 @@ class Options(Question, frozen=True, kw_only=True):
     connections: int = 8
 
 
-async def fetch(options: Options, environment: Mapping[str, str], say: Callable[[str], None]) -> Outcome:
+async def fetch(
+    options: Options,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+    show: Callable[[Progress], None] | None = None,
+) -> Outcome:
     """Fetch, whatever it takes, and return what became of it; `say` gets each line for the log.
 
-    Never raises but for cancellation, upon which the state is saved all the same, and for bugs.
+    `show` gets how far it is, often; without it that is a line for the log too. Never raises but for
+    cancellation, upon which the state is saved all the same, and for bugs.
     """
-    run = _Run(options, environment, say)
+    run = _Run(options, environment, say, show)
     try:
         return await outcome_of(run.complete, run.outcome)
     except OSError as error:
+        # Those of the source are FetchErrors by now (sources.py).
         failure = volume_error(error)
         return run.outcome(failure.reason, str(failure))
 
 
 class _Run:
-    def __init__(self, options: Options, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+        show: Callable[[Progress], None] | None,
+    ) -> None:
         self._options = options
         self._environment = environment
         self._say = say
-        self._progress = Progress(say)
+        self._progress = Progress(say, show=show)
         self._revision = ""
         self._files = 0
         self._left_out: tuple[LeftOut, ...] = ()
@@ -73,10 +91,11 @@ class _Run:
     async def complete(self) -> Outcome:
         # Before anything is made on the volume.
         source_uri.parse(self._options.uri)
-        volume = Volume(self._options.directory)
-        async with DirectoryLock(volume.state_folder, self._say).hold():
-            self._refuse_other_source(volume)
-            if outcome := self._already(volume):
+        limit = self._options.stall_seconds
+        volume = await on_volume(lambda: Volume(self._options.directory), limit)
+        timing = Timing(silent_seconds=limit)
+        async with DirectoryLock(volume.state_folder, self._say, timing).hold():
+            if outcome := await self._at(volume, lambda: self._already(volume)):
                 return outcome
             self._say(f"fetching {self._options.uri} into {self._options.directory}")
             source = source_of(
@@ -97,6 +116,10 @@ class _Run:
             " stays",
         )
 
+    async def _at(self, volume: Volume, call: Callable[[], T]) -> T:
+        """What `call` does at the volume, off the event loop, for as long as the volume answers."""
+        return await on_volume(call, self._options.stall_seconds, lambda: volume.steps)
+
     def _refuse_other_source(self, volume: Volume) -> None:
         for record in (volume.records.marker(), volume.records.state()):
             if record is not None and record.uri != self._options.uri:
@@ -105,6 +128,7 @@ class _Run:
                 )
 
     def _already(self, volume: Volume) -> Outcome | None:
+        self._refuse_other_source(volume)
         marker = volume.records.marker()
         if marker is None:
             return None
@@ -121,7 +145,7 @@ class _Run:
             total_bytes=marker.total_bytes, stored_bytes=marker.total_bytes, shown_bytes=marker.total_bytes
         )
         self._progress.verified = True
-        self._say(self._progress.line())
+        self._progress.print_now()
         self._say(f"complete since {marker.finished_at}; nothing to fetch")
         return self.outcome(
             FetchReason.DOWNLOADED,
@@ -130,17 +154,21 @@ class _Run:
         )
 
     async def _once(self, source: Source, volume: Volume) -> Outcome:
-        state = volume.records.state()
+        state = await self._at(volume, volume.records.state)
         whole = await in_thread(lambda: source.list(state.revision if state else None))
         self._revision = whole.revision
         chosen = choose(whole, self._options.selection)
         listing = chosen.listing
         self._files, self._left_out = len(listing.files), chosen.left_out
-        volume.tidy(listing.files)
-        self._check_space(listing, volume)
         shown = state.shown_bytes if state else 0
-        volume.records.write_state(self._state(shown))
-        stored = volume.stored_bytes(listing.files)
+
+        def prepared() -> int:
+            volume.tidy(listing.files)
+            self._check_space(listing, volume)
+            volume.records.write_state(self._state(shown))
+            return volume.stored_bytes(listing.files)
+
+        stored = await self._at(volume, prepared)
         self._progress.begin(total_bytes=listing.total_bytes, stored_bytes=stored, shown_bytes=shown)
         self._say(
             f"revision {listing.revision}: {summary(chosen)}"
@@ -148,7 +176,7 @@ class _Run:
         )
         async with self._reported():
             unverified = await self._transfer(source, volume, listing)
-            await in_thread(lambda: volume.sync(listing.files))
+            await self._at(volume, lambda: volume.sync(listing.files))
             self._progress.verified = True
         finished = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         marker = Marker(
@@ -160,8 +188,9 @@ class _Run:
             include=self._options.selection.include,
             exclude=self._options.selection.exclude,
             left_out=chosen.left_out,
+            contents=volume.contents(listing.files),
         )
-        volume.records.write_marker(marker)
+        await self._at(volume, lambda: volume.records.write_marker(marker))
         message = f"{len(listing.files)} files, {size_text(listing.total_bytes)}"
         if unverified:
             message += f"; {unverified} of them have no checksum to verify at the source, only a size"
@@ -221,12 +250,18 @@ class _Run:
     def _check_space(self, listing: Listing, volume: Volume) -> None:
         total, capacity = listing.total_bytes, self._options.capacity_bytes
         there, space = volume.bytes_there(listing.files), volume.space()
+        if space is None:
+            self._say("the volume does not tell how much space it has; that the model fits is not checked")
+        has = (
+            f"{size_text(space.free)} free of {size_text(space.total)}"
+            if space
+            else "space that it can't tell"
+        )
         numbers = (
-            f"the model has {size_text(total)}, of which {size_text(there)} are there; the volume has"
-            f" {size_text(space.free)} free of {size_text(space.total)}"
+            f"the model has {size_text(total)}, of which {size_text(there)} are there; the volume has {has}"
             + (f" and a capacity of {size_text(capacity)}" if capacity is not None else "")
         )
-        if (capacity is not None and total > capacity) or total - there > space.free:
+        if (capacity is not None and total > capacity) or (space and total - there > space.free):
             self._progress.begin(total_bytes=total, stored_bytes=0, shown_bytes=0)
             raise FetchError(
                 FetchReason.INSUFFICIENT_SPACE,

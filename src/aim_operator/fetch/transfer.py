@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ from itertools import chain
 
 from aim_operator.errors import FetchError
 from aim_operator.fetch.answers import RangeIgnored, Refused
+from aim_operator.fetch.folders import volume_error
 from aim_operator.fetch.http import Body, Client
 from aim_operator.fetch.listing import RemoteFile, Source
 from aim_operator.fetch.outcome import FetchReason
@@ -327,7 +327,7 @@ class Transfer:
             if got != checksum.value:
                 pending.partial.discard()
                 return got
-        self._volume.finish(file, pending.partial)
+        self._volume.finish(file, pending.partial, checksum)
         return None
 
     @contextlib.contextmanager
@@ -345,18 +345,3 @@ class Transfer:
             with self._changed:
                 self._at_volume -= 1
                 self._changed.notify_all()
-
-
-def volume_error(error: OSError) -> FetchError:
-    """What an error of the file system means."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FetchError(
-            FetchReason.INSUFFICIENT_SPACE,
-            f"the volume is full ({error.strerror}), though there was room at the start: something else"
-            " writes to it, or a quota holds; make room or use a larger volume. What is there stays, and the"
-            " next run continues from it",
-        )
-    return FetchError(
-        FetchReason.DOWNLOAD_FAILED,
-        f"the volume: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}",
-    )

@@ -7,6 +7,7 @@ threads. Who may use it is lock.py's.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -18,13 +19,22 @@ from msgspec import Struct
 
 from aim_operator.errors import UserError
 from aim_operator.fetch import folders
-from aim_operator.fetch.listing import STATE_FOLDER, RemoteFile
+from aim_operator.fetch.checksums import as_text
+from aim_operator.fetch.folders import volume_error
+from aim_operator.fetch.listing import STATE_FOLDER, Checksum, RemoteFile
 from aim_operator.fetch.partial import CHUNK_BYTES, SMALL_BYTES, LargeFile, Partial, SmallFile, mapped_bytes
-from aim_operator.fetch.records import Done, Records
+from aim_operator.fetch.records import Done, MarkedFile, Records
 
 _PARTIAL = "partial"
 _LAYOUT = 1
 _PARTIAL_NAME = re.compile(r"([0-9a-f]{32})\.(data|map)", re.ASCII)
+
+
+_NOT_ALLOWED = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL),
+)
+"""What a wrong or a closed directory gives. Anything else is the volume's own trouble."""
 
 
 class Space(Struct, frozen=True):
@@ -32,6 +42,14 @@ class Space(Struct, frozen=True):
 
     free: int
     total: int
+
+
+def space_of(descriptor: int) -> Space | None:
+    """Return what the file system says; None where it says nothing, as some network ones (all zeros)."""
+    status = os.fstatvfs(descriptor)
+    if not status.f_blocks:
+        return None
+    return Space(free=status.f_bavail * status.f_frsize, total=status.f_blocks * status.f_frsize)
 
 
 def identity(file: RemoteFile) -> str:
@@ -44,6 +62,8 @@ class Volume:
     """Makes the directory and .aim-fetch in it where they are missing."""
 
     def __init__(self, directory: Path) -> None:
+        self.steps = 0
+        """Rises while something is done here that takes long: a volume that answers is not a hung one."""
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=folders.FOLDER_MODE)
             self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -52,6 +72,8 @@ class Volume:
             with folders.folder(self._root, STATE_FOLDER) as state:
                 self.state_folder = os.dup(state)
         except OSError as error:
+            if error.errno not in _NOT_ALLOWED:
+                raise volume_error(error) from error
             raise UserError(
                 f"{directory}: {error.strerror}; give a directory that uid {os.geteuid()} may write to"
             ) from error
@@ -62,9 +84,8 @@ class Volume:
         for descriptor in (self._partial, self.state_folder, self._root):
             os.close(descriptor)
 
-    def space(self) -> Space:
-        status = os.fstatvfs(self._root)
-        return Space(free=status.f_bavail * status.f_frsize, total=status.f_blocks * status.f_frsize)
+    def space(self) -> Space | None:
+        return space_of(self._root)
 
     def tidy(self, files: Iterable[RemoteFile]) -> None:
         """Keep what this listing can use, and remove the rest of what earlier runs left. Nobody else's files.
@@ -75,6 +96,7 @@ class Volume:
         paths = {file.path for file in files_by_identity.values()}
         kept = []
         for done in self.records.done.values():
+            self.steps += 1
             if done.identity in files_by_identity:
                 self._finish_move(done)
                 if folders.size_of(self._root, done.path) == done.size:
@@ -83,6 +105,7 @@ class Volume:
                 self._remove_place(done.path)
         self.records.keep(kept)
         for name in os.listdir(self._partial):  # noqa: PTH208 - pathlib takes no descriptor
+            self.steps += 1
             match = _PARTIAL_NAME.fullmatch(name)
             if match is None or match[1] not in files_by_identity or match[1] in self.records.done:
                 with contextlib.suppress(IsADirectoryError, PermissionError):
@@ -90,12 +113,17 @@ class Volume:
 
     def whole(self) -> bool:
         """Whether every file that was finished is still there, with its size."""
-        return all(folders.size_of(self._root, one.path) == one.size for one in self.records.done.values())
+        return all(self._has(one) for one in self.records.done.values())
+
+    def _has(self, done: Done) -> bool:
+        self.steps += 1
+        return folders.size_of(self._root, done.path) == done.size
 
     def bytes_there(self, files: Iterable[RemoteFile]) -> int:
         """Bytes of these files that take up space already, finished or not."""
         there = 0
         for file in files:
+            self.steps += 1
             key = identity(file)
             if key in self.records.done:
                 there += file.size
@@ -109,6 +137,7 @@ class Volume:
         """Bytes of these files that need not be fetched any more: of whole files, and of whole chunks."""
         stored = 0
         for file in files:
+            self.steps += 1
             key = identity(file)
             stored += file.size if key in self.records.done else mapped_bytes(self._partial, key, file.size)
         return stored
@@ -120,15 +149,32 @@ class Volume:
             return SmallFile(self._partial, key, file.size)
         return LargeFile(self._partial, key, file.size, sync_chunks=not verifiable)
 
-    def finish(self, file: RemoteFile, partial: Partial) -> None:
+    def finish(self, file: RemoteFile, partial: Partial, checksum: Checksum | None) -> None:
         """Give a verified file its place. Remembered first: a kill in between loses nothing."""
-        done = Done(identity=identity(file), path=file.path, size=file.size)
+        done = Done(
+            identity=identity(file),
+            path=file.path,
+            size=file.size,
+            checksum=as_text(checksum) if checksum else None,
+        )
 
         def place() -> None:
             self.records.add(done)
             self._move(done)
 
         partial.finish(place)
+
+    def contents(self, files: Iterable[RemoteFile]) -> tuple[MarkedFile, ...]:
+        """Return the files as the marker lists them, once all of them are in their places."""
+        return tuple(
+            MarkedFile(
+                path=file.path,
+                size=file.size,
+                checksum=self.records.done[identity(file)].checksum
+                or (as_text(file.checksum) if file.checksum else None),
+            )
+            for file in files
+        )
 
     def sync(self, files: Iterable[RemoteFile]) -> None:
         """Make the places of all files durable; their content is since they were finished."""
@@ -140,6 +186,7 @@ class Volume:
                 parents.add(parent)
                 parent = parent.rpartition("/")[0]
         for parent in parents:
+            self.steps += 1
             with folders.folder(self._root, parent) as inside:
                 folders.sync_folder(inside)
 

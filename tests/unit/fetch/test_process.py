@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -35,7 +36,17 @@ def test_a_model_is_fetched_once(hub: Hub, tmp_path: Path) -> None:
         "files": 4,
         "totalBytes": total,
         "finishedAt": marker["finishedAt"],
+        "contents": marker["contents"],
     }
+    large = next(one for one in marker["contents"] if one["path"] == "model.safetensors")
+    content = (tmp_path / "models" / "acme" / "tiny" / "model.safetensors").read_bytes()
+    assert large == {
+        "path": "model.safetensors",
+        "size": len(content),
+        "checksum": f"sha256:{hashlib.sha256(content).hexdigest()}",
+    }
+    assert [one["path"] for one in marker["contents"]] == sorted(one["path"] for one in marker["contents"])
+    assert len(marker["contents"]) == 4
     # Any uid may read it, and one of the volume's group may go on with it.
     modes = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*")}
     assert modes == {path: 0o775 if path.is_dir() else 0o664 for path in modes}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aim_operator.fetch.checksums import Digest
+from aim_operator.fetch.folders import volume_error
 from aim_operator.fetch.http import Client
 from aim_operator.fetch.hub import HubSource
 from aim_operator.fetch.listing import RemoteFile
@@ -18,7 +19,7 @@ from aim_operator.fetch.progress import Progress
 from aim_operator.fetch.retrying import Policy
 from aim_operator.fetch.source_uri import HubUri
 from aim_operator.fetch.stall import StallWatch
-from aim_operator.fetch.transfer import Transfer, volume_error
+from aim_operator.fetch.transfer import Transfer
 from aim_operator.fetch.volume import Volume, identity
 from tests.support.hub_server import Hub
 

@@ -1,0 +1,162 @@
+"""Volumes as the field has them: that hang, that go stale, that are full, that tell nothing of their size.
+
+A fifo hangs whoever opens it, as a file on a dead NFS server does; a folder in the place of a file gives an
+error to whoever reads it; a tmpfs without a limit answers statfs(2) with zeros, as some network ones do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aim_operator.errors import FetchError
+from aim_operator.fetch.lock import DirectoryLock, Timing
+from aim_operator.fetch.patience import on_volume
+from tests.support.fetch_process import AIMCTL, FetchProcess
+from tests.support.hub_server import Hub
+from tests.support.operator_process import eventually
+
+FAST = Timing(heartbeat_seconds=0.05, stale_seconds=0.6, settle_seconds=0.2, silent_seconds=0.6)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@contextlib.contextmanager
+def hanging(path: Path) -> Iterator[None]:
+    """Whoever opens the file hangs, until the end of this."""
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            # Opened for both: whoever waits for the other end has it, and reads nothing.
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        path.unlink(missing_ok=True)
+
+
+async def test_a_volume_that_hangs_does_not_hold_up_the_event_loop(folder: int, tmp_path: Path) -> None:
+    """Stall detection and SIGTERM live on it; the heartbeat alone waits for the volume."""
+    async with DirectoryLock(folder, print, FAST).hold():
+        with hanging(tmp_path / "lease"):
+            longest, until = 0.0, time.monotonic() + 0.8
+            while time.monotonic() < until:
+                before = time.monotonic()
+                await asyncio.sleep(0.01)
+                longest = max(longest, time.monotonic() - before)
+        assert longest < 0.4
+        # It answers again: the heartbeat goes on.
+        await asyncio.sleep(0.2)
+        assert (tmp_path / "lease").is_file()
+
+
+async def test_one_stale_handle_does_not_end_the_heartbeat(folder: int, tmp_path: Path) -> None:
+    said: list[str] = []
+    async with DirectoryLock(folder, said.append, FAST).hold():
+        (tmp_path / "lease").unlink()
+        (tmp_path / "lease").mkdir()
+        await asyncio.sleep(0.2)
+        (tmp_path / "lease").rmdir()
+        await asyncio.sleep(0.3)
+        assert (tmp_path / "lease").is_file(), said
+    assert len(said) == 1
+    assert "lease can't be renewed" in said[0]
+
+
+async def test_a_lease_that_is_refused_for_good_ends_the_fetch_with_what_the_volume_said(
+    folder: int, tmp_path: Path
+) -> None:
+    async def hold() -> None:
+        async with DirectoryLock(folder, print, FAST).hold():
+            (tmp_path / "lease").unlink()
+            (tmp_path / "lease").mkdir()
+            await asyncio.sleep(30)
+
+    with pytest.raises(FetchError, match=r"could not be renewed for \d+ s: .*directory"):
+        await hold()
+
+
+async def test_a_volume_that_hangs_from_the_start_is_said_to(folder: int, tmp_path: Path) -> None:
+    with hanging(tmp_path / "lease"), pytest.raises(FetchError, match="the volume did not answer") as ended:
+        async with DirectoryLock(folder, print, FAST).hold():
+            pass
+    assert ended.value.reason == "Stalled"
+
+
+async def test_a_slow_volume_is_no_hung_one() -> None:
+    """As one with a hundred thousand files, each asked for."""
+    steps = 0
+
+    def slow() -> str:
+        nonlocal steps
+        for _ in range(8):
+            time.sleep(0.1)
+            steps += 1
+        return "done"
+
+    assert await on_volume(slow, 0.4, lambda: steps) == "done"
+
+
+def test_sigterm_ends_a_fetch_whose_volume_hangs(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "out" / ".aim-fetch").mkdir(parents=True)
+    with hanging(tmp_path / "out" / ".aim-fetch" / "complete.json"):
+        process = FetchProcess(
+            "hf://acme/tiny", tmp_path / "out", tmp_path / "log", environment={"HF_ENDPOINT": hub.url}
+        )
+        eventually((tmp_path / "out" / ".aim-fetch" / "lease").exists, "the lock is held")
+        process.process.terminate()
+        assert process.wait(10) == 143, process.text
+    assert process.message["reason"] == "Interrupted"
+
+
+def test_a_fetch_onto_a_hung_volume_ends_as_stalled(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "out" / ".aim-fetch").mkdir(parents=True)
+    with hanging(tmp_path / "out" / ".aim-fetch" / "complete.json"):
+        process = FetchProcess(
+            "hf://acme/tiny",
+            tmp_path / "out",
+            tmp_path / "log",
+            *("--stall-seconds", "1.5"),
+            environment={"HF_ENDPOINT": hub.url},
+        )
+        assert process.wait(20) == 13, process.text
+    assert "the volume did not answer" in process.message["message"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "want"),
+    [
+        pytest.param("", 0, "does not tell how much space it has", id="a model is fetched onto it"),
+        pytest.param(
+            "--capacity 1000",
+            12,
+            "has space that it can't tell and a capacity of 1000 bytes",
+            id="not beyond",
+        ),
+    ],
+)
+def test_a_volume_that_tells_no_sizes(flags: str, code: int, want: str, hub: Hub, tmp_path: Path) -> None:
+    """statvfs of zeros: before, every model was too large for it."""
+    (tmp_path / "zeros").mkdir()
+    script = 'mount -t tmpfs -o size=0 none "$0" && "$1" fetch hf://acme/tiny "$0/out" $2'
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, str(tmp_path / "zeros"), AIMCTL, flags],
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "HF_ENDPOINT": hub.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, want in done.stdout) == (code, True), done.stdout + done.stderr
