@@ -24,6 +24,7 @@ from aim_operator.api.v1alpha1 import (
     AIMServiceTemplateSpec,
     ConfigRouting,
     EnvVar,
+    Jobs,
     LocalObjectReference,
     ResolvedReference,
     Scope,
@@ -71,6 +72,7 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     storage_class_name: str = ""
     """Of model caches; "" is the cluster's default class."""
     storage: Storage = Storage()
+    jobs: Jobs = Jobs()
 
 
 class MissingRuntimeConfig(Struct, frozen=True):
@@ -139,6 +141,7 @@ def resolve_runtime_config(
         serving=spec.serving,
         storage_class_name=spec.default_storage_class_name or "",
         storage=spec.storage or Storage(),
+        jobs=spec.jobs or Jobs(),
     )
 
 

@@ -26,6 +26,7 @@ from aim_operator.api.v1alpha1.environment import EnvVar, LocalObjectReference
 from aim_operator.api.v1alpha1.files import LeftOutFiles
 from aim_operator.api.v1alpha1.gateway import GatewayRef
 from aim_operator.api.v1alpha1.images import AIMClusterImage, AIMImage, AIMImageSpec, AIMImageStatus
+from aim_operator.api.v1alpha1.jobs import Jobs, JobSettings
 from aim_operator.api.v1alpha1.kinds import (
     ALL_KINDS,
     CLUSTER_IMAGES,
@@ -122,6 +123,8 @@ __all__ = [
     "GatewayRef",
     "GivenModelSource",
     "GpuSelector",
+    "JobSettings",
+    "Jobs",
     "LeftOutFiles",
     "Listing",
     "LocalObjectReference",

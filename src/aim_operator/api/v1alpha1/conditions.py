@@ -107,6 +107,7 @@ class Reason:
     SOURCE_NOT_FOUND = "SourceNotFound"
     INSUFFICIENT_SPACE = "InsufficientSpace"
     STALLED = "Stalled"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
 
 
 class EventReason:

@@ -9,6 +9,7 @@ from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
 from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
+from aim_operator.api.v1alpha1.jobs import Jobs
 from aim_operator.api.v1alpha1.serving import Serving
 
 
@@ -165,6 +166,7 @@ class AIMClusterRuntimeConfigSpec(Wire):
         ),
     ] = None
     storage: Annotated[Storage | None, Field(doc="How the volumes of model caches are made.")] = None
+    jobs: Annotated[Jobs | None, Field(doc="How the Jobs of discovery and downloads are run.")] = None
     security_context: Annotated[
         SecurityContext | None, Field(doc="Security context of the serving container.")
     ] = None

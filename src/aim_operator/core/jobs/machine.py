@@ -57,9 +57,10 @@ class Deadlines(Struct, frozen=True, kw_only=True):
 
     run: float
     """From the start of the container."""
-    start: float
-    """From the start of the Job to that of the container: the scheduler, and the pull of the image."""
-    obstacle: float
+    start: float | None = None
+    """From the start of the Job to that of the container: the scheduler, and the pull of the image. None:
+    the Job stays, since it starts by itself once what it waits for is there."""
+    obstacle: float | None = None
     """The same while something is known to keep the Pod from starting."""
 
 
@@ -215,7 +216,11 @@ class _View(Struct, frozen=True, kw_only=True):
         started_at = pods.started_at(self.pod, self.attempt.container)
         if started_at is not None:
             return parse_time(started_at) + timedelta(seconds=limits.run)
-        seconds = limits.start if self.obstacle is None else min(limits.start, limits.obstacle)
+        seconds = limits.start
+        if seconds is None:
+            return None
+        if self.obstacle is not None and limits.obstacle is not None:
+            seconds = min(seconds, limits.obstacle)
         return parse_time(job.status.start_time) + timedelta(seconds=seconds)
 
     @property

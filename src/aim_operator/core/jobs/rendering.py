@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aim_operator.api import quantity
 from aim_operator.api.external import JOBS
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import LocalObjectReference
+from aim_operator.api.v1alpha1 import JobSettings, LocalObjectReference, Quantity, ResourceRequirements
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.manifests import child, plain
 
@@ -21,6 +22,35 @@ POD_SECURITY: Manifest = {
 }
 CONTAINER_SECURITY: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 """With POD_SECURITY all that Pod Security "restricted" asks for."""
+
+
+def resources(requests: Manifest, limits: Manifest, settings: JobSettings | None) -> Manifest:
+    """Return a container's resources: the operator's own, overridden by those of the configuration.
+
+    What was chosen stays; what was not gives way, since Kubernetes takes no request above its limit.
+    """
+    chosen = (settings.resources if settings is not None else None) or ResourceRequirements()
+    asked: Manifest = {**requests, **(chosen.requests or {})}
+    most: Manifest = {**limits, **(chosen.limits or {})}
+    for name in asked.keys() & most.keys():
+        if not _exceeds(asked[name], most[name]):
+            continue
+        if name in (chosen.limits or {}):
+            asked[name] = most[name]
+        else:
+            most[name] = asked[name]
+    return {"requests": asked, "limits": most}
+
+
+def _exceeds(one: Quantity, other: Quantity) -> bool:
+    amount, limit = quantity.parse(one), quantity.parse(other)
+    return amount is not None and limit is not None and amount > limit
+
+
+def deadline(settings: JobSettings | None, default: int) -> int:
+    """Return how many seconds an attempt may run."""
+    chosen = settings.deadline_seconds if settings is not None else None
+    return default if chosen is None else chosen
 
 
 def job(

@@ -16,12 +16,12 @@ from aim_operator.api.plan import Child, LogSource
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import pods
-from aim_operator.core.catalog import RuntimeConfig
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.environment import origin
 from aim_operator.core.jobs import attempts, machine, readings
-from aim_operator.core.jobs.machine import Attempt, JobState, JobStep
+from aim_operator.core.jobs.machine import Attempt, Deadlines, JobState, JobStep
 from aim_operator.core.messages import one_line
-from aim_operator.core.model_cache import desired, listing, report
+from aim_operator.core.model_cache import desired, listing, obstacles, report
 from aim_operator.core.model_cache.desired import CONTAINER, DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.step import Step
@@ -62,6 +62,10 @@ def job_step(
     now: datetime,
 ) -> JobStep:
     """Return where the download Job of the current inputs stands."""
+    config = observed.runtime_config
+    run = desired.DEADLINE_SECONDS
+    if not isinstance(config, MissingRuntimeConfig):
+        run = desired.run_seconds(config)
     return machine.step(
         Attempt(
             job_name=download_job_name(observed.cache.metadata.name, digest),
@@ -75,6 +79,7 @@ def job_step(
             container=CONTAINER,
             pod_words=_POD,
             now=now,
+            deadlines=Deadlines(run=run),
             alone=True,
         )
     )
@@ -164,9 +169,12 @@ def _running(inputs: Inputs, step: JobStep) -> Step:
         progress=progress_of(inputs.old.progress, inputs.observed.progress),
     )
     if step.obstacle is not None:
-        reason, message = step.obstacle
+        reason, message = obstacles.latest(step.obstacle, inputs.old)
         reason = Reason.DOWNLOAD_PENDING if reason == Reason.JOB_PENDING else reason
-        return structs.replace(waiting, reason=reason, message=message)
+        state, seconds = obstacles.state_while_waiting(reason, step.live_job, inputs.now)
+        return structs.replace(
+            waiting, state=state, reason=reason, message=message, requeue_after_seconds=seconds
+        )
     if step.started:
         return structs.replace(
             waiting, reason=Reason.DOWNLOADING, message="the download is running", started=True
@@ -195,8 +203,24 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
         )
         done = available(download, _whole(progress), finished_at=step.ended_at)
         return structs.replace(done, contents=word.contents)
-    verdict = word.failure or _unexplained(step)
-    downloaded = _downloaded_bytes(progress, word.progress)
+    return _failed(inputs, step, word.failure or _unexplained(step), word.progress)
+
+
+def _overdue(inputs: Inputs, step: JobStep) -> Step:
+    """Record the failure; only then the Job is deleted, so that no crash in between forgets it."""
+    within = obstacles.duration(desired.run_seconds(inputs.config))
+    message = (
+        f"the download did not end within {within}, and is continued by the next attempt; see what slows it, "
+        "or raise jobs.download.deadlineSeconds in the runtime configuration"
+    )
+    return _failed(inputs, step, Verdict(Reason.DEADLINE_EXCEEDED, message), None)
+
+
+def _failed(inputs: Inputs, step: JobStep, verdict: Verdict, said: report.Progress | None) -> Step:
+    """Record an attempt that failed, `said` being its last word on how far it got."""
+    old, digest = inputs.old, inputs.digest
+    progress = progress_of(old.progress, said or inputs.observed.progress)
+    downloaded = _downloaded_bytes(progress, said)
     further = {"attempts": 1} if _got_further(old.download, digest, downloaded) else {}
     record = attempts.failure(
         Download,
@@ -241,9 +265,9 @@ _MEANING: dict[JobState, Callable[[Inputs, JobStep], Step]] = {
     JobState.RETRY_DUE: _still_failed,
     JobState.UNREAD: _unread,
     JobState.JUST_ENDED: _just_ended,
+    JobState.OVERDUE: _overdue,
     JobState.RUNNING: _running,
 }
-"""OVERDUE is for Jobs with deadlines: how long a download may take depends on the model."""
 
 
 def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:

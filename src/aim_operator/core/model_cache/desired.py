@@ -42,6 +42,12 @@ class DownloadOptions(Struct, frozen=True, kw_only=True):
     ttl_seconds: int = 600
 
 
+LIMITS: Manifest = {"cpu": "4", "memory": "1Gi"}
+"""Of downloads, unless the configuration says otherwise. They take a tenth of the memory."""
+DEADLINE_SECONDS = 86_400
+"""How long an attempt may take: a day moves 8 TB at 100 MB/s, and the next one continues."""
+
+
 def claim_size(size: Quantity, headroom_percent: int) -> str:
     """Return `size` and the headroom, in whole Gi. Raises SpecError for what is no quantity."""
     gibibytes = quantity.parse(size) * (100 + headroom_percent) / (100 * _GIB)
@@ -153,6 +159,11 @@ def listing_job(
     )
 
 
+def run_seconds(config: RuntimeConfig) -> int:
+    """Return how long an attempt may take."""
+    return rendering.deadline(config.jobs.download, DEADLINE_SECONDS)
+
+
 def _container(
     cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions, name: str, arguments: list[str]
 ) -> Manifest:
@@ -167,7 +178,7 @@ def _container(
             *("--termination-log", TERMINATION_LOG),
         ],
         "env": plain(env(cache, config)),
-        "resources": {"requests": options.requests},
+        "resources": rendering.resources(options.requests, LIMITS, config.jobs.download),
         "terminationMessagePath": TERMINATION_LOG,
         "securityContext": {**rendering.CONTAINER_SECURITY, "readOnlyRootFilesystem": True},
     }

@@ -18,9 +18,9 @@ from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import pods
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.jobs import attempts, machine, readings
-from aim_operator.core.jobs.machine import Attempt, JobState, JobStep
+from aim_operator.core.jobs.machine import Attempt, Deadlines, JobState, JobStep
 from aim_operator.core.messages import one_line
-from aim_operator.core.model_cache import desired, report
+from aim_operator.core.model_cache import desired, obstacles, report
 from aim_operator.core.model_cache.desired import LISTING_CONTAINER, DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.step import Step
@@ -28,6 +28,8 @@ from aim_operator.core.naming import listing_job_name
 from aim_operator.core.pods import Verdict
 
 _POD = "the listing Pod"
+DEADLINE_SECONDS = 3600
+"""How long a source may take to name its files."""
 _OF_DOWNLOADS = (Reason.DOWNLOAD_FAILED, Reason.STALLED, Reason.INSUFFICIENT_SPACE)
 
 
@@ -74,6 +76,7 @@ def job_step(observed: ModelCacheObserved, digest: str, old: AIMModelCacheStatus
             container=LISTING_CONTAINER,
             pod_words=_POD,
             now=now,
+            deadlines=Deadlines(run=DEADLINE_SECONDS),
         )
     )
 
@@ -117,9 +120,11 @@ def _deleting(inputs: Inputs, _: JobStep) -> Step:
 
 def _running(inputs: Inputs, step: JobStep) -> Step:
     if step.obstacle is not None:
-        reason, message = step.obstacle
+        reason, message = obstacles.latest(step.obstacle, inputs.old)
         reason = Reason.LISTING if reason == Reason.JOB_PENDING else reason
-        return structs.replace(_waiting(inputs, message), reason=reason)
+        state, seconds = obstacles.state_while_waiting(reason, step.live_job, inputs.now)
+        waiting = structs.replace(_waiting(inputs, message), state=state, reason=reason)
+        return structs.replace(waiting, requeue_after_seconds=seconds)
     uri = inputs.observed.cache.spec.source_uri
     return _waiting(inputs, f"asking {uri} for its files" if step.started else f"{_POD} is starting")
 
@@ -143,7 +148,16 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
         done = _kept(inputs, step)
         # Its Job is removed once the status has what it found.
         return structs.replace(done, listing=kept, contents=word.contents, removals=())
-    verdict = word.failure or _unexplained(step)
+    return _failed(inputs, step, word.failure or _unexplained(step))
+
+
+def _overdue(inputs: Inputs, step: JobStep) -> Step:
+    """Record the failure; only then the Job is deleted, so that no crash in between forgets it."""
+    message = f"the source did not name its files within {obstacles.duration(DEADLINE_SECONDS)}"
+    return _failed(inputs, step, Verdict(Reason.LISTING_FAILED, message))
+
+
+def _failed(inputs: Inputs, step: JobStep, verdict: Verdict) -> Step:
     reason = Reason.LISTING_FAILED if verdict.reason in _OF_DOWNLOADS else verdict.reason
     record = attempts.failure(
         Listing,
@@ -182,9 +196,10 @@ _MEANING: dict[JobState, Callable[[Inputs, JobStep], Step]] = {
     JobState.RETRY_DUE: _still_failed,
     JobState.UNREAD: _unread,
     JobState.JUST_ENDED: _just_ended,
+    JobState.OVERDUE: _overdue,
     JobState.RUNNING: _running,
 }
-"""OBSTRUCTED is for Jobs that must be alone; OVERDUE for those with deadlines: the program has its own."""
+"""OBSTRUCTED is for Jobs that must be alone."""
 
 
 def _waiting(inputs: Inputs, message: str) -> Step:

@@ -18,7 +18,7 @@ from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, pods
-from aim_operator.core.catalog import Image, RuntimeConfig
+from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.jobs import attempts, machine, readings
 from aim_operator.core.jobs.machine import Attempt, Deadlines, JobState, JobStep
@@ -57,7 +57,8 @@ class Inputs(Struct, frozen=True, kw_only=True):
 def job_step(observed: TemplateObserved, now: datetime, options: DiscoveryOptions) -> JobStep:
     """Return where the discovery Job of the current inputs stands."""
     status = observed.template.status or AIMServiceTemplateStatus()
-    record = status.discovery
+    record, config = status.discovery, observed.runtime_config
+    run = DEADLINE_SECONDS if isinstance(config, MissingRuntimeConfig) else desired.run_seconds(config)
     return machine.step(
         Attempt(
             job_name=discovery_job_name(observed.template.metadata.name, observed.digest),
@@ -72,9 +73,7 @@ def job_step(observed: TemplateObserved, now: datetime, options: DiscoveryOption
             pod_words=POD,
             now=now,
             final=_last_reason(status) in FINAL,
-            deadlines=Deadlines(
-                run=DEADLINE_SECONDS, start=options.pull_deadline_seconds, obstacle=DEADLINE_SECONDS
-            ),
+            deadlines=Deadlines(run=run, start=options.pull_deadline_seconds, obstacle=DEADLINE_SECONDS),
         )
     )
 
@@ -180,7 +179,12 @@ def _overdue(inputs: Inputs, step: JobStep) -> Step:
     if step.obstacle is not None:
         verdict = failure.latest(step.obstacle, inputs.old)
     elif step.started:
-        verdict = Verdict(Reason.JOB_FAILED, f"the image's dry run did not end within {DEADLINE_SECONDS} s")
+        seconds = desired.run_seconds(inputs.config)
+        verdict = Verdict(
+            Reason.JOB_FAILED,
+            f"the image's dry run did not end within {seconds} s; where it needs longer, raise "
+            "jobs.discovery.deadlineSeconds in the runtime configuration",
+        )
     else:
         seconds = inputs.options.pull_deadline_seconds
         verdict = Verdict(Reason.JOB_FAILED, f"the discovery Pod did not start within {seconds} s")

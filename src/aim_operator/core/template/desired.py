@@ -30,6 +30,8 @@ DEADLINE_SECONDS = 600
 """How long a dry run may take, and how long a Pod may be kept from starting: it holds a discovery slot."""
 PULL_DEADLINE_SECONDS = 7200
 """How long a pull may take by default. Images have tens of GB."""
+LIMITS: Manifest = {"cpu": "2", "memory": "4Gi"}
+"""Of the discovery container, unless the configuration says otherwise: a dry run imports and prints."""
 MODEL_FORMAT = "aim"
 PORT = 8000
 GENERAL = "general"
@@ -71,7 +73,7 @@ def job(
                 "env": merge_env(
                     defaults, plain(config.env), _asked(template), plain(template_env(template))
                 ),
-                "resources": {"requests": requests},
+                "resources": rendering.resources(requests, LIMITS, config.jobs.discovery),
                 # Gives the Pod's status the last words of a failed run, without reading its log.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 "securityContext": rendering.CONTAINER_SECURITY,
@@ -89,8 +91,13 @@ def job(
         config=config,
         pull_secrets=discovery.pull_secrets(template, config),
         ttl_seconds=ttl_seconds,
-        spec={"activeDeadlineSeconds": pull_deadline_seconds + DEADLINE_SECONDS},
+        spec={"activeDeadlineSeconds": pull_deadline_seconds + run_seconds(config)},
     )
+
+
+def run_seconds(config: RuntimeConfig) -> int:
+    """Return how long a dry run may take."""
+    return rendering.deadline(config.jobs.discovery, DEADLINE_SECONDS)
 
 
 def runtime_spec(image: str) -> Manifest:

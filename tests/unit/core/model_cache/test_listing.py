@@ -118,18 +118,18 @@ CASES: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]] = {
             listing_jobs=(make_download_job(JOB),),
             pods=(pod(phase="Pending", waiting=("CreateContainerConfigError", "secret hf not found")),),
         ),
-        ("Progressing", "Listing", "the listing Pod waits: secret hf not found", []),
+        ("Degraded", "Listing", "the listing Pod waits: secret hf not found", []),
     ),
     "its image can't be pulled": (
         observed(
             listing_jobs=(make_download_job(JOB),),
             pods=(pod(phase="Pending", waiting=("ErrImagePull", "not found")),),
         ),
-        ("Progressing", "ImagePullFailed", "not found", []),
+        ("Degraded", "ImagePullFailed", "not found", []),
     ),
     "its Pod is refused": (
         observed(listing_jobs=(make_download_job(JOB),), refusal="exceeded quota"),
-        ("Progressing", "JobRefused", "the listing Pod was refused: exceeded quota", []),
+        ("Degraded", "JobRefused", "the listing Pod was refused: exceeded quota", []),
     ),
     "its Job is on its way out": (
         observed(listing_jobs=(make_download_job(JOB, deleting=True),)),

@@ -9,9 +9,18 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from aim_operator.api.external import Job, Pod
+from aim_operator.api.external import (
+    ContainerRunning,
+    ContainerState,
+    ContainerStatus,
+    Job,
+    JobCondition,
+    JobStatus,
+    Pod,
+    PodStatus,
+)
 from aim_operator.api.plan import LogSource, OutcomeType, Plan
-from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download, Jobs, JobSettings
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
@@ -153,15 +162,15 @@ SITUATIONS: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]
     ),
     "the image can't be pulled": (
         observed(**running(phase="Pending", waiting=("ErrImagePull", "not found"))),
-        ("Progressing", "ImagePullFailed", "True/StorageReady", []),
+        ("Degraded", "ImagePullFailed", "True/StorageReady", []),
     ),
     "a Secret of its env is missing": (
         observed(**running(phase="Pending", waiting=("CreateContainerConfigError", "secret hf not found"))),
-        ("Progressing", "DownloadPending", "True/StorageReady", []),
+        ("Degraded", "DownloadPending", "True/StorageReady", []),
     ),
     "the Pod is refused": (
         observed(jobs=(make_download_job(JOB),), refusal="exceeded quota"),
-        ("Progressing", "JobRefused", "True/StorageReady", []),
+        ("Degraded", "JobRefused", "True/StorageReady", []),
     ),
     "the download runs": (
         observed(**running(), progress=Progress(downloaded_bytes=GIB, total_bytes=4 * GIB)),
@@ -545,3 +554,76 @@ def test_events_tell_of_transitions() -> None:
     (told,) = events(starting, pending)
     assert told.startswith("Warning ProvisioningFailed: ")
     assert told.endswith("pool is full")
+
+
+PULLING_FAILS = "rpc error: failed to resolve reference ghcr.io/example/fetch:1: not found"
+
+
+def test_a_downloader_image_that_can_t_be_pulled_is_an_error_in_the_words_of_the_registry() -> None:
+    seen = observed(**running(phase="Pending", waiting=("ErrImagePull", PULLING_FAILS)))
+    first = status_of(planned(seen))
+    assert (first.status, said(first, c.FAILURE)) == ("Degraded", "True/ImagePullFailed")
+    pause = ("ImagePullBackOff", 'Back-off pulling image "ghcr.io/example/fetch:1"')
+    later = with_status(observed(**running(phase="Pending", waiting=pause)), first)
+    failure = conditions.find(status_of(planned(later)).conditions or (), c.FAILURE)
+    assert failure is not None
+    assert failure.message == PULLING_FAILS, "a pause between two pulls is no news"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "want", "requeue"), [(1, "Progressing", 540), (10, "Degraded", None), (600, "Degraded", None)]
+)
+def test_no_place_for_the_download_is_an_error_after_ten_minutes_in_which_a_cluster_may_grow(
+    minutes: int, want: str, requeue: float | None
+) -> None:
+    started = conditions.timestamp(NOW - timedelta(minutes=minutes))
+    job = structs.replace(make_download_job(JOB), status=JobStatus(start_time=started))
+    scheduled = JobCondition(
+        type="PodScheduled", status="False", reason="Unschedulable", message="0/3 nodes are available"
+    )
+    pod = structs.replace(make_download_pod(), status=PodStatus(phase="Pending", conditions=(scheduled,)))
+    plan = planned(observed(jobs=(job,), pods=(pod,)))
+    status = status_of(plan)
+    assert (status.status, said(status, c.READY)) == (want, "False/Unschedulable")
+    assert plan.requeue_after_seconds == requeue
+    assert plan.removals == (), "it starts by itself, once there is a node"
+
+
+def long_running(seconds: int) -> dict[str, Any]:
+    """A download whose container was started that long ago."""
+    started = conditions.timestamp(NOW - timedelta(seconds=seconds))
+    job = structs.replace(make_download_job(JOB), status=JobStatus(start_time=started))
+    state = ContainerState(running=ContainerRunning(started_at=started))
+    container = ContainerStatus(name="download", state=state)
+    pod = structs.replace(
+        make_download_pod(), status=PodStatus(phase="Running", container_statuses=(container,))
+    )
+    return {"jobs": (job,), "pods": (pod,)}
+
+
+DEADLINES = [
+    pytest.param(None, 86_399, "Downloading", id="a day is the default"),
+    pytest.param(None, 86_400, "DeadlineExceeded", id="and no longer"),
+    pytest.param(3600, 3599, "Downloading", id="the configuration says an hour"),
+    pytest.param(3600, 3600, "DeadlineExceeded", id="and it has passed"),
+    pytest.param(604_800, 86_400, "Downloading", id="the configuration says a week"),
+]
+
+
+@pytest.mark.parametrize(("chosen", "seconds", "want"), DEADLINES)
+def test_a_download_ends_at_its_deadline_and_continues_with_the_next_attempt(
+    chosen: int | None, seconds: int, want: str
+) -> None:
+    config = RuntimeConfig(jobs=Jobs(download=JobSettings(deadline_seconds=chosen)))
+    seen = observed(runtime_config=config, **long_running(seconds))
+    plan = planned(seen)
+    status = status_of(plan)
+    assert said(status, c.READY) == f"False/{want}"
+    if want == "Downloading":
+        assert plan.requeue_after_seconds == (chosen or 86_400) - seconds
+        return
+    assert status.download is not None
+    assert "jobs.download.deadlineSeconds" in (status.download.message or "")
+    assert plan.removals == (), "first it is written down, then the Job goes"
+    after = planned(with_status(seen, status), NOW + timedelta(seconds=5))
+    assert [removal.live for removal in after.removals] == [seen.jobs[0]]

@@ -118,7 +118,7 @@ def test_the_job_of_a_full_template_to_the_letter() -> None:
                                 {"name": "AIM_GPU_COUNT", "value": "2"},
                                 SECRET_ENV,
                             ],
-                            "resources": {"requests": REQUESTS},
+                            "resources": {"requests": REQUESTS, "limits": {"cpu": "2", "memory": "4Gi"}},
                             "terminationMessagePolicy": "FallbackToLogsOnError",
                             "securityContext": {
                                 "allowPrivilegeEscalation": False,
