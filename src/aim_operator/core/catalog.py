@@ -33,6 +33,7 @@ from aim_operator.api.v1alpha1 import (
     Storage,
 )
 from aim_operator.core import labels
+from aim_operator.core.expansion import literal_env
 from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.manifests import plain
 from aim_operator.core.naming import is_derived_template_name, short_hash
@@ -134,7 +135,7 @@ def resolve_runtime_config(
         reference=reference_to(config, hash_=short_hash(to_builtins(spec))),
         service_account_name=own.service_account_name,
         image_pull_secrets=own.image_pull_secrets or (),
-        env=spec.env or (),
+        env=_env_of(config),
         allow_unoptimized=(True if spec.allow_unoptimized is None else spec.allow_unoptimized),
         routing=spec.routing or ConfigRouting(),
         security_context=spec.security_context,
@@ -146,7 +147,14 @@ def resolve_runtime_config(
 
 
 def template_env(template: Template) -> tuple[EnvVar, ...]:
-    return template.spec.env or ()
+    """Return the environment that a template gives, as a container is to have it."""
+    return _env_of(template)
+
+
+def _env_of(obj: Template | AIMRuntimeConfig | AIMClusterRuntimeConfig) -> tuple[EnvVar, ...]:
+    """Return the variables of an object; those of a cluster-wide one can't refer to others in a Pod."""
+    env = obj.spec.env or ()
+    return env if scope_of(obj) == "Namespace" else literal_env(env)
 
 
 def template_pull_secrets(template: Template) -> tuple[LocalObjectReference, ...]:

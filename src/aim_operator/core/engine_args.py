@@ -11,13 +11,13 @@ import msgspec
 
 from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core.expansion import literal
 from aim_operator.errors import SpecError
 
 VARIABLE = "AIM_ENGINE_ARGS"
 MAX_BYTES = 16 * 1024
 MAX_DEPTH = 8
 _FIELD = "spec.engineArgs"
-_EXPANDED = {"{{": "KServe would expand it as a Go template", "$(": "the kubelet would expand it"}
 
 
 def lay_over(env: list[Manifest], args: dict[str, Any] | None) -> list[Manifest]:
@@ -30,7 +30,8 @@ def lay_over(env: list[Manifest], args: dict[str, Any] | None) -> list[Manifest]
         return env
     check(over)
     existing = next((variable for variable in env if variable["name"] == VARIABLE), None)
-    merged = merge(_object(existing), over)
+    # The variable is as the kubelet reads it. The arguments are text: $(NAME) is no reference in them.
+    merged = merge(_object(existing), msgspec.json.decode(literal(_text(over))))
     laid = {"name": VARIABLE, "value": _text(merged)}
     return [*env, laid] if existing is None else [laid if each is existing else each for each in env]
 
@@ -55,10 +56,11 @@ def check(args: dict[str, Any]) -> None:
     size = len(text.encode())
     if size > MAX_BYTES:
         raise _invalid(f"{_FIELD} has {size} bytes as JSON; at most {MAX_BYTES} are taken")
-    for mark, why in _EXPANDED.items():
-        # JSON has neither outside of its texts.
-        if mark in text:
-            raise _invalid(f"{_FIELD} contains {mark!r}; {why}; write it otherwise")
+    # Says it earlier and plainer than core/serving/go_templates.py would.
+    if "{{" in text:
+        raise _invalid(
+            f"{_FIELD} contains '{{{{'; KServe would expand it as a Go template; write it otherwise"
+        )
 
 
 def _object(variable: Manifest | None) -> dict[str, Any]:

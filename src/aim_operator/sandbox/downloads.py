@@ -9,6 +9,7 @@ import json
 
 from aim_operator.api.meta import Manifest
 from aim_operator.sandbox.aim_image.commands import simulated_size
+from aim_operator.sandbox.kubelet import arguments
 
 STEPS = 4
 FILES = 7
@@ -19,8 +20,8 @@ _SHARE = 10 / 11  # the claim has a tenth of headroom
 
 def source(container: Manifest) -> str:
     """The URI that a container downloads; "" if it does something else."""
-    arguments = container.get("args") or []
-    return str(arguments[1]).replace("$$", "$") if arguments[:1] == ["fetch"] else ""
+    args = arguments(container)
+    return args[1] if args[:1] == ["fetch"] else ""
 
 
 def is_listing(container: Manifest) -> bool:
@@ -55,7 +56,7 @@ def last_word(container: Manifest, failure: str) -> str:
 def _total(container: Manifest) -> int:
     """Bytes of the source: as many as discovery reports, but never more than fit the claim."""
     total = int((simulated_size(source(container)) or _DEFAULT_GB) * _GIB)
-    arguments = container["args"]
-    if "--capacity" not in arguments:
+    args = arguments(container)
+    if "--capacity" not in args:
         return total
-    return min(total, int(int(arguments[arguments.index("--capacity") + 1]) * _SHARE))
+    return min(total, int(int(args[args.index("--capacity") + 1]) * _SHARE))

@@ -6,6 +6,7 @@ name. Makes the predictor's Service, no Pods. Built by sandbox.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 
@@ -68,7 +69,14 @@ class KServe(StandIn):
             return
         runtime = self._runtime(service)
         if runtime is None:
-            self._no_runtime(service)
+            message = "Waiting for runtime to become available"
+            self._invalid(service, "RuntimeNotRecognized", message)
+            return
+        if _is_template(runtime, service):
+            # `buildPodSpec` in its predictor.go. What a template does when executed is not known here.
+            name = runtime.key.name
+            message = f"Failed to replace placeholders in serving runtime {name} Container kserve-container"
+            self._invalid(service, "InvalidPredictorSpec", message)
             return
         self._make_backend(service)
         if self._is_ready(service) and not self._crash(service, runtime):
@@ -97,15 +105,14 @@ class KServe(StandIn):
         healthy = service.key[1:] not in self.broken
         return healthy and any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
-    def _no_runtime(self, service: Stored) -> None:
-        message = "Waiting for runtime to become available"
+    def _invalid(self, service: Stored, reason: str, message: str) -> None:
         self._set(
             service,
             "False",
             message,
             {
                 "transitionStatus": "InvalidSpec",
-                "lastFailureInfo": {"reason": "RuntimeNotRecognized", "message": message},
+                "lastFailureInfo": {"reason": reason, "message": message},
                 "states": {"activeModelState": "", "targetModelState": "Pending"},
             },
         )
@@ -160,3 +167,9 @@ class KServe(StandIn):
 def _model(service: Stored) -> Manifest:
     model: Manifest = service.obj["spec"].get("predictor", {}).get("model", {})
     return model
+
+
+def _is_template(runtime: Stored, service: Stored) -> bool:
+    """Whether a text of the container is one: KServe executes both, merged, as JSON."""
+    executed = [runtime.obj["spec"]["containers"][0], _model(service)]
+    return "{{" in json.dumps(executed, separators=(",", ":"), ensure_ascii=False)

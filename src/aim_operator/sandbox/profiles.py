@@ -18,6 +18,7 @@ from aim_operator.api.meta import Manifest
 from aim_operator.errors import UserError
 from aim_operator.sandbox import aim_image
 from aim_operator.sandbox.aim_image import Entry, Run
+from aim_operator.sandbox.kubelet import environment
 
 BASE = "aim-base"
 
@@ -66,7 +67,7 @@ def image(reference: str, env: Mapping[str, str], described: Mapping[str, Sandbo
 
 def plain_env(container: Manifest) -> dict[str, str]:
     """The variables that a container sets to a value; what a reference would give is not known here."""
-    return {each["name"]: str(each["value"]) for each in container.get("env") or () if "value" in each}
+    return environment(container.get("env") or ())
 
 
 def made_up(reference: str, env: Mapping[str, str]) -> SandboxImage:

@@ -68,6 +68,16 @@ async def test_a_service_waits_for_its_runtime_and_says_so() -> None:
         assert cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"] == ("True", "")
 
 
+async def test_a_service_with_a_go_template_fails_as_with_kserve() -> None:
+    async with running() as cluster:
+        service = make_inference_service()
+        service["spec"]["predictor"]["model"]["env"] = [{"name": "CHAT", "value": "{{ messages }}"}]
+        cluster.sandbox.load([make_runtime(SERVING_RUNTIMES), service])
+        await cluster.advance()
+        model = cluster.stored(INFERENCE_SERVICES, "chat")["status"]["modelStatus"]
+        assert "Failed to replace placeholders" in model["lastFailureInfo"]["message"]
+
+
 async def test_a_broken_service_is_never_ready_until_it_is_mended() -> None:
     async with running() as cluster:
         cluster.sandbox.kserve.broken["default", "chat"] = "container exited with code 1"

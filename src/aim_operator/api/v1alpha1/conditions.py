@@ -51,6 +51,7 @@ class Reason:
     RUNTIME_CONFIG_MISSING = "RuntimeConfigMissing"
     RESOURCES_INVALID = "ResourcesInvalid"
     ENGINE_ARGS_INVALID = "EngineArgsInvalid"
+    GO_TEMPLATE_REFUSED = "GoTemplateRefused"
     NAME_CONFLICT = "NameConflict"
     KSERVE_NOT_INSTALLED = "KServeNotInstalled"
     GATEWAY_API_NOT_INSTALLED = "GatewayAPINotInstalled"

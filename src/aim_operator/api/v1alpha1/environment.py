@@ -67,7 +67,7 @@ class ObjectFieldSelector(Wire):
         ),
     ]
     api_version: Annotated[
-        str | None, Field(doc="Version that fieldPath is written in; v1 if unset.", max_length=63)
+        str | None, Field(doc="Version that fieldPath is written in; v1 if unset.", enum=("v1",))
     ] = None
 
 

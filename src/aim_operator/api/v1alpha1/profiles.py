@@ -55,8 +55,7 @@ EngineArgs = Annotated[
     dict[str, Any],
     Field(
         doc="Arguments of the engine, such as max-model-len: 32768, laid over those of the profile. Objects "
-        "are merged, anything else is replaced. At most 16 KiB as JSON, 8 levels deep, without the texts "
-        "'{{' and '$('.",
+        "are merged, anything else is replaced. At most 16 KiB as JSON, 8 levels deep, without '{{'.",
         preserve_unknown_fields=True,
         max_properties=256,
     ),

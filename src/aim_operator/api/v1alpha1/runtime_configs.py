@@ -105,6 +105,10 @@ class SeccompProfile(Wire):
                     rule="!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')",
                     message="write a relative path without '..', such as profiles/model.json",
                 ),
+                Rule(
+                    rule="!self.contains('{{')",
+                    message="KServe would expand '{{' as a Go template; name the profile otherwise",
+                ),
             ),
         ),
     ] = None

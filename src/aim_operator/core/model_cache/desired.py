@@ -14,6 +14,7 @@ from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import file_patterns, labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
 from aim_operator.core.environment import of_download
+from aim_operator.core.expansion import literal
 from aim_operator.core.jobs import rendering
 from aim_operator.core.manifests import child, owner_reference, plain
 from aim_operator.core.naming import (
@@ -172,9 +173,8 @@ def _container(
         "image": options.image,
         "command": ["aimctl"],
         "args": [
-            # The kubelet puts the environment, tokens and all, in the place of $(NAME).
-            *("fetch", cache.spec.source_uri.replace("$", "$$"), *arguments),
-            *file_patterns.of_model_cache(cache.spec).arguments,
+            *("fetch", literal(cache.spec.source_uri), *arguments),
+            *map(literal, file_patterns.of_model_cache(cache.spec).arguments),
             *("--termination-log", TERMINATION_LOG),
         ],
         "env": plain(env(cache, config)),

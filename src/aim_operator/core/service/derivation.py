@@ -144,12 +144,14 @@ def _equal_template(
     if scope_of(image) == "Cluster":
         tiers.append(list(catalog.cluster_templates_of(image_name)))
     for tier in tiers:
-        equal = [
-            t for t in tier if not is_derived(t) and _usable(t) and meaning(t.spec, image) == desired_spec
-        ]
+        equal = [t for t in tier if not is_derived(t) and _usable(t) and _meaning(t, image) == desired_spec]
         if equal:
             return min(equal, key=lambda t: t.metadata.name)
     return None
+
+
+def _meaning(template: Template, image: Image) -> dict[str, Any]:
+    return meaning(structs.replace(template.spec, env=template_env(template) or None), image)
 
 
 def _usable(template: KubeObject) -> bool:

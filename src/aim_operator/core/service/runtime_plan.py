@@ -105,11 +105,11 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None) -> Runti
         raise AssertionError("nothing is rendered from nothing")
     service, template = observed.service, observed.resolution.template
     runtime, children = active.resolved_template.name, []
-    if runtime not in observed.runtimes and (template is None or template.metadata.name != runtime):
-        runtime, children = own_runtime_name(service), [own_runtime(service, active)]
-    # A stranger's runtime of that name could put anything into the Pods.
-    after = SERVING_RUNTIMES.kind if children else ""
     try:
+        if runtime not in observed.runtimes and (template is None or template.metadata.name != runtime):
+            runtime, children = own_runtime_name(service), [own_runtime(service, active)]
+        # A stranger's runtime of that name could put anything into the Pods.
+        after = SERVING_RUNTIMES.kind if children else ""
         child = structs.replace(inference_service(service, active, runtime=runtime), after=after)
     except SpecError as error:
         return hindered_runtime(observed, reason=error.reason, message=error.message)

@@ -19,6 +19,7 @@ from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
 from aim_operator.core.serving import settings
+from aim_operator.core.serving.go_templates import without_templates
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
 
 CACHE_PATH = "/workspace/model-cache"
@@ -30,9 +31,10 @@ _SCALE = ("minReplicas", "maxReplicas")
 def own_runtime(service: AIMService, active: ActiveWorkload) -> Child:
     """Render the service's own ServingRuntime, for while that of its template is gone with the template.
 
-    KServe changes nothing about an InferenceService whose runtime it does not find.
+    KServe changes nothing about an InferenceService whose runtime it does not find. Raises
+    SpecError(GoTemplateRefused).
     """
-    return child(
+    own = child(
         SERVING_RUNTIMES,
         metadata={
             "name": own_runtime_name(service),
@@ -46,6 +48,7 @@ def own_runtime(service: AIMService, active: ActiveWorkload) -> Child:
         },
         spec=runtime_spec(active.image),
     )
+    return without_templates(own)
 
 
 def own_runtime_name(service: AIMService) -> str:
@@ -55,7 +58,7 @@ def own_runtime_name(service: AIMService) -> str:
 def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: str) -> Child:
     """Render the InferenceService of `service` on `active`, by the runtime of that name.
 
-    Raises SpecError(ResourcesInvalid or EngineArgsInvalid).
+    Raises SpecError(ResourcesInvalid, EngineArgsInvalid or GoTemplateRefused).
     """
     predictor = _predictor(service, active)
     # Not part of the revision: all runtimes have one shape.
@@ -74,7 +77,7 @@ def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: s
     }
     # KServe hands labels on to the Pods: it tells those of this version from those of the one before.
     own_labels[labels.REVISION] = short_hash([own_labels, per_pod])
-    return child(
+    rendered = child(
         INFERENCE_SERVICES,
         metadata={
             "name": service.metadata.name,
@@ -90,6 +93,7 @@ def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: s
         },
         spec={"predictor": predictor},
     )
+    return without_templates(rendered)
 
 
 def revision_of(inference_service: Child) -> str:

@@ -20,9 +20,11 @@ from aim_operator.core.catalog import (
     scope_of,
     template_env,
 )
+from aim_operator.core.expansion import literal
 from aim_operator.core.jobs import rendering
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import discovery_job_name, label_value
+from aim_operator.core.serving.go_templates import without_templates
 from aim_operator.core.template import discovery
 
 CONTAINER = "discovery"
@@ -119,7 +121,7 @@ def runtime(template: Template, image: Image) -> Child:
 
     KServe applies a changed runtime to every InferenceService on it at once. What differs between versions is
     therefore on the InferenceServices, each of which moves by itself: core/serving/workload.py, and
-    docs/adr/0014-inference-services-carry-what-runs.md.
+    docs/adr/0014-inference-services-carry-what-runs.md. Raises SpecError(GoTemplateRefused).
     """
     resource = SERVING_RUNTIMES if scope_of(template) == "Namespace" else CLUSTER_SERVING_RUNTIMES
     metadata_block: Manifest = {
@@ -134,7 +136,7 @@ def runtime(template: Template, image: Image) -> Child:
     }
     if template.metadata.namespace:
         metadata_block["namespace"] = template.metadata.namespace
-    return child(resource, metadata=metadata_block, spec=runtime_spec(image.spec.image))
+    return without_templates(child(resource, metadata=metadata_block, spec=runtime_spec(image.spec.image)))
 
 
 def asked_env(template: Template) -> list[Manifest]:
@@ -270,4 +272,7 @@ def _model_id(template: Template, status: AIMServiceTemplateStatus) -> str | Non
 
 
 def _variables(values: dict[str, Any]) -> list[Manifest]:
-    return [{"name": name, "value": str(value)} for name, value in values.items() if value is not None]
+    """Return variables of what is text: what an image printed could name those that hold secrets."""
+    return [
+        {"name": name, "value": literal(str(value))} for name, value in values.items() if value is not None
+    ]

@@ -143,7 +143,10 @@ def _with_runtime(observed: TemplateObserved, step: Step) -> Step:
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, and the operator continues by itself",
         )
-    child = desired.runtime(observed.template, observed.image)
+    try:
+        child = desired.runtime(observed.template, observed.image)
+    except SpecError as error:
+        return _unpublished(step, error.reason, error.message)
     return structs.replace(step, children=(*step.children, child))
 
 

@@ -872,6 +872,17 @@ def test_engine_arguments_that_no_server_can_have_degrade_the_template() -> None
     assert "KServe would expand it" in message(plan.status)
 
 
+def test_an_image_whose_name_is_a_go_template_gets_no_runtime() -> None:
+    """As a catalog has it from before the API server refused it."""
+    template = make_template(modelSources=SOURCES)
+    image = make_image(image="example/model:{{.Name}}")
+    plan = planned(structs.replace(make_template_observed(template, image=image), digest=""))
+    assert children(plan) == []
+    assert plan.status is not None
+    assert said(plan.status, c.FAILURE) == "True/GoTemplateRefused"
+    assert 'image of the ServingRuntime has "{{.Name}}"' in message(plan.status)
+
+
 def test_a_pull_is_shown_with_its_start_which_does_not_move() -> None:
     waiting = make_pod(waiting=("ContainerCreating", ""))
     met = tuple(
