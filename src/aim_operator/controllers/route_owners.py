@@ -1,34 +1,24 @@
-"""Looks up the candidates for a path: services that want it, and live HTTPRoutes on it.
+"""Whose a path is: of the services that want it or a part of it, the oldest one's.
 
 The path that a service wants follows from several objects, so it is kept here: computed before the first
-reconcile, and by each. The store says which routes there are. core/service/route_owner.py decides who owns
-the path.
+reconcile, and by each. The store says which routes there are. core/service/path_claims.py says which paths
+conflict.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-
-from msgspec import Struct
 
 from aim_operator.api.external import HTTPRoute
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.v1alpha1 import SERVICES, AIMService
-from aim_operator.controllers.watched import BY_PATH, Watched
+from aim_operator.controllers.watched import Watched
 from aim_operator.core import labels
 from aim_operator.core.manifests import controlled_by
+from aim_operator.core.service.path_claims import Claim, Contender, PathClaims
 from aim_operator.core.service.route import ListenerPath
-from aim_operator.core.service.route_owner import (
-    Contender,
-    PathUse,
-    Standing,
-    contender,
-    owner,
-    routed_paths,
-    standing,
-)
+from aim_operator.core.service.route_owner import Standing, contender, routed_paths
 from aim_operator.runtime.clock import Clock, Timer
 
 _Name = tuple[str, str]
@@ -37,137 +27,182 @@ LOST_WRITE_SECONDS = 30.0
 """How long a write whose answer was lost may still show up in the cache."""
 
 
-class _PathServices(Struct):
-    """The services that want one path, the oldest first, and those of them that may be writing a route."""
-
-    contenders: list[Contender]
-    writers: tuple[_Name, ...] = ()
-
-
-_NOBODY = _PathServices([])
-
-
 class RouteOwners:
-    """Desired paths by service, and services by path. Single-threaded, like the event loop.
+    """Wanted and routed paths of all services. Single-threaded, like the event loop.
 
-    Two services must not create a route on one path at the same moment, before the cache shows either. So
-    whoever may write one is remembered until its next reconcile, which begins once the cache shows its write.
+    A path is granted to who wants it unless it conflicts with one that is granted to, or routed by, an older
+    service. So it follows from age alone who gets what, whatever the order of events; and who is refused
+    refuses nobody. A change of a grant wakes those younger ones whose paths conflict, and so on.
+
+    What is granted may still be routed by a younger one: then that has to go first. And two services must not
+    create conflicting routes at the same moment, before the cache shows either. So whoever may write one is
+    remembered until its next reconcile, which begins once the cache shows its write.
     """
 
     def __init__(self, watched: Watched, *, clock: Clock, wake: Callable[[ObjectRef], None]) -> None:
         """`wake` enqueues a service."""
         self._services, self._routes = watched.services.store, watched.http_routes.store
         self._clock, self._wake = clock, wake
-        self._desired_paths: dict[_Name, tuple[ListenerPath, Contender]] = {}
-        self._services_by_path: dict[ListenerPath, _PathServices] = {}
-        self._lost: dict[_Name, tuple[ListenerPath, Timer]] = {}
+        self._wanted: dict[_Name, Claim] = {}
+        self._granted: set[_Name] = set()
+        self._lost: dict[_Name, tuple[Claim, Timer]] = {}
+        self._wants, self._writes, self._lost_writes = PathClaims(), PathClaims(), PathClaims()
+        self._routed = PathClaims()
+        """Those of live HTTPRoutes; their contender says whose they are, not since when."""
+        watched.http_routes.add_handler(self._route_changed)
 
     def set_path(self, service: AIMService, path: ListenerPath | None) -> None:
-        """Record the path that a service wants now. All others are woken where its owner changes."""
-        own = contender(service)
-        name = (own.namespace, own.name)
-        before = self._desired_paths.get(name)
+        """Record the path that a service wants now. Those whom that takes or gives a path are woken."""
+        claim = Claim(contender(service), path) if path is not None else None
+        name = (service.metadata.namespace, service.metadata.name)
         # One that was deleted and made again is younger than it was.
-        if before == (None if path is None else (path, own)):
+        if self._wanted.get(name) == claim:
             return
         self._release(name)
-        if path is not None:
-            first = self._owner(path)
-            self._desired_paths[name] = (path, own)
-            insort(self._services_by_path.setdefault(path, _PathServices([])).contenders, own)
-            self._wake_if_other(path, first, name)
+        if claim is not None:
+            self._wanted[name] = claim
+            self._wants.add(claim)
+            self._grant(claim)
 
-    def standing(self, service: AIMService, path: ListenerPath | None) -> Standing:
+    def standing(self, service: AIMService) -> Standing:
         """Return how a service stands on the path it wants; where it has it, its route may be written now."""
         own = contender(service)
-        name = (own.namespace, own.name)
-        live = self._routes.get(*name)
+        claim = self._wanted.get(own[1:])
+        live = self._routes.get(*own[1:])
         routed = routed_paths(live) if live is not None and _is_of(live, service) else ()
-        desired = self._use(path) if path is not None else None
-        result = standing(own, desired, [self._use(each) for each in routed if each != path])
-        if path is not None:
-            self._let_write(name, path, may=result.rival is None and result.held_by is None)
-        return result
+        yields = any(
+            self._older(Claim(own, each)) is not None for each in routed if claim is None or each != claim.at
+        )
+        if claim is None:
+            return Standing(yields=yields)
+        rival = self._grant(claim)
+        held_by = None
+        # Where both have a route, which nothing here brings about, the younger one goes.
+        if rival is None and claim.at not in routed and not self._may_be_there(claim):
+            held_by = min(self._holders(claim), default=None)
+        self._let_write(claim, may=rival is None and held_by is None)
+        return Standing(rival=rival, held_by=held_by, yields=yields)
 
     def lost_write(self, ref: ObjectRef) -> None:
         """Count a route as there whose write failed: the API server may have done it all the same."""
         name = (ref.namespace, ref.name)
-        path, _ = self._desired_paths.get(name, (None, None))
-        if path is None or name not in self._services_by_path[path].writers:
+        claim = self._wanted.get(name)
+        if claim is None or claim not in self._writes:
             return
-        if (earlier := self._lost.pop(name, None)) is not None:
-            earlier[1].cancel()
-        self._lost[name] = (path, self._clock.call_later(LOST_WRITE_SECONDS, partial(self._expire, name)))
+        self._forget_lost(name)
+        timer = self._clock.call_later(LOST_WRITE_SECONDS, partial(self._expire, name))
+        self._lost[name] = (claim, timer)
+        self._lost_writes.add(claim)
 
     def forget(self, ref: ObjectRef) -> None:
         """Forget what a service wants, which is gone, going or paused. Its live route still counts."""
         self._release((ref.namespace, ref.name))
 
     def services_at(self, route: HTTPRoute) -> Iterator[ObjectRef]:
-        """Return the services that a route on its paths concerns: those that want one, or have one there."""
+        """Return whom a route concerns: its own service, those that want its paths or have routes there."""
+        own = Contender("", route.metadata.namespace, route.metadata.name)
+        names = {own[1:]}
         for path in routed_paths(route):
-            for name in self._concerned(path):
-                yield ObjectRef(SERVICES.kind, *name)
+            names.update(_names(self._wants.conflicting(Claim(own, path))))
+            names.update(_names(self._routed.conflicting(Claim(own, path))))
+        for name in names:
+            yield ObjectRef(SERVICES.kind, *name)
 
-    # Who is concerned
+    # Who is in the way
 
-    def _use(self, path: ListenerPath) -> PathUse:
-        services = self._services_by_path.get(path, _NOBODY)
-        contenders = services.contenders[:1]
-        routed = {*services.writers, *(name for name, (lost, _) in self._lost.items() if lost == path)}
-        for route in self._routes.by_index(BY_PATH, path):
-            name = (route.metadata.namespace, route.metadata.name)
-            service = self._services.get(*name)
-            if service is not None and _is_of(route, service):
-                routed.add(name)
-                if service.metadata.deletion_timestamp is None:
-                    contenders.append(contender(service))
-            elif _is_of_former(route):
-                routed.add(name)
-        return PathUse(contenders=contenders, routed=tuple(routed))
+    def _older(self, claim: Claim) -> Claim | None:
+        """Return what refuses a claim: the oldest of the older ones that is granted, else that is routed."""
+        granted = self._wants.oldest_before(claim, lambda other: other.owner[1:] in self._granted)
+        if granted is not None:
+            return granted
+        routed = (self._with_age(other) for other in self._routed.conflicting(claim))
+        return min((other for other in routed if other is not None and other < claim), default=None)
 
-    def _owner(self, path: ListenerPath) -> Contender | None:
-        return owner(self._use(path))
+    def _with_age(self, routed: Claim) -> Claim | None:
+        """Return the claim of a live route as that of its service; None if that is gone or going."""
+        name = routed.owner[1:]
+        service, route = self._services.get(*name), self._routes.get(*name)
+        if service is None or route is None or not _is_of(route, service):
+            return None
+        deleted = service.metadata.deletion_timestamp is not None
+        return None if deleted else Claim(contender(service), routed.at)
 
-    def _concerned(self, path: ListenerPath) -> set[_Name]:
-        routes = self._routes.by_index(BY_PATH, path)
-        routed = {(route.metadata.namespace, route.metadata.name) for route in routes}
-        return routed | {(c.namespace, c.name) for c in self._services_by_path.get(path, _NOBODY).contenders}
+    def _holders(self, claim: Claim) -> Iterator[Claim]:
+        """Return the conflicting routes that are there, or may be by now."""
+        yield from self._writes.conflicting(claim)
+        yield from self._lost_writes.conflicting(claim)
+        for routed in self._routed.conflicting(claim):
+            name = routed.owner[1:]
+            service, route = self._services.get(*name), self._routes.get(*name)
+            if route is None:
+                continue
+            if (service is not None and _is_of(route, service)) or _is_of_former(route):
+                yield routed
+
+    def _may_be_there(self, claim: Claim) -> bool:
+        return claim in self._writes or claim in self._lost_writes
 
     # Changes
 
-    def _release(self, name: _Name) -> None:
-        path, own = self._desired_paths.get(name, (None, None))
-        if path is None or own is None:
-            return
-        first, services = self._owner(path), self._services_by_path[path]
-        self._let_write(name, path, may=False)
-        del self._desired_paths[name], services.contenders[bisect_left(services.contenders, own)]
-        if not services.contenders:
-            del self._services_by_path[path]
-        self._wake_if_other(path, first, name)
+    def _grant(self, claim: Claim) -> Claim | None:
+        """Grant what a service wants, or return what refuses it."""
+        name, rival = claim.owner[1:], self._older(claim)
+        if (rival is None) != (name in self._granted):
+            if rival is None:
+                self._granted.add(name)
+            else:
+                self._granted.discard(name)
+            self._wake_younger(claim)
+        return rival
 
-    def _let_write(self, name: _Name, path: ListenerPath, *, may: bool) -> None:
-        services = self._services_by_path[path]
-        if may and name not in services.writers:
-            services.writers = (*services.writers, name)
-        elif not may and name in services.writers:
-            services.writers = tuple(other for other in services.writers if other != name)
-            self._wake_others(path, name)
+    def _release(self, name: _Name) -> None:
+        claim = self._wanted.pop(name, None)
+        if claim is None:
+            return
+        self._wants.discard(claim)
+        self._let_write(claim, may=False)
+        if name in self._granted:
+            self._granted.discard(name)
+            self._wake_younger(claim)
+
+    def _let_write(self, claim: Claim, *, may: bool) -> None:
+        if may:
+            self._writes.add(claim)
+        elif claim in self._writes:
+            self._writes.discard(claim)
+            self._wake_all(self._wants.conflicting(claim))
 
     def _expire(self, name: _Name) -> None:
-        path, _ = self._lost.pop(name)
-        self._wake_others(path, name)
+        claim = self._forget_lost(name)
+        if claim is not None:
+            self._wake_all(self._wants.conflicting(claim))
 
-    def _wake_if_other(self, path: ListenerPath, first: Contender | None, name: _Name) -> None:
-        """Wake the others if the path was `first`'s until now, and is not any more."""
-        if self._owner(path) != first:
-            self._wake_others(path, name)
+    def _forget_lost(self, name: _Name) -> Claim | None:
+        claim, timer = self._lost.pop(name, (None, None))
+        if claim is None or timer is None:
+            return None
+        timer.cancel()
+        self._lost_writes.discard(claim)
+        return claim
 
-    def _wake_others(self, path: ListenerPath, name: _Name) -> None:
-        for other in self._concerned(path):
-            if other != name:
-                self._wake(ObjectRef(SERVICES.kind, *other))
+    def _route_changed(self, old: HTTPRoute | None, new: HTTPRoute | None) -> None:
+        if not paths_changed(old, new):
+            return
+        for route, change in ((old, self._routed.discard), (new, self._routed.add)):
+            if route is not None:
+                whose = Contender("", route.metadata.namespace, route.metadata.name)
+                for path in routed_paths(route):
+                    change(Claim(whose, path))
+
+    def _wake_younger(self, claim: Claim) -> None:
+        """Wake those who get, or have to give up, what a change of this claim gives or takes."""
+        self._wake_all(other for other in self._wants.conflicting(claim) if other > claim)
+        # Also those whose route is elsewhere than where they want it by now.
+        self._wake_all(self._routed.conflicting(claim))
+
+    def _wake_all(self, claims: Iterable[Claim]) -> None:
+        for name in _names(claims):
+            self._wake(ObjectRef(SERVICES.kind, *name))
 
 
 def paths_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
@@ -175,6 +210,10 @@ def paths_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
     if not isinstance(old, HTTPRoute) or not isinstance(new, HTTPRoute):
         return True
     return bytes(old.spec) != bytes(new.spec) or old.metadata.controller() != new.metadata.controller()
+
+
+def _names(claims: Iterable[Claim]) -> set[_Name]:
+    return {(claim.owner.namespace, claim.owner.name) for claim in claims}
 
 
 def _is_of(route: HTTPRoute, service: AIMService) -> bool:

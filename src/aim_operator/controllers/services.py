@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from aim_operator.api.external import HTTP_ROUTES, Pod
+from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, Pod
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, OutcomeType, Plan
 from aim_operator.api.resource import Resource
@@ -19,19 +19,21 @@ from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
 from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_INFERENCE_SERVICE, Watched
 from aim_operator.core.caching import listed_models, service_caches
-from aim_operator.core.catalog import RuntimeConfig, scope_of
+from aim_operator.core.catalog import RuntimeConfig, enforced_path_prefix, scope_of
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.pause import is_paused
 from aim_operator.core.pods import last_refusal
+from aim_operator.core.routing import render_prefix
 from aim_operator.core.service.cache_plan import filled_claim, mounted_claims
 from aim_operator.core.service.desired import predictor_service
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
 from aim_operator.core.service.route import ListenerPath, Route, RouteProblem, wanted_route
-from aim_operator.core.service.route_owner import Contender
+from aim_operator.core.service.route_owner import breaks_limits
 from aim_operator.core.serving.pin import pinned_config
+from aim_operator.errors import SpecError
 from aim_operator.runtime.triggers import Trigger
 
 
@@ -61,16 +63,18 @@ class Services(AimKind):
         """Record the path that a service wants; done for all of them before the first reconcile."""
         if service.metadata.deletion_timestamp is None and not is_paused(service):
             config = _route_config(service, resolve(service, self._catalog))
-            self._route_owners.set_path(service, _path(_desired_route(service, config)))
+            route = _desired_route(service, config, enforced_path_prefix(self._catalog))
+            self._route_owners.set_path(service, _path(route))
 
     async def gather(self, ref: ObjectRef, obj: AIMService, now: datetime) -> ServiceObserved:
         del now
         service = obj
         resolution = resolve(service, self._catalog)
         config = _route_config(service, resolution)
-        route = _desired_route(service, config)
+        prefix = enforced_path_prefix(self._catalog)
+        route = _desired_route(service, config, prefix)
         self._route_owners.set_path(service, _path(route))
-        standing = self._route_owners.standing(service, _path(route))
+        standing = self._route_owners.standing(service)
         watched = self._watched
         inference_service = watched.inference_services.store.get(ref.namespace, ref.name)
         http_route = watched.http_routes.store.get(ref.namespace, ref.name)
@@ -83,9 +87,10 @@ class Services(AimKind):
             resolution=resolution,
             config=config,
             route=route,
-            rival=_service(standing.rival),
-            path_held_by=ObjectRef(SERVICES.kind, *standing.held_by) if standing.held_by else None,
-            path_yields_to=_service(standing.yields_to),
+            rival=standing.rival,
+            path_held_by=standing.held_by,
+            path_lost=standing.yields
+            or (http_route is not None and owns_http_route and _breaks_limits(http_route, prefix)),
             inference_service=inference_service if owns_inference_service else None,
             http_route=http_route if owns_http_route else None,
             pods=pods,
@@ -169,17 +174,24 @@ def _route_config(service: AIMService, resolution: Resolution) -> RuntimeConfig 
     return pinned_config(active) if active is not None else None
 
 
-def _desired_route(service: AIMService, config: RuntimeConfig | None) -> Route | RouteProblem | None:
+def _desired_route(
+    service: AIMService, config: RuntimeConfig | None, path_prefix: str | None
+) -> Route | RouteProblem | None:
     """Return the desired route; unknown while the configuration is missing."""
-    return wanted_route(service, config) if config is not None else None
+    return wanted_route(service, config, path_prefix=path_prefix) if config is not None else None
 
 
 def _path(route: Route | RouteProblem | None) -> ListenerPath | None:
     return route.listener_path if isinstance(route, Route) else None
 
 
-def _service(owner: Contender | None) -> ObjectRef | None:
-    return ObjectRef(SERVICES.kind, owner.namespace, owner.name) if owner is not None else None
+def _breaks_limits(route: HTTPRoute, path_prefix: str | None) -> bool:
+    try:
+        prefix = None if path_prefix is None else render_prefix(path_prefix, route.metadata.namespace)
+    except SpecError:
+        # Nothing is allowed until it is corrected.
+        return True
+    return breaks_limits(route, prefix)
 
 
 def service_wakes(

@@ -35,7 +35,6 @@ from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
 from aim_operator.core.service.live_runtime import runtime_of
 from aim_operator.core.service.resolution import model_of
-from aim_operator.core.service.route_owner import routed_paths
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.kube.wire import metadata_view
 from aim_operator.runtime.clock import Clock
@@ -55,7 +54,6 @@ OWN_CONFIG = "*"
 """Key in BY_CONFIG of the services that name one, whichever; no object has this name."""
 BY_DEFAULT_TEMPLATE = "default template"
 BY_INFERENCE_SERVICE = "inference service"
-BY_PATH = "path on a listener"
 BY_RUNTIME_IN = "runtime in namespace"
 BY_JOB = "job"
 BY_DEPLOYMENT = "deployment"
@@ -176,9 +174,7 @@ class Watched:
         self.cluster_serving_runtimes = self._informer(
             CLUSTER_SERVING_RUNTIMES, label_selector=ours, slim=slim.own_bytes
         )
-        self.http_routes = self._informer(
-            HTTP_ROUTES, label_selector=ours, slim=slim.http_route, indexes={BY_PATH: routed_paths}
-        )
+        self.http_routes = self._informer(HTTP_ROUTES, label_selector=ours, slim=slim.http_route)
         self.crds = self._informer(CUSTOM_RESOURCE_DEFINITIONS)
 
     @property

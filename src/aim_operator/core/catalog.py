@@ -22,6 +22,7 @@ from aim_operator.api.v1alpha1 import (
     AIMService,
     AIMServiceTemplate,
     AIMServiceTemplateSpec,
+    ClusterConfigRouting,
     ConfigRouting,
     EnvVar,
     Jobs,
@@ -137,13 +138,32 @@ def resolve_runtime_config(
         image_pull_secrets=own.image_pull_secrets or (),
         env=_env_of(config),
         allow_unoptimized=(True if spec.allow_unoptimized is None else spec.allow_unoptimized),
-        routing=spec.routing or ConfigRouting(),
+        routing=_defaults_of(spec.routing),
         security_context=spec.security_context,
         serving=spec.serving,
         storage_class_name=spec.default_storage_class_name or "",
         storage=spec.storage or Storage(),
         jobs=spec.jobs or Jobs(),
     )
+
+
+def _defaults_of(routing: ConfigRouting | None) -> ConfigRouting:
+    """Return what a service may set itself and its record keeps: no pathPrefix, which is always read live."""
+    if not isinstance(routing, ClusterConfigRouting):
+        return routing or ConfigRouting()
+    return ConfigRouting(
+        enabled=routing.enabled, gateway_ref=routing.gateway_ref, route_template=routing.route_template
+    )
+
+
+def enforced_path_prefix(catalog: Catalog) -> str | None:
+    """Return the pathPrefix of the cluster's `default`, which holds for every service, whatever it names.
+
+    Nobody in a namespace can shadow it, name another one instead, or have it lost: it is read as it is now.
+    """
+    config = catalog.cluster_runtime_config(DEFAULT_CONFIG)
+    routing = config.spec.routing if config is not None else None
+    return routing.path_prefix if routing is not None else None
 
 
 def template_env(template: Template) -> tuple[EnvVar, ...]:

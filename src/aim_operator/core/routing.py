@@ -7,6 +7,7 @@ conflicts. Called by the service's plan.
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 from functools import lru_cache
 from typing import Any
@@ -27,7 +28,14 @@ MAX_PATH = 199
 MAX_VALUE = 1024
 """What one expression may select: an annotation can have 256 KiB. Longer than a path: slashes may go."""
 
+NAMESPACE = "{.metadata.namespace}"
+"""The only expression of a pathPrefix: of all that a service has, its users can't choose this."""
+WELL_KNOWN = "/.well-known"
+"""RFC 8615: where whoever answers proves that a host is theirs, to certificate authorities among others."""
+
 _TRIPLET = re.compile(r"(%[0-9A-Fa-f]{2})", re.ASCII)
+_FIELD = "routeTemplate: "
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 
 
 def document(service: AIMService) -> dict[str, Any]:
@@ -49,14 +57,21 @@ def document(service: AIMService) -> dict[str, Any]:
     return plain | {"apiVersion": API_VERSION, "kind": "AIMService"}
 
 
-def render_path(template: str | None, service_document: dict[str, Any], *, namespace: str, uid: str) -> str:
-    """Render and normalise a template; `/<namespace>/<uid>` where there is none.
+def render_path(
+    template: str | None,
+    service_document: dict[str, Any],
+    *,
+    namespace: str,
+    uid: str,
+    prefix: str | None = None,
+) -> str:
+    """Render and normalise a template; `<prefix>/<uid>` where there is none, or `/<namespace>/<uid>`.
 
     The result is a valid PathPrefix of under 200 characters, never `/`, and literal_path leaves it as
     it is. Raises SpecError(RouteTemplateInvalid) that names the expression or segment and the remedy.
     """
     if template is None:
-        return _path(f"{_encoded(namespace)}/{_encoded(uid)}")
+        return _path(f"{prefix or _encoded(namespace)}/{_encoded(uid)}")
     parts = []
     for part in jsonpath.parse(template):
         if isinstance(part, jsonpath.Expression):
@@ -64,6 +79,23 @@ def render_path(template: str | None, service_document: dict[str, Any], *, names
         else:
             parts.append(_encoded(part.text) if part.quoted else _encoded_literal(part.text))
     return _path("".join(parts))
+
+
+def render_prefix(template: str, namespace: str) -> str:
+    """Render a pathPrefix for a namespace. Raises SpecError(PathNotAllowed) where it is not valid."""
+    try:
+        return literal_path(template.replace(NAMESPACE, namespace))
+    except SpecError as error:
+        raise SpecError(
+            Reason.PATH_NOT_ALLOWED,
+            f'AIMClusterRuntimeConfig "default": routing.pathPrefix: {error.message.removeprefix(_FIELD)}; '
+            "until a cluster administrator has corrected it there are no routes",
+        ) from error
+
+
+def covers(prefix: str, path: str) -> bool:
+    """Whether a PathPrefix matches a request to `path`: `/a` does `/a` and `/a/b`, but not `/ab`."""
+    return path == prefix or path.startswith(prefix + "/")
 
 
 def _value(expression: jsonpath.Expression, service_document: dict[str, Any]) -> str:
@@ -91,9 +123,18 @@ def _encoded(text: str) -> str:
 
 @lru_cache(jsonpath.REMEMBERED)
 def _encoded_literal(text: str) -> str:
-    """Encode the template's own text: triplets stay, with upper-case digits; a bare '%' is data."""
+    """Encode the template's own text: triplets stay, with upper-case digits; a bare '%' is data.
+
+    Those of unreserved characters are written as the character, in lower case like all others. RFC 3986,
+    6.2.2.2, has both equivalent and gateways decode before they match, so equal paths are equal here too.
+    """
     pieces = _TRIPLET.split(text)
-    return "".join(piece.upper() if index % 2 else _encoded(piece) for index, piece in enumerate(pieces))
+    return "".join(_triplet(piece) if index % 2 else _encoded(piece) for index, piece in enumerate(pieces))
+
+
+def _triplet(triplet: str) -> str:
+    character = chr(int(triplet[1:], 16))
+    return character.lower() if character in _UNRESERVED else triplet.upper()
 
 
 def _path(encoded: str) -> str:
@@ -104,6 +145,11 @@ def _path(encoded: str) -> str:
     if path == "/":
         raise _invalid(
             "the path is '/', which would take the whole Gateway", "add a segment that is not empty"
+        )
+    if covers(WELL_KNOWN, path):
+        raise _invalid(
+            f"the path {quote(path, 40)} is below {WELL_KNOWN}, which is about the whole host",
+            "begin with another segment",
         )
     if len(path) > MAX_PATH:
         raise _invalid(
@@ -122,9 +168,12 @@ def _check(segment: str) -> None:
         raise _invalid(f"segment {quote(segment)} stands for another directory", "remove or rename it")
     if b"/" in decoded:
         raise _invalid(f"segment {quote(segment)} has an encoded slash", "write / to separate segments")
+    if b"\\" in decoded:
+        # Browsers and some proxies read it as a slash.
+        raise _invalid(f"segment {quote(segment)} has a backslash", "write / to separate segments")
     if any(unicodedata.category(char) == "Cc" for char in decoded.decode(errors="replace")):
         raise _invalid(f"segment {quote(segment)} has a control character", "remove it")
 
 
 def _invalid(problem: str, remedy: str) -> SpecError:
-    return SpecError(Reason.ROUTE_TEMPLATE_INVALID, f"routeTemplate: {problem}; {remedy}")
+    return SpecError(Reason.ROUTE_TEMPLATE_INVALID, f"{_FIELD}{problem}; {remedy}")

@@ -76,7 +76,8 @@ def render(template: str | None, **labels: str) -> str:
         pytest.param("/{.metadata.labels.x}", {"x": "50%"}, "/50%25", id="so is a percent sign"),
         pytest.param("/a%20b", {}, "/a%20b", id="a triplet in the template is kept"),
         pytest.param("/a%c3%a4", {}, "/a%C3%A4", id="with upper-case digits"),
-        pytest.param("/%41", {}, "/%41", id="also of an unreserved character"),
+        pytest.param("/%41b%7e%31", {}, "/ab~1", id="that of an unreserved character is the character"),
+        pytest.param("/%2541", {}, "/%2541", id="but what it encodes twice is not decoded twice"),
         pytest.param("/50%/%zz", {}, "/50%25/%25zz", id="a bare percent sign is data"),
         pytest.param(
             "/%{.metadata.labels.x}", {"x": "2f"}, "/%252f", id="a triplet never spans text and value"
@@ -106,7 +107,7 @@ def test_path(template: str | None, labels: dict[str, str], want: str) -> None:
         pytest.param("/{.metadata.labels.x}", {"x": ""}, "the path is '/'", id="empty by its values"),
         pytest.param("/a/../b", {}, 'segment ".." stands for another directory', id="two dots"),
         pytest.param("/a/.", {}, 'segment "." stands for another directory; remove or rename it', id="a dot"),
-        pytest.param("/%2e%2E/b", {}, 'segment "%2E%2E" stands for another directory', id="dots as triplets"),
+        pytest.param("/%2e%2E/b", {}, 'segment ".." stands for another directory', id="dots as triplets"),
         pytest.param("/.%2e", {}, "stands for another directory", id="dots half as triplets"),
         pytest.param("/{.metadata.labels.x}", {"x": "a/../b"}, "another directory", id="dots in a value"),
         pytest.param(
@@ -114,6 +115,17 @@ def test_path(template: str | None, labels: dict[str, str], want: str) -> None:
         ),
         pytest.param("/a%2Fb", {}, 'segment "a%2Fb" has an encoded slash; write /', id="an encoded slash"),
         pytest.param("/a%2fb", {}, "has an encoded slash", id="an encoded slash in lower case"),
+        pytest.param("/a\\b", {}, 'segment "a%5Cb" has a backslash; write /', id="a backslash"),
+        pytest.param("/..%5cb", {}, "has a backslash", id="dots before a backslash as a triplet"),
+        pytest.param(
+            "/.well-known/acme-challenge",
+            {},
+            'the path "/.well-known/acme-challenge" is below /.well-known, which is about the whole host',
+            id="where a host is proven to be somebody's",
+        ),
+        pytest.param("//.WELL-Known/", {}, "is below /.well-known", id="the same in capitals"),
+        pytest.param("/%2ewell%2Dknown/x", {}, "is below /.well-known", id="the same as triplets"),
+        pytest.param("/{.metadata.labels.x}", {"x": ".well-known"}, "is below", id="the same by a value"),
         pytest.param("/a\nb", {}, "has a control character; remove it", id="a line break"),
         pytest.param("/a%0ab", {}, "has a control character", id="a line break as a triplet"),
         pytest.param("/%7F", {}, "has a control character", id="DEL as a triplet"),

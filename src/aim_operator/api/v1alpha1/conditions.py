@@ -87,6 +87,7 @@ class Reason:
     ROUTE_FAILED = "RouteFailed"
     ROUTE_TEMPLATE_INVALID = "RouteTemplateInvalid"
     ROUTE_CONFLICT = "RouteConflict"
+    PATH_NOT_ALLOWED = "PathNotAllowed"
     # Caching
     CACHING_NOT_REQUESTED = "CachingNotRequested"
     WAITING_FOR_CACHE = "WaitingForCache"

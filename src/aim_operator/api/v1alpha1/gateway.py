@@ -10,7 +10,7 @@ from aim_operator.api.v1alpha1.common import SUBDOMAIN, ObjectName
 
 
 class GatewayRef(Wire):
-    """A Gateway API ParentReference."""
+    """A Gateway API ParentReference, to a Gateway."""
 
     name: Annotated[ObjectName, Field(doc="Name of the Gateway.")]
     namespace: Annotated[
@@ -30,12 +30,12 @@ class GatewayRef(Wire):
     group: Annotated[
         str | None,
         Field(
-            doc="API group of the parent; gateway.networking.k8s.io if unset.",
+            doc="API group of the parent: gateway.networking.k8s.io, also if unset.",
             max_length=253,
             rules=(
                 Rule(
-                    rule=f"self == '' || self.matches('^{SUBDOMAIN}$')",
-                    message="not an API group; write one such as gateway.networking.k8s.io",
+                    rule="self == 'gateway.networking.k8s.io'",
+                    message="routes attach to Gateways only; leave it out or write gateway.networking.k8s.io",
                 ),
             ),
         ),
@@ -43,13 +43,12 @@ class GatewayRef(Wire):
     kind: Annotated[
         str | None,
         Field(
-            doc="Kind of the parent; Gateway if unset.",
-            min_length=1,
+            doc="Kind of the parent: Gateway, also if unset.",
             max_length=63,
             rules=(
                 Rule(
-                    rule="self.matches('^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$')",
-                    message="not a kind; write one such as Gateway",
+                    rule="self == 'Gateway'",
+                    message="routes attach to Gateways only; leave it out or write Gateway",
                 ),
             ),
         ),
@@ -87,6 +86,37 @@ RouteTemplate = Annotated[
             Rule(
                 rule=r"!self.matches('[\\x00-\\x1f\\x7f]')",
                 message="control characters can't stand in a path; remove them",
+            ),
+        ),
+    ),
+]
+
+PathPrefix = Annotated[
+    str,
+    Field(
+        doc=(
+            "Where the paths of all services must lie, whatever their routeTemplates and configurations say, "
+            "such as /{.metadata.namespace}/. The namespace is the only expression: nothing else about a "
+            "service is out of its users' hands. If unset, paths are free. Only in the configuration named "
+            "default."
+        ),
+        min_length=2,
+        max_length=128,
+        rules=(
+            Rule(
+                rule="self.matches('^/([-A-Za-z0-9._~/]|[{][.]metadata[.]namespace[}])*$')",
+                message=(
+                    "begin with / and write letters, digits, '-', '.', '_', '~', '/' and "
+                    "{.metadata.namespace}, such as /models/{.metadata.namespace}/"
+                ),
+            ),
+            Rule(
+                rule="self.matches('[^/]') && !self.matches('(^|/)[.][.]?(/|$)')",
+                message="needs a segment, and none that is '.' or '..'; write one such as /models/",
+            ),
+            Rule(
+                rule="!self.matches('^/+[.][wW][eE][lL][lL]-[kK][nN][oO][wW][nN](/|$)')",
+                message="/.well-known is about the whole host; begin with another segment",
             ),
         ),
     ),

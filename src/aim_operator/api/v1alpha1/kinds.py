@@ -56,6 +56,15 @@ _SERVICE_NAME = Rule(
     field_path=".metadata.name",
 )
 
+_ENFORCED = Rule(
+    rule=("self.metadata.name == 'default' || !has(self.spec.routing) || !has(self.spec.routing.pathPrefix)"),
+    message=(
+        "holds for all services, whichever configuration they use, so it is read from the one named default "
+        "only; set it there"
+    ),
+    field_path=".spec.routing.pathPrefix",
+)
+
 KINDS: dict[type, Kind] = {
     AIMImage: Kind(
         kind="AIMImage",
@@ -104,6 +113,7 @@ KINDS: dict[type, Kind] = {
         namespaced=False,
         doc="Routing and storage defaults for all namespaces.",
         columns=_CONFIG_COLUMNS,
+        name_rules=(_ENFORCED,),
     ),
     AIMTemplateCache: Kind(
         kind="AIMTemplateCache",

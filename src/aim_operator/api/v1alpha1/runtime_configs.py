@@ -8,7 +8,7 @@ from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
 from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEnvVars, PullSecrets
-from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
+from aim_operator.api.v1alpha1.gateway import GatewayRef, PathPrefix, RouteTemplate
 from aim_operator.api.v1alpha1.jobs import Jobs
 from aim_operator.api.v1alpha1.serving import Serving
 
@@ -21,6 +21,12 @@ class ConfigRouting(Wire):
         GatewayRef | None, Field(doc="Gateway to attach the HTTPRoutes of services to.")
     ] = None
     route_template: RouteTemplate | None = None
+
+
+class ClusterConfigRouting(ConfigRouting):
+    """Routing defaults for services that leave them out, and where routes may lie."""
+
+    path_prefix: PathPrefix | None = None
 
 
 AccessMode = Annotated[
@@ -155,8 +161,8 @@ class SecurityContext(Wire):
     ] = None
 
 
-class AIMClusterRuntimeConfigSpec(Wire):
-    """What images, templates, caches and services take from this configuration."""
+class _RuntimeConfigSpec(Wire):
+    """What the configurations of both scopes have."""
 
     default_storage_class_name: Annotated[
         ObjectName | None, Field(doc="Storage class of caches; the cluster's default if unset.")
@@ -187,7 +193,15 @@ class AIMClusterRuntimeConfigSpec(Wire):
     ] = None
 
 
-class AIMRuntimeConfigSpec(AIMClusterRuntimeConfigSpec):
+class AIMClusterRuntimeConfigSpec(_RuntimeConfigSpec):
+    """What images, templates, caches and services take from this configuration."""
+
+    routing: Annotated[
+        ClusterConfigRouting | None, Field(doc="Routing of services that leave it open, and its limits.")
+    ] = None
+
+
+class AIMRuntimeConfigSpec(_RuntimeConfigSpec):
     """What images, templates, caches and services of this namespace take from this configuration."""
 
     service_account_name: Annotated[

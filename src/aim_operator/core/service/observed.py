@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from aim_operator.api.external import HTTPRoute, InferenceService, Pod
-from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import AIMModelCache, AIMService, AIMTemplateCache
 from aim_operator.core.catalog import RuntimeConfig
+from aim_operator.core.service.path_claims import Claim
 from aim_operator.core.service.resolution import Resolution
 from aim_operator.core.service.route import Route, RouteProblem
 
@@ -20,12 +20,12 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     config: RuntimeConfig | None = None
     """What routes are made of: the configuration; while it is missing, that of what the service runs on."""
     route: Route | RouteProblem | None = None
-    rival: ObjectRef | None = None
-    """The older service that the wanted path on the gateway belongs to."""
-    path_held_by: ObjectRef | None = None
-    """The service whose HTTPRoute is still on the wanted path, which belongs to this one."""
-    path_yields_to: ObjectRef | None = None
-    """The older service that the path of the live HTTPRoute belongs to."""
+    rival: Claim | None = None
+    """The claim of an older service that the wanted path conflicts with."""
+    path_held_by: Claim | None = None
+    """That of a service whose HTTPRoute is still in the way of the wanted path, which belongs to this one."""
+    path_lost: bool = False
+    """The path of the live HTTPRoute belongs to an older service, or its namespace may not have it."""
     inference_service: InferenceService | None = None
     http_route: HTTPRoute | None = None
     pods: tuple[Pod, ...] = ()

@@ -1,4 +1,7 @@
-"""Where a service wants to be reached: switch, gateway and path, from service and configuration."""
+"""Where a service wants to be reached: switch, gateway and path, from service and configuration.
+
+And where it may not be: outside what the cluster's configuration leaves to its namespace.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,24 @@ from aim_operator.api.external import ParentReference
 from aim_operator.api.v1alpha1 import AIMService, GatewayRef, ServiceRouting
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.catalog import RuntimeConfig
-from aim_operator.core.routing import document, render_path
+from aim_operator.core.messages import quote
+from aim_operator.core.routing import covers, document, render_path, render_prefix
 from aim_operator.errors import SpecError
 
-_GATEWAY_GROUP = "gateway.networking.k8s.io"
+GATEWAY_GROUP, GATEWAY_KIND = "gateway.networking.k8s.io", "Gateway"
 
 
 class GatewayKey(NamedTuple):
-    """A Gateway listener, as far as two routes can get into each other's way on it."""
+    """Listeners of a Gateway: those of one name ("": of any) on one port (0: on any)."""
 
-    group: str
-    kind: str
-    namespace: str
-    name: str
+    gateway: tuple[str, str]
+    """Namespace and name."""
     section: str
     port: int
 
 
 class ListenerPath(NamedTuple):
-    """A path on a Gateway listener: what at most one service may have."""
+    """A path on listeners of a Gateway."""
 
     gateway: GatewayKey
     path: str
@@ -44,7 +46,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 class RouteProblem(Struct, frozen=True, kw_only=True):
-    """Why there can be no route. `reason` is RouteFailed or RouteTemplateInvalid."""
+    """Why there can be no route. `reason` is RouteFailed, RouteTemplateInvalid or PathNotAllowed."""
 
     reason: str
     message: str
@@ -56,8 +58,13 @@ def enabled(service: AIMService, config: RuntimeConfig) -> bool:
     return (own if own is not None else config.routing.enabled) or False
 
 
-def wanted_route(service: AIMService, config: RuntimeConfig) -> Route | RouteProblem | None:
-    """Return the wanted route, what is wrong with it, or None where routing is off."""
+def wanted_route(
+    service: AIMService, config: RuntimeConfig, *, path_prefix: str | None = None
+) -> Route | RouteProblem | None:
+    """Return the wanted route, what is wrong with it, or None where routing is off.
+
+    `path_prefix` is routing.pathPrefix of the cluster's default configuration, whatever `config` is.
+    """
     if not enabled(service, config):
         return None
     routing = service.spec.routing or ServiceRouting()
@@ -70,30 +77,56 @@ def wanted_route(service: AIMService, config: RuntimeConfig) -> Route | RoutePro
                 "or in its runtime configuration"
             ),
         )
-    template = routing.route_template or config.routing.route_template
+    if not is_gateway(gateway):
+        return RouteProblem(reason=Reason.ROUTE_FAILED, message=_no_gateway(gateway))
+    namespace = service.metadata.namespace
     try:
+        prefix = None if path_prefix is None else render_prefix(path_prefix, namespace)
         path = render_path(
-            template,
+            routing.route_template or config.routing.route_template,
             document(service),
-            namespace=service.metadata.namespace,
+            namespace=namespace,
             uid=service.metadata.uid,
+            prefix=prefix,
         )
     except SpecError as error:
         return RouteProblem(reason=error.reason, message=error.message)
-    key = gateway_key(gateway, service.metadata.namespace)
-    return Route(gateway=gateway, path=path, listener_path=ListenerPath(key, path))
+    if path_prefix is not None and prefix is not None and not covers(prefix, path):
+        message = _outside(path, prefix, path_prefix, namespace)
+        return RouteProblem(reason=Reason.PATH_NOT_ALLOWED, message=message)
+    return Route(
+        gateway=gateway, path=path, listener_path=ListenerPath(gateway_key(gateway, namespace), path)
+    )
+
+
+def _no_gateway(ref: GatewayRef) -> str:
+    group = GATEWAY_GROUP if ref.group is None else ref.group
+    return (
+        f"gatewayRef: {quote(ref.kind or GATEWAY_KIND)} of group {quote(group)} is no Gateway, and routes "
+        f"are attached to nothing else; leave out kind and group, or write {GATEWAY_KIND} and {GATEWAY_GROUP}"
+    )
+
+
+def _outside(path: str, prefix: str, path_prefix: str, namespace: str) -> str:
+    return (
+        f"routeTemplate: path {quote(path)} is not below {quote(prefix)}, where namespace {quote(namespace)} "
+        f'has its paths by routing.pathPrefix of AIMClusterRuntimeConfig "default"; begin the template with '
+        f"{path_prefix.rstrip('/')}/"
+    )
+
+
+def is_gateway(ref: GatewayRef | ParentReference) -> bool:
+    """Whether a reference is to a Gateway, not to a Service (of a mesh) or whatever else routes attach to."""
+    return (ref.group, ref.kind) in _GATEWAYS
+
+
+_GATEWAYS = {(group, kind) for group in (None, GATEWAY_GROUP) for kind in (None, GATEWAY_KIND)}
 
 
 def gateway_key(ref: GatewayRef | ParentReference, namespace: str) -> GatewayKey:
-    """Return what a reference from an object in `namespace` means."""
-    return _gateway_key(
-        (_GATEWAY_GROUP if ref.group is None else ref.group),
-        ("Gateway" if ref.kind is None else ref.kind),
-        (namespace if ref.namespace is None else ref.namespace),
-        ref.name,
-        ref.section_name or "",
-        ref.port or 0,
-    )
+    """Return which listeners a reference from an object in `namespace` selects, if it is to a Gateway."""
+    home = namespace if ref.namespace is None else ref.namespace
+    return _gateway_key((home, ref.name), ref.section_name or "", ref.port or 0)
 
 
 @lru_cache(1024)

@@ -1,14 +1,13 @@
-"""Who owns a path: of the services that want it or have a live HTTPRoute on it, the oldest one.
+"""What a live HTTPRoute takes, and how a service stands on the path that it wants.
 
 A live HTTPRoute counts by itself, whatever the spec of its service says by now, and after a restart too.
-So no service takes a path that is still routed: a younger service gives it up first. Decides only;
+So no service takes a path that is still routed: a younger service gives it up first. Shapes and readings;
 controllers/route_owners.py looks up who is concerned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import islice
 
 import msgspec
 from msgspec import Struct
@@ -16,38 +15,23 @@ from msgspec import Struct
 from aim_operator.api.external import HTTPRoute, ParentReference
 from aim_operator.api.meta import Wire
 from aim_operator.api.v1alpha1 import AIMService
-from aim_operator.core.service.route import ListenerPath, gateway_key
+from aim_operator.core.routing import WELL_KNOWN, covers
+from aim_operator.core.service.path_claims import Claim, Contender
+from aim_operator.core.service.route import ListenerPath, gateway_key, is_gateway
 
-
-class Contender(NamedTuple):
-    """A service, in the order in which services get paths: by age, then by name."""
-
-    created: str
-    namespace: str
-    name: str
-
-
-class PathUse(Struct, frozen=True, kw_only=True):
-    """What is known about one path."""
-
-    contenders: Sequence[Contender]
-    """Services that want it or have a live HTTPRoute on it, except those that are being deleted.
-
-    Of those that want it the oldest will do.
-    """
-    routed: Sequence[tuple[str, str]]
-    """Namespace and name of the services that have an HTTPRoute on it, or may be writing one just now."""
+MAX_PATHS = 16
+"""Of a live HTTPRoute. Ours have one; one that was edited may have 4,096, which all would be looked up."""
 
 
 class Standing(Struct, frozen=True, kw_only=True):
     """How a service stands on the path that it wants, and on the one that its HTTPRoute has."""
 
-    rival: Contender | None = None
-    """The older service that the wanted path belongs to."""
-    held_by: tuple[str, str] | None = None
-    """The service whose HTTPRoute is still on the wanted path, which belongs to this one."""
-    yields_to: Contender | None = None
-    """The older service that the path of this one's HTTPRoute belongs to."""
+    rival: Claim | None = None
+    """The claim of an older service that the wanted path conflicts with."""
+    held_by: Claim | None = None
+    """That of a service whose HTTPRoute is still in the way of the wanted path, which belongs to this one."""
+    yields: bool = False
+    """The path of this one's HTTPRoute, which it does not want any more, belongs to an older service."""
 
 
 def contender(service: AIMService) -> Contender:
@@ -55,29 +39,8 @@ def contender(service: AIMService) -> Contender:
     return Contender(metadata.creation_timestamp or "", metadata.namespace, metadata.name)
 
 
-def owner(use: PathUse) -> Contender | None:
-    """Return whose the path is."""
-    return min(use.contenders, default=None)
-
-
-def standing(own: Contender, desired: PathUse | None, routed: Sequence[PathUse]) -> Standing:
-    """Return how `own` stands on the path it wants, and on those that its HTTPRoute has."""
-    yields_to = next(
-        (first_owner for use in routed if (first_owner := owner(use)) is not None and first_owner < own), None
-    )
-    if desired is None:
-        return Standing(yields_to=yields_to)
-    first = owner(desired)
-    if first is not None and first < own:
-        return Standing(rival=first, yields_to=yields_to)
-    name = (own.namespace, own.name)
-    others = [other for other in desired.routed if other != name]
-    # Where both have a route on it, which nothing here brings about, the younger one goes.
-    blocked = bool(others) and name not in desired.routed
-    return Standing(held_by=min(others) if blocked else None, yields_to=yields_to)
-
-
 class _Path(Wire):
+    type: str = "PathPrefix"
     value: str = "/"
 
 
@@ -98,14 +61,36 @@ _SPECS = msgspec.json.Decoder(_Spec)
 
 
 def routed_paths(route: HTTPRoute) -> tuple[ListenerPath, ...]:
-    """Return the paths that a live HTTPRoute has, listener by listener. None, if its spec is not readable."""
-    try:
-        spec = _SPECS.decode(route.spec)
-    except msgspec.DecodeError:
-        return ()
-    return tuple(
-        ListenerPath(gateway_key(parent, route.metadata.namespace), match.path.value)
-        for parent in spec.parent_refs or ()
+    """Return the prefixes that a live HTTPRoute takes, Gateway by Gateway. None, if its spec is not readable.
+
+    `/` is none: every other route overrides it, so it takes only what nobody wants.
+    """
+    spec = _spec_of(route)
+    paths = (
+        ListenerPath(gateway_key(parent, route.metadata.namespace), match.path.value.rstrip("/"))
+        for parent in spec.parent_refs
+        if is_gateway(parent)
         for rule in spec.rules
         for match in rule.matches
+        if match.path.type == "PathPrefix" and match.path.value.rstrip("/")
     )
+    return tuple(islice(paths, MAX_PATHS))
+
+
+def breaks_limits(route: HTTPRoute, prefix: str | None) -> bool:
+    """Whether a live HTTPRoute attaches to what is no Gateway, or takes what its namespace may not have.
+
+    `prefix` is what its paths must lie below, as rendered for its namespace; None leaves them free.
+    """
+    spec = _spec_of(route)
+    return any(not is_gateway(parent) for parent in spec.parent_refs) or any(
+        covers(WELL_KNOWN, at.path) or (prefix is not None and not covers(prefix, at.path))
+        for at in routed_paths(route)
+    )
+
+
+def _spec_of(route: HTTPRoute) -> _Spec:
+    try:
+        return _SPECS.decode(route.spec)
+    except msgspec.DecodeError:
+        return _Spec()

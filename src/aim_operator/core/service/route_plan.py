@@ -13,6 +13,7 @@ from aim_operator.core import conditions
 from aim_operator.core.outcomes import Obstacle
 from aim_operator.core.service import desired
 from aim_operator.core.service.observed import ServiceObserved
+from aim_operator.core.service.path_claims import Claim
 from aim_operator.core.service.route import Route, RouteProblem
 from aim_operator.core.service.route_state import route_state
 from aim_operator.core.service.status import ConditionSummary
@@ -33,8 +34,8 @@ def plan_route(
     """Return the part of the route. `backend`: the InferenceService that it points to is rendered now."""
     route, live = observed.route, observed.http_route
     own = (observed.service.spec.routing or ServiceRouting()).enabled
-    # Of what stays as it was. A path that belongs to an older service is given up whatever else is wrong.
-    kept = live if observed.path_yields_to is None else None
+    # Of what stays as it was. A path that belongs to somebody else is given up whatever else is wrong.
+    kept = live if not observed.path_lost else None
     given_up = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None and kept is None else ()
     if route is None and observed.config is None and own is not False:
         return structs.replace(_unknown(kept, old, asked_for=own is True), removals=given_up)
@@ -48,21 +49,12 @@ def plan_route(
             Reason.GATEWAY_API_NOT_INSTALLED,
             "Gateway API's CRDs are not installed; install them, and the operator continues by itself",
         )
-    gateway = route.listener_path.gateway
     if observed.rival is not None:
-        refused = _refused(
-            Reason.ROUTE_CONFLICT,
-            f"path {route.path} on gateway {gateway.namespace}/{gateway.name} belongs to the older "
-            f"service {observed.rival.namespace}/{observed.rival.name}; choose another routeTemplate",
-        )
+        refused = _refused(Reason.ROUTE_CONFLICT, _conflict(route, observed.rival))
         gone = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ()
         return structs.replace(refused, removals=gone)
     if observed.path_held_by is not None:
-        held_by = observed.path_held_by
-        waiting = _later(
-            f"waiting until HTTPRoute {held_by.namespace}/{held_by.name} gives up path {route.path} on "
-            f"gateway {gateway.namespace}/{gateway.name}"
-        )
+        waiting = _later(_wait(route, observed.path_held_by))
         return RoutePlan(summary=waiting, path=_path_of(kept, old), removals=given_up)
     if live is None and observed.inference_service is None and not backend:
         # The path is promised already.
@@ -70,6 +62,29 @@ def plan_route(
             summary=_later("the HTTPRoute follows once the InferenceService is created"), path=route.path
         )
     return _routed(observed, runtime, route)
+
+
+def _conflict(route: Route, rival: Claim) -> str:
+    """Say whose the path is, and where in it: without that nobody could choose another."""
+    whose = f"the older service {rival.owner.namespace}/{rival.owner.name}"
+    if rival.at.path == route.path:
+        return f"{_where(route)} belongs to {whose}; choose another routeTemplate"
+    return (
+        f"{_where(route)} overlaps {rival.at.path}, which belongs to {whose}; between namespaces no path may "
+        "lie below another one, so choose another routeTemplate"
+    )
+
+
+def _wait(route: Route, holder: Claim) -> str:
+    whose = f"HTTPRoute {holder.owner.namespace}/{holder.owner.name}"
+    if holder.at.path == route.path:
+        return f"waiting until {whose} gives up {_where(route)}"
+    return f"waiting until {whose} gives up path {holder.at.path}, which overlaps {_where(route)}"
+
+
+def _where(route: Route) -> str:
+    namespace, name = route.listener_path.gateway.gateway
+    return f"path {route.path} on gateway {namespace}/{name}"
 
 
 def _unknown(live: HTTPRoute | None, old: AIMServiceStatus, *, asked_for: bool) -> RoutePlan:

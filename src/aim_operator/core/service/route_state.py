@@ -23,8 +23,8 @@ def route_state(live: HTTPRoute | None, route: Route, *, backend_ready: bool) ->
 
     While the model server is starting, its Service may not be there yet: that is no failure.
     """
-    parent = route.listener_path.gateway
-    gateway = f"{parent.kind} {parent.namespace}/{parent.name}"
+    namespace, name = route.listener_path.gateway.gateway
+    gateway = f"Gateway {namespace}/{name}"
     waiting = RouteState(
         ready=False,
         reason=Reason.CONFIGURING_ROUTE,
@@ -72,9 +72,9 @@ def _ours(parent: RouteParentStatus, live: HTTPRoute, route: Route) -> bool:
     """Whether this status is about the parent we ask for, not one that the route had before."""
     reference = to_builtins(parent.parent_ref)
     gateway = route.listener_path.gateway
+    home = reference.get("namespace") or live.metadata.namespace
     return (
-        reference.get("name") == gateway.name
-        and (reference.get("namespace") or live.metadata.namespace) == gateway.namespace
+        (home, reference.get("name")) == gateway.gateway
         and (reference.get("sectionName") or "") == gateway.section
         and (reference.get("port") or 0) == gateway.port
     )

@@ -9,12 +9,13 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
-from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus, AIMServiceTemplate
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core.service.observed import ServiceObserved
+from aim_operator.core.service.path_claims import Claim, Contender
 from aim_operator.core.service.plan import decide
+from aim_operator.core.service.route import GatewayKey, ListenerPath
 from tests.support.outcomes import Trouble, report_of
 from tests.support.service_builders import (
     GATEWAY,
@@ -38,7 +39,10 @@ from tests.support.service_builders import (
 )
 from tests.support.service_status import assert_service_status_well_formed, condition_of, told
 
-RIVAL = ObjectRef("AIMService", "other", "elder")
+RIVAL = Claim(
+    Contender("2026-01-01T00:00:00Z", "other", "elder"),
+    ListenerPath(GatewayKey(("gateways", "inference-gateway"), "", 0), "/models/chat"),
+)
 READY_RUNTIME = make_inference_service(ready=True)
 READY_ROUTE = make_http_route(conditions=make_route_conditions())
 NO_IMAGE = FakeCatalog(make_template(), make_runtime_config())

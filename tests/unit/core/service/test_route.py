@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aim_operator.api.v1alpha1.conditions import Reason
-from aim_operator.core.service.route import GatewayKey, Route, RouteProblem
+from aim_operator.core.service.route import GatewayKey, Route, RouteProblem, wanted_route
 from tests.support.service_builders import (
     GATEWAY,
     FakeCatalog,
@@ -22,11 +22,13 @@ ON: dict[str, Any] = {"enabled": True, "gatewayRef": GATEWAY}
 
 
 def routed(
-    service: dict[str, Any] | None, config: dict[str, Any] | None = None
+    service: dict[str, Any] | None, config: dict[str, Any] | None = None, *, path_prefix: str | None = None
 ) -> Route | RouteProblem | None:
     catalog = FakeCatalog(make_image(), make_template(), make_runtime_config(routing=config or {}))
     spec: dict[str, Any] = {} if service is None else {"routing": service}
-    return make_service_observed(make_service(metadata={"uid": "UID-1"}, **spec), catalog).route
+    observed = make_service_observed(make_service(metadata={"uid": "UID-1"}, **spec), catalog)
+    assert observed.config is not None
+    return wanted_route(observed.service, observed.config, path_prefix=path_prefix)
 
 
 @pytest.mark.parametrize(
@@ -65,22 +67,24 @@ def test_the_path_is(service: Any, config: Any, want: str) -> None:
     ("service", "config", "want"),
     [
         pytest.param(
-            {"name": "own"}, GATEWAY, ("team", "own", "", 0), id="the service's, in its own namespace"
+            {"name": "own"}, GATEWAY, (("team", "own"), "", 0), id="the service's, in its own namespace"
         ),
-        pytest.param(None, GATEWAY, ("gateways", "inference-gateway", "", 0), id="else the configuration's"),
+        pytest.param(
+            None, GATEWAY, (("gateways", "inference-gateway"), "", 0), id="else the configuration's"
+        ),
         pytest.param(
             {**GATEWAY, "sectionName": "https", "port": 8443},
             None,
-            ("gateways", "inference-gateway", "https", 8443),
+            (("gateways", "inference-gateway"), "https", 8443),
             id="one listener and port of it",
         ),
     ],
 )
-def test_the_gateway_is(service: Any, config: Any, want: tuple[str, str, str, int]) -> None:
+def test_the_gateway_is(service: Any, config: Any, want: tuple[tuple[str, str], str, int]) -> None:
     own = {"enabled": True} if service is None else {"enabled": True, "gatewayRef": service}
     got = routed(own, None if config is None else {"gatewayRef": config})
     assert isinstance(got, Route)
-    assert got.listener_path.gateway == GatewayKey("gateway.networking.k8s.io", "Gateway", *want)
+    assert got.listener_path.gateway == GatewayKey(*want)
 
 
 def test_without_a_gateway_there_is_no_route() -> None:
@@ -94,3 +98,75 @@ def test_a_bad_template_is_the_route_templates_fault() -> None:
     got = routed({**ON, "routeTemplate": "/{.spec.model"})
     assert isinstance(got, RouteProblem)
     assert got.reason == Reason.ROUTE_TEMPLATE_INVALID
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        pytest.param({"kind": "Service", "group": ""}, id="a Service of a mesh"),
+        pytest.param({"kind": "Service"}, id="of another kind"),
+        pytest.param({"group": "example.com"}, id="of another group"),
+        pytest.param(
+            {"kind": "XListenerSet", "group": "gateway.networking.x-k8s.io"}, id="a set of listeners"
+        ),
+        pytest.param({"kind": "gateway"}, id="by a kind in another case"),
+    ],
+)
+@pytest.mark.parametrize("of_service", [True, False], ids=["by the service", "by its configuration"])
+def test_a_route_is_attached_to_nothing_but_a_gateway(
+    parent: dict[str, Any],
+    of_service: bool,  # noqa: FBT001 - a table
+) -> None:
+    """The API server refuses it too; an object that is older than that rule is still there."""
+    routing = {**ON, "gatewayRef": {**GATEWAY, **parent}}
+    got = routed(routing) if of_service else routed({"enabled": True}, routing)
+    assert isinstance(got, RouteProblem)
+    assert got.reason == Reason.ROUTE_FAILED
+    assert got.message.startswith("gatewayRef: ")
+    assert "leave out kind and group" in got.message
+
+
+@pytest.mark.parametrize(
+    ("prefix", "template", "want"),
+    [
+        pytest.param("/{.metadata.namespace}/", "/team/x", "/team/x", id="below it"),
+        pytest.param("/{.metadata.namespace}/", "/team", "/team", id="on it"),
+        pytest.param("/{.metadata.namespace}/", None, "/team/uid-1", id="that of no template is"),
+        pytest.param("/models/{.metadata.namespace}", None, "/models/team/uid-1", id="also elsewhere"),
+        pytest.param("/Models", None, "/models/uid-1", id="in lower case"),
+        pytest.param("//{.metadata.namespace}//", "/%74eam/x", "/team/x", id="whatever it is written like"),
+    ],
+)
+def test_a_path_is_taken_below_the_clusters_prefix(prefix: str, template: str | None, want: str) -> None:
+    got = routed({**ON, **({} if template is None else {"routeTemplate": template})}, path_prefix=prefix)
+    assert isinstance(got, Route)
+    assert got.path == want
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        pytest.param("/victim/chat", id="another namespace's"),
+        pytest.param("/teams/chat", id="one that only begins alike"),
+        pytest.param("/tea", id="one above it"),
+        pytest.param("/x/{.metadata.namespace}/chat", id="the prefix further down"),
+        pytest.param("/team%2E/chat", id="one character more"),
+    ],
+)
+def test_a_path_outside_the_clusters_prefix_is_refused(template: str) -> None:
+    got = routed({**ON, "routeTemplate": template}, path_prefix="/{.metadata.namespace}/")
+    assert isinstance(got, RouteProblem)
+    assert got.reason == Reason.PATH_NOT_ALLOWED
+    assert got.message.startswith("routeTemplate: path ")
+    assert 'is not below "/team"' in got.message
+    assert got.message.endswith("begin the template with /{.metadata.namespace}/")
+
+
+@pytest.mark.parametrize("prefix", ["/../x", "/", "/.well-known/x", "/" + "a" * 200], ids=str)
+def test_a_prefix_that_is_not_valid_allows_nothing(prefix: str) -> None:
+    """The API server refuses most; the longest only shows with the namespace in it."""
+    got = routed({**ON, "routeTemplate": "/team/x"}, path_prefix=prefix)
+    assert isinstance(got, RouteProblem)
+    assert got.reason == Reason.PATH_NOT_ALLOWED
+    assert "routing.pathPrefix: " in got.message
+    assert "until a cluster administrator has corrected it" in got.message

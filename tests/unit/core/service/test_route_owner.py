@@ -1,4 +1,4 @@
-"""Whose a path is: the oldest one's of those that want it or are routed there, once others have left."""
+"""What a live HTTPRoute takes, and when it takes what its namespace may not have."""
 
 from __future__ import annotations
 
@@ -10,66 +10,18 @@ import pytest
 from aim_operator.api.external import HTTPRoute
 from aim_operator.core.service.desired import http_route
 from aim_operator.core.service.route import GatewayKey, ListenerPath, Route
-from aim_operator.core.service.route_owner import Contender, PathUse, Standing, routed_paths, standing
+from aim_operator.core.service.route_owner import MAX_PATHS, breaks_limits, routed_paths
 from tests.support.service_builders import GATEWAY, ROUTED, make_service, make_service_observed
-
-OLD, MIDDLE, YOUNG = (Contender(year, "team", name) for year, name in (("1", "c"), ("2", "b"), ("3", "a")))
-
-
-def use(*contenders: Contender, routed: tuple[Contender, ...] = ()) -> PathUse:
-    return PathUse(contenders=contenders, routed=tuple((c.namespace, c.name) for c in routed))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "routed", "want"),
-    [
-        pytest.param(use(MIDDLE), (), Standing(), id="it is alone"),
-        pytest.param(use(YOUNG, MIDDLE), (), Standing(), id="the other is younger"),
-        pytest.param(use(MIDDLE, OLD), (), Standing(rival=OLD), id="the other is older"),
-        pytest.param(
-            use(MIDDLE, YOUNG, routed=(YOUNG,)),
-            (),
-            Standing(held_by=("team", "a")),
-            id="a younger one still has its route on it",
-        ),
-        pytest.param(
-            use(MIDDLE, routed=(YOUNG,)),
-            (),
-            Standing(held_by=("team", "a")),
-            id="the route of a deleted one is still on it",
-        ),
-        pytest.param(
-            use(MIDDLE, YOUNG, routed=(MIDDLE, YOUNG)),
-            (),
-            Standing(),
-            id="it has its own route on it already",
-        ),
-        pytest.param(
-            use(MIDDLE),
-            (use(MIDDLE, OLD, routed=(MIDDLE,)),),
-            Standing(yields_to=OLD),
-            id="an older one wants the path that it leaves",
-        ),
-        pytest.param(
-            None, (use(MIDDLE, OLD, routed=(MIDDLE,)),), Standing(yields_to=OLD), id="it wants nothing now"
-        ),
-        pytest.param(None, (use(MIDDLE, YOUNG, routed=(MIDDLE,)),), Standing(), id="a younger one waits"),
-        pytest.param(None, (), Standing(), id="it has nothing and wants nothing"),
-    ],
-)
-def test_a_service_stands_where(wanted: PathUse | None, routed: Any, want: Standing) -> None:
-    assert standing(MIDDLE, wanted, routed) == want
-
-
-def test_of_the_same_age_the_smaller_name_goes_first() -> None:
-    one, two = Contender("1", "a", "z"), Contender("1", "b", "a")
-    assert standing(two, use(one, two), ()).rival == one
-    assert standing(one, use(one, two), ()).rival is None
 
 
 def live(spec: Any) -> HTTPRoute:
     document = {"metadata": {"name": "chat", "namespace": "team"}, "spec": spec}
     return msgspec.json.decode(msgspec.json.encode(document), type=HTTPRoute)
+
+
+def routing(*paths: Any, parent: dict[str, Any] | None = None) -> HTTPRoute:
+    matches = [{"path": {"value": path} if isinstance(path, str) else path} for path in paths]
+    return live({"parentRefs": [parent or GATEWAY], "rules": [{"matches": matches}]})
 
 
 @pytest.mark.parametrize("gateway", [{}, {"sectionName": "https"}, {"port": 8443}], ids=str)
@@ -87,17 +39,60 @@ def test_the_path_of_a_rendered_route_is_the_one_that_was_wanted(gateway: dict[s
 def test_a_route_that_was_edited_has_all_the_paths_that_it_has() -> None:
     spec = {
         "parentRefs": [{"name": "one"}, {"name": "two", "namespace": "gateways"}],
-        "rules": [{"matches": [{"path": {"value": "/a"}}, {}]}],
+        "rules": [{"matches": [{"path": {"value": "/a"}}, {"path": {"type": "PathPrefix", "value": "/b/"}}]}],
     }
-    one, two = (
-        GatewayKey("gateway.networking.k8s.io", "Gateway", *where, "", 0)
-        for where in (("team", "one"), ("gateways", "two"))
-    )
+    one, two = (GatewayKey(where, "", 0) for where in (("team", "one"), ("gateways", "two")))
     assert set(routed_paths(live(spec))) == {
-        ListenerPath(gateway, path) for gateway in (one, two) for path in ("/a", "/")
+        ListenerPath(gateway, path) for gateway in (one, two) for path in ("/a", "/b")
     }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/", id="everything: any other route overrides it"),
+        pytest.param({}, id="everything by default"),
+        pytest.param({"type": "Exact", "value": "/victim"}, id="one exact path: no prefix takes it"),
+        pytest.param({"type": "RegularExpression", "value": "/.*"}, id="a regular expression"),
+    ],
+)
+def test_no_prefix_is_claimed_by_editing_a_route_to(path: Any) -> None:
+    """Else whoever may edit one HTTPRoute could take the routes of everybody away."""
+    assert routed_paths(routing(path)) == ()
+
+
+def test_a_route_with_thousands_of_paths_costs_no_more_than_one_with_sixteen() -> None:
+    spec = {
+        "parentRefs": [{"name": f"g{number}"} for number in range(32)],
+        "rules": [{"matches": [{"path": {"value": f"/{number}"}} for number in range(128)]}],
+    }
+    assert len(routed_paths(live(spec))) == MAX_PATHS
 
 
 @pytest.mark.parametrize("spec", [{}, {"rules": "none"}, {"parentRefs": 1}, {"rules": [{}]}], ids=str)
 def test_a_route_that_is_not_readable_has_none(spec: Any) -> None:
     assert routed_paths(live(spec)) == ()
+    assert not breaks_limits(live(spec), "/team")
+
+
+@pytest.mark.parametrize(
+    ("route", "prefix", "want"),
+    [
+        pytest.param(routing("/team/x"), "/team", False, id="below the prefix"),
+        pytest.param(routing("/team"), "/team", False, id="on the prefix"),
+        pytest.param(routing("/victim"), None, False, id="anywhere, where there is none"),
+        pytest.param(routing("/victim"), "/team", True, id="outside"),
+        pytest.param(routing("/team/x", "/victim"), "/team", True, id="outside with one of its paths"),
+        pytest.param(routing("/teams"), "/team", True, id="beside it"),
+        pytest.param(routing("/.well-known/x"), None, True, id="below /.well-known"),
+        pytest.param(
+            routing("/x", parent={"name": "db", "kind": "Service", "group": ""}), None, True, id="no Gateway"
+        ),
+    ],
+)
+def test_a_live_route_has_what_its_namespace_may_not_have(
+    route: HTTPRoute,
+    prefix: str | None,
+    want: bool,  # noqa: FBT001 - a table
+) -> None:
+    assert breaks_limits(route, prefix) is want

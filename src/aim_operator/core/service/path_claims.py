@@ -1,0 +1,134 @@
+"""Claims on paths, and which of them get into each other's way: by Gateway API's rules, not as equal text.
+
+A PathPrefix takes every request below it, and of two that match the longer one gets it. So a route takes
+from all that lie above it, segment by segment. Pure data; controllers/route_owners.py fills it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from aim_operator.core.routing import covers
+from aim_operator.core.service.route import GatewayKey, ListenerPath
+
+
+class Contender(NamedTuple):
+    """A service, in the order in which services get paths: by age, then by name."""
+
+    created: str
+    namespace: str
+    name: str
+
+
+class Claim(NamedTuple):
+    """A path that somebody wants or has; in the order of their owners."""
+
+    owner: Contender
+    at: ListenerPath
+
+
+def meet(one: GatewayKey, other: GatewayKey) -> bool:
+    """Whether two parentRefs may select one listener: of the same Gateway, unless section or port differ."""
+    return (
+        one.gateway == other.gateway
+        and (one.section == other.section or not one.section or not other.section)
+        and (one.port == other.port or not one.port or not other.port)
+    )
+
+
+def conflict(one: Claim, other: Claim) -> bool:
+    """Whether only one of two may be served.
+
+    Equal paths: always, it would be chance who answers. One below the other: between namespaces, whose users
+    need not trust each other; inside one it is how a service is put under another's path.
+    """
+    if one.owner[1:] == other.owner[1:] or not meet(one.at.gateway, other.at.gateway):
+        return False
+    if one.at.path == other.at.path:
+        return True
+    if one.owner.namespace == other.owner.namespace:
+        return False
+    return covers(one.at.path, other.at.path) or covers(other.at.path, one.at.path)
+
+
+def _anything(_: Claim) -> bool:
+    return True
+
+
+class PathClaims:
+    """A set of claims that finds the conflicting ones by path segments: above by name, below as one range.
+
+    Looking up costs the segments of a path and what lies below it, whatever else there is. Adding one that
+    is there already, and discarding one that is not, change nothing.
+    """
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[Any, str], list[Claim]] = {}
+        self._paths: dict[Any, list[str]] = {}
+        """By Gateway, each path with a slash at its end: what is below one stands right behind it."""
+
+    def __contains__(self, claim: Claim) -> bool:
+        claims = self._at.get((claim.at.gateway.gateway, claim.at.path))
+        return claims is not None and _holds(claims, claim)
+
+    def add(self, claim: Claim) -> None:
+        gateway, path = claim.at.gateway.gateway, claim.at.path
+        claims = self._at.get((gateway, path))
+        if claims is None:
+            self._at[gateway, path] = [claim]
+            insort(self._paths.setdefault(gateway, []), path + "/")
+        elif not _holds(claims, claim):
+            insort(claims, claim)
+
+    def discard(self, claim: Claim) -> None:
+        gateway, path = claim.at.gateway.gateway, claim.at.path
+        claims = self._at.get((gateway, path))
+        if claims is None or not _holds(claims, claim):
+            return
+        del claims[bisect_left(claims, claim)]
+        if claims:
+            return
+        paths = self._paths[gateway]
+        del self._at[gateway, path], paths[bisect_left(paths, path + "/")]
+        if not paths:
+            del self._paths[gateway]
+
+    def conflicting(self, claim: Claim) -> Iterator[Claim]:
+        """Return every claim that conflicts with this one."""
+        for claims in self._overlapping(claim.at):
+            for other in claims:
+                if conflict(claim, other):
+                    yield other
+
+    def oldest_before(self, claim: Claim, accept: Callable[[Claim], bool] = _anything) -> Claim | None:
+        """Return the oldest of the conflicting claims that are older than this one, and accepted."""
+        found: Claim | None = None
+        for claims in self._overlapping(claim.at):
+            for other in claims:
+                if other.owner >= claim.owner or (found is not None and other >= found):
+                    break
+                if conflict(claim, other) and accept(other):
+                    found = other
+                    break
+        return found
+
+    def _overlapping(self, at: ListenerPath) -> Iterator[list[Claim]]:
+        """Return the claims path by path: those above, those on it, those below."""
+        gateway, path = at.gateway.gateway, at.path
+        end = path.find("/", 1)
+        while end != -1:
+            if (claims := self._at.get((gateway, path[:end]))) is not None:
+                yield claims
+            end = path.find("/", end + 1)
+        paths, prefix = self._paths.get(gateway, ()), path + "/"
+        for place in range(bisect_left(paths, prefix), len(paths)):
+            if not paths[place].startswith(prefix):
+                return
+            yield self._at[gateway, paths[place][:-1]]
+
+
+def _holds(claims: list[Claim], claim: Claim) -> bool:
+    place = bisect_left(claims, claim)
+    return place < len(claims) and claims[place] == claim
