@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from aim_operator.errors import FetchError
 from aim_operator.fetch.listing import SourceChanged
 from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.retrying import Transient
+from aim_operator.fetch.waits import wanted_seconds
 
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _CHANGED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+_ASKING_TO_WAIT = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
@@ -43,7 +43,7 @@ def failure(host: str, status: int, headers: Mapping[str, str], text: bytes, *, 
     problem = f"{host} answered {status}{f' {code}' if code else ''}"
     if status in _CHANGED:
         return SourceChanged(problem)
-    if passing and 400 <= status < 500 and status not in _PASSING:
+    if passing and 400 <= status < 500 and status not in PASSING:
         # The place that a redirect names may be signed for some minutes only: ask for a new one.
         return Transient(problem)
     if code == "InvalidObjectState":
@@ -52,8 +52,8 @@ def failure(host: str, status: int, headers: Mapping[str, str], text: bytes, *, 
         return Refused(host, status, code)
     if status in _GONE:
         return SourceChanged(problem)
-    if status in _PASSING or status >= 500:
-        return Transient(problem, retry_after_seconds=_retry_after(headers.get("Retry-After")))
+    if status in PASSING or status >= 500:
+        return not_now(host, status, headers, code)
     return FetchError(FetchReason.DOWNLOAD_FAILED, problem)
 
 
@@ -73,6 +73,8 @@ def checked_stop(host: str, status: int, headers: Mapping[str, str], requested: 
             raise RangeIgnored
         return size
     content_range = headers.get("Content-Range", "")
+    if not content_range.strip():
+        return _stop_by_length(host, headers, requested, size)
     match = _CONTENT_RANGE.fullmatch(content_range.strip())
     if match is None:
         raise Transient(f"{host} answered 206 with Content-Range {content_range[:60]!r}")
@@ -86,16 +88,25 @@ def checked_stop(host: str, status: int, headers: Mapping[str, str], requested: 
     return last + 1
 
 
-def _retry_after(text: str | None) -> float | None:
-    """Seconds; the header may have a date instead."""
-    if text is None:
-        return None
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text.strip(), re.ASCII):
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+def _stop_by_length(host: str, headers: Mapping[str, str], requested: range, size: int) -> int:
+    """A 206 that does not say of what: taken if it is as long as what was asked for; checksums decide."""
+    length = headers.get("Content-Length", "").strip()
+    if length == str(len(requested)):
+        return requested.stop
+    if requested != range(size):
+        raise RangeIgnored
+    raise FetchError(
+        FetchReason.DOWNLOAD_FAILED,
+        f"{host} answered 206 without a Content-Range, and with {length[:20] or 'no'} bytes where"
+        f" {size} were asked for: a proxy or mirror that can't serve ranges",
+    )
+
+
+def not_now(host: str, status: int, headers: Mapping[str, str], code: str = "") -> Transient:
+    """An answer that may be another one later; it says so if the server asks to wait."""
+    seconds = wanted_seconds(headers) if status in _ASKING_TO_WAIT else None
+    wait = "" if seconds is None else f"; it asks to wait {seconds:.0f} s"
+    words = " (too many requests)" if status == HTTPStatus.TOO_MANY_REQUESTS else ""
+    return Transient(
+        f"{host} answered {status}{f' {code}' if code else ''}{words}{wait}", retry_after_seconds=seconds
+    )

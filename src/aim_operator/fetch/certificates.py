@@ -18,6 +18,8 @@ from aim_operator.fetch.outcome import FetchReason
 
 VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 """In the order in which they are looked at."""
+_NOT_THE_ISSUER = ("mismatch", "expired", "not yet valid")
+"""OpenSSL's words for problems that no other CA certificate solves."""
 
 
 class Bundle(Struct, frozen=True):
@@ -52,7 +54,9 @@ def not_trusted(host: str, problem: str, environment: Mapping[str, str]) -> Fetc
     `problem` is OpenSSL's word, as in ssl.SSLCertVerificationError.verify_message.
     """
     chosen = _chosen(environment)
-    if chosen is None:
+    if any(words in problem.lower() for words in _NOT_THE_ISSUER):
+        remedy = "the server's certificate is to be replaced, or the server named as it is in it"
+    elif chosen is None:
         remedy = "set SSL_CERT_FILE to a file of CA certificates that has its issuer"
     else:
         remedy = f"{chosen.variable} names {chosen.path}, and only the certificates in it are trusted"

@@ -1,39 +1,40 @@
 """Models of the Hugging Face Hub and of what speaks its protocol: mirrors, proxies, HF_ENDPOINT.
 
-huggingface_hub lists and authenticates; it is imported here alone, and writes nothing. Files are fetched
-from the resolve address, which may send on to a CDN.
+Three kinds of addresses, as huggingface_hub asks them (model_info, list_repo_tree, hf_hub_url), by the HTTP
+of the transfer: one decision about proxies, certificates, redirects, limits and waits for listings and files.
+Files are fetched from the resolve address, which may send on to a CDN.
 """
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from typing import TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
-from aim_operator.errors import FetchError, UserError
-from aim_operator.fetch import listing
-from aim_operator.fetch.listing import Checksum, Listing, RemoteFile, Request
+import msgspec
+
+from aim_operator.errors import FetchError
+from aim_operator.fetch import answers, hub_account, listing
+from aim_operator.fetch.answers import Refused
+from aim_operator.fetch.documents import Budget, Document
+from aim_operator.fetch.http import Client
+from aim_operator.fetch.hub_answers import Entries, Info, next_query
+from aim_operator.fetch.listing import Checksum, Listing, RemoteFile, Request, SourceChanged
 from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.retrying import Policy, Transient, retrying
 from aim_operator.fetch.source_uri import HubUri
-from aim_operator.fetch.threads import limited
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
 T = TypeVar("T")
 
-DEFAULT_ENDPOINT = "https://huggingface.co"
 _NO_TREE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 _SHA256_LENGTH = 64
 _SHA1_LENGTH = 40
 
 
 class HubSource:
-    """One repository at one revision. Calls of the library are limited and retried."""
+    """One repository at one revision. Each request is limited and retried."""
 
     def __init__(
         self,
@@ -45,19 +46,26 @@ class HubSource:
         retried: Callable[[str], None],
     ) -> None:
         self._uri = uri
-        self._endpoint = _endpoint(environment)
-        self._token = environment.get("HF_TOKEN", "").strip()
+        self._account = hub_account.of(environment)
+        self._endpoint = self._account.endpoint
         self._policy = policy
-        self._limit_seconds = limit_seconds
         self._retried = retried
         self._revision = uri.revision
-        self._library = _library(self._endpoint, self._token)
+        self._client = Client(connections=1, idle_seconds=limit_seconds, environment=environment)
+        self._budget = Budget()
+        self._stopped = threading.Event()
+
+    def close(self) -> None:
+        """End what another thread may be doing here, its waiting too."""
+        self._stopped.set()
+        self._client.close()
 
     @property
     def _host(self) -> str:
         return urlsplit(self._endpoint).hostname or self._endpoint
 
     def list(self, pinned: str | None) -> Listing:
+        self._budget = Budget()
         if pinned is not None:
             try:
                 return self._list(pinned)
@@ -68,34 +76,31 @@ class HubSource:
         return self._list(self._uri.revision)
 
     def request(self, file: RemoteFile) -> Request:
-        from huggingface_hub import hf_hub_url  # noqa: PLC0415 - takes half a second to import
-
-        url = hf_hub_url(self._uri.repository, file.path, revision=self._revision, endpoint=self._endpoint)
-        return Request(url=url, headers={"Authorization": f"Bearer {self._token}"} if self._token else {})
+        return self._resolved(file.path, self._revision)
 
     def checksum(self, file: RemoteFile) -> Checksum | None:
         return file.checksum
 
     def refusal(self, code: str) -> str:
+        repository, account = self._uri.repository, self._account
         if code == "GatedRepo":
             return (
-                f"{self._uri.repository} is gated: ask for access at {self._endpoint}/{self._uri.repository},"
+                f"{repository} is gated: ask for access at {self._endpoint}/{repository},"
                 " and set HF_TOKEN to a token of the account that was granted it"
             )
-        if self._token:
-            return f"the token in HF_TOKEN may not read {self._uri.repository}; set HF_TOKEN to one that may"
-        return (
-            f"{self._uri.repository} is private, or there is no such model; set HF_TOKEN to a token that may"
-            " read it"
-        )
+        if account.withheld:
+            return f"{account.withheld}, so {repository} was asked for without it"
+        if account.token:
+            return f"the token in {account.variable} may not read {repository}; set it to one that may"
+        return f"{repository} is private, or there is no such model; set HF_TOKEN to a token that may read it"
 
     def _list(self, revision: str) -> Listing:
-        commit = self._call(lambda: self._commit(revision))
+        commit = self._commit(revision)
         self._revision = commit
         try:
-            files = self._call(lambda: listing.check(self._tree(commit)))
+            files = listing.check(self._tree(commit))
         except _NoTree:
-            files = self._call(lambda: listing.check(self._siblings(commit)))
+            files = listing.check(self._siblings(commit))
         if not files:
             raise FetchError(
                 FetchReason.SOURCE_NOT_FOUND,
@@ -104,119 +109,136 @@ class HubSource:
         return Listing(revision=commit, files=files)
 
     def _commit(self, revision: str) -> str:
-        info = self._library.model_info(
-            self._uri.repository, revision=revision, expand=["sha"], timeout=self._limit_seconds
-        )
+        info = self._answer(f"revision/{quote(revision, safe='')}", {"expand": "sha"}, Info)
         # A mirror without commits: what was asked for is all there is to pin.
-        return info.sha or revision
+        return info.commit or revision
 
     def _tree(self, commit: str) -> Iterator[RemoteFile]:
-        """Page by page, so that memory follows the number of files and not the size of the answer."""
-        from huggingface_hub.hf_api import RepoFile  # noqa: PLC0415
+        """Page by page, so that memory follows the number of files and not the size of the answer.
 
-        for entry in self._library.list_repo_tree(self._uri.repository, recursive=True, revision=commit):
-            if isinstance(entry, RepoFile):
-                sha256 = entry.lfs.sha256 if entry.lfs else None
-                size = entry.lfs.size if entry.lfs else entry.size
-                yield _file(entry.path, size, sha256 or entry.blob_id)
+        Each page is asked of the endpoint: of where a page says that the next one is, only the query counts.
+        Else a page could have the token sent to any host; and mirrors pass on links to the hub behind them.
+        """
+        query: dict[str, str] | None = {"recursive": "true", "expand": "false"}
+        asked: set[str] = set()
+        while query is not None:
+            page, link = self._page(f"tree/{quote(commit, safe='')}", query)
+            for entry in page:
+                if entry.type == "file":
+                    yield _file(entry.path, entry.whole_size, entry.sha256 or entry.oid)
+            query = next_query(link)
+            following = urlencode(query or {})
+            if query is not None and following in asked:
+                raise FetchError(
+                    FetchReason.DOWNLOAD_FAILED,
+                    f"{self._host} lists in a circle: a page names an earlier one",
+                )
+            asked.add(following)
 
     def _siblings(self, commit: str) -> Iterator[RemoteFile]:
-        """For mirrors that have no tree: the model's own list, and HEAD for what it does not tell."""
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url  # noqa: PLC0415
-
-        info = self._library.model_info(
-            self._uri.repository, revision=commit, files_metadata=True, timeout=self._limit_seconds
-        )
+        """For mirrors that have no tree: the model's own list, and a question for each size it lacks."""
+        info = self._answer(f"revision/{quote(commit, safe='')}", {"blobs": "true"}, Info)
         for sibling in info.siblings or ():
-            sha256 = sibling.lfs.sha256 if sibling.lfs else None
-            size, etag = sibling.size, sha256 or sibling.blob_id
+            size, etag = sibling.whole_size, sibling.sha256 or sibling.blob_id
+            if problem := listing.path_problem(sibling.rfilename):
+                # Before it becomes an address.
+                raise listing.refused_path(sibling.rfilename, problem)
             if size is None or not etag:
-                url = hf_hub_url(
-                    self._uri.repository, sibling.rfilename, revision=commit, endpoint=self._endpoint
-                )
-                head = get_hf_file_metadata(
-                    url, token=self._token or False, timeout=self._limit_seconds, endpoint=self._endpoint
-                )
-                size, etag = head.size, head.etag or ""
-            if size is None:
-                raise FetchError(
-                    FetchReason.DOWNLOAD_FAILED, f"{self._host} tells no size of {sibling.rfilename!r}"
-                )
+                size, etag = self._facts(sibling.rfilename, commit)
             yield _file(sibling.rfilename, size, etag)
 
-    def _call(self, call: Callable[[], T]) -> T:
-        def attempt() -> T:
-            try:
-                return limited(lambda: self._translated(call), self._limit_seconds)
-            except TimeoutError as error:
-                raise Transient(f"no answer from {self._host}", stalled=True) from error
-
-        return retrying(f"{self._uri.repository} can't be listed", attempt, self._policy, self._retried)
-
-    def _translated(self, call: Callable[[], T]) -> T:
-        import httpx2  # noqa: PLC0415 - comes with huggingface_hub
-        from huggingface_hub import errors  # noqa: PLC0415
-
+    def _facts(self, path: str, commit: str) -> tuple[int, str]:
+        request = self._resolved(path, commit)
+        self._budget.page()
         try:
-            return call()
-        except errors.GatedRepoError as error:
-            raise self._refused(error, "GatedRepo") from error
-        except errors.RevisionNotFoundError as error:
+            facts = self._retrying(lambda: self._client.facts(request))
+        except Refused as refused:
             raise FetchError(
-                FetchReason.SOURCE_NOT_FOUND,
-                f"{self._uri.repository} has no revision {self._uri.revision!r} at {self._host}; write a"
-                " branch, tag or commit after ':'",
-            ) from error
-        except errors.HfHubHTTPError as error:
-            raise self._answered(error) from error
-        except (errors.HFValidationError, UnicodeError) as error:
-            raise UserError(f"hf://{self._uri.repository}: {error}") from error
-        except httpx2.TimeoutException as error:
-            raise Transient(f"no answer from {self._host}", stalled=True) from error
-        except httpx2.TransportError as error:
-            raise Transient(f"can't reach {self._host} ({error})") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise Transient(
-                f"{self._host} sent a listing that can't be read ({type(error).__name__})"
-            ) from error
+                FetchReason.AUTHENTICATION_FAILED, f"{path}: {refused}: {self.refusal(refused.code)}"
+            ) from refused
+        except SourceChanged as changed:
+            raise FetchError(
+                FetchReason.DOWNLOAD_FAILED, f"{self._host} lists {path!r}, and has no such file ({changed})"
+            ) from changed
+        if facts.size is None:
+            raise FetchError(
+                FetchReason.DOWNLOAD_FAILED,
+                f"{self._host} tells no size of {path!r}: it lists no trees, and answers without"
+                " Content-Length; use a mirror that tells sizes",
+            )
+        return facts.size, facts.etag or ""
 
-    def _answered(self, error: HfHubHTTPError) -> Exception:
-        status = error.response.status_code
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return self._refused(error, "")
-        if status == HTTPStatus.NOT_FOUND and error.response.headers.get("X-Error-Code") == "RepoNotFound":
-            return self._no_repository()
-        if status in _NO_TREE and "/tree/" in error.response.request.url.path:
+    def _resolved(self, path: str, revision: str) -> Request:
+        url = f"{self._endpoint}/{self._uri.repository}/resolve/{quote(revision, safe='')}/{quote(path)}"
+        return Request(url=url, headers=self._account.headers)
+
+    def _answer(self, path: str, query: dict[str, str], shape: type[T]) -> T:
+        return self._retrying(lambda: _decoded(self._ask(path, query), shape))
+
+    def _page(self, path: str, query: dict[str, str]) -> tuple[Entries, str]:
+        def ask() -> tuple[Entries, str]:
+            document = self._ask(path, query)
+            return _decoded(document, Entries), document.headers.get("Link", "")
+
+        return self._retrying(ask)
+
+    def _ask(self, path: str, query: dict[str, str]) -> Document:
+        url = f"{self._endpoint}/api/models/{self._uri.repository}/{path}?{urlencode(query)}"
+        document = self._client.read(Request(url=url, headers=self._account.headers), self._budget)
+        if document.status != HTTPStatus.OK:
+            raise self._answered(document, is_tree=path.startswith("tree/"))
+        return document
+
+    def _retrying(self, call: Callable[[], T]) -> T:
+        def wait(seconds: float) -> None:
+            if self._stopped.wait(seconds):
+                raise FetchError(FetchReason.INTERRUPTED, "asked to stop")
+
+        what = f"{self._uri.repository} can't be listed"
+        return retrying(what, call, self._policy, self._retried, wait)
+
+    def _answered(self, document: Document, *, is_tree: bool) -> Exception:
+        """What a status that is no success means for a listing."""
+        status, headers = document.status, document.headers
+        code = headers.get("X-Error-Code", "")
+        repository = self._uri.repository
+        if code == "RevisionNotFound":
+            return FetchError(
+                FetchReason.SOURCE_NOT_FOUND,
+                f"{repository} has no revision {self._uri.revision!r} at {self._host}; write a"
+                " branch, tag or commit after ':'",
+            )
+        if code == "GatedRepo" or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return FetchError(
+                FetchReason.AUTHENTICATION_FAILED, f"{document.host} answered {status}: {self.refusal(code)}"
+            )
+        if status in _NO_TREE and is_tree and code != "RepoNotFound":
             return _NoTree()
         if status == HTTPStatus.NOT_FOUND:
-            return self._no_repository()
-        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
-            after = error.response.headers.get("Retry-After", "")
-            return Transient(
-                f"{self._host} answered {status}",
-                retry_after_seconds=float(after) if after.isascii() and after.isdigit() else None,
+            return FetchError(
+                FetchReason.SOURCE_NOT_FOUND,
+                f"{self._host} has no model {repository}; check the URI"
+                + ("" if self._account.is_public_hub else ", and HF_ENDPOINT"),
             )
+        if status in answers.PASSING or status >= 500:
+            return answers.not_now(document.host, status, headers)
         return FetchError(
-            FetchReason.DOWNLOAD_FAILED,
-            f"{self._host} answered {status} when asked for {self._uri.repository}",
-        )
-
-    def _no_repository(self) -> FetchError:
-        return FetchError(
-            FetchReason.SOURCE_NOT_FOUND,
-            f"{self._host} has no model {self._uri.repository}; check the URI"
-            + ("" if self._endpoint == DEFAULT_ENDPOINT else ", and HF_ENDPOINT"),
-        )
-
-    def _refused(self, error: HfHubHTTPError, code: str) -> FetchError:
-        return FetchError(
-            FetchReason.AUTHENTICATION_FAILED,
-            f"{self._host} answered {error.response.status_code}: {self.refusal(code)}",
+            FetchReason.DOWNLOAD_FAILED, f"{document.host} answered {status} when asked for {repository}"
         )
 
 
 class _NoTree(Exception):
     """This server lists no trees."""
+
+
+def _decoded(document: Document, shape: type[T]) -> T:
+    """What the hub sent, as far as it is needed. Transient for anything else: a page, half an answer."""
+    try:
+        return msgspec.json.decode(document.content, type=shape)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        kind = document.headers.get("Content-Type", "").partition(";")[0].strip()
+        page = ": a web page, perhaps of a proxy" if kind == "text/html" else ""
+        raise Transient(f"{document.host} sent a listing that can't be read{page}") from error
 
 
 def _file(path: str, size: int, etag: str) -> RemoteFile:
@@ -229,21 +251,3 @@ def _file(path: str, size: int, etag: str) -> RemoteFile:
     elif is_hex and len(value) == _SHA1_LENGTH:
         checksum = Checksum("git", value)
     return RemoteFile(path=path, size=size, etag=etag, checksum=checksum)
-
-
-def _endpoint(environment: Mapping[str, str]) -> str:
-    endpoint = environment.get("HF_ENDPOINT", "").strip().rstrip("/") or DEFAULT_ENDPOINT
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError("HF_ENDPOINT is no address; write it as in https://hub.example.com")
-    return endpoint
-
-
-def _library(endpoint: str, token: str) -> HfApi:
-    # Read on import: nothing is to be written to a home that there may not be, nor looked for in it.
-    os.environ["HF_HOME"] = "/nonexistent"
-    for quiet in ("TELEMETRY", "PROGRESS_BARS", "IMPLICIT_TOKEN"):
-        os.environ[f"HF_HUB_DISABLE_{quiet}"] = "1"
-    from huggingface_hub import HfApi  # noqa: PLC0415
-
-    return HfApi(endpoint=endpoint, token=token or False, library_name="aim-operator")

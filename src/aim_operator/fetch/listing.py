@@ -58,10 +58,14 @@ class Listing(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """Where to GET a file, and with which headers."""
+    """Where to GET a file, and with which headers.
+
+    `endpoint` is the address that redirected to here; "" where it is what the user named.
+    """
 
     url: str
     headers: dict[str, str]
+    endpoint: str = ""
 
 
 class Source(Protocol):
@@ -79,6 +83,9 @@ class Source(Protocol):
     def checksum(self, file: RemoteFile) -> Checksum | None:
         """What to verify the file by; None where the source has nothing usable."""
 
+    def close(self) -> None:
+        """Nothing is asked any more: end what another thread still does here, as far as that can be."""
+
 
 def check(files: Iterable[RemoteFile]) -> tuple[RemoteFile, ...]:
     """Return the files in order of their paths, or raise FetchError for what must not be made on a volume.
@@ -90,7 +97,7 @@ def check(files: Iterable[RemoteFile]) -> tuple[RemoteFile, ...]:
     for file in files:
         problem = path_problem(file.path)
         if problem:
-            raise _refused(f"the source lists {_quoted(file.path)}, {problem}; nothing was written")
+            raise refused_path(file.path, problem)
         if file.path in files_by_path:
             raise _refused(f"the source lists {_quoted(file.path)} twice")
         total += file.size
@@ -108,6 +115,11 @@ def check(files: Iterable[RemoteFile]) -> tuple[RemoteFile, ...]:
                 raise _refused(f"the source lists {_quoted(parent)} as a file and as a folder")
             parent = os.path.dirname(parent)  # noqa: PTH120
     return tuple(files_by_path[path] for path in sorted(files_by_path))
+
+
+def refused_path(path: str, problem: str) -> FetchError:
+    """Say that a path is none to make; `problem` is what path_problem returned."""
+    return _refused(f"the source lists {_quoted(path)}, {problem}; nothing was written")
 
 
 def path_problem(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
@@ -37,7 +38,8 @@ async def look(question: Question, environment: Mapping[str, str], say: Callable
             limit_seconds=question.stall_seconds / 2,
             retried=lambda cause: say(f"trying again after: {cause}"),
         )
-        chosen = choose(await in_thread(lambda: source.list(None)), question.selection)
+        with contextlib.closing(source):
+            chosen = choose(await in_thread(lambda: source.list(None)), question.selection)
         listing = chosen.listing
         for file in listing.files:
             say(f"{file.size:>15} {file.path}")

@@ -32,7 +32,8 @@ class Policy(Struct, frozen=True):
     attempts: int = 8
     first_seconds: float = 0.5
     limit_seconds: float = 30
-    most_retry_after_seconds: float = 120
+    most_retry_after_seconds: float = 300
+    """The Hub counts requests in windows of five minutes."""
 
     def wait_seconds(self, failures: int, asked_seconds: float | None) -> float:
         """How long to wait after the n-th failure in a row: what the server asked for, or exponentially."""
@@ -48,8 +49,17 @@ class Policy(Struct, frozen=True):
         )
 
 
-def retrying(what: str, call: Callable[[], T], policy: Policy, retried: Callable[[str], None]) -> T:
-    """Return what `call` does once it does not fail in passing; FetchError after the last attempt."""
+def retrying(
+    what: str,
+    call: Callable[[], T],
+    policy: Policy,
+    retried: Callable[[str], None],
+    wait: Callable[[float], object] = time.sleep,
+) -> T:
+    """Return what `call` does once it does not fail in passing; FetchError after the last attempt.
+
+    `wait` gets the seconds between two attempts. It may raise, to end it all.
+    """
     failures = 0
     while True:
         try:
@@ -59,4 +69,4 @@ def retrying(what: str, call: Callable[[], T], policy: Policy, retried: Callable
             if failures >= policy.attempts:
                 raise policy.given_up(what, cause) from cause
             retried(str(cause))
-            time.sleep(policy.wait_seconds(failures, cause.retry_after_seconds))
+            wait(policy.wait_seconds(failures, cause.retry_after_seconds))

@@ -105,11 +105,12 @@ class _Run:
                 limit_seconds=self._options.stall_seconds / 2,
                 retried=self._retried,
             )
-            for _ in range(_MOST_LISTINGS):
-                try:
-                    return await self._once(source, volume)
-                except SourceChanged as changed:
-                    self._say(f"the source changed meanwhile ({changed}); it is listed anew")
+            with contextlib.closing(source):
+                for _ in range(_MOST_LISTINGS):
+                    try:
+                        return await self._once(source, volume)
+                    except SourceChanged as changed:
+                        self._say(f"the source changed meanwhile ({changed}); it is listed anew")
         raise FetchError(
             FetchReason.DOWNLOAD_FAILED,
             f"{self._options.uri} kept changing, or is not what its listing says; fetch a revision that"

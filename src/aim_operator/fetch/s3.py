@@ -56,6 +56,9 @@ class S3Source:
         self._client = self._new_client(environment)
         self._folder = uri.prefix if not uri.prefix or uri.prefix.endswith("/") else f"{uri.prefix}/"
 
+    def close(self) -> None:
+        """Nothing of it is open between calls, each of which has its limit."""
+
     def list(self, pinned: str | None) -> Listing:
         """What is there now: S3 has no commits to go back to."""
         del pinned

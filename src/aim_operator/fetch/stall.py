@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterator
 from aim_operator.errors import FetchError
 from aim_operator.fetch.outcome import FetchReason
 
+LEAST_BYTES = 16 * 1024
+"""What has to come within a limit. A server that sends a byte a second is as good as silent: what it sends
+would take longer than anybody waits."""
+
 
 class StallWatch:
-    """`watch` raises FetchError(Stalled) once streams waited `limit_seconds` with nothing happening.
+    """`watch` raises FetchError(Stalled) once streams waited `limit_seconds` with next to nothing happening.
 
     Time in which no stream is open, as between attempts, does not count. An answer that is an error is no
     silence: attempts are counted for those. Streams are in threads, the watch on the event loop.
@@ -27,13 +31,21 @@ class StallWatch:
         self._clock = clock
         self._lock = threading.Lock()
         self._silent_seconds = 0.0
+        self._silent_bytes = 0
         self._looked = clock()
         self._waiting = 0
 
     def happened(self) -> None:
-        """A byte came, or an answer that is no silence."""
+        """Something was finished, or an answer came that is no silence."""
         with self._lock:
-            self._silent_seconds = 0.0
+            self._silent_seconds, self._silent_bytes = 0.0, 0
+
+    def received(self, count: int) -> None:
+        """Bytes came in. A few of them now and then are silence too."""
+        with self._lock:
+            self._silent_bytes += count
+            if self._silent_bytes >= LEAST_BYTES:
+                self._silent_seconds, self._silent_bytes = 0.0, 0
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -52,13 +64,14 @@ class StallWatch:
             if self._waiting:
                 self._silent_seconds += now - self._looked
             self._looked = now
-            silent_seconds = self._silent_seconds
+            silent_seconds, count = self._silent_seconds, self._silent_bytes
         if silent_seconds >= self.limit_seconds:
             raise FetchError(
                 FetchReason.STALLED,
-                f"no byte came for {silent_seconds:.0f} s, though streams were opened anew; what is"
-                " there stays, and the next run continues from it. See whether the source and the volume"
-                " answer; --stall-seconds sets the limit",
+                f"{f'almost no byte came ({count} in all)' if count else 'no byte came'} for"
+                f" {silent_seconds:.0f} s, though streams were opened anew; what is there stays, and the"
+                " next run continues from it. See whether the source and the volume answer; --stall-seconds"
+                " sets the limit",
             )
 
     async def watch(self) -> None:

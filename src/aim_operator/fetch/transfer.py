@@ -231,7 +231,7 @@ class Transfer:
                 if self._stopped.is_set():
                     raise _Stopped
                 self._progress.received(len(piece))
-                self._stall.happened()
+                self._stall.received(len(piece))
                 pieces.append(piece)
                 held += len(piece)
                 if held >= _WRITE_BYTES or stream.position + held == body.stop:
@@ -262,6 +262,8 @@ class Transfer:
             gained = pending.missing.intersection(new)
             pending.missing -= gained
             is_whole = not pending.missing
+        if gained:
+            self._stall.happened()
         for chunk in gained:
             start, stop = span(chunk, pending.file.size)
             self._progress.stored(stop - start)

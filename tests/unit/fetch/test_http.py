@@ -120,7 +120,7 @@ def test_proxies_are_honoured(hub: Hub, tmp_path: Path) -> None:
         tmp_path / "out",
         tmp_path / "log",
         environment={
-            "HF_ENDPOINT": "http://hub.invalid",
+            "HF_ENDPOINT": "http://hub.localhost",
             "HTTP_PROXY": hub.url,
             "NO_PROXY": "elsewhere.example,127.0.0.1",
         },
