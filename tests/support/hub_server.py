@@ -4,15 +4,17 @@
         [--token TOKEN] [--gated owner/model] [--lfs-bytes N] [--fault SPEC]…
 
 prints one line of JSON with its addresses, {"url": …, "cdn": …}, and serves until it is stopped. Models are
-folders (hub_models.py); faults are those of faults.py. A fault hits the request whose path fits: /api/… for
-listings, /owner/model/resolve/… for files, /cdn/… for large ones, which are on another port, signed for
---sign-seconds. The log tells which bytes were sent for which request.
+folders (hub_models.py); faults are those of faults.py and hub_faults.py. It refuses what the real one does.
+A fault hits the request whose path fits: /api/… for listings, /owner/model/resolve/… for files, /cdn/… for
+large ones, which are on another port, signed for --sign-seconds. The log tells which bytes were sent for
+which request.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import logging
 import sys
@@ -26,6 +28,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from tests.support.faults import Faults
+from tests.support.hub_faults import KINDS, played
 from tests.support.hub_models import HubFile, Models
 from tests.support.ranges import Broken, RequestLog, serve_file
 
@@ -58,6 +61,8 @@ class Hub:
         self.token = token
         self.gated = set(gated)
         self.trees = True
+        self.sizes = True
+        self.heads = True
         self.sign_seconds = sign_seconds
         self.extra_entries: list[dict[str, Any]] = []
         self.listed_sha256: dict[str, str] = {}
@@ -94,36 +99,48 @@ class Hub:
     @web.middleware
     async def _broken(self, request: web.Request, handler: Any) -> web.StreamResponse:
         try:
-            fault = self.faults.take(request.path, ("status", "redirect"))
-            if fault is not None and fault.kind == "redirect":
-                raise web.HTTPFound(fault.values["to"])
-            if fault is not None:
-                headers = {"X-Error-Code": fault.values.get("code_name", "")}
-                if "retry_after" in fault.values:
-                    headers["Retry-After"] = fault.values["retry_after"]
+            if request.method == "HEAD" and not self.heads:
+                raise web.HTTPMethodNotAllowed("HEAD", ["GET"])
+            if "silent" in request.path:
+                await asyncio.sleep(3600)
+            fault = self.faults.take(request.path, KINDS)
+            if fault is None:
+                answer: web.StreamResponse = await handler(request)
+                return answer
+            if fault.kind == "status":
                 code = int(fault.number("code"))
                 self.log.write(
                     self.log.add(server="fault", path=request.path, method=request.method, status=code)
                 )
-                return web.Response(status=code, headers=headers, text="fault")
-            if "silent" in request.path or (fault := self.faults.take(request.path, ("silent",))):
-                await asyncio.sleep(3600)
-            answer: web.StreamResponse = await handler(request)
+            return await played(fault, request, handler)
         except Broken:
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError from None
-        return answer
 
     def _commit(self, request: web.Request) -> tuple[str, str]:
         repository = f"{request.match_info['owner']}/{request.match_info['model']}"
-        authorized = not self.token or request.headers.get("Authorization") == f"Bearer {self.token}"
-        if not authorized:
-            raise web.HTTPUnauthorized(headers={"X-Error-Message": "Invalid username or password."})
+        token = request.headers.get("Authorization")
+        if token is not None and token != f"Bearer {self.token}" and self.token:
+            # As the real one: of a token that is none it says so, whatever is asked for.
+            raise web.HTTPUnauthorized(
+                headers={"X-Error-Message": "Invalid credentials in Authorization header"}
+            )
+        if token is None and (self.token or not self.models.exists(repository)):
+            # A model that is not there and one that is private are the same to whoever has no token.
+            raise web.HTTPUnauthorized(
+                headers={
+                    "X-Error-Code": "RepoNotFound",
+                    "X-Error-Message": "Invalid username or password.",
+                }
+            )
         if not self.models.exists(repository):
-            raise web.HTTPNotFound(headers={"X-Error-Code": "RepoNotFound"})
+            raise web.HTTPNotFound(
+                headers={"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}
+            )
         if repository in self.gated and "/resolve/" in request.path:
-            raise web.HTTPForbidden(headers={"X-Error-Code": "GatedRepo"})
+            kind = web.HTTPForbidden if token else web.HTTPUnauthorized
+            raise kind(headers={"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
         commit = self.models.commit(repository, request.match_info.get("revision", "main"))
         if commit is None:
             raise web.HTTPNotFound(headers={"X-Error-Code": "RevisionNotFound"})
@@ -139,11 +156,15 @@ class Hub:
             "sha": commit,
             "tags": [],
         }
+        if "expand" in request.query and "blobs" in request.query:
+            raise web.HTTPBadRequest(text="expand and blobs exclude each other")
+        if not {"sha", "siblings"}.issuperset(request.query.getall("expand", ())):
+            raise web.HTTPBadRequest(text="nothing of that name can be expanded")
         if "expand" not in request.query:
             siblings = []
             for file in self.models.files(repository, commit):
                 sibling: dict[str, Any] = {"rfilename": file.path}
-                if "blobs" in request.query:
+                if "blobs" in request.query and self.sizes:
                     sibling |= {"size": file.size, "blobId": file.blob_id}
                     if file.sha256:
                         sibling["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": 134}
@@ -156,6 +177,9 @@ class Hub:
         self._logged(request)
         if not self.trees:
             raise web.HTTPNotFound(text="this mirror has no trees")
+        for flag in ("recursive", "expand"):
+            if request.query.get(flag, "false").lower() not in ("true", "false"):
+                raise web.HTTPBadRequest(text=f"{flag} is true or false")
         entries: list[dict[str, Any]] = [*self.extra_entries]
         for file in self.models.files(repository, commit):
             entry: dict[str, Any] = {
@@ -168,10 +192,15 @@ class Hub:
                 sha256 = self.listed_sha256.get(file.path, file.sha256)
                 entry["lfs"] = {"oid": sha256, "size": file.size, "pointerSize": 134}
             entries.append(entry)
-        first = int(request.query.get("cursor", "0"))
+        try:
+            # Opaque to clients, and with characters that have to be encoded in an address.
+            first = int(base64.b64decode(request.query.get("cursor", "MA=="), validate=True))
+        except ValueError:
+            raise web.HTTPBadRequest(text="this is no cursor") from None
         headers = {}
         if first + PAGE < len(entries):
-            following = request.url.update_query(cursor=first + PAGE)
+            cursor = base64.b64encode(str(first + PAGE).encode()).decode()
+            following = request.url.update_query(cursor=cursor)
             headers["Link"] = f'<{following}>; rel="next"'
         return web.json_response(entries[first : first + PAGE], headers=headers)
 

@@ -76,7 +76,20 @@ async def test_what_is_listed_is_what_is_fetched(llama: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("uri", "fault", "environment", "want"),
     [
-        pytest.param("hf://acme/none", "", {}, ("SourceNotFound", "has no model acme/none"), id="no model"),
+        pytest.param(
+            "hf://acme/none",
+            "",
+            {"HF_TOKEN": "hf_of_somebody"},
+            ("SourceNotFound", "has no model acme/none"),
+            id="no model",
+        ),
+        pytest.param(
+            "hf://acme/none",
+            "",
+            {},
+            ("AuthenticationFailed", "acme/none is private, or there is no such model; set HF_TOKEN"),
+            id="no model, and no token: the Hub does not tell which",
+        ),
         pytest.param(
             "hf://acme/tiny:v9", "", {}, ("SourceNotFound", "no revision 'v9'"), id="no such revision"
         ),
