@@ -179,7 +179,7 @@ def test_killed_at_any_point_a_download_finishes_and_fetches_next_to_nothing_twi
 
 FAILURES = {
     "refused": ({}, "status:code=401,path=/api/*", "AuthenticationFailed"),
-    "missing": ({"sourceUri": "hf://meta-llama/No-Such-Model"}, "", "SourceNotFound"),
+    "missing": ({"sourceUri": f"hf://{MODEL}:no-such-branch"}, "", "SourceNotFound"),
     "too-large": ({"sourceUri": f"hf://{LARGE}"}, "", "InsufficientSpace"),
     "homeless": ({"storageClassName": "local-broken"}, "", "ProvisioningFailed"),
 }

@@ -59,6 +59,8 @@ OF_MODEL: Manifest = {
 OF_BASE: Manifest = {"gpuSelector": {"model": "MI300X", "count": 2}}
 ALL_SECONDS = 180
 IMPATIENT = {"name": "AIM_ATTEMPTS", "value": "2"}
+PLAIN_HTTP = {"name": "AIM_ALLOW_PLAIN_HTTP", "value": "true"}
+"""The test hub speaks it, and wants a token."""
 
 
 class Way(NamedTuple):
@@ -110,8 +112,8 @@ def of_open(url: str) -> Iterator[Manifest]:
 
 def of_gated(url: str) -> Iterator[Manifest]:
     """One token, said in the cluster's configuration, in a template, and in services."""
-    yield cluster_config("with-token", [endpoint(url), token("hub-token")])
-    yield cluster_config("without-token", [endpoint(url)])
+    yield cluster_config("with-token", [endpoint(url), PLAIN_HTTP, token("hub-token")])
+    yield cluster_config("without-token", [endpoint(url), PLAIN_HTTP])
     for namespace in (OPERATOR_NAMESPACE, "by-configuration", "by-template", "by-service"):
         yield secret("hub-token", namespace, TOKEN)
     yield cluster_image("gated", ref=MODEL_IMAGE, runtimeConfigName="with-token")

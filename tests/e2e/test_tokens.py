@@ -31,6 +31,7 @@ metadata: {{name: {config}}}
 spec:
   env:
     - {{name: HF_ENDPOINT, value: "{hub.hub.url}"}}
+    - {{name: AIM_ALLOW_PLAIN_HTTP, value: "true"}}
     - {{name: HF_TOKEN, valueFrom: {{secretKeyRef: {{name: hub-token, key: token}}}}}}
 ---
 apiVersion: aim.silogen.ai/v1alpha1
