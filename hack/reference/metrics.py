@@ -12,6 +12,8 @@ from hack.reference.text import HEADER, prose
 LABELS = {
     "code": "HTTP status code of the answer; 0 where none came.",
     "controller": "`images`, `runtimeconfigs`, `templates`, `services` and so on: one per sort of object.",
+    "namespace": "The ten namespaces with the most bytes; `(others)` for all others together; empty for "
+    "objects that have none.",
     "resource": "A kind as RBAC spells it, such as `jobs.batch`.",
     "result": "`ok`; `requeued`, due again at a time; `conflict`, the cache was behind; `throttled`, told to "
     "wait by the API server; `unavailable`; `not_installed`, a CRD is missing; `invalid`, refused until the "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,6 +34,7 @@ from aim_operator.core.model_cache.plan import DownloadOptions
 from aim_operator.core.service.route_owner import contender
 from aim_operator.core.template.plan import DiscoveryOptions
 from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime import footprint
 from aim_operator.runtime.apply import Applier
 from aim_operator.runtime.clock import Clock, SystemClock
 from aim_operator.runtime.controller import Controller, ControllerGroup
@@ -208,7 +208,7 @@ class Operator:
         watched.templates.add_handler(slots.template_changed)
         watched.cluster_templates.add_handler(slots.template_changed)
         metrics.gauge("aim_discoveries", "Discovery Jobs by state", ("state",), slots.samples)
-        metrics.gauge("aim_cached_objects", "Objects in watch caches", ("resource",), self._cached_objects)
+        footprint.register(metrics, watched.all)
         templates = Templates(
             client=client,
             watched=watched,
@@ -294,12 +294,6 @@ class Operator:
             children.on_installed(lambda _installed: self._wake_all(depend.all_services()))
 
     # Health
-
-    def _cached_objects(self) -> list[tuple[tuple[str, ...], float]]:
-        counts: Counter[str] = Counter()
-        for informer in self.watched.all:
-            counts[informer.resource.qualified] += len(informer.store)
-        return [((resource,), float(count)) for resource, count in counts.items()]
 
     def _stuck_watches(self) -> list[str]:
         # Not those whose server is away: a restart would only lose the caches.

@@ -26,7 +26,9 @@ async def test_metrics_tell_of_discoveries_caches_and_reconciles() -> None:
         text = metrics.exposition().decode()
         assert 'aim_discoveries{state="running"} 1.0' in text
         assert 'aim_discoveries{state="waiting"} 1.0' in text
-        assert 'aim_cached_objects{resource="aimservicetemplates.aim.silogen.ai"} 2.0' in text
+        of_templates = f'namespace="{NAMESPACE}",resource="aimservicetemplates.aim.silogen.ai"'
+        assert f"aim_cached_objects{{{of_templates}}} 2.0" in text
+        assert f"aim_cached_bytes{{{of_templates}}} " in text
         assert "aim_reconcile_seconds" in text
         await stopped(world, operator, task)
 

@@ -34,6 +34,9 @@ class Wire(
     """
 
 
+UNREADABLE = (msgspec.DecodeError, RecursionError)
+"""What decoding raises for what others wrote: no JSON, not of the type, or nested a thousand levels deep."""
+
 MOST_MESSAGE = 4096
 """Characters of a message in a status. People read them, and they quote what others wrote."""
 

@@ -6,7 +6,7 @@ what they number. Built by app.py; read by everything in controllers/.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from aim_operator.api import v1alpha1 as aim
@@ -29,7 +29,7 @@ from aim_operator.api.external import (
 )
 from aim_operator.api.meta import KubeObject
 from aim_operator.api.resource import K, Resource
-from aim_operator.controllers import slim
+from aim_operator.controllers import kept, slim
 from aim_operator.core import labels
 from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
@@ -101,9 +101,10 @@ class Watched:
                 BY_CONFIG: _config,
                 DERIVED_IN: _derived_in,
             },
+            slim=slim.template,
         )
         self.cluster_templates = self._informer(
-            aim.CLUSTER_TEMPLATES, indexes={BY_IMAGE: _image, BY_CONFIG: _config}
+            aim.CLUSTER_TEMPLATES, indexes={BY_IMAGE: _image, BY_CONFIG: _config}, slim=slim.template
         )
         self.services = self._informer(
             aim.SERVICES,
@@ -127,17 +128,20 @@ class Watched:
             EVENTS,
             own=True,
             field_selector="involvedObject.kind=Job,reason=FailedCreate",
+            slim=kept.event,
             indexes={BY_INVOLVED: _involved},
         )
         # KServe hears of its Deployment only that it is not available; why, the ReplicaSet's events say.
         self.replica_refusals = self._informer(
             EVENTS,
             field_selector="involvedObject.kind=ReplicaSet,reason=FailedCreate",
+            slim=kept.event,
             indexes={BY_DEPLOYMENT: _deployment},
         )
         self.provisioning = self._informer(
             EVENTS,
             field_selector="involvedObject.kind=PersistentVolumeClaim,reason=ProvisioningFailed",
+            slim=kept.event,
             indexes={BY_INVOLVED: _involved},
         )
         self.template_caches = self._informer(
@@ -203,6 +207,7 @@ class Watched:
         *,
         own: bool = False,
         indexes: dict[str, Any] | None = None,
+        slim: Callable[[K], K] = kept.object_of,
         **options: Any,
     ) -> Informer[K]:
         namespaces = self._with_own if own else self._namespaces
@@ -215,6 +220,7 @@ class Watched:
             metrics=self._metrics,
             namespaces=namespaces if resource.namespaced else (),
             indexes=indexes or {},
+            slim=slim,
             **options,
         )
 

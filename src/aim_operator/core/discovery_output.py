@@ -15,12 +15,18 @@ from msgspec import Meta, Struct
 
 from aim_operator.api.v1alpha1 import ModelSource
 from aim_operator.api.v1alpha1.conditions import Reason
-from aim_operator.core.json_arrays import JSONArrays
+from aim_operator.core import free_form
+from aim_operator.core.free_form import Bounds
+from aim_operator.core.json_arrays import MAX_DEPTH, JSONArrays
 from aim_operator.core.messages import quote
 from aim_operator.errors import SpecError
 
 TAIL_BYTES = 1024 * 1024
 MAX_PROFILE_BYTES = 64 * 1024
+PROFILE_BOUNDS = Bounds(bytes=MAX_PROFILE_BYTES, values=2048, levels=MAX_DEPTH)
+"""The published profiles have some thirty values."""
+MAX_PROFILE_VALUES = 2048
+"""Values in a profile, at any depth. The published ones have some thirty."""
 MAX_MODELS = 64
 MAX_SIZE_GB = 64 * 1024
 _GIB = 1024**3
@@ -184,9 +190,8 @@ def _profile(output: _Output, element: dict[str, Any]) -> dict[str, Any]:
     if output.filename is not None:
         profile["filename"] = output.filename
     _check_numbers(profile)
-    size = len(msgspec.json.encode(profile))
-    if size > MAX_PROFILE_BYTES:
-        raise _failed(f"has a profile of {size} bytes; at most {MAX_PROFILE_BYTES} are kept")
+    if (problem := free_form.problem(profile, PROFILE_BOUNDS)) is not None:
+        raise _failed(f"has a profile that {problem}")
     metadata = output.profile.metadata or _Metadata()
     for name in RENDERED_METADATA:
         value = getattr(metadata, name)

@@ -9,15 +9,22 @@ from typing import Any
 
 import msgspec
 
-from aim_operator.api.meta import Manifest
+from aim_operator.api.meta import UNREADABLE, Manifest
 from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core import free_form
 from aim_operator.core.expansion import literal
+from aim_operator.core.free_form import Bounds
+from aim_operator.core.messages import one_line
 from aim_operator.errors import SpecError
 
 VARIABLE = "AIM_ENGINE_ARGS"
-MAX_BYTES = 16 * 1024
-MAX_DEPTH = 8
+BOUNDS = Bounds(bytes=16 * 1024, values=1024, levels=8)
+"""The profiles of the published images have some twenty arguments."""
 _FIELD = "spec.engineArgs"
+_REFUSED = "aim.silogen.ai/refused"
+"""The one key of what stands for arguments beyond the bounds in our caches: it says what is too much."""
+_BELOW = Bounds(bytes=64 * 1024, values=4096, levels=32)
+"""Of a variable that arguments are laid over."""
 
 
 def lay_over(env: list[Manifest], args: dict[str, Any] | None) -> list[Manifest]:
@@ -48,14 +55,18 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def kept(args: dict[str, Any]) -> dict[str, Any]:
+    """Return what a cache keeps of arguments: these, or a note that `check` refuses in the same words."""
+    problem = free_form.problem(args, BOUNDS)
+    return args if problem is None else {_REFUSED: problem}
+
+
 def check(args: dict[str, Any]) -> None:
     """Raise SpecError(EngineArgsInvalid) for arguments that no container can be given as they are."""
-    if _depth(args) > MAX_DEPTH:
-        raise _invalid(f"{_FIELD} is nested deeper than {MAX_DEPTH} levels; write fewer")
+    problem = one_line(str(args[_REFUSED])) if args.keys() == {_REFUSED} else free_form.problem(args, BOUNDS)
+    if problem is not None:
+        raise _invalid(f"{_FIELD} {problem}")
     text = _text(args)
-    size = len(text.encode())
-    if size > MAX_BYTES:
-        raise _invalid(f"{_FIELD} has {size} bytes as JSON; at most {MAX_BYTES} are taken")
     # Says it earlier and plainer than core/serving/go_templates.py would.
     if "{{" in text:
         raise _invalid(
@@ -72,19 +83,11 @@ def _object(variable: Manifest | None) -> dict[str, Any]:
         )
     try:
         decoded = msgspec.json.decode(variable["value"])
-    except msgspec.DecodeError:
+    except UNREADABLE:
         decoded = None
-    if not isinstance(decoded, dict):
+    if not isinstance(decoded, dict) or free_form.problem(decoded, _BELOW) is not None:
         raise _invalid(f"the variable {VARIABLE} is no JSON object, and {_FIELD} can't be laid over it")
     return decoded
-
-
-def _depth(value: Any) -> int:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, list):
-        return 0
-    return 1 + max(map(_depth, value), default=0)
 
 
 def _text(args: dict[str, Any]) -> str:

@@ -6,19 +6,23 @@ it keeps. Called by kube.client.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, Literal, cast
 
 import msgspec
 from msgspec import Struct, structs
 
-from aim_operator.api.meta import KubeObject, ObjectMeta, lenient_metadata
+from aim_operator.api.meta import UNREADABLE, KubeObject, ObjectMeta, lenient_metadata
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.errors import ApiError, Unavailable
 from aim_operator.kube.translate import Call, Status, status_failure
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """An object may be 1.5 MiB in etcd, some more as JSON; ten times that is no watch line."""
+SERVER_LEVELS = 10_000
+"""Kubernetes' JSON decoder (sigs.k8s.io/json) takes no more levels."""
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -66,7 +70,7 @@ class Codec(Generic[K]):
         """Decode one object. Raises Unavailable where it does not fit: our schema and the server's differ."""
         try:
             return self._with_kind(self._object.decode(body))
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self._on_undecodable(str(error))
             raise Unavailable(f"{self._resource.qualified}: the answer cannot be decoded: {error}") from error
 
@@ -75,8 +79,9 @@ class Codec(Generic[K]):
         try:
             decoded = self._items.decode(body)
             items, metadata = decoded.items or (), decoded.metadata
-        except msgspec.ValidationError:
-            raw = msgspec.json.decode(body, type=_RawItems)
+        except (msgspec.ValidationError, RecursionError):
+            with _deep():
+                raw = msgspec.json.decode(body, type=_RawItems)
             items, undecodable = self._each(raw.items or ())
             metadata = raw.metadata
         except msgspec.DecodeError as error:
@@ -96,7 +101,7 @@ class Codec(Generic[K]):
         """
         try:
             decoded = self._line.decode(line)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             return self._slow_event(line, call, error)
         except msgspec.DecodeError as error:
             raise Unavailable(f"{call}: a watch line is not JSON: {error}") from error
@@ -110,14 +115,16 @@ class Codec(Generic[K]):
             return _bookmark(obj.metadata)
         raise _error_line(line, call)
 
-    def _slow_event(self, line: bytes, call: Call, reason: msgspec.ValidationError) -> WatchEvent[K]:
+    def _slow_event(self, line: bytes, call: Call, reason: Exception) -> WatchEvent[K]:
         try:
-            raw = msgspec.json.decode(line, type=_RawLine)
+            with _deep():
+                raw = msgspec.json.decode(line, type=_RawLine)
         except msgspec.DecodeError as error:
             raise Unavailable(f"{call}: a watch line is no event: {error}") from error
         if raw.type == "ERROR":
             raise _error_line(line, call)
-        metadata = lenient_metadata(raw.object)
+        with _deep():
+            metadata = lenient_metadata(raw.object)
         if raw.type not in {"ADDED", "MODIFIED", "DELETED"}:
             return _bookmark(metadata)
         self._left_out(metadata, reason)
@@ -134,12 +141,13 @@ class Codec(Generic[K]):
         for item in items:
             try:
                 fitting.append(self._object.decode(item))
-            except msgspec.DecodeError as error:
-                undecodable.append(lenient_metadata(item))
+            except UNREADABLE as error:
+                with _deep():
+                    undecodable.append(lenient_metadata(item))
                 self._left_out(undecodable[-1], error)
         return tuple(fitting), tuple(undecodable)
 
-    def _left_out(self, metadata: ObjectMeta, reason: msgspec.DecodeError) -> None:
+    def _left_out(self, metadata: ObjectMeta, reason: Exception) -> None:
         self._on_undecodable(f"{metadata.namespace}/{metadata.name}: {reason}")
 
     def _with_kind(self, obj: K) -> K:
@@ -147,6 +155,21 @@ class Codec(Generic[K]):
         if obj.kind and not self._resource.metadata_only:
             return obj
         return structs.replace(obj, api_version=self._resource.api_version, kind=self._resource.kind)
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    """Let a decoder pass over what is nested as deep as the API server lets in.
+
+    With Python's own limit of a thousand levels, one such object would hide all others of its kind. A level
+    that is passed over takes some fifty bytes of the stack, no Python frame.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + SERVER_LEVELS)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _bookmark(metadata: ObjectMeta) -> WatchEvent[Any]:

@@ -231,7 +231,7 @@ class Applier:
         return (
             accepted is not None
             and accepted.digest == digest
-            and accepted.content == visible_content(live, manifest)
+            and accepted.content == _content_hash(live, manifest)
         )
 
     def _accept(self, applied: KubeObject, manifest: Manifest, digest: str) -> None:
@@ -242,7 +242,7 @@ class Applier:
             self._accepted.pop(uid, None)
             _remember(self._verdicts, uid, _Verdict(version, fingerprint(applied), digest, settled=True))
         else:
-            _remember(self._accepted, uid, _Accepted(digest, visible_content(applied, manifest)))
+            _remember(self._accepted, uid, _Accepted(digest, _content_hash(applied, manifest)))
 
     def _undone(
         self, name: ObjectRef, resource: Resource[Any], live: KubeObject | None, digest: str
@@ -286,6 +286,11 @@ def _writing(ref: ObjectRef) -> Iterator[None]:
     except ApiError as error:
         error.wrote = ref
         raise
+
+
+def _content_hash(live: KubeObject, manifest: Manifest) -> bytes:
+    """Return the hash of what `live` has of a manifest: its specs may have hundreds of KB."""
+    return hashlib.sha256(visible_content(live, manifest)).digest()
 
 
 def _remember(memory: dict[str, Any], uid: str, value: Any) -> None:

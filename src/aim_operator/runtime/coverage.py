@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from aim_operator.api.meta import KubeObject, Manifest
+from aim_operator.api.meta import UNREADABLE, KubeObject, Manifest
 from aim_operator.api.quantity import parse as parse_quantity
 
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
@@ -73,7 +73,7 @@ def _visible(live: KubeObject, manifest: Manifest) -> list[tuple[Any, Any]]:
             continue
         seen, desired = getattr(live, name), manifest[encoded]
         if isinstance(seen, Raw):
-            pairs.append((msgspec.json.decode(seen) if bytes(seen) else {}, desired))
+            pairs.append((_decoded(seen), desired))
         elif isinstance(seen, Struct):
             pairs.append((_plain(seen), _through(type(seen), desired)))
         elif seen is None:
@@ -81,6 +81,14 @@ def _visible(live: KubeObject, manifest: Manifest) -> list[tuple[Any, Any]]:
         else:
             pairs.append((_plain(seen), desired))
     return pairs
+
+
+def _decoded(seen: Raw) -> Any:
+    """Return what is in a raw section; None, which covers nothing, for what only others can have written."""
+    try:
+        return msgspec.json.decode(seen) if bytes(seen) else {}
+    except UNREADABLE:
+        return None
 
 
 @cache

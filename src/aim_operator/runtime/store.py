@@ -6,7 +6,9 @@ One writer (its informer), many readers. Readers get the stored objects themselv
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Generic
+from typing import Generic, NamedTuple
+
+import msgspec
 
 from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.resource import K
@@ -19,6 +21,17 @@ Change = tuple[K | None, K | None]
 _Name = tuple[str, str]
 
 
+class Usage(NamedTuple):
+    """What the objects of one namespace take."""
+
+    objects: int
+    bytes: int
+    """As JSON of what is kept. Python takes two to four times that, less what objects share."""
+
+
+_NONE = Usage(0, 0)
+
+
 class Store(Generic[K]):
     """Looking up by name or index costs what is found, never a scan."""
 
@@ -29,6 +42,8 @@ class Store(Generic[K]):
         self._buckets: dict[str, dict[Hashable, dict[_Name, K]]] = {name: {} for name in self._indexes}
         self._keys: dict[_Name, dict[str, tuple[Hashable, ...]]] = {}
         self._undecodable: set[_Name] = set()
+        self._sizes: dict[_Name, int] = {}
+        self._usage: dict[str, Usage] = {}
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -54,6 +69,10 @@ class Store(Generic[K]):
         """Return the objects that index `index` (it must be declared) files under `key`."""
         return list(self._buckets[index].get(key, {}).values())
 
+    def usage(self) -> Mapping[str, Usage]:
+        """Return what is kept, by namespace; "" has the objects without one. Counted as they come."""
+        return self._usage
+
     # For the informer only.
 
     def upsert(self, obj: K) -> K | None:
@@ -65,6 +84,7 @@ class Store(Generic[K]):
         if old is not None:
             self._unfile(name)
         self._objects[name] = obj
+        self._count(name, len(msgspec.json.encode(obj)))
         self._undecodable.discard(name)
         self._file(name, obj, keys)
         return old
@@ -87,6 +107,7 @@ class Store(Generic[K]):
         if key not in self._objects:
             return None
         self._unfile(key)
+        self._count(key, None)
         return self._objects.pop(key)
 
     def replace_all(
@@ -111,6 +132,7 @@ class Store(Generic[K]):
         changes: list[Change[K]] = [(self._objects[name], None) for name in gone]
         for name in gone:
             self._unfile(name)
+            self._count(name, None)
             del self._objects[name]
         for name, obj in new.items():
             old = self._objects.get(name)
@@ -131,6 +153,21 @@ class Store(Generic[K]):
                 buckets.setdefault(key, {})[name] = obj
         if keys:
             self._keys[name] = keys
+
+    def _count(self, name: _Name, size: int | None) -> None:
+        """Count an object with its size now; None where it is gone."""
+        namespace = name[0]
+        objects, taken = self._usage.get(namespace, _NONE)
+        before = self._sizes.pop(name, None)
+        if before is not None:
+            objects, taken = objects - 1, taken - before
+        if size is not None:
+            self._sizes[name] = size
+            objects, taken = objects + 1, taken + size
+        if objects:
+            self._usage[namespace] = Usage(objects, taken)
+        else:
+            self._usage.pop(namespace, None)
 
     def _unfile(self, name: _Name) -> None:
         for index, filed in self._keys.pop(name, {}).items():

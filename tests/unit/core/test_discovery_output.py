@@ -306,7 +306,8 @@ def test_a_bad_model_is_refused(model: dict[str, Any], want: str) -> None:
             for name in RENDERED_METADATA
         ),
         pytest.param({"engine_args": {"a": [2**63]}}, "no 64-bit integer holds", id="a huge integer"),
-        pytest.param({"engine_args": {"a": "x" * MAX_PROFILE_BYTES}}, "at most 65536 are kept", id="too big"),
+        pytest.param({"engine_args": {"a": "x" * MAX_PROFILE_BYTES}}, "at most 65536", id="too big"),
+        pytest.param({"engine_args": {"a": [1] * 4000}}, "more than 2048 values", id="too many values"),
     ],
 )
 def test_a_bad_profile_is_refused(profile: dict[str, Any], want: str) -> None:

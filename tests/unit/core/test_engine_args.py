@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aim_operator.api.v1alpha1.conditions import Reason
-from aim_operator.core.engine_args import MAX_BYTES, MAX_DEPTH, VARIABLE, check, lay_over, merge
+from aim_operator.core.engine_args import BOUNDS, VARIABLE, check, kept, lay_over, merge
 from aim_operator.errors import SpecError
 from aim_operator.sandbox.kubelet import environment
 
@@ -83,9 +83,14 @@ def deep(levels: int) -> dict[str, Any]:
     [
         pytest.param({"a": "{{ x }}"}, {}, "contains '{{'; KServe would expand it", id="a Go template"),
         pytest.param({"{{": 1}, {}, "contains '{{'", id="in a key"),
-        pytest.param({"a": "x" * MAX_BYTES}, {}, "bytes as JSON; at most 16384", id="too much"),
-        pytest.param(deep(MAX_DEPTH + 1), {}, "deeper than 8 levels", id="too deep"),
+        pytest.param({"a": "x" * BOUNDS.bytes}, {}, "bytes as JSON; at most 16384", id="too much"),
+        pytest.param(deep(BOUNDS.levels + 1), {}, "deeper than 8 levels", id="too deep"),
         pytest.param({"a": [[[[[[[[1]]]]]]]]}, {}, "deeper than 8 levels", id="too deep in lists"),
+        pytest.param({"a": [[]] * 2000}, {}, "more than 1024 values", id="too many values"),
+        pytest.param({"a": 1}, {"value": "[" * 900 + "]" * 900}, "is no JSON object", id="over deep lists"),
+        pytest.param(
+            {"a": 1}, {"value": '{"a":' * 900 + "1" + "}" * 900}, "is no JSON object", id="over a deep object"
+        ),
         pytest.param({"a": 1}, {"value": "--a"}, "is no JSON object", id="over what is no JSON"),
         pytest.param({"a": 1}, {"value": "[1]"}, "is no JSON object", id="over a list"),
         pytest.param({"a": 1}, {"valueFrom": {}}, "can't be laid over a reference", id="over a reference"),
@@ -99,4 +104,30 @@ def test_what_is_refused(args: dict[str, Any], env: dict[str, Any], want: str) -
 
 
 def test_the_deepest_that_is_taken() -> None:
-    check(deep(MAX_DEPTH))
+    check(deep(BOUNDS.levels))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        pytest.param({"a": "x" * BOUNDS.bytes}, id="too much"),
+        pytest.param({"a": [[]] * 2000}, id="too many values"),
+        pytest.param(deep(900), id="too deep"),
+    ],
+)
+def test_what_a_cache_keeps_of_too_many_arguments_is_small_and_refused_alike(
+    args: dict[str, Any],
+) -> None:
+    """Nobody can be told of what is refused if it takes the memory of the operator first."""
+    with pytest.raises(SpecError) as whole:
+        check(args)
+    left = kept(args)
+    with pytest.raises(SpecError) as small:
+        check(left)
+    assert small.value.message == whole.value.message
+    assert len(str(left)) < 200
+
+
+def test_arguments_within_the_bounds_are_kept_as_they_are() -> None:
+    args = deep(BOUNDS.levels)
+    assert kept(args) is args

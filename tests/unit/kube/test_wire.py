@@ -12,6 +12,7 @@ from aim_operator import errors
 from aim_operator.api.external import JOBS
 from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.resource import WatchEvent
+from aim_operator.api.v1alpha1 import SERVICES
 from aim_operator.kube.translate import Call
 from aim_operator.kube.wire import Codec, split_lines
 
@@ -84,6 +85,42 @@ def test_an_undecodable_item_hides_no_other() -> None:
     assert [item.metadata.name for item in page.items] == ["b"]
     assert [metadata.name for metadata in page.undecodable] == ["a"]
     assert (page.resource_version, page.continue_token) == ("9", "more")
+    assert len(left_out) == 1
+
+
+def deep_service(levels: int, name: str = "deep") -> bytes:
+    """An AIMService as the API server takes it: its decoder allows ten thousand levels."""
+    metadata = msgspec.json.encode(make_metadata(name, uid="u"))
+    nested = b"[" * levels + b"]" * levels
+    return b'{"spec":{"model":"m","engineArgs":{"a":' + nested + b'}},"metadata":' + metadata + b"}"
+
+
+@pytest.mark.parametrize("levels", [990, 1500, 9990])
+def test_an_object_nested_thousands_of_levels_deep_stops_no_watch(levels: int) -> None:
+    """A user who may create one service would else stop the operator for everybody, until it is deleted."""
+    left_out = Undecodable()
+    codec = Codec(SERVICES, left_out.append)
+    got = codec.event(b'{"type":"MODIFIED","object":' + deep_service(levels) + b"}", CALL)
+    metadata = got.undecodable or (got.object.metadata if got.object else ObjectMeta())
+    assert (got.type, got.resource_version, metadata.name, metadata.uid) == ("MODIFIED", "7", "deep", "u")
+
+
+@pytest.mark.parametrize("levels", [990, 1500, 9990])
+def test_an_object_nested_thousands_of_levels_deep_hides_no_other(levels: int) -> None:
+    codec = Codec(SERVICES, Undecodable().append)
+    others = [deep_service(1, name) for name in ("a", "b")]
+    items = b",".join([others[0], deep_service(levels), others[1]])
+    page = codec.page(b'{"metadata":{"resourceVersion":"9"},"items":[' + items + b"]}")
+    names = {metadata.name for metadata in page.undecodable} | {item.metadata.name for item in page.items}
+    assert names == {"a", "deep", "b"}
+    assert {"a", "b"} <= {item.metadata.name for item in page.items}
+    assert page.resource_version == "9"
+
+
+def test_an_answer_nested_too_deep_is_an_error_like_any_that_does_not_fit() -> None:
+    left_out = Undecodable()
+    with pytest.raises(errors.Unavailable, match="recursion"):
+        Codec(SERVICES, left_out.append).object(deep_service(9990))
     assert len(left_out) == 1
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from aim_operator.api.external import ContainerTerminated, Pod
-from aim_operator.api.meta import Wire
+from aim_operator.api.meta import UNREADABLE, Wire
 from aim_operator.api.v1alpha1 import LeftOutFiles
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.messages import one_line
@@ -120,7 +120,7 @@ def _last_word(ended: ContainerTerminated) -> LastWord:
 def _decoded(text: str) -> _Message:
     try:
         return msgspec.json.decode(text, type=_Message)
-    except (msgspec.DecodeError, ValueError):
+    except (*UNREADABLE, ValueError):
         return _Message()
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from aim_operator.api.external import InferenceService
-from aim_operator.api.meta import Wire
+from aim_operator.api.meta import UNREADABLE, Wire
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     ActiveMount,
@@ -138,7 +138,10 @@ def mounted_claims(live: InferenceService | None) -> frozenset[str]:
     """Return the claims that an InferenceService of ours mounts; we put no others into it."""
     if live is None or not bytes(live.spec):
         return frozenset()
-    volumes = msgspec.json.decode(live.spec, type=_Spec).predictor.volumes or ()
+    try:
+        volumes = msgspec.json.decode(live.spec, type=_Spec).predictor.volumes or ()
+    except UNREADABLE:
+        return frozenset()
     claims = (volume.persistent_volume_claim for volume in volumes)
     return frozenset(claim.claim_name for claim in claims if claim is not None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from aim_operator.api.external import InferenceService
-from aim_operator.api.meta import Wire
+from aim_operator.api.meta import UNREADABLE, Wire
 
 
 class _Model(Wire):
@@ -27,5 +27,5 @@ def runtime_of(live: InferenceService) -> str:
     """Return the name of its runtime; "" where it names none or its spec is not readable."""
     try:
         return _SPECS.decode(live.spec).predictor.model.runtime
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return ""

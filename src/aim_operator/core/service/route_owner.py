@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from aim_operator.api.external import HTTPRoute, ParentReference
-from aim_operator.api.meta import Wire
+from aim_operator.api.meta import UNREADABLE, Wire
 from aim_operator.api.v1alpha1 import AIMService
 from aim_operator.core.routing import WELL_KNOWN, covers
 from aim_operator.core.service.path_claims import Claim, Contender
@@ -92,5 +92,5 @@ def breaks_limits(route: HTTPRoute, prefix: str | None) -> bool:
 def _spec_of(route: HTTPRoute) -> _Spec:
     try:
         return _SPECS.decode(route.spec)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _Spec()
