@@ -13,6 +13,8 @@ from hack.reference.text import HEADER, code, prose, sentence
 
 _OBJECT_LEVEL = 3
 _DEEPEST = 4
+OF_PODS = ("affinity", "tolerations", "topologySpreadConstraints")
+"""Fields that Pods have, too: what is in them is explained once, by Kubernetes."""
 
 
 def files() -> dict[str, str]:
@@ -71,7 +73,10 @@ def _fields(schema: Manifest, path: str, level: int) -> Iterator[str]:
         yield ", ".join([_type(field), *_bounds(field), *marks])
         yield prose(sentence(field["description"])) if field.get("description") else ""
         yield from _rules(field)
-        yield from _inside(field, where, level)
+        if name in OF_PODS:
+            yield f"What is in it is as in Pods: `kubectl explain pod.spec.{name}`."
+        else:
+            yield from _inside(field, where, level)
 
 
 def _inside(field: Manifest, where: str, level: int) -> Iterator[str]:

@@ -27,7 +27,9 @@ from aim_operator.api.v1alpha1 import (
     EnvVar,
     Jobs,
     LocalObjectReference,
+    PodSettings,
     ResolvedReference,
+    Scheduling,
     Scope,
     SecurityContext,
     Serving,
@@ -71,6 +73,8 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     routing: ConfigRouting = ConfigRouting()
     security_context: SecurityContext | None = None
     serving: Serving | None = None
+    scheduling: Scheduling | None = None
+    pods: PodSettings | None = None
     storage_class_name: str = ""
     """Of model caches; "" is the cluster's default class."""
     storage: Storage = Storage()
@@ -141,6 +145,8 @@ def resolve_runtime_config(
         routing=_defaults_of(spec.routing),
         security_context=spec.security_context,
         serving=spec.serving,
+        scheduling=spec.scheduling,
+        pods=spec.pods,
         storage_class_name=spec.default_storage_class_name or "",
         storage=spec.storage or Storage(),
         jobs=spec.jobs or Jobs(),

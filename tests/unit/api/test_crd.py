@@ -215,6 +215,8 @@ FREE_FORM = {
     ".status.profile",
     # Written by us alone, of parts that are bounded where they come from.
     ".status.active.env[]",
+    ".status.active.scheduling",
+    ".status.active.pods",
     ".status.active.serving",
     ".status.active.templateResources",
     ".status.active.imageResources",

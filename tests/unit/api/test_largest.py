@@ -15,6 +15,9 @@ FREE_FORM = {
     # Values of a profile, a configuration and a template, and their names.
     ".status.active.env": (64 + 64 + 64 + 64) * KIB,
     ".status.active.serving": KIB,
+    # Of two levels that are merged.
+    ".status.active.scheduling": 112 * KIB,
+    ".status.active.pods": 32 * KIB,
     ".status.active.templateResources": 2 * 32 * 400,
     ".status.active.imageResources": 2 * 32 * 400,
     ".status.active.securityContext": 2 * 64 * 70,
@@ -23,13 +26,13 @@ FREE_FORM = {
 MOST_KIB = {
     "AIMImage": 128,
     "AIMClusterImage": 128,
-    "AIMServiceTemplate": 768,
-    "AIMClusterServiceTemplate": 576,
-    "AIMRuntimeConfig": 288,
-    "AIMClusterRuntimeConfig": 288,
+    "AIMServiceTemplate": 896,
+    "AIMClusterServiceTemplate": 704,
+    "AIMRuntimeConfig": 576,
+    "AIMClusterRuntimeConfig": 576,
     "AIMTemplateCache": 384,
     "AIMModelCache": 304,
-    "AIMService": 896,
+    "AIMService": 1152,
 }
 STORED_KIB = 1536
 """What etcd takes of one object, by default."""

@@ -74,6 +74,55 @@ EXAMPLES = {
             ),
         ),
     ),
+    "scheduling": Example(
+        service=make_service(
+            scheduling={
+                "affinity": {
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {
+                            "nodeSelectorTerms": [
+                                {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
+                            ]
+                        }
+                    },
+                    "podAntiAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": [
+                            {"topologyKey": "kubernetes.io/hostname"}
+                        ]
+                    },
+                },
+                "priorityClassName": "production",
+            },
+            pods={"labels": {"team": "a"}, "imagePullPolicy": "IfNotPresent"},
+        ),
+        objects=(
+            make_image(),
+            make_template(scheduling={"runtimeClassName": "amd"}),
+            make_runtime_config(
+                scheduling={
+                    "nodeSelector": {"example.com/pool": "gpu"},
+                    "tolerations": [{"key": "amd.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+                    "schedulerName": "volcano",
+                    "topologySpreadConstraints": [
+                        {
+                            "maxSkew": 1,
+                            "topologyKey": "topology.kubernetes.io/zone",
+                            "whenUnsatisfiable": "ScheduleAnyway",
+                        }
+                    ],
+                },
+                pods={
+                    "annotations": {"sidecar.istio.io/inject": "false"},
+                    "enableServiceLinks": False,
+                },
+                jobs={
+                    "scheduling": {"nodeSelector": {"example.com/pool": "batch"}, "priorityClassName": "low"},
+                    "pods": {"labels": {"kueue.x-k8s.io/queue-name": "batch"}},
+                },
+            ),
+        ),
+        discovered=make_template_status(gpu="MI300X"),
+    ),
     "two-gpus-with-overrides": Example(
         service=make_service(
             templateRef="fast",

@@ -16,6 +16,7 @@ from aim_operator.api.v1alpha1.kinds import ALL_KINDS
 from aim_operator.runtime.controller import _Lane
 from aim_operator.runtime.events import EventRecorder
 from hack.reference import api, chart, cli, metrics
+from hack.reference.api import OF_PODS
 from hack.reference.text import code, prose
 
 
@@ -25,6 +26,8 @@ def paths(schema: Manifest, path: str) -> list[str]:
     for name, field in schema.get("properties", {}).items():
         where = f"{path}.{name}"
         found.append(where)
+        if name in OF_PODS:
+            continue
         inner = field.get("items") or field.get("additionalProperties") or field
         suffix = "[]" if "items" in field else ".*" if "additionalProperties" in field else ""
         found += paths(inner, f"{where}{suffix}")
@@ -34,7 +37,10 @@ def paths(schema: Manifest, path: str) -> list[str]:
 def messages(schema: Manifest) -> list[str]:
     """The message of every rule in a schema."""
     found = [rule["message"] for rule in schema.get("x-kubernetes-validations", ())]
-    inside = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    inside = [schema.get("items"), schema.get("additionalProperties")]
+    for name, field in schema.get("properties", {}).items():
+        # What is in these is told by Kubernetes.
+        inside.append({k: field[k] for k in field if "validations" in k} if name in OF_PODS else field)
     return found + [message for inner in inside if inner for message in messages(inner)]
 
 

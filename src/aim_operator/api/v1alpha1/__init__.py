@@ -52,6 +52,7 @@ from aim_operator.api.v1alpha1.runtime_configs import (
     SecurityContext,
     Storage,
 )
+from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.services import (
     ActiveMount,
     ActiveWorkload,
@@ -133,12 +134,14 @@ __all__ = [
     "Metric",
     "ModelSource",
     "Overrides",
+    "PodSettings",
     "Precision",
     "Quantity",
     "ResolvedReference",
     "ResourceRequirements",
     "ResourcesPerGpu",
     "RoutingStatus",
+    "Scheduling",
     "Scope",
     "SecurityContext",
     "ServiceRouting",

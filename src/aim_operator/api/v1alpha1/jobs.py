@@ -7,6 +7,7 @@ from typing import Annotated
 from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
+from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 
 
 class JobSettings(Wire):
@@ -32,7 +33,10 @@ class JobSettings(Wire):
 
 
 class Jobs(Wire):
-    """How discovery and downloads are run."""
+    """How discovery and downloads are run. Nothing is inherited from what is said about model servers."""
+
+    scheduling: Annotated[Scheduling | None, Field(doc="Where their Pods may run.")] = None
+    pods: Annotated[PodSettings | None, Field(doc="Labels, annotations and so on of their Pods.")] = None
 
     discovery: Annotated[JobSettings | None, Field(doc="The Job that asks an image what it serves.")] = None
     download: Annotated[JobSettings | None, Field(doc="The Jobs that list and download models.")] = None

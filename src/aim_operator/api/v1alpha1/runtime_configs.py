@@ -10,6 +10,7 @@ from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGen
 from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, PathPrefix, RouteTemplate
 from aim_operator.api.v1alpha1.jobs import Jobs
+from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.serving import Serving
 
 
@@ -182,6 +183,13 @@ class _RuntimeConfigSpec(Wire):
     ] = None
     serving: Annotated[
         Serving | None, Field(doc="How model servers are run; templates and services override.")
+    ] = None
+    scheduling: Annotated[
+        Scheduling | None, Field(doc="Where model servers may run; templates and services override.")
+    ] = None
+    pods: Annotated[
+        PodSettings | None,
+        Field(doc="Labels, annotations and so on of model servers' Pods; templates and services override."),
     ] = None
     env: Annotated[
         ClusterConfigEnvVars | None,

@@ -22,6 +22,7 @@ from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 from aim_operator.api.v1alpha1.profiles import EngineArgs
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting
+from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.serving import ServiceServing, Serving
 
 MOST_ANNOTATION_BYTES = 32 * 1024
@@ -137,6 +138,17 @@ class AIMServiceSpec(Wire):
         ServiceServing | None,
         Field(doc="How the model server is run; overrides template and runtime configuration."),
     ] = None
+    scheduling: Annotated[
+        Scheduling | None,
+        Field(doc="Where the model server may run; overrides template and runtime configuration."),
+    ] = None
+    pods: Annotated[
+        PodSettings | None,
+        Field(
+            doc="Labels, annotations and so on of the model server's Pods; override those of template and "
+            "runtime configuration."
+        ),
+    ] = None
     overrides: Annotated[Overrides | None, Field(doc="Differences from the template.")] = None
     env: Annotated[
         EnvVars | None,
@@ -206,6 +218,16 @@ class ActiveWorkload(Wire):
         Field(
             doc="How the model server is run, by template and configuration.", preserve_unknown_fields=True
         ),
+    ] = None
+    scheduling: Annotated[
+        dict[str, Any] | None,
+        Field(
+            doc="Where the model server may run, by template and configuration.", preserve_unknown_fields=True
+        ),
+    ] = None
+    pods: Annotated[
+        dict[str, Any] | None,
+        Field(doc="What its Pods have, by template and configuration.", preserve_unknown_fields=True),
     ] = None
     template_resources: Annotated[
         ResourceRequirements | None,

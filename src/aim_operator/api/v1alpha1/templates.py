@@ -21,6 +21,7 @@ from aim_operator.api.v1alpha1.environment import ClusterEnvVars, DownloadEnvVar
 from aim_operator.api.v1alpha1.files import EXCLUDE_DOC, INCLUDE_DOC, FilePatterns
 from aim_operator.api.v1alpha1.profiles import EngineArgs, GivenModelSources, ModelId, ProfileId
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
+from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.serving import Serving
 
 
@@ -90,6 +91,15 @@ class AIMClusterServiceTemplateSpec(Wire):
     ] = None
     serving: Annotated[
         Serving | None, Field(doc="How model servers are run; overrides the runtime configuration.")
+    ] = None
+    scheduling: Annotated[
+        Scheduling | None, Field(doc="Where model servers may run; overrides the runtime configuration.")
+    ] = None
+    pods: Annotated[
+        PodSettings | None,
+        Field(
+            doc="Labels, annotations and so on of model servers' Pods; overrides the runtime configuration."
+        ),
     ] = None
     env: Annotated[
         ClusterEnvVars | None,

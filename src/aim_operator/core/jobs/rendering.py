@@ -8,7 +8,15 @@ from aim_operator.api import quantity
 from aim_operator.api.external import JOBS
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import JobSettings, LocalObjectReference, Quantity, ResourceRequirements
+from aim_operator.api.v1alpha1 import (
+    JobSettings,
+    LocalObjectReference,
+    PodSettings,
+    Quantity,
+    ResourceRequirements,
+    Scheduling,
+)
+from aim_operator.core import scheduling
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.manifests import child, plain
 
@@ -61,12 +69,27 @@ def job(
     pull_secrets: Sequence[LocalObjectReference],
     ttl_seconds: int | None,
     spec: Manifest,
+    nodes: Manifest | None = None,
+    served: Scheduling | None = None,
 ) -> Child:
     """Render a Job: `pod_spec` with its credentials, `spec` with what is particular to its kind.
 
-    It has a TTL only once its result is kept elsewhere.
+    It has a TTL only once its result is kept elsewhere. `nodes` is an affinity that its node must fit, too;
+    `served` is where what it makes is used, which is said below the configuration's own words about Jobs.
     """
-    pod: Manifest = {"restartPolicy": "Never", **pod_spec}
+    settings = config.jobs.pods or PodSettings()
+    pod: Manifest = {
+        "restartPolicy": "Never",
+        **pod_spec,
+        **scheduling.pod_fields(
+            scheduling.layered(config.jobs.scheduling, served), nodes, same=metadata["labels"]
+        ),
+        **scheduling.service_links(settings),
+    }
+    if settings.image_pull_policy is not None:
+        pod["containers"] = [
+            {**container, "imagePullPolicy": settings.image_pull_policy} for container in pod["containers"]
+        ]
     if config.service_account_name is not None:
         pod["serviceAccountName"] = config.service_account_name
     if pull_secrets:
@@ -78,7 +101,12 @@ def job(
         spec={
             "backoffLimit": 0,  # the retries are ours: they need a status, and a slot or a pause
             **spec,
-            "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
+            "template": {"metadata": _pod_metadata(metadata["labels"], settings), "spec": pod},
             **ttl,
         },
     )
+
+
+def _pod_metadata(own_labels: Manifest, settings: PodSettings) -> Manifest:
+    extra = scheduling.metadata(settings)
+    return {**extra, "labels": {**extra.get("labels", {}), **own_labels}}

@@ -9,7 +9,7 @@ from msgspec import Struct
 from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, LocalObjectReference, Quantity
+from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, Jobs, LocalObjectReference, Quantity
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import file_patterns, labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
@@ -115,8 +115,16 @@ def _inputs(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOption
         "serviceAccountName": config.service_account_name,
         "imagePullSecrets": [secret.name for secret in pull_secrets(cache, config)],
         "retry": cache.metadata.annotation(labels.RETRY),
+        # Left out where unset: what was downloaded before there were such settings is not tried again.
+        **({"jobs": where} if (where := _where(config.jobs)) else {}),
         **file_patterns.of_model_cache(cache.spec).as_spec(),
     }
+
+
+def _where(jobs: Jobs) -> Manifest:
+    """Return what of the settings of Jobs may keep a Pod from starting: another is tried at once."""
+    where: Manifest = plain(Jobs(scheduling=jobs.scheduling, pods=jobs.pods))
+    return where
 
 
 def job(

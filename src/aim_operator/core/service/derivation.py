@@ -108,6 +108,8 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
         engine_args=base.spec.engine_args,
         resources=base.spec.resources,
         serving=base.spec.serving,
+        scheduling=base.spec.scheduling,
+        pods=base.spec.pods,
         caching=own.caching if own is not None else None,
         env=env or None,
         image_pull_secrets=secrets or None,

@@ -18,7 +18,7 @@ from aim_operator.api.v1alpha1 import (
     EnvVar,
     GpuSelector,
 )
-from aim_operator.core import hardware
+from aim_operator.core import hardware, scheduling
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -57,6 +57,8 @@ def workload(
         gpu_resource=resource or hardware.gpu_resource(model or ""),
         env=msgspec.convert(server_env(template, status, config), tuple[EnvVar, ...]),
         serving=settings.layered(template.spec.serving, config.serving),
+        scheduling=scheduling.recorded(scheduling.layered(template.spec.scheduling, config.scheduling)),
+        pods=scheduling.recorded(scheduling.layered_pods(template.spec.pods, config.pods)),
         template_resources=template.spec.resources,
         image_resources=image.spec.resources,
         image_pull_secrets=tuple(secret.name for secret in secrets) or None,

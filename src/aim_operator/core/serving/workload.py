@@ -12,9 +12,16 @@ from typing import Any
 from aim_operator.api.external import INFERENCE_SERVICES, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import ActiveMount, ActiveWorkload, AIMService, Serving
+from aim_operator.api.v1alpha1 import (
+    ActiveMount,
+    ActiveWorkload,
+    AIMService,
+    PodSettings,
+    Scheduling,
+    Serving,
+)
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import engine_args, hardware, labels, resources
+from aim_operator.core import engine_args, hardware, labels, resources, scheduling
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
@@ -23,6 +30,8 @@ from aim_operator.core.serving.go_templates import without_templates
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
 
 CACHE_PATH = "/workspace/model-cache"
+OF_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
+"""The label that KServe gives to the Pods of an InferenceService, by its name."""
 _OF_PODS = ("runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile")
 _SCALE = ("minReplicas", "maxReplicas")
 """What changes no Pod."""
@@ -149,10 +158,30 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         if pod_context := {key: context[key] for key in _OF_PODS if key in context}:
             predictor["securityContext"] = pod_context
     predictor |= _credentials(service, active)
-    gpu_model = active.gpu_model
-    if gpu_model is not None and (affinity := hardware.node_affinity(gpu_model)) is not None:
-        predictor["affinity"] = affinity
-    return predictor
+    return predictor | _placement(service, active, model)
+
+
+def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> Manifest:
+    """Return what of the predictor says where its Pods run and what they have; `model` gets its pull policy.
+
+    A node must fit the GPU and what the settings say.
+    """
+    pods = (
+        scheduling.layered_pods(service.spec.pods, scheduling.read(active.pods, PodSettings)) or PodSettings()
+    )
+    if pods.image_pull_policy is not None:
+        model["imagePullPolicy"] = pods.image_pull_policy
+    gpu = None if active.gpu_model is None else hardware.node_affinity(active.gpu_model)
+    own_pods = {OF_INFERENCE_SERVICE: service.metadata.name}
+    return {
+        **scheduling.pod_fields(
+            scheduling.layered(service.spec.scheduling, scheduling.read(active.scheduling, Scheduling)),
+            gpu,
+            same=own_pods,
+        ),
+        **scheduling.service_links(pods),
+        **scheduling.metadata(pods),
+    }
 
 
 def _credentials(service: AIMService, active: ActiveWorkload) -> Manifest:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
-from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, LocalObjectReference, Storage
+from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, Jobs, LocalObjectReference, Storage
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.model_cache import desired
 from aim_operator.core.model_cache.desired import DownloadOptions
@@ -165,3 +166,47 @@ def test_a_ttl_or_other_requests_are_the_same_download() -> None:
     base = desired.digest(make_model_cache(), CONFIG, make_claim(), OPTIONS)
     other = DownloadOptions(image=OPTIONS.image, requests={"cpu": "2"}, ttl_seconds=1)
     assert desired.digest(make_model_cache(), CONFIG, make_claim(), other) == base
+
+
+BATCH = msgspec.convert(
+    {
+        "scheduling": {
+            "nodeSelector": {"pool": "batch"},
+            "tolerations": [{"operator": "Exists"}],
+            "priorityClassName": "low",
+        },
+        "pods": {
+            "labels": {"kueue.x-k8s.io/queue-name": "batch"},
+            "annotations": {"sidecar.istio.io/inject": "false"},
+            "imagePullPolicy": "Always",
+            "enableServiceLinks": False,
+        },
+    },
+    Jobs,
+)
+
+
+def test_the_configuration_says_where_downloads_and_listings_run() -> None:
+    config = RuntimeConfig(jobs=BATCH)
+    for job in (
+        desired.job(make_model_cache(), config, make_claim(), OPTIONS, digest="abcdef12"),
+        desired.listing_job(make_model_cache(), config, OPTIONS, digest="abcdef12"),
+    ):
+        template = job.manifest["spec"]["template"]
+        pod = template["spec"]
+        assert pod["nodeSelector"] == {"pool": "batch"}
+        assert pod["tolerations"] == [{"operator": "Exists"}]
+        assert (pod["priorityClassName"], pod["enableServiceLinks"]) == ("low", False)
+        assert [each["imagePullPolicy"] for each in pod["containers"]] == ["Always"]
+        assert template["metadata"]["annotations"] == {"sidecar.istio.io/inject": "false"}
+        assert template["metadata"]["labels"] == {
+            "kueue.x-k8s.io/queue-name": "batch",
+            **job.manifest["metadata"]["labels"],
+        }
+
+
+def test_other_places_are_tried_at_once_and_none_are_as_before() -> None:
+    cache, claim = make_model_cache(), make_claim()
+    before = desired.digest(cache, CONFIG, claim, OPTIONS)
+    assert desired.digest(cache, RuntimeConfig(jobs=BATCH), claim, OPTIONS) != before
+    assert desired.digest(cache, RuntimeConfig(jobs=Jobs()), claim, OPTIONS) == before

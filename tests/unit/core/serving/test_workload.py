@@ -443,3 +443,43 @@ def test_the_services_own_runtime_to_the_letter() -> None:
             ],
         },
     }
+
+
+def test_the_service_says_where_its_pods_run_over_template_and_configuration() -> None:
+    got = predictor(
+        config={
+            "scheduling": {"tolerations": [{"key": "gpu", "operator": "Exists"}], "schedulerName": "volcano"},
+            "pods": {"annotations": {"team": "all"}, "enableServiceLinks": False},
+        },
+        template={"scheduling": {"nodeSelector": {"pool": "gpu"}}, "pods": {"labels": {"tier": "model"}}},
+        scheduling={"priorityClassName": "high", "schedulerName": "default-scheduler"},
+        pods={"annotations": {"team": "a"}, "imagePullPolicy": "Always"},
+    )
+    assert got["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+    assert got["nodeSelector"] == {"pool": "gpu"}
+    assert (got["priorityClassName"], got["schedulerName"]) == ("high", "default-scheduler")
+    assert (got["labels"], got["annotations"]) == ({"tier": "model"}, {"team": "a"})
+    assert got["enableServiceLinks"] is False
+    assert got["model"]["imagePullPolicy"] == "Always"
+
+
+def test_a_node_must_have_the_gpu_and_be_what_the_user_asks_for() -> None:
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    zone = {"key": "zone", "operator": "In", "values": ["a"]}
+    alone = predictor(discovered={"gpu": "MI300X"})["affinity"]["nodeAffinity"][required]
+    own = {"nodeAffinity": {required: {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}}}
+    got = predictor(discovered={"gpu": "MI300X"}, scheduling={"affinity": own})
+    terms = got["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+    assert [term["matchExpressions"] for term in terms] == [
+        [zone, *term["matchExpressions"]] for term in alone["nodeSelectorTerms"]
+    ]
+
+
+def test_another_place_is_a_roll_out_and_settings_of_jobs_are_none() -> None:
+    def revision(**wanted: Any) -> str:
+        return str(rendered(**wanted)["metadata"]["labels"]["aim.silogen.ai/revision"])
+
+    assert revision(scheduling={"nodeSelector": {"pool": "a"}}) != revision()
+    assert revision(pods={"labels": {"team": "a"}}) != revision()
+    assert revision(config={"jobs": {"scheduling": {"nodeSelector": {"pool": "a"}}}}) == revision()
+    assert revision(scheduling={}, pods={}) == revision()
