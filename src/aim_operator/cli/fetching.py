@@ -10,13 +10,13 @@ import threading
 import traceback
 from pathlib import Path
 
+from aim_operator.fetch import logs
 from aim_operator.fetch import outcome as outcomes
 from aim_operator.fetch.look import Question, look
 from aim_operator.fetch.outcome import DONE, EXIT_CODES, FetchReason, Outcome
 from aim_operator.fetch.redaction import Redactor
 from aim_operator.fetch.run import Options, fetch
 
-_LONGEST_LINE = 2000
 _INTERRUPTED = 130
 
 
@@ -27,14 +27,15 @@ def run(options: Question, termination_log: Path | None) -> int:
     """
     environment = dict(os.environ)
     redactor = Redactor(environment)
+    stdout = logs.redact(redactor)
 
     whole_lines = threading.Lock()
 
     def say(text: str) -> None:
-        line = redactor.one_line(text, _LONGEST_LINE) + "\n"
+        line = redactor.one_line(text, logs.LONGEST_LINE) + "\n"
         with whole_lines:
-            sys.stdout.write(line)
-            sys.stdout.flush()
+            stdout.write(line)
+            stdout.flush()
 
     signals: list[int] = []
 
@@ -57,8 +58,7 @@ def run(options: Question, termination_log: Path | None) -> int:
     try:
         outcome = loop.run_until_complete(main())
     except Exception as error:  # noqa: BLE001 - whoever reads the termination message must learn of it
-        for line in traceback.format_exc().splitlines():
-            sys.stderr.write(redactor.one_line(line, _LONGEST_LINE) + "\n")
+        sys.stderr.write(traceback.format_exc())
         outcome = Outcome(
             reason=FetchReason.DOWNLOAD_FAILED,
             message=f"a bug in the downloader: {type(error).__name__}: {error}",
@@ -67,6 +67,7 @@ def run(options: Question, termination_log: Path | None) -> int:
         say(f"{outcome.reason}: {outcome.message}")
     if termination_log is not None:
         outcomes.write(termination_log, outcome, redactor)
+    logs.finish()
     if outcome.reason == FetchReason.INTERRUPTED and signals[:1] == [signal.SIGINT]:
         return _INTERRUPTED
     return EXIT_CODES[outcome.reason]
