@@ -1,12 +1,13 @@
 """Keys in, reconciles out: what becomes of each outcome, and how many run at once.
 
 A reconciler is level-triggered by type: it learns which object, never why. Owns error policy, fairness
-between controllers, and that no key is reconciled on a cache older than its own writes.
+between controllers and namespaces, and that no key is reconciled on a cache older than its own writes.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from aim_operator.errors import (
     Unavailable,
 )
 from aim_operator.runtime.clock import Clock, within
+from aim_operator.runtime.fair import may_have_more
 from aim_operator.runtime.metrics import MetricSink
 from aim_operator.runtime.triggers import Trigger
 from aim_operator.runtime.workqueue import WorkQueue
@@ -72,6 +74,9 @@ class Controller:
 class ControllerGroup:
     """All controllers of a process. At most `workers` reconciles run at once, round-robin between them.
 
+    One namespace may have as many of them at work as are left for others: half of all, if it is alone. So
+    there is one left for whoever comes, also while each reconcile of that one waits for a timeout.
+
     Keys are collected from construction on, so that a standby that becomes leader has them.
     """
 
@@ -88,7 +93,10 @@ class ControllerGroup:
         self._limit = workers
         self._freshness = applier
         self._wake = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
+        """Reconciles at work, and the namespace of each."""
+        self._at_work: Counter[str] = Counter()
+        """Counted by namespace."""
         self._draining = False
         metrics = metrics or MetricSink()
         self._lanes = [_Lane(c, clock, applier, metrics, on_ready=self._wake.set) for c in controllers]
@@ -102,8 +110,8 @@ class ControllerGroup:
 
     @property
     def saturated(self) -> bool:
-        """Whether every worker is at work."""
-        return len(self._running) >= self._limit
+        """Whether keys wait for a worker."""
+        return any(len(lane.queue) for lane in self._lanes)
 
     def enqueue(self, controller: str, ref: ObjectRef) -> None:
         """Enqueue `ref` for the controller of that name."""
@@ -142,7 +150,8 @@ class ControllerGroup:
                 return
             lane, ref = work
             task = asyncio.create_task(lane.reconcile(ref), name=f"{lane.name} {ref}")
-            self._running.add(task)
+            self._running[task] = ref.namespace
+            self._at_work[ref.namespace] += 1
             task.add_done_callback(self._ended)
 
     def _next(self) -> tuple[_Lane, ObjectRef] | None:
@@ -150,13 +159,19 @@ class ControllerGroup:
         for _ in self._lanes:
             lane = self._lanes[self._turn]
             self._turn = (self._turn + 1) % len(self._lanes)
-            ref = lane.take()
+            ref = lane.take(self._may_begin)
             if ref is not None:
                 return lane, ref
         return None
 
+    def _may_begin(self, namespace: str) -> bool:
+        return may_have_more(self._at_work[namespace], self._limit - len(self._running))
+
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        namespace = self._running.pop(task)
+        self._at_work[namespace] -= 1
+        if not self._at_work[namespace]:
+            del self._at_work[namespace]
         self._wake.set()
 
 
@@ -194,9 +209,9 @@ class _Lane:
     def idle(self) -> bool:
         return self.queue.idle and not self._parked
 
-    def take(self) -> ObjectRef | None:
-        """Return the next key whose caches are fresh; park those whose are not."""
-        while (taken := self.queue.take()) is not None:
+    def take(self, may: Callable[[str], bool]) -> ObjectRef | None:
+        """Return the next key of a namespace that `may`; park those whose caches are not fresh."""
+        while (taken := self.queue.take(may)) is not None:
             ref, waited = taken
             if self._freshness.caught_up(ref):
                 self._metrics.waited(self.name, waited)

@@ -1,17 +1,18 @@
 """Which keys are to be reconciled, and when.
 
-A key is handed out once at a time; added while it runs, it is handed out again after that. Keys wait in the
-order they came. Owns backoff per key, not what a failure is. Used by runtime.controller.
+A key is handed out once at a time; added while it runs, it is handed out again after that. Namespaces take
+turns, however many keys each has; within one, keys wait in the order they came. Owns backoff per key, not
+what a failure is. Used by runtime.controller.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from aim_operator.api.meta import ObjectRef
 from aim_operator.backoff import exponential, jittered
 from aim_operator.runtime.clock import Clock, Timer
+from aim_operator.runtime.fair import FairQueue
 
 FIRST_BACKOFF_SECONDS = 0.005
 LONGEST_BACKOFF_SECONDS = 300.0
@@ -23,7 +24,7 @@ class WorkQueue:
     def __init__(self, clock: Clock, *, on_ready: Callable[[], None] | None = None) -> None:
         self._clock = clock
         self._on_ready = on_ready or _nothing
-        self._ready: deque[ObjectRef] = deque()
+        self._ready: FairQueue[ObjectRef] = FairQueue()
         self._since: dict[ObjectRef, float] = {}
         """The ready keys, and since when."""
         self._running: set[ObjectRef] = set()
@@ -38,8 +39,9 @@ class WorkQueue:
 
     @property
     def age_seconds(self) -> float:
-        """How long the key that came first has waited."""
-        return self._clock.monotonic() - self._since[self._ready[0]] if self._ready else 0.0
+        """How long the key that came first has waited. Costs what there are namespaces that wait."""
+        heads = self._ready.heads()
+        return self._clock.monotonic() - min(self._since[ref] for ref in heads) if heads else 0.0
 
     @property
     def idle(self) -> bool:
@@ -47,12 +49,12 @@ class WorkQueue:
         return not self._ready and not self._running
 
     def add(self, ref: ObjectRef) -> None:
-        """Enqueue `ref`; workers take keys in order of arrival."""
+        """Enqueue `ref`; workers take the keys of a namespace in order of arrival."""
         if ref in self._running:
             self._again.setdefault(ref, self._clock.monotonic())
         elif ref not in self._since:
             self._since[ref] = self._clock.monotonic()
-            self._ready.append(ref)
+            self._ready.push(ref.namespace, ref)
             self._on_ready()
 
     def add_after(self, ref: ObjectRef, seconds: float) -> None:
@@ -84,11 +86,14 @@ class WorkQueue:
         """Start its backoff from the beginning."""
         self._failures.pop(ref, None)
 
-    def take(self) -> tuple[ObjectRef, float] | None:
-        """Hand out the next key, and how long it waited; None if there is none. `done` must follow."""
-        if not self._ready:
+    def take(self, may: Callable[[str], bool] | None = None) -> tuple[ObjectRef, float] | None:
+        """Hand out the next key, and how long it waited; None if there is none. `done` must follow.
+
+        `may` says of a namespace whether a key of it can be taken now.
+        """
+        ref = self._ready.pop(may)
+        if ref is None:
             return None
-        ref = self._ready.popleft()
         since = self._since.pop(ref)
         self._running.add(ref)
         later = self._later.pop(ref, None)
@@ -102,7 +107,7 @@ class WorkQueue:
         since = self._again.pop(ref, None)
         if since is not None:
             self._since[ref] = since
-            self._ready.append(ref)
+            self._ready.push(ref.namespace, ref)
             self._on_ready()
 
     def _fall_due(self, ref: ObjectRef) -> None:

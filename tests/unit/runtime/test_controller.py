@@ -29,8 +29,8 @@ from tests.support.virtual_clock import VirtualClock
 from tests.unit.runtime.making import WIDGETS, Widget, make_widget
 
 
-def ref(name: str = "a") -> ObjectRef:
-    return ObjectRef("Widget", "team", name)
+def ref(name: str = "a", namespace: str = "team") -> ObjectRef:
+    return ObjectRef("Widget", namespace, name)
 
 
 class Always:
@@ -257,7 +257,7 @@ async def test_workers_are_limited_and_shared() -> None:
             return Result()
 
     async with running(
-        clock, Controller("many", Slow("many"), []), Controller("few", Slow("few"), []), workers=2
+        clock, Controller("many", Slow("many"), []), Controller("few", Slow("few"), []), workers=4
     ) as group:
         for number in range(1000):
             group.enqueue("many", ref(f"m{number}"))
@@ -266,6 +266,100 @@ async def test_workers_are_limited_and_shared() -> None:
         await clock.advance(5.5)
     assert max(at_once) == 2
     assert order.count("few") == 5
+
+
+class Attacked:
+    """Reconciles of `attacker*` take `seconds`, and for ever fail if `error` is given; others just end."""
+
+    def __init__(self, clock: VirtualClock, *, seconds: float, error: Exception | None = None) -> None:
+        self._clock, self._seconds, self._error = clock, seconds, error
+        self.order: list[str] = []
+        self.at_work: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+
+    async def reconcile(self, ref: ObjectRef) -> Result:
+        self.order.append(ref.namespace)
+        if not ref.namespace.startswith("attacker"):
+            return Result()
+        self.at_work[ref.namespace] += 1
+        self.most[ref.namespace] = max(self.most[ref.namespace], self.at_work[ref.namespace])
+        try:
+            await self._clock.sleep(self._seconds)
+        finally:
+            self.at_work[ref.namespace] -= 1
+        if self._error is not None:
+            raise self._error
+        return Result()
+
+    def before(self, namespace: str) -> int:
+        """How many others were begun before the first of `namespace`."""
+        return self.order.index(namespace)
+
+
+async def test_a_namespace_of_5000_keys_is_one_turn_ahead_of_another_that_has_one() -> None:
+    clock = VirtualClock()
+    attacked = Attacked(clock, seconds=0.01)
+    async with running(clock, Controller("c", attacked, []), workers=4) as group:
+        for number in range(5000):
+            group.enqueue("c", ref(f"a{number}", "attacker"))
+        group.enqueue("c", ref("b", "victim"))
+        await clock.advance(0.1)
+        assert attacked.before("victim") <= 2
+
+
+async def test_a_namespace_whose_objects_change_all_the_time_is_one_turn_ahead_of_another() -> None:
+    """A hundred times a second each, for a minute, while the other's one object changes each second."""
+    clock = VirtualClock()
+    attacked = Attacked(clock, seconds=0.05)
+    waits: list[int] = []
+    async with running(clock, Controller("c", attacked, []), workers=4) as group:
+        for tick in range(6000):
+            for number in range(20):
+                group.enqueue("c", ref(f"a{number}", "attacker"))
+            if tick % 100 == 0:
+                begun = len(attacked.order)
+                group.enqueue("c", ref("b", "victim"))
+            await clock.advance(0.01)
+            if tick % 100 == 0:
+                waits.append(attacked.order[begun:].index("victim"))
+    assert max(waits) <= 2
+    assert attacked.order.count("attacker") > 1000, "the other namespace is served as well"
+
+
+@pytest.mark.parametrize("workers", [4, 24])
+@pytest.mark.parametrize(
+    "error", [None, errors.Unavailable("etcd is full", code=500)], ids=["that end", "that fail for ever"]
+)
+async def test_a_namespace_whose_every_call_hangs_leaves_workers_to_others(
+    workers: int, error: Exception | None
+) -> None:
+    """Its webhook answers after thirty seconds, its node's kubelet not at all: each reconcile waits."""
+    clock = VirtualClock()
+    attacked = Attacked(clock, seconds=30, error=error)
+    with capture_logs():
+        async with running(clock, Controller("c", attacked, []), workers=workers) as group:
+            for number in range(500):
+                group.enqueue("c", ref(f"a{number}", "attacker"))
+            for _ in range(100):
+                await clock.advance(5.3)
+                done = attacked.order.count("victim")
+                group.enqueue("c", ref("b", "victim"))
+                await clock.settle()
+                assert attacked.order.count("victim") == done + 1, "at once"
+    assert attacked.most["attacker"] == workers // 2
+
+
+async def test_four_namespaces_whose_every_call_hangs_leave_a_worker_to_a_fifth() -> None:
+    clock = VirtualClock()
+    attacked = Attacked(clock, seconds=30)
+    async with running(clock, Controller("c", attacked, []), workers=24) as group:
+        for space in range(4):
+            for number in range(100):
+                group.enqueue("c", ref(f"a{number}", f"attacker{space}"))
+        await clock.advance(100)
+        group.enqueue("c", ref("b", "victim"))
+        await clock.settle()
+        assert "victim" in attacked.order
 
 
 async def test_a_key_whose_cache_is_behind_is_parked() -> None:

@@ -12,8 +12,8 @@ from aim_operator.runtime.workqueue import LONGEST_BACKOFF_SECONDS, WorkQueue
 from tests.support.virtual_clock import VirtualClock
 
 
-def ref(name: str) -> ObjectRef:
-    return ObjectRef("Widget", "team", name)
+def ref(name: str, namespace: str = "team") -> ObjectRef:
+    return ObjectRef("Widget", namespace, name)
 
 
 def take(queue: WorkQueue) -> str | None:
@@ -27,6 +27,29 @@ def test_keys_come_in_the_order_they_were_added_once_each() -> None:
     for name in "abab":
         queue.add(ref(name))
     assert [take(queue), take(queue), take(queue)] == ["a", "b", None]
+
+
+def test_namespaces_take_turns_however_many_keys_each_has() -> None:
+    queue = WorkQueue(VirtualClock())
+    for name in "abcd":
+        queue.add(ref(name, "flood"))
+    queue.add(ref("x", "calm"))
+    queue.add(ref("y", "calm"))
+    queue.add(ref("z", ""))
+    assert [take(queue) for _ in range(7)] == ["a", "x", "z", "b", "y", "c", "d"]
+
+
+def test_a_namespace_that_may_not_keeps_its_turn() -> None:
+    queue = WorkQueue(VirtualClock())
+    queue.add(ref("a", "full"))
+    queue.add(ref("x", "calm"))
+    queue.add(ref("y", "calm"))
+    taken = queue.take(lambda namespace: namespace != "full")
+    assert taken is not None
+    assert taken[0].name == "x"
+    assert take(queue) == "a"
+    assert queue.take(lambda _: False) is None
+    assert len(queue) == 1
 
 
 def test_a_key_added_while_it_runs_runs_again_after_that() -> None:
@@ -94,6 +117,10 @@ async def test_age_is_that_of_the_first_key() -> None:
     await clock.advance(3)
     queue.add(ref("b"))
     assert (queue.age_seconds, len(queue)) == (3, 2)
+    queue.add(ref("c", "other"))
+    assert take(queue) == "a"
+    await clock.advance(2)
+    assert queue.age_seconds == 2, "the oldest of all namespaces"
 
 
 STEPS = st.lists(

@@ -1,0 +1,78 @@
+"""What namespaces share, so that none of them can have it all: a queue that serves them in turn, and a share.
+
+Cluster objects count as one namespace (""). Used by runtime.workqueue and everything else of which there is
+a limited amount: workers, events, log streams, watches of names.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def may_have_more(held: int, free: int) -> bool:
+    """Return whether one who holds `held` may have one more of what `free` are left of.
+
+    As long as it holds fewer than are left: a single one gets half of all, and whoever comes later still
+    finds some. (Dynamic thresholds, as in packet switches: Choudhury and Hahne, "Dynamic queue length
+    thresholds for shared-memory packet switches", 1998.)
+    """
+    return held < free
+
+
+class FairQueue(Generic[T]):
+    """First come, first served within a namespace; between namespaces one item each, in turn."""
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[str, deque[T]] = OrderedDict()
+        """Those that have items, the next one first."""
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def length_of(self, namespace: str) -> int:
+        """Return how many items of that namespace wait."""
+        queue = self._queues.get(namespace)
+        return len(queue) if queue is not None else 0
+
+    def heads(self) -> list[T]:
+        """Return the first item of each namespace that has some."""
+        return [queue[0] for queue in self._queues.values()]
+
+    def push(self, namespace: str, item: T) -> None:
+        queue = self._queues.get(namespace)
+        if queue is None:
+            queue = self._queues[namespace] = deque()
+        queue.append(item)
+        self._length += 1
+
+    def pop(self, may: Callable[[str], bool] | None = None) -> T | None:
+        """Return the first item of the namespace whose turn it is and that `may`; None if none has one.
+
+        A namespace that may not keeps its turn. Costs what there are such.
+        """
+        namespace = next((each for each in self._queues if may is None or may(each)), None)
+        if namespace is None:
+            return None
+        queue = self._queues[namespace]
+        item = queue.popleft()
+        self._length -= 1
+        if queue:
+            self._queues.move_to_end(namespace)
+        else:
+            del self._queues[namespace]
+        return item
+
+    def discard(self, namespace: str, item: T) -> None:
+        """Take an item out, if it waits. Costs what its namespace has waiting."""
+        queue = self._queues.get(namespace)
+        if queue is None or item not in queue:
+            return
+        queue.remove(item)
+        self._length -= 1
+        if not queue:
+            del self._queues[namespace]
