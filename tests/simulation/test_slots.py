@@ -8,7 +8,7 @@ import pytest
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import JOBS
-from aim_operator.controllers.slots import LONGEST_HOLD_SECONDS
+from aim_operator.controllers.slots import LONGEST_HOLD_SECONDS, REFUSED_SECONDS
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.template import desired
 from aim_operator.core.template.desired import DEADLINE_SECONDS
@@ -194,13 +194,15 @@ class Quota:
     """Admits no Job into one namespace, while `on`."""
 
     def __init__(self, world: World, namespace: str, error: ApiError) -> None:
-        self.on, self.attempts = True, 0
+        self.on, self.attempts, self.varies = True, 0, False
         self._namespace, self._error = namespace, error
         world.sandbox.server.validating[world.sandbox.server.kinds.served(JOBS).id] = self._admit
 
     def _admit(self, job: dict[str, Any]) -> None:
         if self.on and job["metadata"].get("namespace") == self._namespace:
             self.attempts += 1
+            if self.varies:
+                raise Forbidden(f"{self._error} (request {self.attempts})", code=403, reason="Forbidden")
             raise self._error
 
 
@@ -213,11 +215,15 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.parametrize("number", [20, 60], ids=["fewer than workers", "more than workers"])
 @pytest.mark.parametrize("error", REFUSALS)
-async def test_a_namespace_whose_jobs_are_refused_keeps_no_slot_from_others(error: ApiError) -> None:
+async def test_a_namespace_whose_jobs_are_refused_keeps_no_slot_from_others(
+    error: ApiError, number: int
+) -> None:
+    """Nor does it keep the operator busy: with more than 24, they handed the slot to each other for ever."""
     async with World() as world:
         quota = Quota(world, GREEDY, error)
-        world.apply([*greedy(20, ref="registry.example/quick:v1"), image()])
+        world.apply([*greedy(number, ref="registry.example/quick:v1"), image()])
         world.start(max_discovery_jobs=1)
         await world.pass_seconds(30)
         for each in range(10):
@@ -229,11 +235,35 @@ async def test_a_namespace_whose_jobs_are_refused_keeps_no_slot_from_others(erro
             assert any(str(error) in c["message"] for c in refused["conditions"])
         tried = quota.attempts
         await world.pass_seconds(3600)
-        assert quota.attempts - tried <= 20 * 20, "no busy loop: the backoff doubles up to minutes"
+        assert quota.attempts - tried <= 20 * number, "no busy loop: the backoff doubles up to minutes"
         quota.on = False
         await world.until(
-            lambda: all(available(world, f"t{each:03}", GREEDY) for each in range(20)), limit_seconds=1200
+            lambda: all(available(world, f"t{each:03}", GREEDY) for each in range(number)), limit_seconds=1200
         )
+
+
+async def test_a_quota_that_words_each_refusal_differently_makes_no_busy_loop() -> None:
+    """Each new message changes the status, and the change of the status wakes the template."""
+    async with World() as world:
+        quota = Quota(world, GREEDY, Forbidden("exceeded quota", code=403, reason="Forbidden"))
+        quota.varies = True
+        world.apply([*greedy(5, ref="registry.example/quick:v1"), image(), template("new")])
+        world.start(max_discovery_jobs=1)
+        await world.until(lambda: available(world, "new"), limit_seconds=5)
+        await world.pass_seconds(3600)
+        assert quota.attempts <= 5 * 2 * 3600 / REFUSED_SECONDS
+
+
+async def test_a_namespace_of_500_templates_whose_images_never_come_delays_another_by_nothing() -> None:
+    async with World() as world:
+        world.sandbox.jobs.behaviours[SLOW] = ImageBehaviour(outcome="hangs")
+        world.apply([*greedy(500), image()])
+        world.start()
+        await world.pass_seconds(30)
+        assert len(world.all(JOBS)) == 8, "of ten slots two are for those that use none"
+        for each in range(5):
+            world.apply([template(f"new{each}")])
+            await world.until(lambda name=f"new{each}": available(world, name), limit_seconds=15)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("discovered", [False, True], ids=["never discovered", "whose image has changed"])

@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from aim_operator.api.external import Job
 from aim_operator.api.meta import ObjectRef
@@ -25,16 +26,26 @@ from aim_operator.core.template.desired import DEADLINE_SECONDS
 from aim_operator.core.template.observed import Slot
 from aim_operator.core.template.slots import (
     WaitingTemplate,
+    gets_slot,
     holds_slot,
     next_templates,
-    templates_ahead,
     waiting_template,
 )
+from aim_operator.errors import ApiError
 from aim_operator.runtime.clock import Clock, Timer
 from aim_operator.runtime.store import Store
 
 LONGEST_HOLD_SECONDS = DEADLINE_SECONDS + 60.0
 """After which a Job no longer counts. Its deadline ends it before, unless somebody took that away."""
+
+REFUSED_SECONDS = 15.0
+"""Before a slot is given again for a Job that the API server refused: a quota, Pod Security, a webhook."""
+
+
+class _Refused(NamedTuple):
+    job_name: str
+    error: ApiError
+    until: float
 
 
 class DiscoverySlots:
@@ -61,31 +72,45 @@ class DiscoverySlots:
         """The name of the Job that a template may create."""
         self._holding: dict[ObjectRef, dict[str, Timer]] = {}
         """The names of a template's unfinished Jobs; all of them together hold one slot."""
+        self._refused: dict[ObjectRef, _Refused] = {}
         self._overdue: set[tuple[ObjectRef, str]] = set()
         self._held: Counter[str] = Counter()
         """Slots in use by namespace: `_granted` and `_holding` counted."""
 
     def request(self, ref: ObjectRef, template: Template, job_name: str) -> Slot:
-        """Ask for a slot for this template's Job; asking again while waiting keeps the place."""
+        """Ask for a slot for this template's Job; asking again while waiting keeps the place.
+
+        Raises the ApiError that refused this very Job less than REFUSED_SECONDS ago. Two templates that are
+        refused would hand the slot to each other for ever, each by the change of its own status.
+        """
+        refused = self._refused.get(ref)
+        if refused is not None and refused.job_name == job_name and self._clock.monotonic() < refused.until:
+            raise refused.error.with_traceback(None)
         if ref in self._granted:
             # For whichever Job comes of it: its inputs may have changed before one could be created.
             self._granted[ref] = job_name
             return Slot(granted=True, limit=self._limit)
         self._wait(ref, template)
-        if templates_ahead(self._places[ref], self._waiting, self._held) >= self._free():
+        if not gets_slot(self._places[ref], self._waiting, self._held, self._limit):
             return Slot(granted=False, limit=self._limit)
         self._leave(ref)
         self._held[ref.namespace] += 1
         self._granted[ref] = job_name
         return Slot(granted=True, limit=self._limit)
 
-    def ungrant(self, ref: ObjectRef) -> None:
-        """Give up a grant, if there is one: no Job came of it this time."""
-        if self._ungrant(ref):
-            self._wake_next()
+    def ungrant(self, ref: ObjectRef, error: ApiError | None = None) -> None:
+        """Give up a grant, if there is one: no Job came of it this time, because of `error` if given."""
+        job_name = self._granted.get(ref)
+        if job_name is None:
+            return
+        if error is not None:
+            self._refused[ref] = _Refused(job_name, error, self._clock.monotonic() + REFUSED_SECONDS)
+        self._ungrant(ref)
+        self._wake_next()
 
     def withdraw(self, ref: ObjectRef) -> None:
         """Give up a grant or a place in the queue: the template needs no Job (now)."""
+        self._refused.pop(ref, None)
         waited, held = self._leave(ref), self._ungrant(ref)
         if waited or held:
             self._wake_next()

@@ -81,8 +81,9 @@ class Templates(AimKind):
     def settle(self, ref: ObjectRef, plan: Plan[Any], outcomes: Outcomes) -> None:
         """Give the slot back unless a Job came of it: one that can't be created holds up nobody."""
         del plan
-        if not any(o.child.resource is JOBS and o.object is not None for o in outcomes):
-            self._slots.ungrant(ref)
+        jobs = [o for o in outcomes if o.child.resource is JOBS]
+        if not any(o.object is not None for o in jobs):
+            self._slots.ungrant(ref, next((o.error for o in jobs if o.error is not None), None))
 
     def forget(self, ref: ObjectRef) -> None:
         self._slots.withdraw(ref)

@@ -1,7 +1,8 @@
 """Discovery slots: which Jobs hold one, and which template gets the next one that is free.
 
 A slot goes to the namespace that uses the fewest, within it to the oldest template; cluster templates
-count as one namespace. Decides only; controllers/slots.py keeps who waits and who holds.
+count as one namespace. The last fifth is for namespaces that use none. Decides only; controllers/slots.py
+keeps who waits and who holds.
 """
 
 from __future__ import annotations
@@ -33,6 +34,21 @@ Waiting = Mapping[str, Sequence[WaitingTemplate]]
 def waiting_template(template: Template) -> WaitingTemplate:
     metadata = template.metadata
     return WaitingTemplate(metadata.creation_timestamp or "", metadata.name, metadata.namespace)
+
+
+def reserved(limit: int) -> int:
+    """Return how many of `limit` slots are kept for namespaces that use none: 2 of 10.
+
+    So that images which take for ever hold up nobody else, however many templates ask for them.
+    """
+    return limit // 5
+
+
+def gets_slot(own: WaitingTemplate, waiting: Waiting, held: Mapping[str, int], limit: int) -> bool:
+    """Whether `own`, one of `waiting`, may have one of the slots that `held` leaves."""
+    left = limit - sum(held.values()) - templates_ahead(own, waiting, held)
+    uses = held.get(own.namespace, 0) + bisect_left(waiting[own.namespace], own)
+    return left > (reserved(limit) if uses else 0)
 
 
 def next_templates(waiting: Waiting, held: Mapping[str, int], free: int) -> list[WaitingTemplate]:
