@@ -12,6 +12,7 @@ AimError
 │   │   └── AlreadyExists     409 on create
 │   ├── Expired               410: a resourceVersion that is compacted away
 │   ├── Invalid               400, 413, 422 for a write: the object is refused as it is
+│   ├── TooLarge              an answer of more bytes than are read
 │   ├── Unauthorized          401
 │   └── Forbidden             403: the message names the missing RBAC verb
 ├── SpecError                 core: an input that can't be served; carries a condition reason
@@ -83,6 +84,10 @@ class Expired(ApiError):
 
 class Invalid(ApiError):
     """400, 413 or 422 for a write, or a watch that the server can't serve: it will not take this as it is."""
+
+
+class TooLarge(ApiError):
+    """The answer has more bytes than are read of one: ask for less at once."""
 
 
 class Unauthorized(ApiError):

@@ -22,6 +22,8 @@ from aim_operator.core.messages import quote
 from aim_operator.errors import SpecError
 
 TAIL_BYTES = 1024 * 1024
+WARNING_BYTES = 64 * 1024
+"""Of the end of a log, in which warnings are looked for: the image prints them last."""
 MAX_PROFILE_BYTES = 64 * 1024
 PROFILE_BOUNDS = Bounds(bytes=MAX_PROFILE_BYTES, values=2048, levels=MAX_DEPTH)
 """The published profiles have some thirty values."""
@@ -137,7 +139,7 @@ def _last_element(log: bytes) -> dict[str, Any]:
     if arrays.problem:
         raise _failed(f"has a JSON array that {_one_line(arrays.problem)}")
     if _NOTHING.search(log):
-        warnings = _WARNING.findall(log)
+        warnings = _WARNING.findall(log[-WARNING_BYTES:])
         raise SpecError(
             Reason.NO_MATCHING_PROFILE,
             " and ".join(quote(each.decode(errors="replace").strip(), _REASON) for each in warnings[-_SAID:]),

@@ -16,9 +16,9 @@ from aim_operator.core.messages import quote
 
 MAX_DEPTH = 32
 """Brackets within brackets; also what keeps the decoder from deep recursion."""
-RETRY_BYTES = 256 * 1024
+RETRY_BYTES = 64 * 1024
 """What may be read twice: beyond it, a broken array is skipped with all that was read of it."""
-MAX_MARKS = 64 * 1024
+MAX_MARKS = 24 * 1024
 """Opening brackets and quotes, each of which costs some microseconds: a log is read from where no more
 follow. A profile at its limit of 64 KiB has a few thousand."""
 

@@ -44,6 +44,8 @@ def last_message(events: Iterable[Event]) -> str:
 
 def last_words(text: str | None, limit: int = 400) -> str:
     """Return the end of a log in one bounded, printable line: programs say last why they end."""
-    lines = [line for line in map(one_line, (text or "").splitlines()) if line]
+    # Enough for many blank lines among them; a log may be of any length.
+    end = (text or "")[-16 * limit :]
+    lines = [line for line in map(one_line, end.splitlines()) if line]
     words = " ".join(lines)
     return words if len(words) <= limit else "…" + words[len(words) - limit + 1 :]

@@ -6,6 +6,7 @@ kube.translate's. Made by app.py, used by runtime/.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.kube.credentials import Connection
 from aim_operator.kube.protocol import FIELD_MANAGER
 from aim_operator.kube.translate import Call
-from aim_operator.kube.transport import Observer, Request, SilentObserver, Transport
+from aim_operator.kube.transport import MOST_ANSWER_BYTES, Observer, Request, SilentObserver, Transport
 from aim_operator.kube.wire import Codec, split_lines
 
 _JSON = {"Content-Type": "application/json"}
@@ -30,6 +31,10 @@ _METADATA = "application/json;as={kind};g=meta.k8s.io;v=v1"
 # Unknown fields are dropped with a warning, which is logged: an older KServe must not stop everything.
 _WRITE = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Warn"}
 
+MOST_PAGE_BYTES = 4 * 1024 * 1024
+"""Of a page of several objects. Decoded it may take twenty times that: an empty list takes three bytes."""
+PAGES_AT_ONCE = 2
+"""Pages that are read and decoded at a time: twenty kinds are listed when the operator starts."""
 SILENCE_GRACE_SECONDS = 15.0
 """How long after its own timeout a silent watch is given up."""
 
@@ -47,6 +52,7 @@ class Client:
         self._observer = observer or SilentObserver()
         self._transport = Transport(connection, self._observer, timeout_seconds)
         self._codecs: dict[Resource[Any], Codec[Any]] = {}
+        self._pages = asyncio.Semaphore(PAGES_AT_ONCE)
 
     async def list(
         self,
@@ -67,16 +73,16 @@ class Client:
             resourceVersion="" if continue_token else resource_version,
         )
         query |= _given(**{"continue": continue_token})
-        body = await self._transport.send(
-            Request(
-                call=_call("list", resource, namespace),
-                method="GET",
-                path=resource.collection_path(namespace),
-                query=query,
-                headers=_accept(resource, "PartialObjectMetadataList"),
-            )
+        request = Request(
+            call=_call("list", resource, namespace),
+            method="GET",
+            path=resource.collection_path(namespace),
+            query=query,
+            headers=_accept(resource, "PartialObjectMetadataList"),
+            most_bytes=MOST_ANSWER_BYTES if limit == 1 else MOST_PAGE_BYTES,
         )
-        return self._codec(resource).page(body)
+        async with self._pages:
+            return self._codec(resource).page(await self._transport.send(request))
 
     async def watch(
         self,

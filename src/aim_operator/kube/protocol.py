@@ -27,7 +27,10 @@ class KubeClient(Protocol):
         continue_token: str = "",
         resource_version: str = "",
     ) -> Page[K]:
-        """One page. Raises NotInstalled where the kind is not served, Expired for an old token."""
+        """One page. Raises NotInstalled where the kind is not served, Expired for an old token.
+
+        TooLarge where it has more bytes than are read at once: ask for fewer objects then.
+        """
         ...
 
     def watch(

@@ -29,6 +29,8 @@ LONGEST_PAUSE_SECONDS = 5.0
 TLS_GOODBYE_SECONDS = 0.1
 CONNECT_SECONDS = 10.0
 IDLE_CONNECTION_SECONDS = 60.0
+MOST_ANSWER_BYTES = 32 * 1024 * 1024
+"""Of one object, etcd takes 1.5 MiB; as JSON a built-in kind may be some times that."""
 _KNOWN_WARNINGS = 256
 
 
@@ -65,6 +67,8 @@ class Request(Struct, frozen=True, kw_only=True):
     body: bytes | None = None
     idempotent: bool = True
     """Whether sending it twice does what sending it once does."""
+    most_bytes: int = MOST_ANSWER_BYTES
+    """Of the answer; more raises TooLarge."""
 
 
 class Transport:
@@ -78,6 +82,8 @@ class Transport:
         self._warnings: set[str] = set()
         version = importlib.metadata.version("aim-operator")
         self._headers = {"User-Agent": f"aim-operator/{version}", "Accept": "application/json"}
+        # What users write can be a thousand times as large as it comes: its size would be known too late.
+        self._headers["Accept-Encoding"] = "identity"
 
     async def send(self, request: Request) -> bytes:
         """Send, and send again while that is safe and the deadline lets; the body of the answer.
@@ -127,7 +133,7 @@ class Transport:
         limits = aiohttp.ClientTimeout(total=max(seconds, 0.001), sock_connect=CONNECT_SECONDS)
         with translated(request.call):
             async with await self._open(request, limits) as response:
-                return await response.read()
+                return await _body(response, request)
 
     async def _open(self, request: Request, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """Return an answer of status 2xx; raise any other. A 401 is tried once more with new credentials."""
@@ -137,7 +143,7 @@ class Transport:
             response = await self._request(request, limits, rejected=True)
         if not 200 <= response.status < 300:
             async with response:
-                raise failure(request.call, response.status, await response.read(), response.headers)
+                raise failure(request.call, response.status, await _body(response, request), response.headers)
         self._note_warnings(request.call, response.headers)
         return response
 
@@ -200,6 +206,16 @@ class Transport:
         if warning and warning not in self._warnings and len(self._warnings) < _KNOWN_WARNINGS:
             self._warnings.add(warning)
             self._observer.warned(call.resource, warning)
+
+
+async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:
+    """Read an answer, no further than it may go."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > request.most_bytes:
+            raise errors.TooLarge(f"{request.call}: the answer has more than {request.most_bytes} bytes")
+    return bytes(body)
 
 
 @lru_cache(64)

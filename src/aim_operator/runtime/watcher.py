@@ -18,7 +18,7 @@ import structlog
 from msgspec import Struct
 
 from aim_operator.api.meta import ObjectMeta
-from aim_operator.api.resource import K, Resource, WatchEvent
+from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.backoff import Backoff, jittered, spread
 from aim_operator.errors import (
     ApiError,
@@ -26,6 +26,7 @@ from aim_operator.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    TooLarge,
     TooManyRequests,
     Unauthorized,
     Unavailable,
@@ -111,6 +112,7 @@ class Watcher(Generic[K]):
         self._resource_version = ""
         """Where to watch on from; "" means that a list is due."""
         self._streams_lists = True
+        self._page_size = PAGE_SIZE
         self._backoff = Backoff(0.5, 30.0)
         self._recheck = asyncio.Event()
         self._eager_until = float("-inf")
@@ -224,14 +226,7 @@ class Watcher(Generic[K]):
         undecodable: list[ObjectMeta] = []
         token = ""
         while True:
-            page = await self._client.list(
-                self._resource,
-                namespace=self._selection.namespace,
-                label_selector=self._selection.label_selector,
-                field_selector=self._selection.field_selector,
-                limit=PAGE_SIZE,
-                continue_token=token,
-            )
+            page = await self._page(token)
             self._heard()
             objects.extend(map(self._sink.slimmed, page.items))
             undecodable.extend(page.undecodable)
@@ -240,6 +235,23 @@ class Watcher(Generic[K]):
                 break
         self._replace(objects, undecodable, page.resource_version)
         await self._consume(initial=False)
+
+    async def _page(self, token: str) -> Page[K]:
+        """Return a page of as many objects as fit into an answer; how many that are is remembered."""
+        while True:
+            try:
+                return await self._client.list(
+                    self._resource,
+                    namespace=self._selection.namespace,
+                    label_selector=self._selection.label_selector,
+                    field_selector=self._selection.field_selector,
+                    limit=self._page_size,
+                    continue_token=token,
+                )
+            except TooLarge:
+                if self._page_size == 1:
+                    raise
+                self._page_size = max(1, self._page_size // 4)
 
     async def _consume(self, *, initial: bool) -> None:
         """Watch until the server ends the stream. `initial`: it starts with all objects there are."""

@@ -147,7 +147,7 @@ def test_arrays_at_the_end_are_found_behind_any_number_of_brackets() -> None:
 def test_an_array_that_begins_before_what_is_read_is_said_so() -> None:
     arrays = JSONArrays(b'[{"a": [' + b"[]," * MAX_MARKS + b"1]}]")
     assert list(arrays) == []
-    assert arrays.problem == "begins before the last 65536 brackets and quotes of the log"
+    assert arrays.problem == f"begins before the last {MAX_MARKS} brackets and quotes of the log"
 
 
 values = st.recursive(

@@ -14,7 +14,7 @@ from aiohttp import web
 from aim_operator import errors
 from aim_operator.api.external import JOBS, NODES
 from aim_operator.kube.authorization import Anonymous
-from aim_operator.kube.client import Client
+from aim_operator.kube.client import MOST_PAGE_BYTES, Client
 from aim_operator.kube.credentials import Connection
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.kube.transport import ATTEMPTS, SilentObserver
@@ -187,6 +187,41 @@ async def test_metadata_only_kinds_ask_for_metadata() -> None:
     assert page.items[0].kind == "Node"
     assert "as=PartialObjectMetadataList" in server.requests[0][3]["Accept"]
     assert server.requests[1][2] == {"limit": "500", "continue": "t"}
+
+
+async def test_a_page_of_large_objects_is_given_up_before_it_fills_the_memory() -> None:
+    """500 services of 1.4 MB are 700 MB in one answer: fewer are to be asked for."""
+    read = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal read
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(100):
+            await response.write(b" " * MOST_PAGE_BYTES)
+            read += 1
+        return response
+
+    server = Server(endless)
+    async with connected(server) as client:
+        with pytest.raises(errors.TooLarge):
+            await client.list(JOBS)
+    assert read < 10
+    assert len(server.requests) == 1
+
+
+async def test_a_single_object_may_be_larger_than_a_page() -> None:
+    job = JOB | {"status": {"conditions": [{"type": "a", "status": "b", "message": "x" * MOST_PAGE_BYTES}]}}
+    async with connected(Server(ok({"metadata": {}, "items": [job]}))) as client:
+        assert len((await client.list(JOBS, limit=1)).items) == 1
+
+
+async def test_answers_are_not_compressed() -> None:
+    """A megabyte of one letter takes a kilobyte: what is read would not bound what it becomes."""
+    server = Server(ok())
+    async with connected(server) as client:
+        await client.get(JOBS, "j", namespace="team")
+    assert server.requests[0][3]["Accept-Encoding"] == "identity"
 
 
 async def test_a_watch_asks_for_bookmarks_and_an_initial_list() -> None:

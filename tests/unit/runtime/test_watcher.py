@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from aim_operator import errors
+from aim_operator.api.resource import K, Page, Resource
 from aim_operator.runtime.informer import STUCK_SECONDS, Informer
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
@@ -281,6 +282,38 @@ async def test_slim_decides_what_is_kept() -> None:
         kept = seen.informer.store.get("team", "a")
         assert kept is not None
         assert bytes(kept.spec) == b""
+
+
+class LargeObjects(FakeClient):
+    """A server of whose objects `fit` make an answer that is read."""
+
+    def __init__(self, fit: int) -> None:
+        super().__init__(streams_lists=False)
+        self.fit = fit
+        self.limits: list[int] = []
+
+    async def list(self, resource: Resource[K], *, limit: int = 500, **selection: Any) -> Page[K]:
+        self.limits.append(limit)
+        if limit > self.fit:
+            raise errors.TooLarge("too much")
+        return await super().list(resource, limit=limit, **selection)
+
+
+@pytest.mark.parametrize("fit", [1, 3, 100, 500])
+async def test_objects_that_fill_a_page_are_listed_fewer_at_a_time(fit: int) -> None:
+    """However large they are, all are there in the end, and the next list begins with what fitted."""
+    client = LargeObjects(fit)
+    names = [f"w{index:02}" for index in range(20)]
+    for name in names:
+        client.put(WIDGETS, make_widget(name))
+    async with following(client) as seen:
+        await seen.informer.wait_synced()
+        assert seen.names == names
+        tried = len(client.limits)
+        seen.informer.relist("")
+        await seen.clock.advance(60)
+        assert max(client.limits[tried:]) <= fit
+        assert seen.names == names
 
 
 @pytest.mark.parametrize("streams_lists", [True, False], ids=["streamed", "paged"])
