@@ -271,6 +271,7 @@ class Operator:
             watched.other_runtimes,
             watched.cluster_serving_runtimes,
             watched.http_routes,
+            watched.other_routes,
             *watched.ours,
         )
         by_name: dict[str, list[Informer[Any]]] = {}

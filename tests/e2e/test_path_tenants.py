@@ -113,8 +113,9 @@ def until_refused(cluster: Cluster, namespace: str, name: str) -> str:
     return routing_of(cluster, namespace, name)[1]
 
 
-def by_hand(namespace: str, path: str) -> Manifest:
-    """The HTTPRoute to the thief's model that the operator does not make."""
+def by_hand(namespace: str, path: str, backend: str) -> Manifest:
+    """An HTTPRoute to a model that the operator does not make; it asks which one, whatever it is asked."""
+    models = {"type": "ReplaceFullPath", "replaceFullPath": "/v1/models"}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
@@ -124,18 +125,8 @@ def by_hand(namespace: str, path: str) -> Manifest:
             "rules": [
                 {
                     "matches": [{"path": {"type": "PathPrefix", "value": path}}],
-                    "filters": [
-                        {
-                            "type": "URLRewrite",
-                            "urlRewrite": {
-                                "path": {
-                                    "type": "ReplacePrefixMatch",
-                                    "replacePrefixMatch": "/v1/models",
-                                }
-                            },
-                        }
-                    ],
-                    "backendRefs": [{"name": "thief-predictor", "port": 80}],
+                    "filters": [{"type": "URLRewrite", "urlRewrite": {"path": models}}],
+                    "backendRefs": [{"name": f"{backend}-predictor", "port": 80}],
                 }
             ],
         },
@@ -200,6 +191,15 @@ def test_a_hostile_namespace_gets_no_request_of_another(full_cluster: Cluster) -
         assert set(answers) == {VICTIM}, answers
         assert answers[VICTIM] > 50
 
+        # Nor is there a way to what somebody routed by hand.
+        site = f"/{victim}/site"
+        cluster.api.apply(by_hand(victim, site, "chat"))
+        until_routed(cluster, victim, "by-hand", site, VICTIM)
+        for template in (site, f"{site}/login"):
+            apply_yaml(cluster, service(thief, "thief", THIEF, template))
+            assert f"HTTPRoute {victim}/by-hand" in until_refused(cluster, thief, "thief")
+            assert answered_by(cluster, f"{site}/login") == VICTIM
+
         # The gateway would have given it away: with a route that the operator did not make, it does.
-        cluster.api.apply(by_hand(thief, models))
+        cluster.api.apply(by_hand(thief, models, "thief"))
         until_routed(cluster, thief, "by-hand", models, THIEF)

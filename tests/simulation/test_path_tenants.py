@@ -367,6 +367,85 @@ async def test_a_paused_service_keeps_its_route_and_is_named_to_who_waits() -> N
         await world.until(lambda: state(world, "chat", "victim") == RUNNING, limit_seconds=30)
 
 
+def by_hand(path: dict[str, Any] | str, *, namespace: str = "victim", **spec: Any) -> dict[str, Any]:
+    """An HTTPRoute that the operator did not make."""
+    gateway = {"name": "inference-gateway", "namespace": "gateways"}
+    match = {"path": {"type": "PathPrefix", "value": path} if isinstance(path, str) else path}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "site", "namespace": namespace},
+        "spec": {"parentRefs": [gateway], "rules": [{"matches": [match]}], **spec},
+    }
+
+
+@pytest.mark.parametrize("hosts", [{}, {"hostnames": ["shop.example.com"]}], ids=["any host", "one host"])
+@pytest.mark.parametrize("path", ["/site", "/site/login"])
+@pytest.mark.parametrize("older", [True, False], ids=["an older service", "a younger service"])
+async def test_no_service_takes_requests_of_a_route_that_somebody_made_by_hand(
+    path: str,
+    hosts: dict[str, Any],
+    older: bool,  # noqa: FBT001 - a table
+) -> None:
+    """Whoever may write AIMServices need not be somebody who may write HTTPRoutes."""
+    async with World() as world:
+        world.apply([*CATALOG, service("thief", namespace="attacker")])
+        operator = world.start()
+        await world.pass_seconds(1)
+        world.apply([by_hand("/site", **hosts)])
+        await world.pass_seconds(1)
+        if not older:
+            world.delete(aim.SERVICES, "thief", "attacker")
+        world.apply([service("thief", namespace="attacker", routing=routed(path))])
+        await world.until(lambda: state(world, "thief", "attacker") == CONFLICT)
+        assert "belongs to the HTTPRoute victim/site" in message(world, "thief", "attacker")
+        await world.stop(operator)
+        world.start()
+        await world.pass_seconds(60)
+        assert world.find(HTTP_ROUTES, "thief", "attacker") is None
+        world.delete(HTTP_ROUTES, "site", "victim")
+        await world.until(lambda: state(world, "thief", "attacker") == RUNNING, limit_seconds=30)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        pytest.param(by_hand("/"), id="of everything that is left"),
+        pytest.param(by_hand("/site/chat/part"), id="below: a longer prefix, which overrides"),
+        pytest.param(by_hand({"type": "Exact", "value": "/site/chat"}), id="of one exact path"),
+        pytest.param(by_hand({"type": "RegularExpression", "value": "^/.*$"}), id="of a regular expression"),
+        pytest.param(by_hand("/site", namespace="attacker"), id="in the namespace itself"),
+        pytest.param(
+            by_hand("/site", parentRefs=[{"name": "another", "namespace": "gateways"}]),
+            id="on another Gateway",
+        ),
+        pytest.param(
+            by_hand("/site", parentRefs=[{"name": "db", "kind": "Service", "group": ""}]), id="in a mesh"
+        ),
+    ],
+)
+async def test_a_route_made_by_hand_leaves_a_service_alone_if_it_loses_nothing(route: dict[str, Any]) -> None:
+    async with World() as world:
+        world.apply([*CATALOG, route, service(namespace="attacker", routing=routed("/site/chat"))])
+        world.start()
+        await world.until(lambda: state(world, "chat", "attacker") == RUNNING)
+
+
+async def test_a_service_that_is_routed_keeps_its_path_when_somebody_routes_there_by_hand() -> None:
+    async with World() as world:
+        world.apply([*CATALOG, service(namespace="victim", routing=routed("/site/chat"))])
+        operator = world.start()
+        await world.until(lambda: state(world, "chat", "victim") == RUNNING)
+        await world.pass_seconds(1)
+        world.apply([by_hand("/site", namespace="attacker")])
+        await world.pass_seconds(60)
+        await world.stop(operator)
+        world.start()
+        await world.pass_seconds(60)
+        assert state(world, "chat", "victim") == RUNNING
+        assert world.find(HTTP_ROUTES, "chat", "victim") is not None
+
+
 PATHS = ["/a", "/a/b", "/a/b/c", "/a/c", "/ab", "/b/a", "/b"]
 LISTENERS: list[dict[str, Any]] = [{}, {}, {"sectionName": "http"}, {"sectionName": "https"}, {"port": 80}]
 

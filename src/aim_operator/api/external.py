@@ -176,6 +176,26 @@ class ParentReference(Wire):
     port: int | None = None
 
 
+class HTTPPathMatch(Wire):
+    type: str = "PathPrefix"
+    value: str = "/"
+
+
+class HTTPRouteMatch(Wire):
+    path: HTTPPathMatch = msgspec.field(default_factory=HTTPPathMatch)
+
+
+class HTTPRouteRule(Wire):
+    matches: tuple[HTTPRouteMatch, ...] = ()
+
+
+class HTTPRouteSpec(Wire):
+    """Where a route takes requests; what it does with them is nothing that we decide by."""
+
+    parent_refs: tuple[ParentReference, ...] = ()
+    rules: tuple[HTTPRouteRule, ...] = ()
+
+
 class RouteParentStatus(Wire):
     parent_ref: ParentReference = msgspec.field(default_factory=ParentReference)
     controller_name: str = ""
@@ -184,6 +204,12 @@ class RouteParentStatus(Wire):
 
 class HTTPRouteStatus(Wire):
     parents: tuple[RouteParentStatus, ...] | None = None
+
+
+class OtherHTTPRoute(KubeObject):
+    """One that the operator did not make."""
+
+    spec: HTTPRouteSpec = msgspec.field(default_factory=HTTPRouteSpec)
 
 
 class HTTPRoute(OwnedObject):
@@ -244,6 +270,14 @@ CLUSTER_SERVING_RUNTIMES = Resource(
     kind="ClusterServingRuntime",
     namespaced=False,
     type=ClusterServingRuntime,
+)
+OTHER_HTTP_ROUTES = Resource(
+    group="gateway.networking.k8s.io",
+    version="v1",
+    plural="httproutes",
+    kind="HTTPRoute",
+    namespaced=True,
+    type=OtherHTTPRoute,
 )
 HTTP_ROUTES = Resource(
     group="gateway.networking.k8s.io",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from aim_operator.api.external import HTTPRoute
+from aim_operator.api.external import HTTPRoute, OtherHTTPRoute
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.v1alpha1 import SERVICES, AIMService
 from aim_operator.controllers.watched import Watched
@@ -18,7 +18,7 @@ from aim_operator.core import labels
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.service.path_claims import Claim, Contender, PathClaims
 from aim_operator.core.service.route import ListenerPath
-from aim_operator.core.service.route_owner import Standing, contender, routed_paths
+from aim_operator.core.service.route_owner import Standing, contender, other_claims, routed_paths
 from aim_operator.runtime.clock import Clock, Timer
 
 _Name = tuple[str, str]
@@ -32,7 +32,9 @@ class RouteOwners:
 
     A path is granted to who wants it unless it conflicts with one that is granted to, or routed by, an older
     service. So it follows from age alone who gets what, whatever the order of events; and who is refused
-    refuses nobody. A change of a grant wakes those younger ones whose paths conflict, and so on.
+    refuses nobody. A change of a grant wakes those younger ones whose paths conflict, and so on. HTTPRoutes
+    that the operator did not make can't be told to go: a path that takes from one is not granted, unless the
+    service is older and has its own route there already.
 
     What is granted may still be routed by a younger one: then that has to go first. And two services must not
     create conflicting routes at the same moment, before the cache shows either. So whoever may write one is
@@ -49,7 +51,10 @@ class RouteOwners:
         self._wants, self._writes, self._lost_writes = PathClaims(), PathClaims(), PathClaims()
         self._routed = PathClaims()
         """Those of live HTTPRoutes; their contender says whose they are, not since when."""
+        self._others = PathClaims()
+        """Those of HTTPRoutes that the operator did not make."""
         watched.http_routes.add_handler(self._route_changed)
+        watched.other_routes.add_handler(self._other_changed)
 
     def set_path(self, service: AIMService, path: ListenerPath | None) -> None:
         """Record the path that a service wants now. Those whom that takes or gives a path are woken."""
@@ -78,7 +83,7 @@ class RouteOwners:
         rival = self._grant(claim)
         held_by = None
         # Where both have a route, which nothing here brings about, the younger one goes.
-        if rival is None and claim.at not in routed and not self._may_be_there(claim):
+        if rival is None and not self._is_there(claim):
             held_by = min(self._holders(claim), default=None)
         self._let_write(claim, may=rival is None and held_by is None)
         return Standing(rival=rival, held_by=held_by, yields=yields)
@@ -108,6 +113,12 @@ class RouteOwners:
         for name in names:
             yield ObjectRef(SERVICES.kind, *name)
 
+    def services_below(self, route: OtherHTTPRoute) -> Iterator[ObjectRef]:
+        """Return the services whose paths take requests from a route that the operator did not make."""
+        for claim in other_claims(route):
+            for name in _names(self._wants.conflicting(claim)) | _names(self._routed.conflicting(claim)):
+                yield ObjectRef(SERVICES.kind, *name)
+
     # Who is in the way
 
     def _older(self, claim: Claim) -> Claim | None:
@@ -115,6 +126,11 @@ class RouteOwners:
         granted = self._wants.oldest_before(claim, lambda other: other.owner[1:] in self._granted)
         if granted is not None:
             return granted
+        others = self._others.above(claim)
+        if (oldest := min(others, default=None)) is not None and (
+            oldest.owner < claim.owner or not self._is_there(claim)
+        ):
+            return oldest
         routed = (self._with_age(other) for other in self._routed.conflicting(claim))
         return min((other for other in routed if other is not None and other < claim), default=None)
 
@@ -139,8 +155,10 @@ class RouteOwners:
             if (service is not None and _is_of(route, service)) or _is_of_former(route):
                 yield routed
 
-    def _may_be_there(self, claim: Claim) -> bool:
-        return claim in self._writes or claim in self._lost_writes
+    def _is_there(self, claim: Claim) -> bool:
+        """Whether what is claimed is routed already, or may be by now."""
+        routed = Claim(Contender("", *claim.owner[1:]), claim.at)
+        return routed in self._routed or claim in self._writes or claim in self._lost_writes
 
     # Changes
 
@@ -194,6 +212,11 @@ class RouteOwners:
                 for path in routed_paths(route):
                     change(Claim(whose, path))
 
+    def _other_changed(self, old: OtherHTTPRoute | None, new: OtherHTTPRoute | None) -> None:
+        for route, change in ((old, self._others.discard), (new, self._others.add)):
+            for claim in other_claims(route) if route is not None else ():
+                change(claim)
+
     def _wake_younger(self, claim: Claim) -> None:
         """Wake those who get, or have to give up, what a change of this claim gives or takes."""
         self._wake_all(other for other in self._wants.conflicting(claim) if other > claim)
@@ -210,6 +233,13 @@ def paths_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
     if not isinstance(old, HTTPRoute) or not isinstance(new, HTTPRoute):
         return True
     return bytes(old.spec) != bytes(new.spec) or old.metadata.controller() != new.metadata.controller()
+
+
+def other_paths_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
+    """The same of one that the operator did not make."""
+    if not isinstance(old, OtherHTTPRoute) or not isinstance(new, OtherHTTPRoute):
+        return True
+    return old.spec != new.spec
 
 
 def _names(claims: Iterable[Claim]) -> set[_Name]:

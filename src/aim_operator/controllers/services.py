@@ -14,7 +14,7 @@ from aim_operator.api.v1alpha1 import SERVICES, AIMService, AIMServiceStatus
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import Dependents, service_owner
 from aim_operator.controllers.kind import AimKind
-from aim_operator.controllers.route_owners import RouteOwners, paths_changed
+from aim_operator.controllers.route_owners import RouteOwners, other_paths_changed, paths_changed
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
 from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_INFERENCE_SERVICE, Watched
@@ -215,6 +215,7 @@ def service_wakes(
         Trigger(watched.replica_refusals, depend.service_of_refusal),
         Trigger(watched.http_routes, service_owner),
         Trigger(watched.http_routes, route_owners.services_at, when=paths_changed),
+        Trigger(watched.other_routes, route_owners.services_below, when=other_paths_changed),
         Trigger(watched.template_caches, caching.services_of_template_cache),
         Trigger(watched.claims, caching.services_of_claim),
         Trigger(watched.serving_runtimes, service_owner),

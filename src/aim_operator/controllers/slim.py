@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from aim_operator.api.external import HTTPRoute, InferenceService, OwnedObject
+from aim_operator.api.external import HTTPRoute, InferenceService, OtherHTTPRoute, OwnedObject
 from aim_operator.api.meta import KubeObject, ObjectMeta
 from aim_operator.api.v1alpha1 import (
     AIMClusterServiceTemplate,
@@ -50,6 +50,14 @@ def http_route(obj: HTTPRoute) -> HTTPRoute:
         obj, spec=Raw(kept.spec(obj.spec)), metadata=_metadata(obj.metadata, kept.MOST_ROUTE_METADATA)
     )
     return _with_shared_status(bounded, obj.status, "parents")
+
+
+def other_route(obj: OtherHTTPRoute) -> OtherHTTPRoute:
+    """Keep what it takes and since when: of those that others made there may be thousands, too."""
+    metadata = structs.replace(
+        obj.metadata, labels=None, annotations=None, owner_references=None, finalizers=None
+    )
+    return structs.replace(obj, metadata=metadata)
 
 
 def node(obj: KubeObject) -> KubeObject:

@@ -18,6 +18,7 @@ from aim_operator.api.external import (
     INFERENCE_SERVICES,
     JOBS,
     NODES,
+    OTHER_HTTP_ROUTES,
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
     SERVING_RUNTIMES,
@@ -179,6 +180,10 @@ class Watched:
             CLUSTER_SERVING_RUNTIMES, label_selector=ours, slim=slim.own_bytes
         )
         self.http_routes = self._informer(HTTP_ROUTES, label_selector=ours, slim=slim.http_route)
+        # Whose requests no service may take; ours are above.
+        self.other_routes = self._informer(
+            OTHER_HTTP_ROUTES, label_selector=labels.NOT_MANAGED_BY_CONTROLLER, slim=slim.other_route
+        )
         self.crds = self._informer(CUSTOM_RESOURCE_DEFINITIONS)
 
     @property
@@ -199,7 +204,8 @@ class Watched:
     @property
     def full(self) -> tuple[Informer[Any], ...]:
         """Return those that show whole objects: what is written comes back by them."""
-        return tuple(informer for informer in self.all if not informer.resource.metadata_only)
+        beside = (self.other_runtimes, self.other_routes)
+        return tuple(informer for informer in self.all if informer not in beside)
 
     def _informer(
         self,

@@ -21,11 +21,11 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     """What routes are made of: the configuration; while it is missing, that of what the service runs on."""
     route: Route | RouteProblem | None = None
     rival: Claim | None = None
-    """The claim of an older service that the wanted path conflicts with."""
+    """The older claim that the wanted path conflicts with."""
     path_held_by: Claim | None = None
     """That of a service whose HTTPRoute is still in the way of the wanted path, which belongs to this one."""
     path_lost: bool = False
-    """The path of the live HTTPRoute belongs to an older service, or its namespace may not have it."""
+    """The path of the live HTTPRoute belongs to somebody older, or its namespace may not have it."""
     inference_service: InferenceService | None = None
     http_route: HTTPRoute | None = None
     pods: tuple[Pod, ...] = ()

@@ -6,10 +6,11 @@ from all that lie above it, segment by segment. Pure data; controllers/route_own
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from aim_operator.api.v1alpha1 import SERVICES
 from aim_operator.core.routing import covers
 from aim_operator.core.service.route import GatewayKey, ListenerPath
 
@@ -27,6 +28,8 @@ class Claim(NamedTuple):
 
     owner: Contender
     at: ListenerPath
+    kind: str = SERVICES.kind
+    """Of the owner: a service, or an HTTPRoute that the operator did not make."""
 
 
 def meet(one: GatewayKey, other: GatewayKey) -> bool:
@@ -102,6 +105,13 @@ class PathClaims:
                 if conflict(claim, other):
                     yield other
 
+    def above(self, claim: Claim) -> Iterator[Claim]:
+        """Return those of other namespaces that this one takes requests from: on its path, or above it."""
+        for claims in self._above(claim.at):
+            for other in claims:
+                if claim.owner.namespace != other.owner.namespace and conflict(claim, other):
+                    yield other
+
     def oldest_before(self, claim: Claim, accept: Callable[[Claim], bool] = _anything) -> Claim | None:
         """Return the oldest of the conflicting claims that are older than this one, and accepted."""
         found: Claim | None = None
@@ -116,17 +126,24 @@ class PathClaims:
 
     def _overlapping(self, at: ListenerPath) -> Iterator[list[Claim]]:
         """Return the claims path by path: those above, those on it, those below."""
+        yield from self._above(at)
+        gateway, prefix = at.gateway.gateway, at.path + "/"
+        paths = self._paths.get(gateway, ())
+        for place in range(bisect_right(paths, prefix), len(paths)):
+            if not paths[place].startswith(prefix):
+                return
+            yield self._at[gateway, paths[place][:-1]]
+
+    def _above(self, at: ListenerPath) -> Iterator[list[Claim]]:
+        """Return those above, from the top, and those on it."""
         gateway, path = at.gateway.gateway, at.path
         end = path.find("/", 1)
         while end != -1:
             if (claims := self._at.get((gateway, path[:end]))) is not None:
                 yield claims
             end = path.find("/", end + 1)
-        paths, prefix = self._paths.get(gateway, ()), path + "/"
-        for place in range(bisect_left(paths, prefix), len(paths)):
-            if not paths[place].startswith(prefix):
-                return
-            yield self._at[gateway, paths[place][:-1]]
+        if (claims := self._at.get((gateway, path))) is not None:
+            yield claims
 
 
 def _holds(claims: list[Claim], claim: Claim) -> bool:

@@ -7,27 +7,30 @@ controllers/route_owners.py looks up who is concerned.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 import msgspec
 from msgspec import Struct
 
-from aim_operator.api.external import HTTPRoute, ParentReference
-from aim_operator.api.meta import UNREADABLE, Wire
+from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, HTTPRouteSpec, OtherHTTPRoute
+from aim_operator.api.meta import UNREADABLE
 from aim_operator.api.v1alpha1 import AIMService
-from aim_operator.core.routing import WELL_KNOWN, covers
+from aim_operator.core.routing import MAX_PATH, WELL_KNOWN, covers
 from aim_operator.core.service.path_claims import Claim, Contender
 from aim_operator.core.service.route import ListenerPath, gateway_key, is_gateway
 
 MAX_PATHS = 16
 """Of a live HTTPRoute. Ours have one; one that was edited may have 4,096, which all would be looked up."""
+MAX_OTHER_PATHS = 128
+"""Of one that the operator did not make: as many as there can be on one Gateway."""
 
 
 class Standing(Struct, frozen=True, kw_only=True):
     """How a service stands on the path that it wants, and on the one that its HTTPRoute has."""
 
     rival: Claim | None = None
-    """The claim of an older service that the wanted path conflicts with."""
+    """The older claim that the wanted path conflicts with."""
     held_by: Claim | None = None
     """That of a service whose HTTPRoute is still in the way of the wanted path, which belongs to this one."""
     yields: bool = False
@@ -39,42 +42,33 @@ def contender(service: AIMService) -> Contender:
     return Contender(metadata.creation_timestamp or "", metadata.namespace, metadata.name)
 
 
-class _Path(Wire):
-    type: str = "PathPrefix"
-    value: str = "/"
-
-
-class _Match(Wire):
-    path: _Path = msgspec.field(default_factory=_Path)
-
-
-class _Rule(Wire):
-    matches: tuple[_Match, ...] = ()
-
-
-class _Spec(Wire):
-    parent_refs: tuple[ParentReference, ...] = ()
-    rules: tuple[_Rule, ...] = ()
-
-
-_SPECS = msgspec.json.Decoder(_Spec)
+_SPECS = msgspec.json.Decoder(HTTPRouteSpec)
 
 
 def routed_paths(route: HTTPRoute) -> tuple[ListenerPath, ...]:
-    """Return the prefixes that a live HTTPRoute takes, Gateway by Gateway. None, if its spec is not readable.
+    """Return the prefixes that a live HTTPRoute takes, Gateway by Gateway; none if its spec is unreadable."""
+    return tuple(islice(_prefixes(_spec_of(route), route.metadata.namespace), MAX_PATHS))
 
-    `/` is none: every other route overrides it, so it takes only what nobody wants.
+
+def other_claims(route: OtherHTTPRoute) -> tuple[Claim, ...]:
+    """Return the prefixes that an HTTPRoute takes which the operator did not make: since it was created."""
+    metadata = route.metadata
+    owner = Contender(metadata.creation_timestamp or "", metadata.namespace, metadata.name)
+    paths = islice(_prefixes(route.spec, metadata.namespace), MAX_OTHER_PATHS)
+    return tuple(Claim(owner, path, HTTP_ROUTES.kind) for path in paths)
+
+
+def _prefixes(spec: HTTPRouteSpec, namespace: str) -> Iterator[ListenerPath]:
+    """Return all that are prefixes but `/`, which every other route overrides: it takes what nobody wants.
+
+    No prefix of ours takes what an exact path matches; regular expressions can't be compared.
     """
-    spec = _spec_of(route)
-    paths = (
-        ListenerPath(gateway_key(parent, route.metadata.namespace), match.path.value.rstrip("/"))
-        for parent in spec.parent_refs
-        if is_gateway(parent)
-        for rule in spec.rules
-        for match in rule.matches
-        if match.path.type == "PathPrefix" and match.path.value.rstrip("/")
-    )
-    return tuple(islice(paths, MAX_PATHS))
+    for parent in filter(is_gateway, spec.parent_refs):
+        for rule in spec.rules:
+            for match in rule.matches:
+                path = match.path.value.rstrip("/")
+                if match.path.type == "PathPrefix" and 0 < len(path) <= MAX_PATH:
+                    yield ListenerPath(gateway_key(parent, namespace), path)
 
 
 def breaks_limits(route: HTTPRoute, prefix: str | None) -> bool:
@@ -89,8 +83,8 @@ def breaks_limits(route: HTTPRoute, prefix: str | None) -> bool:
     )
 
 
-def _spec_of(route: HTTPRoute) -> _Spec:
+def _spec_of(route: HTTPRoute) -> HTTPRouteSpec:
     try:
         return _SPECS.decode(route.spec)
     except UNREADABLE:
-        return _Spec()
+        return HTTPRouteSpec()

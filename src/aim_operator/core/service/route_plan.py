@@ -6,7 +6,7 @@ from msgspec import Struct, structs
 
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
 from aim_operator.api.plan import Child, Removal
-from aim_operator.api.v1alpha1 import AIMServiceStatus, ServiceRouting
+from aim_operator.api.v1alpha1 import SERVICES, AIMServiceStatus, ServiceRouting
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
@@ -66,7 +66,9 @@ def plan_route(
 
 def _conflict(route: Route, rival: Claim) -> str:
     """Say whose the path is, and where in it: without that nobody could choose another."""
-    whose = f"the older service {rival.owner.namespace}/{rival.owner.name}"
+    # One that the operator did not make may be the younger one.
+    kind = "older service" if rival.kind == SERVICES.kind else rival.kind
+    whose = f"the {kind} {rival.owner.namespace}/{rival.owner.name}"
     if rival.at.path == route.path:
         return f"{_where(route)} belongs to {whose}; choose another routeTemplate"
     return (
