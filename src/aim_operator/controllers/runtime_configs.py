@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +18,10 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.wakes import itself
-from aim_operator.controllers.watched import Watched
+from aim_operator.controllers.wakes import itself, spec_changed
+from aim_operator.controllers.watched import BY_NAME, Watched
 from aim_operator.core import runtime_configs
+from aim_operator.core.runtime_configs import ObservedConfig
 from aim_operator.runtime.triggers import Trigger
 
 Config = AIMRuntimeConfig | AIMClusterRuntimeConfig
@@ -40,17 +42,24 @@ class RuntimeConfigs(AimKind):
         config = self._catalog.cluster_runtime_config(ref.name) if self._cluster else None
         return (CLUSTER_RUNTIME_CONFIGS, config) if config is not None else None
 
-    async def gather(self, ref: ObjectRef, obj: Config, now: datetime) -> Config:
-        del ref, now
-        return obj
+    async def gather(self, ref: ObjectRef, obj: Config, now: datetime) -> ObservedConfig:
+        del now
+        cluster = self._catalog.cluster_runtime_config(ref.name) if ref.namespace else None
+        return ObservedConfig(config=obj, cluster=cluster)
 
-    def decide(self, observed: Config, now: datetime) -> Plan[AIMRuntimeConfigStatus]:
+    def decide(self, observed: ObservedConfig, now: datetime) -> Plan[AIMRuntimeConfigStatus]:
         return runtime_configs.decide(observed, now=now)
 
 
 def runtime_config_wakes(watched: Watched) -> list[Trigger[Any]]:
-    """Return what wakes configurations: themselves."""
+    """Return what wakes configurations: themselves, and the cluster's those that are laid over it."""
+
+    def of_the_name(cluster: AIMClusterRuntimeConfig) -> Iterator[ObjectRef]:
+        named = watched.runtime_configs.store.by_index(BY_NAME, cluster.metadata.name)
+        yield from map(RUNTIME_CONFIGS.ref, named)
+
     return [
         Trigger(watched.runtime_configs, itself(RUNTIME_CONFIGS)),
         Trigger(watched.cluster_runtime_configs, itself(CLUSTER_RUNTIME_CONFIGS)),
+        Trigger(watched.cluster_runtime_configs, of_the_name, when=spec_changed),
     ]

@@ -57,6 +57,7 @@ BY_DEFAULT_TEMPLATE = "default template"
 BY_INFERENCE_SERVICE = "inference service"
 BY_RUNTIME_IN = "runtime in namespace"
 BY_JOB = "job"
+BY_NAME = "name"
 BY_DEPLOYMENT = "deployment"
 BY_INVOLVED = "involved object"
 BY_SOURCE_IN = "source in namespace"
@@ -92,7 +93,7 @@ class Watched:
         self.cluster_images = self._informer(
             aim.CLUSTER_IMAGES, indexes={BY_CONFIG: _config, BY_DEFAULT_TEMPLATE: _default}
         )
-        self.runtime_configs = self._informer(aim.RUNTIME_CONFIGS, own=True)
+        self.runtime_configs = self._informer(aim.RUNTIME_CONFIGS, own=True, indexes={BY_NAME: _name})
         self.cluster_runtime_configs = self._informer(aim.CLUSTER_RUNTIME_CONFIGS)
         self.templates = self._informer(
             aim.TEMPLATES,
@@ -235,6 +236,10 @@ def _owner(obj: KubeObject) -> Iterator[str]:
     owner = obj.metadata.controller()
     if owner is not None:
         yield owner.uid
+
+
+def _name(obj: KubeObject) -> Iterator[str]:
+    yield obj.metadata.name
 
 
 def _named(obj: Any) -> str:

@@ -1,7 +1,7 @@
 """Resolution: which image, template and runtime configuration a name means for a consumer.
 
-Namespaced objects win over cluster ones; a namespaced runtime configuration replaces the cluster
-one whole. The same functions serve templates and services, so that both always agree.
+Namespaced objects override cluster ones; a namespaced runtime configuration is laid over the cluster one of
+its name (config_layers). The same functions serve templates and services, so that both always agree.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, structs, to_builtins
 
 from aim_operator.api.meta import KubeObject
 from aim_operator.api.v1alpha1 import (
     AIMClusterImage,
     AIMClusterRuntimeConfig,
+    AIMClusterRuntimeConfigSpec,
     AIMClusterServiceTemplate,
     AIMImage,
     AIMRuntimeConfig,
@@ -29,6 +30,7 @@ from aim_operator.api.v1alpha1 import (
     LocalObjectReference,
     PodSettings,
     ResolvedReference,
+    ResolvedRuntimeConfig,
     Scheduling,
     Scope,
     SecurityContext,
@@ -36,15 +38,18 @@ from aim_operator.api.v1alpha1 import (
     Storage,
 )
 from aim_operator.core import labels
+from aim_operator.core.config_layers import layered
 from aim_operator.core.expansion import literal_env
 from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.manifests import plain
+from aim_operator.core.messages import one_line
 from aim_operator.core.naming import is_derived_template_name, short_hash
 
 Image = AIMImage | AIMClusterImage
 Template = AIMServiceTemplate | AIMClusterServiceTemplate
 
 DEFAULT_CONFIG = "default"
+INHERITED_LISTED = 32
 
 
 class Catalog(Protocol):
@@ -65,7 +70,7 @@ class Catalog(Protocol):
 class RuntimeConfig(Struct, frozen=True, kw_only=True):
     """A resolved runtime configuration. `reference` is None where not even a `default` exists."""
 
-    reference: ResolvedReference | None = None
+    reference: ResolvedRuntimeConfig | None = None
     service_account_name: str | None = None
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
     env: tuple[EnvVar, ...] = ()
@@ -128,19 +133,19 @@ def find_template(catalog: Catalog, namespace: str, name: str) -> Template | Non
 def resolve_runtime_config(
     catalog: Catalog, namespace: str, names: Sequence[str | None]
 ) -> RuntimeConfig | MissingRuntimeConfig:
-    """Resolve the first name that is set, else `default`, which alone may be missing."""
-    explicit = next((name for name in names if name is not None), None)
-    name = explicit or DEFAULT_CONFIG
-    config = catalog.runtime_config(namespace, name) or catalog.cluster_runtime_config(name)
+    """Resolve the first name that is set, else `default`, which alone may be missing, written out or not."""
+    name = next((name for name in names if name is not None), DEFAULT_CONFIG)
+    namespaced, cluster = catalog.runtime_config(namespace, name), catalog.cluster_runtime_config(name)
+    config = namespaced or cluster
     if config is None:
-        return MissingRuntimeConfig(name) if explicit else RuntimeConfig()
-    spec = config.spec
-    own = spec if isinstance(spec, AIMRuntimeConfigSpec) else AIMRuntimeConfigSpec()
+        return RuntimeConfig() if name == DEFAULT_CONFIG else MissingRuntimeConfig(name)
+    spec, inherited = effective_spec(namespaced, cluster)
+    reference = reference_to(config, hash_=short_hash(to_builtins(spec)))
     return RuntimeConfig(
-        reference=reference_to(config, hash_=short_hash(to_builtins(spec))),
-        service_account_name=own.service_account_name,
-        image_pull_secrets=own.image_pull_secrets or (),
-        env=_env_of(config),
+        reference=ResolvedRuntimeConfig(**structs.asdict(reference), from_cluster=_listed(inherited)),
+        service_account_name=spec.service_account_name,
+        image_pull_secrets=spec.image_pull_secrets or (),
+        env=spec.env or (),
         allow_unoptimized=(True if spec.allow_unoptimized is None else spec.allow_unoptimized),
         routing=_defaults_of(spec.routing),
         security_context=spec.security_context,
@@ -172,15 +177,31 @@ def enforced_path_prefix(catalog: Catalog) -> str | None:
     return routing.path_prefix if routing is not None else None
 
 
+def effective_spec(
+    namespaced: AIMRuntimeConfig | None, cluster: AIMClusterRuntimeConfig | None
+) -> tuple[AIMRuntimeConfigSpec, tuple[str, ...]]:
+    """Return what two configurations of one name say together, and which fields only the cluster's says."""
+    base = AIMClusterRuntimeConfigSpec() if cluster is None else cluster.spec
+    # Variables of a cluster-wide object can't refer to others in a Pod.
+    base = structs.replace(base, env=None if base.env is None else literal_env(base.env))
+    if namespaced is None:
+        return AIMRuntimeConfigSpec(**structs.asdict(base)), ()
+    return (namespaced.spec, ()) if cluster is None else layered(namespaced.spec, base)
+
+
+def _listed(inherited: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return as many as a status has room for; the last entry counts the rest."""
+    entries = tuple(one_line(each, 128) for each in inherited[:INHERITED_LISTED])
+    if len(inherited) > INHERITED_LISTED:
+        entries = (*entries[:-1], f"and {len(inherited) - INHERITED_LISTED + 1} more")
+    return entries or None
+
+
 def template_env(template: Template) -> tuple[EnvVar, ...]:
     """Return the environment that a template gives, as a container is to have it."""
-    return _env_of(template)
-
-
-def _env_of(obj: Template | AIMRuntimeConfig | AIMClusterRuntimeConfig) -> tuple[EnvVar, ...]:
-    """Return the variables of an object; those of a cluster-wide one can't refer to others in a Pod."""
-    env = obj.spec.env or ()
-    return env if scope_of(obj) == "Namespace" else literal_env(env)
+    """Return its variables; those of a cluster-wide one can't refer to others in a Pod."""
+    env = template.spec.env or ()
+    return env if scope_of(template) == "Namespace" else literal_env(env)
 
 
 def template_pull_secrets(template: Template) -> tuple[LocalObjectReference, ...]:

@@ -82,7 +82,7 @@ CONFIGS = (
             id="the cluster's default",
         ),
         pytest.param((), (None,), "none", id="a missing default is fine"),
-        pytest.param((), ("default",), "missing default", id="unless it was asked for"),
+        pytest.param((), ("default",), "none", id="also where its name is written out"),
         pytest.param(
             CONFIGS, ("gone", "platform"), "missing gone", id="a missing name is not replaced by another"
         ),
@@ -97,13 +97,6 @@ def test_resolve_runtime_config(
     else:
         got = f"{found.reference.kind} {found.reference.name}" if found.reference else "none"
     assert got == want
-
-
-def test_a_namespaced_configuration_replaces_the_cluster_one_whole() -> None:
-    objects = (make_runtime_config(), make_cluster_runtime_config(routing={"enabled": True}))
-    found = catalog.resolve_runtime_config(FakeCatalog(*objects), NAMESPACE, ())
-    assert isinstance(found, RuntimeConfig)
-    assert found.routing.enabled is None
 
 
 def test_a_resolved_configuration_has_what_its_spec_says_and_a_hash_of_it() -> None:
@@ -167,3 +160,13 @@ def test_a_reference_says_where_an_object_was_found() -> None:
     assert (namespaced.kind, namespaced.scope, namespaced.namespace) == ("AIMImage", "Namespace", NAMESPACE)
     assert (cluster.kind, cluster.scope, cluster.namespace) == ("AIMClusterImage", "Cluster", None)
     assert namespaced.uid == "uid-of-llama"
+
+
+def test_what_a_status_lists_of_the_cluster_s_configuration_is_bounded() -> None:
+    env = [{"name": f"VARIABLE_{i}_{'x' * 200}", "value": ""} for i in range(40)]
+    objects = (make_runtime_config(env=[{"name": "A", "value": ""}]), make_cluster_runtime_config(env=env))
+    found = catalog.resolve_runtime_config(FakeCatalog(*objects), NAMESPACE, ())
+    assert isinstance(found, RuntimeConfig)
+    assert found.reference is not None
+    listed = found.reference.from_cluster or ()
+    assert (len(listed), max(map(len, listed)), listed[-1]) == (32, 128, "and 9 more")

@@ -5,12 +5,20 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from aim_operator.api.v1alpha1 import AIMClusterRuntimeConfig, AIMRuntimeConfig
+from aim_operator.api.plan import Plan
+from aim_operator.api.v1alpha1 import AIMClusterRuntimeConfig, AIMRuntimeConfig, AIMRuntimeConfigStatus
 from aim_operator.core import runtime_configs
+from aim_operator.core.runtime_configs import ObservedConfig
 from tests.support.status import assert_status_well_formed
 from tests.support.template_builders import NOW, make_cluster_runtime_config, make_runtime_config
 
 GATEWAY = {"name": "public"}
+
+
+def decided(
+    config: AIMRuntimeConfig | AIMClusterRuntimeConfig, cluster: AIMClusterRuntimeConfig | None = None
+) -> Plan[AIMRuntimeConfigStatus]:
+    return runtime_configs.decide(ObservedConfig(config=config, cluster=cluster), now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +45,7 @@ GATEWAY = {"name": "public"}
     ],
 )
 def test_what_a_configuration_says(config: AIMRuntimeConfig | AIMClusterRuntimeConfig, want: str) -> None:
-    plan = runtime_configs.decide(config, now=NOW)
+    plan = decided(config)
     status = plan.status
     assert status is not None
     assert_status_well_formed(status)
@@ -45,4 +53,16 @@ def test_what_a_configuration_says(config: AIMRuntimeConfig | AIMClusterRuntimeC
     assert (status.status, ready.status, ready.message) == ("Ready", "True", want)
     assert (plan.children, plan.removals, plan.requeue_after_seconds, plan.events) == ((), (), None, ())
     again = structs.replace(config, status=status)
-    assert runtime_configs.decide(again, now=NOW).status == status
+    assert decided(again).status == status
+
+
+def test_a_configuration_of_a_namespace_says_what_it_takes_from_the_cluster() -> None:
+    own = make_runtime_config(routing={"gatewayRef": GATEWAY})
+    cluster = make_cluster_runtime_config(routing={"enabled": True}, allowUnoptimized=False)
+    status = decided(own, cluster).status
+    assert status is not None
+    (ready,) = status.conditions or ()
+    assert ready.message == (
+        "services are routed through gateway 'public'; from the AIMClusterRuntimeConfig of this name: "
+        "routing.enabled, allowUnoptimized"
+    )

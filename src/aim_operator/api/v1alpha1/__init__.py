@@ -20,6 +20,7 @@ from aim_operator.api.v1alpha1.common import (
     Metric,
     Precision,
     ResolvedReference,
+    ResolvedRuntimeConfig,
     Scope,
 )
 from aim_operator.api.v1alpha1.environment import EnvVar, LocalObjectReference
@@ -138,6 +139,7 @@ __all__ = [
     "Precision",
     "Quantity",
     "ResolvedReference",
+    "ResolvedRuntimeConfig",
     "ResourceRequirements",
     "ResourcesPerGpu",
     "RoutingStatus",

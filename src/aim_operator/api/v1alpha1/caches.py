@@ -12,6 +12,7 @@ from aim_operator.api.v1alpha1.common import (
     ObjectName,
     ObservedGeneration,
     ResolvedReference,
+    ResolvedRuntimeConfig,
     RuntimeConfigName,
     Scope,
 )
@@ -108,7 +109,7 @@ class AIMTemplateCacheStatus(Wire):
     conditions: Conditions | None = None
     resolved_template: Annotated[ResolvedReference | None, Field(doc="Template that was used.")] = None
     resolved_runtime_config: Annotated[
-        ResolvedReference | None, Field(doc="Runtime configuration that was used.")
+        ResolvedRuntimeConfig | None, Field(doc="Runtime configuration that was used.")
     ] = None
     model_caches: Annotated[
         tuple[CachedModel, ...] | None,
@@ -241,7 +242,7 @@ class AIMModelCacheStatus(Wire):
     finished_at: Annotated[str | None, Field(doc="When it was complete.", format="date-time")] = None
     download: Annotated[Download | None, Field(doc="What came of downloading the files, so far.")] = None
     resolved_runtime_config: Annotated[
-        ResolvedReference | None, Field(doc="Runtime configuration that was used.")
+        ResolvedRuntimeConfig | None, Field(doc="Runtime configuration that was used.")
     ] = None
 
 

@@ -88,6 +88,21 @@ class ResolvedReference(Wire):
     ] = None
 
 
+class ResolvedRuntimeConfig(ResolvedReference):
+    """A runtime configuration that was used; where there are two of the name, the namespace's."""
+
+    from_cluster: Annotated[
+        tuple[str, ...] | None,
+        Field(
+            doc="Fields of the spec, such as routing.gatewayRef or env[HF_TOKEN], that were taken from the "
+            "AIMClusterRuntimeConfig of the same name. The others are this object's; the hash covers both.",
+            max_items=32,
+            list_type="atomic",
+            value=Field(max_length=128),
+        ),
+    ] = None
+
+
 Conditions = Annotated[
     tuple[Condition, ...],
     Field(

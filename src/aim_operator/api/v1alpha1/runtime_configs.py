@@ -212,6 +212,15 @@ class AIMClusterRuntimeConfigSpec(_RuntimeConfigSpec):
 class AIMRuntimeConfigSpec(_RuntimeConfigSpec):
     """What images, templates, caches and services of this namespace take from this configuration."""
 
+    merge: Annotated[
+        str | None,
+        Field(
+            doc="What happens to an AIMClusterRuntimeConfig of the same name. Merge, which unset means: "
+            "what is unset here is taken from it, field by field, and environment and pull secrets by name. "
+            "Replace: nothing is.",
+            enum=("Merge", "Replace"),
+        ),
+    ] = None
     service_account_name: Annotated[
         ObjectName | None, Field(doc="Service account of discovery, download and serving Pods.")
     ] = None

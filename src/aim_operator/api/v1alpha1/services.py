@@ -14,6 +14,7 @@ from aim_operator.api.v1alpha1.common import (
     ObservedGeneration,
     Precision,
     ResolvedReference,
+    ResolvedRuntimeConfig,
     RuntimeConfigName,
     Scope,
 )
@@ -193,7 +194,7 @@ class ActiveWorkload(Wire):
     resolved_image: Annotated[ResolvedReference, Field(doc="Image of the catalog that it came from.")]
     resolved_template: Annotated[ResolvedReference, Field(doc="Template that it came from.")]
     resolved_runtime_config: Annotated[
-        ResolvedReference | None, Field(doc="Runtime configuration that it came from.")
+        ResolvedRuntimeConfig | None, Field(doc="Runtime configuration that it came from.")
     ] = None
     metric: Annotated[str | None, Field(doc="Metric of the profile.", max_length=128)] = None
     precision: Annotated[str | None, Field(doc="Precision of the profile.", max_length=128)] = None
@@ -276,7 +277,7 @@ class AIMServiceStatus(Wire):
     resolved_image: Annotated[ResolvedReference | None, Field(doc="Image that is used.")] = None
     resolved_template: Annotated[ResolvedReference | None, Field(doc="Template that is used.")] = None
     resolved_runtime_config: Annotated[
-        ResolvedReference | None, Field(doc="Runtime configuration that is used.")
+        ResolvedRuntimeConfig | None, Field(doc="Runtime configuration that is used.")
     ] = None
     active: Annotated[
         ActiveWorkload | None,

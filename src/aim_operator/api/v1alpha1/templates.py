@@ -15,6 +15,7 @@ from aim_operator.api.v1alpha1.common import (
     ObservedGeneration,
     Precision,
     ResolvedReference,
+    ResolvedRuntimeConfig,
     RuntimeConfigName,
 )
 from aim_operator.api.v1alpha1.environment import ClusterEnvVars, DownloadEnvVars, EnvVars, PullSecrets
@@ -177,7 +178,7 @@ class AIMServiceTemplateStatus(Wire):
     ] = None
     resolved_image: Annotated[ResolvedReference | None, Field(doc="Image that was used.")] = None
     resolved_runtime_config: Annotated[
-        ResolvedReference | None, Field(doc="Runtime configuration that was used.")
+        ResolvedRuntimeConfig | None, Field(doc="Runtime configuration that was used.")
     ] = None
 
 

@@ -7,7 +7,13 @@ from datetime import datetime
 from msgspec import Struct
 
 from aim_operator.api.meta import Condition
-from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus, ResolvedReference, RoutingStatus
+from aim_operator.api.v1alpha1 import (
+    ActiveWorkload,
+    AIMServiceStatus,
+    ResolvedReference,
+    ResolvedRuntimeConfig,
+    RoutingStatus,
+)
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
@@ -103,12 +109,12 @@ def _meanwhile(part: ConditionSummary, runtime: ConditionSummary) -> ConditionSu
 _Reference = ResolvedReference | None
 
 
-def _references(resolution: Resolution) -> tuple[_Reference, _Reference, _Reference]:
+def _references(resolution: Resolution) -> tuple[_Reference, _Reference, ResolvedRuntimeConfig | None]:
     image, template, config = resolution.image, resolution.template, resolution.config
     return (
         reference_to(image) if image is not None else None,
         reference_to(template) if template is not None else None,
-        (config.reference or None) if config is not None else None,
+        config.reference if config is not None else None,
     )
 
 

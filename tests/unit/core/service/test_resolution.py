@@ -156,23 +156,22 @@ def test_the_runtime_config_is(
         assert repr(want) in lost.problem.message
 
 
-def test_a_namespaced_config_replaces_the_cluster_one_whole() -> None:
+def test_a_namespaced_config_is_laid_over_the_cluster_one() -> None:
     cluster = make_cluster_runtime_config(routing={"enabled": True}, securityContext={"runAsUser": 7})
     got = resolved(make_image(), make_template(), cluster, make_runtime_config(serviceAccountName="puller"))
     assert got.config is not None
     assert got.config.service_account_name == "puller"
-    assert not got.config.routing.enabled
-    assert not got.config.security_context
+    assert got.config.routing.enabled
+    assert got.config.security_context is not None
+    assert got.config.security_context.run_as_user == 7
 
 
-def test_a_missing_default_is_fine_and_an_explicit_default_is_not() -> None:
-    got = resolved(make_image(), make_template())
+@pytest.mark.parametrize("name", [{}, {"runtimeConfigName": "default"}], ids=["not written", "written out"])
+def test_a_missing_default_is_fine(name: dict[str, Any]) -> None:
+    got = resolved(make_image(), make_template(), **name)
     assert got.problem is None
     assert got.config is not None
     assert got.config.reference is None
-    got = resolved(make_image(), make_template(), runtimeConfigName="default")
-    assert got.problem is not None
-    assert got.problem.reason == Reason.RUNTIME_CONFIG_MISSING
 
 
 def test_the_hash_of_a_config_is_that_of_its_spec() -> None:
