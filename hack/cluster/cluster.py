@@ -24,7 +24,7 @@ from hack.cluster.build_all import ensure_all
 from hack.cluster.cache import locked
 from hack.cluster.components import BY_PART, CONTROL_PLANE
 from hack.cluster.errors import ClusterError
-from hack.cluster.instance import ADMIN, OPERATOR, Instance
+from hack.cluster.instance import ADMIN, OPERATOR, SECOND_PART, Instance
 from hack.cluster.manifests import CRDS_OF_PART, crd_manifests
 from hack.cluster.progress import Progress
 from hack.cluster.reaper import start_reaper
@@ -39,6 +39,7 @@ from hack.cluster.stop import (
 # In the order in which they are started, whatever the order they are asked for.
 OPTIONAL_PARTS = {
     "node": node.start_node,
+    SECOND_PART: node.start_second_node,
     "kserve": kserve.start_kserve,
     "gateway": gateway.start_gateway,
     operator_image.PART: operator_image.start_operator_image,

@@ -126,6 +126,7 @@ TOOLS = (HELM_TOOL,)
 BY_PART: dict[str, tuple[Component, ...]] = {
     "control-plane": (CONTROL_PLANE,),
     "node": (),
+    "second-node": (),
     "kserve": (KSERVE_MANIFESTS, KSERVE),
     "gateway": (GATEWAY_MANIFESTS, TRAEFIK),
     HELM_TOOL: (HELM,),

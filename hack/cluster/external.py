@@ -22,7 +22,7 @@ from hack.cluster.build import ensure
 from hack.cluster.cluster import Cluster
 from hack.cluster.components import CONTROL_PLANE
 from hack.cluster.errors import ClusterError, Missing
-from hack.cluster.instance import ADMIN, OPERATOR, Instance
+from hack.cluster.instance import ADMIN, OPERATOR, SECOND_PART, Instance
 from hack.cluster.progress import Progress
 
 VARIABLE = "AIM_TEST_KUBECONFIG"
@@ -49,7 +49,9 @@ class ExternalCluster(Cluster):
         entry = json.loads(self.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
         self._cluster: dict[str, Any] = entry["clusters"][0]["cluster"]
         self.api = _api(self._cluster, entry["users"][0]["user"])
-        instance.parts = [part for part in ("control-plane", "node", "kserve", "gateway") if self._has(part)]
+        instance.parts = [
+            part for part in ("control-plane", "node", SECOND_PART, "kserve", "gateway") if self._has(part)
+        ]
         instance.gateway_url = os.environ.get(GATEWAY_VARIABLE, "")
         instance.tokens = {ADMIN: "", OPERATOR: self._mint_operator()}
         self._write_operator_kubeconfig()
@@ -105,9 +107,10 @@ class ExternalCluster(Cluster):
     def _has(self, part: str) -> bool:
         if part == "control-plane":
             return self.api.ready()
-        if part == "node":
+        if part in ("node", SECOND_PART):
             nodes = self.api.request("GET", "/api/v1/nodes")["items"]
-            return any(condition(node, "Ready") == "True" for node in nodes)
+            ready = sum(condition(node, "Ready") == "True" for node in nodes)
+            return ready > (part == SECOND_PART)
         return self.api.get(SERVED_BY_PART[part]) is not None
 
     def _mint_operator(self) -> str:

@@ -16,6 +16,9 @@ from typing import Any
 from hack.cluster.api import Api
 from hack.cluster.errors import ClusterError
 
+# Below the directory of an instance, the second node's. Short: there are Unix sockets in it.
+SECOND_DIRECTORY = "n2"
+SECOND_PART = "second-node"
 ADMIN = "admin"
 OPERATOR = "operator"
 
@@ -31,6 +34,8 @@ class Instance:
     audit: bool = False
     network: str = ""  # the node's bridge and cgroup; unique on this machine
     node_ip: str = ""
+    second_network: str = ""  # of the second node, where there is one
+    second_node_ip: str = ""
     gateway_url: str = ""
 
     @classmethod

@@ -165,5 +165,10 @@ def remove_networks(directory: Path) -> None:
             _ip("link", "del", str(link["ifname"]))
 
 
+def remove_network(name: str) -> None:
+    """Removes one bridge."""
+    _ip("link", "del", name)
+
+
 def _ip(*arguments: str) -> bool:
     return subprocess.run(["ip", *arguments], capture_output=True, check=False).returncode == 0

@@ -66,12 +66,14 @@ def start_operator_image(instance: Instance, progress: Progress) -> None:
     with _lock(progress):
         archive = _ensure_archive(progress)
         loaded = instance.directory / LOADED
-        if loaded.exists() and loaded.read_text() == archive.name:
+        # Onto each node there is.
+        wanted = f"{archive.name} {instance.second_network}".rstrip()
+        if loaded.exists() and loaded.read_text() == wanted:
             progress.line(PART, f"{REFERENCE} is loaded already")
             return
         with progress.step(PART, f"loading {REFERENCE} onto the node", "loaded in"):
-            import_images(instance.directory, archive)
-            loaded.write_text(archive.name)
+            import_images(instance, archive)
+            loaded.write_text(wanted)
 
 
 def ensure_archive(progress: Progress, architecture: str = NATIVE) -> Path:

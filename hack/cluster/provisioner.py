@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 import urllib.error
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def _storage_class(name: str, binding: str = "Immediate", **parameters: str) -> 
 STORAGE_CLASSES = (
     _storage_class("local"),
     _storage_class("local-wait", WAIT),
+    # As NFS exports are: root:root, and nobody changes the group for a Pod.
+    _storage_class("local-root", mode="0755"),
     # For tests of failure: the reason is shown by the claim's events only.
     _storage_class("local-broken", failWith="no space left in the storage pool"),
 )
@@ -80,9 +83,13 @@ class Provisioner:
                 self._event(claim, "Warning", "ProvisioningFailed", message)
             return
         volume = volume_for(claim, self._root)
+        if storage_class.get("volumeBindingMode") == WAIT:
+            # As a disk of that node has it: no Pod of another node can mount it.
+            volume["spec"]["nodeAffinity"] = {"required": on_node(claim["metadata"]["annotations"])}
         path = Path(volume["spec"]["hostPath"]["path"])
         path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o777)  # hostPath knows no fsGroup, and Pods run as any uid
+        # hostPath knows no fsGroup, and Pods run as any uid.
+        path.chmod(int((storage_class.get("parameters") or {}).get("mode", "0777"), 8))
         self._api.apply(volume)
         name = volume["metadata"]["name"]
         self._event(claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {name}")
@@ -129,6 +136,12 @@ def wants_volume(claim: Manifest, storage_class: Manifest) -> bool:
         return False
     annotations = claim["metadata"].get("annotations") or {}
     return storage_class.get("volumeBindingMode") != WAIT or SELECTED_NODE in annotations
+
+
+def on_node(annotations: Mapping[str, str]) -> Manifest:
+    """The node that the scheduler has chosen for the claim's first Pod."""
+    host = {"key": "kubernetes.io/hostname", "operator": "In", "values": [annotations[SELECTED_NODE]]}
+    return {"nodeSelectorTerms": [{"matchExpressions": [host]}]}
 
 
 def is_ours_and_released(volume: Manifest) -> bool:

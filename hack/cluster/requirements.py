@@ -37,6 +37,7 @@ PACKAGES = {
         "busybox-static": "busybox",
         "iproute2": "ip",
     },
+    "second-node": {},
     "operator-image": {"buildah": "buildah", "mmdebstrap": "mmdebstrap"},
     # No part of a cluster: for tests of the docs site.
     "browser": {"chromium": "chromium"},

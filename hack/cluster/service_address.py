@@ -1,7 +1,7 @@
 """Makes the Service `kubernetes`, the API server's address inside a cluster, answer to Pods of a node.
 
-`python -m hack.cluster.service_address DIR` listens on that address and passes connections on to the API
-server on loopback. It stands in for the one rule of kube-proxy that every operator needs. The address is
+`python -m hack.cluster.service_address DIR BRIDGE` listens on that address and passes connections on to the
+API server on loopback. It stands in for the one rule of kube-proxy that every operator needs. The address is
 added to the instance's bridge and goes with it; the listener is bound to the bridge, so several instances
 on one kernel use the same address and none hears another's Pods.
 """
@@ -26,17 +26,17 @@ START_SECONDS = 20.0
 CHUNK_BYTES = 65_536
 
 
-def start_service_address(instance: Instance) -> None:
-    """Returns when Pods reach the API server at the Service's address."""
-    if not kernel.add_address(instance.network, f"{SERVICE_ADDRESS}/32"):
+def start_service_address(instance: Instance, network: str, suffix: str) -> None:
+    """Returns when Pods of a node reach the API server at the Service's address."""
+    if not kernel.add_address(network, f"{SERVICE_ADDRESS}/32"):
         raise CannotError(
-            f"cannot give {SERVICE_ADDRESS} to the bridge {instance.network}",
+            f"cannot give {SERVICE_ADDRESS} to the bridge {network}",
             "That takes CAP_NET_ADMIN; `ip address show` tells who has it.",
         )
-    argv = [sys.executable, "-m", "hack.cluster.service_address", str(instance.directory)]
-    process = processes.start(instance.directory, NAME, argv, python_environment())
+    argv = [sys.executable, "-m", "hack.cluster.service_address", str(instance.directory), network]
+    process = processes.start(instance.directory, f"{NAME}{suffix}", argv, python_environment())
     processes.wait_until(
-        lambda: _answers(instance.network),
+        lambda: _answers(network),
         instance.directory,
         process,
         START_SECONDS,
@@ -88,7 +88,7 @@ def main() -> None:
     instance = Instance.load(Path(sys.argv[1]))
     if instance is None:
         sys.exit(f"no cluster in {sys.argv[1]}")
-    asyncio.run(serve(instance.network, instance.ports["apiserver"]))
+    asyncio.run(serve(sys.argv[2], instance.ports["apiserver"]))
 
 
 if __name__ == "__main__":

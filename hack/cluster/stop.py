@@ -13,14 +13,14 @@ from pathlib import Path
 from hack.cluster import kernel, processes
 from hack.cluster.cache import locked
 from hack.cluster.errors import ClusterError
-from hack.cluster.instance import Instance
+from hack.cluster.instance import SECOND_DIRECTORY, SECOND_PART, Instance
 from hack.cluster.progress import Progress
 
 # What ends together, in this order. Processes not named here are ended by their mark, after these.
 ORDER = (
-    ("reaper", "provisioner", "service-address", "traefik", "kserve"),
-    ("kubelet",),
-    ("containerd",),
+    ("reaper", "provisioner", "service-address", "service-address-node2", "traefik", "kserve"),
+    ("kubelet", "kubelet-node2"),
+    ("containerd", "containerd-node2"),
     ("kube-controller-manager", "kube-scheduler"),
     ("kube-apiserver",),
     ("etcd",),
@@ -57,8 +57,8 @@ def end_everything(instance: Instance) -> None:
         processes.end(
             [known[name] for name in names if name in known and known[name].pid != os.getpid()], GRACE_SECONDS
         )
-        if names == ("kubelet",) and instance.network:
-            kernel.remove_cgroup(instance.network)
+        if "kubelet" in names:
+            _remove_cgroups(instance)
     # Containerd's shims, and whatever was started but not yet recorded when its starter was killed.
     processes.end(processes.marked(directory), GRACE_SECONDS)
     _undo_node(instance)
@@ -74,11 +74,25 @@ def undo_part(instance: Instance, before: dict[str, processes.Process]) -> None:
         _undo_node(instance)
         instance.network = instance.node_ip = ""
         instance.save()
+    elif SECOND_PART not in instance.parts and instance.second_network:
+        kernel.remove_cgroup(instance.second_network)
+        kernel.unmount_under(instance.directory / SECOND_DIRECTORY)
+        kernel.remove_network(instance.second_network)
+        instance.second_network = instance.second_node_ip = ""
+        instance.save()
+
+
+def _networks(instance: Instance) -> list[str]:
+    return [network for network in (instance.network, instance.second_network) if network]
+
+
+def _remove_cgroups(instance: Instance) -> None:
+    for network in _networks(instance):
+        kernel.remove_cgroup(network)
 
 
 def _undo_node(instance: Instance) -> None:
-    if instance.network:
-        kernel.remove_cgroup(instance.network)
+    _remove_cgroups(instance)
     kernel.unmount_under(instance.directory)
     kernel.remove_networks(instance.directory)
     _remove_stray_files(instance)
@@ -86,14 +100,14 @@ def _undo_node(instance: Instance) -> None:
 
 def _remove_stray_files(instance: Instance) -> None:
     """What containerd and the kubelet keep at fixed places, whatever directory they are given."""
-    for address in (instance.directory / "containerd").glob("state/*/k8s.io/*/address"):
+    for address in instance.directory.glob("**/containerd/state/*/k8s.io/*/address"):
         # A killed shim leaves its socket.
         Path(address.read_text().strip().removeprefix("unix://")).unlink(missing_ok=True)
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(instance.directory):
             link.unlink(missing_ok=True)
-    if instance.network:
-        for result in Path("/var/lib/cni/results").glob(f"{instance.network}-*"):
+    for network in _networks(instance):
+        for result in Path("/var/lib/cni/results").glob(f"{network}-*"):
             result.unlink(missing_ok=True)
 
 
