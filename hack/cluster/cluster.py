@@ -174,6 +174,10 @@ class Cluster:
         """Kills the node's container runtime under its Pods and starts it again."""
         node.crash_containerd(self._instance)
 
+    def load_images(self, archive: Path) -> None:
+        """Makes the images of a docker archive known to each node."""
+        node.import_images(self._instance, archive)
+
     def stop(self, *, keep_logs: bool = False) -> None:
         """Ends everything and removes the directory. Stopping twice is fine."""
         atexit.unregister(self.stop)

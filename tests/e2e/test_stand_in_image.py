@@ -11,7 +11,7 @@ import pytest
 from hack.cluster.cache import locked
 from hack.cluster.cluster import Cluster
 from hack.cluster.images import EXAMPLE_IMAGE
-from hack.cluster.node import NODE, import_images
+from hack.cluster.node import NODE
 from hack.cluster.operator_image import LOCK, builder
 from hack.cluster.progress import Progress
 from tests.docs.blocks import commands_for
@@ -63,7 +63,7 @@ def test_the_quickstart_runs_on_a_node_without_gpus_and_answers_a_chat(
     cluster = own_cluster(("node", "kserve", "gateway", "operator-image"), crds=aim_crds())
     grant_roles(cluster)
     without_gpus(cluster)
-    import_images(cluster.directory, built_as_readers_do(tmp_path))
+    cluster.load_images(built_as_readers_do(tmp_path))
     run_as_reader(cluster, PRETEND)
     with running_operator(cluster):
         cluster.kubectl("apply", "--filename=examples/quickstart")

@@ -123,6 +123,7 @@ class ClaimResources(Wire):
 
 
 class ClaimSpec(Wire):
+    access_modes: tuple[str, ...] | None = None
     storage_class_name: str | None = None
     resources: ClaimResources = msgspec.field(default_factory=ClaimResources)
 

@@ -24,7 +24,7 @@ from aim_operator.core.catalog import MissingRuntimeConfig, resolve_runtime_conf
 from aim_operator.core.jobs.machine import JobState, JobStep
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
-from aim_operator.core.model_cache import attempt, desired, listing
+from aim_operator.core.model_cache import attempt, desired, listing, placement
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import DownloadOptions, about_claim, decide
 from aim_operator.core.naming import (
@@ -80,6 +80,7 @@ class ModelCaches(AimKind):
         observed = ModelCacheObserved(
             cache=cache,
             runtime_config=config,
+            nodes=self._catalog.gpu_models(),
             claim=claim,
             jobs=tuple(job for job in jobs if not is_listing_job_name(job.metadata.name)),
             listing_jobs=tuple(job for job in jobs if is_listing_job_name(job.metadata.name)),
@@ -95,7 +96,8 @@ class ModelCaches(AimKind):
         )
         if isinstance(config, MissingRuntimeConfig):
             return observed
-        digest = desired.digest(cache, config, claim, self._options)
+        place = placement.place(cache, config, claim, observed.storage_class)
+        digest = desired.digest(cache, config, claim, self._options, place)
         record = (cache.status or AIMModelCacheStatus()).download
         observed = structs.replace(observed, progress=self._downloads.last_reported(ref))
         return await self._with_job(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from aim_operator.api.v1alpha1 import (
     AIMTemplateCache,
     AIMTemplateCacheStatus,
     ModelSource,
+    Scheduling,
 )
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.kind import AimKind
@@ -85,7 +86,8 @@ class TemplateCaches(AimKind):
             image=image,
             runtime_config=MissingRuntimeConfig(""),
             requested=not is_own_template_cache(cache) or self._is_requested(cache, template),
-            service=self._service(cache, template) if is_own_template_cache(cache) else None,
+            service=self._service(cache, template, speaks_of_downloads),
+            served=_scheduling(self._service(cache, template, _says_where)),
         )
         config = resolve_runtime_config(self._catalog, ref.namespace, (runtime_config_name(observed),))
         observed = structs.replace(observed, runtime_config=config)
@@ -134,9 +136,11 @@ class TemplateCaches(AimKind):
         users = self._watched.template_caches.store.by_index(BY_MODEL_CACHE_IN, key)
         return seniority(cache) <= seniority(min(users, key=seniority, default=cache))
 
-    def _service(self, cache: AIMTemplateCache, template: Template | None) -> AIMService | None:
-        """Return the oldest service that waits for this cache and has something to say about downloads."""
-        if template is None:
+    def _service(
+        self, cache: AIMTemplateCache, template: Template | None, says: Callable[[AIMService], bool]
+    ) -> AIMService | None:
+        """Return the oldest service that waits for the operator's own cache and has something to say."""
+        if template is None or not is_own_template_cache(cache):
             return None
         key = (cache.metadata.namespace, template.spec.aim_image_name)
         asking = (
@@ -144,7 +148,7 @@ class TemplateCaches(AimKind):
             for service in self._watched.services.store.by_index(BY_IMAGE_IN, key)
             if service.metadata.deletion_timestamp is None
             and service_caches(service, template)
-            and speaks_of_downloads(service)
+            and says(service)
         )
         for service in sorted(asking, key=seniority):
             resolved = resolve(service, self._catalog).template
@@ -178,6 +182,14 @@ class TemplateCaches(AimKind):
         for service in self._watched.services.store.by_index(BY_IMAGE_IN, key):
             resolved = resolve(service, self._catalog).template if _caches(service) else None
             yield resolved is not None and resolved.metadata.uid == template.metadata.uid
+
+
+def _says_where(service: AIMService) -> bool:
+    return service.spec.scheduling is not None
+
+
+def _scheduling(service: AIMService | None) -> Scheduling | None:
+    return None if service is None else service.spec.scheduling
 
 
 def _caches(service: AIMService) -> bool:

@@ -26,9 +26,10 @@ from aim_operator.api.v1alpha1 import (
     Download,
     EnvVar,
     ModelSource,
+    Placement,
 )
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import file_patterns, labels
+from aim_operator.core import file_patterns, hardware, labels
 from aim_operator.core.catalog import (
     Catalog,
     RuntimeConfig,
@@ -185,6 +186,8 @@ class RequiredFiles(Struct, frozen=True, kw_only=True):
     explicit_class: bool = False
     """The class was asked for by the template cache itself, and is no default."""
     patterns: FilePatterns = file_patterns.DEFAULT
+    gpu_model: str | None = None
+    """Where the volume must be; None where it is mounted on several nodes, or any will do."""
 
 
 def model_cache_for(
@@ -210,6 +213,7 @@ def model_cache_for(
         if cache.spec.source_uri == uri
         and file_patterns.of_model_cache(cache.spec) == required.patterns
         and cache.metadata.deletion_timestamp is None
+        and _is_where(cache, required.gpu_model)
     ]
     in_use = {(each.name or "") for each in listed if each.source_uri == uri}
     of_class = [c for c in same_files if storage_class_of(c, catalog) == required.storage_class]
@@ -219,6 +223,12 @@ def model_cache_for(
     moved = [c for c in usable if not is_filled(c) and redirected(c)]
     filled = [c for c in kept if is_filled(c)] or [c for c in fitting if is_filled(c)]
     return min(filled or kept or fitting or moved, key=seniority, default=None)
+
+
+def _is_where(cache: AIMModelCache, gpu_model: str | None) -> bool:
+    """Whether nodes with a GPU can mount a cache's volume, as far as is said: a node has one model."""
+    placed = (cache.spec.placement or Placement()).gpu_model
+    return gpu_model is None or placed is None or hardware.same(placed, gpu_model)
 
 
 def new_model_cache_name(required: RequiredFiles, taken: Callable[[str], AIMModelCache | None]) -> str:

@@ -146,6 +146,35 @@ def node_affinity(model: str) -> Manifest | None:
     return _required(*having, [*others, _expression(_NVIDIA_LABEL, "DoesNotExist")])
 
 
+@lru_cache(64)
+def known_affinity(model: str) -> Manifest | None:
+    """Return the affinity that admits only nodes whose labels name the model; None if no label is known.
+
+    It is for what needs no GPU itself and still must be where one is: a node without labels may have none.
+    The result is shared; it must not be changed.
+    """
+    name = _model(model)
+    if name is not None:
+        return _required(*([_expression(key, "In", _values(key, name, named=True))] for key in _DECISIVE))
+    if gpu_resource(model) == NVIDIA_RESOURCE:
+        return _required([_expression(_NVIDIA_LABEL, "Exists")])
+    return None
+
+
+def is_known(model: str, nodes: Iterable[NodeGpus]) -> bool:
+    """Whether some node fits `known_affinity`."""
+    name = _model(model)
+    if name is None:
+        nvidia = gpu_resource(model) == NVIDIA_RESOURCE
+        return nvidia and any(key == _NVIDIA_LABEL for node in nodes for key, _ in node)
+    return any(key in _DECISIVE and name in _models_by(key, value) for node in nodes for key, value in node)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two names mean one model of GPU."""
+    return (_model(one) or one.upper()) == (_model(other) or other.upper())
+
+
 def _required(*terms: list[Manifest]) -> Manifest:
     selector = {"nodeSelectorTerms": [{"matchExpressions": term} for term in terms]}
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": selector}}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from aim_operator.api.external import ContainerState, ContainerStatus, ContainerTerminated, Event, Pod
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.messages import last_message, one_line
+from aim_operator.core.remedies import of_scheduler
 
 
 class Verdict(NamedTuple):
@@ -114,8 +115,11 @@ def is_disrupted(pod: Pod) -> bool:
     )
 
 
-def waiting(pods: Iterable[Pod], what: str) -> Verdict | None:
-    """Return why a Pod (`what` it is to its readers) does not start, or None where nothing is wrong."""
+def waiting(pods: Iterable[Pod], what: str, placed_by: str = "jobs.scheduling") -> Verdict | None:
+    """Return why a Pod (`what` it is to its readers) does not start, or None where nothing is wrong.
+
+    `placed_by` is the field that says where such Pods run.
+    """
     for pod in pods:
         for status in container_statuses(pod):
             state = status.state.waiting
@@ -132,7 +136,7 @@ def waiting(pods: Iterable[Pod], what: str) -> Verdict | None:
                 and condition.status == "False"
                 and condition.reason == "Unschedulable"
             ):
-                return Verdict(Reason.UNSCHEDULABLE, one_line(condition.message))
+                return Verdict(Reason.UNSCHEDULABLE, of_scheduler(condition.message, placed_by))
     return None
 
 

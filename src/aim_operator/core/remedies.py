@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from aim_operator.core.messages import last_words
+from aim_operator.core.messages import last_words, one_line
 
 
 class _Remedy(NamedTuple):
@@ -45,6 +45,30 @@ _REMEDIES = (
         "configuration",
     ),
 )
+
+
+_PLACES = (
+    _Remedy(
+        re.compile("PersistentVolume's node affinity|volume node affinity conflict"),
+        "the volume is bound to another node or zone; delete the AIMModelCache to have it downloaded again "
+        "where the model is served",
+    ),
+    _Remedy(re.compile(r"untolerated taint"), "tolerate the taint with {where}.tolerations"),
+    _Remedy(
+        re.compile(r"didn't match Pod's node affinity/selector"),
+        "no node has the GPU's labels and those of {where}; compare with kubectl get nodes --show-labels",
+    ),
+)
+"""The words of the scheduler's plugins: VolumeBinding, TaintToleration, NodeAffinity."""
+
+
+def of_scheduler(message: str | None, where: str) -> str:
+    """Return why the scheduler finds no node, with what to do; `where` is the field that places such Pods."""
+    words = one_line(message)
+    for remedy in _PLACES:
+        if remedy.words.search(words):
+            return f"{words.rstrip('.')}; {remedy.what_to_do.format(where=where)}"
+    return words
 
 
 def with_remedy(words: str | None) -> str:

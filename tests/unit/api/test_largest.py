@@ -31,7 +31,7 @@ MOST_KIB = {
     "AIMRuntimeConfig": 576,
     "AIMClusterRuntimeConfig": 576,
     "AIMTemplateCache": 384,
-    "AIMModelCache": 304,
+    "AIMModelCache": 416,
     "AIMService": 1152,
 }
 STORED_KIB = 1536

@@ -141,6 +141,7 @@ def filled(name: str, *, origin: str | None = None, **spec: Any) -> AIMModelCach
 OF_MIRROR = make_model_cache("mirrored", env=[MIRROR])
 GOLD = make_model_cache("gold", storageClassName="gold")
 PLAIN = make_model_cache("plain")
+ON_MI300X = make_model_cache("on-gpu", placement={"gpuModel": "MI300X"})
 OLDER = make_model_cache("older", metadata={"creationTimestamp": "2020-01-01T00:00:00Z"})
 PART = make_model_cache("part", include=["*.json", "*.txt", "*.json"])
 JSON_ONLY = FilePatterns(include=("*.json", "*.txt"))
@@ -208,6 +209,10 @@ LISTED = (CachedModel(source_uri=SOURCE, name="plain"),)
         pytest.param(
             (make_model_cache("other-token", env=[TOKEN]),), {}, "other-token", id="whatever its token is"
         ),
+        pytest.param((ON_MI300X,), {"gpu_model": "MI325X"}, "", id="none on a node with another GPU"),
+        pytest.param((ON_MI300X,), {"gpu_model": "Instinct MI300X"}, "on-gpu", id="however it is called"),
+        pytest.param((ON_MI300X,), {}, "on-gpu", id="whatever its GPU, where many nodes can mount it"),
+        pytest.param((PLAIN,), {"gpu_model": "MI325X"}, "plain", id="one that says nothing about GPUs"),
     ],
 )
 def test_the_model_cache_for_a_source(caches: tuple[Any, ...], asked: dict[str, Any], want: str) -> None:

@@ -178,3 +178,25 @@ def test_available(model: str, want: bool) -> None:  # noqa: FBT001 - the expect
 )
 def test_gpus_are_requested_from_the_vendor_of_their_model(model: str, want: str) -> None:
     assert hardware.gpu_resource(model) == want
+
+
+@pytest.mark.parametrize(
+    ("model", "labels", "want"),
+    [
+        pytest.param("MI300X", {"amd.com/gpu.device-id": "74a1"}, True, id="its device id"),
+        pytest.param("MI300X", {"beta.amd.com/gpu.device-id": "74a1"}, True, id="its old label"),
+        pytest.param("MI300X", {"amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM"}, True, id="its name"),
+        pytest.param("MI300X", {"amd.com/gpu.device-id": "74a5"}, False, id="another's device id"),
+        pytest.param("MI300X", {}, False, id="a node without labels, which may have no GPU"),
+        pytest.param("H100", {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}, True, id="NVIDIA's"),
+        pytest.param("H100", {}, False, id="none of NVIDIA's"),
+    ],
+)
+def test_nodes_that_are_known_to_have_a_gpu(model: str, labels: dict[str, str], want: bool) -> None:  # noqa: FBT001
+    assert admits(hardware.known_affinity(model), labels) is want
+    assert hardware.is_known(model, [hardware.node_gpus(labels)]) is want
+
+
+def test_a_gpu_that_no_label_is_known_of_is_known_on_no_node() -> None:
+    assert hardware.known_affinity("Unheard-Of") is None
+    assert not hardware.is_known("Unheard-Of", [hardware.node_gpus({"amd.com/gpu.device-id": "74a1"})])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aim_operator.core.messages import last_words
-from aim_operator.core.remedies import with_remedy
+from aim_operator.core.remedies import of_scheduler, with_remedy
 
 ONE_MODEL = "; the image is made for one model: use a template without spec.model, and AIM_MODEL_ID in no env"
 NAME_IT = "; the image serves any model and was given none: use a template that names one in spec.model"
@@ -63,3 +63,36 @@ def test_of_a_long_log_the_end_is_kept() -> None:
 @pytest.mark.parametrize(("text", "want"), [(None, ""), ("\n\n", ""), (" a\n\x1b[31mb ", "a [31mb")])
 def test_last_words_are_one_printable_line(text: str | None, want: str) -> None:
     assert last_words(text) == want
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "want"),
+    [
+        pytest.param(
+            "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+            "jobs.scheduling",
+            "1 node(s) had untolerated taint(s); tolerate the taint with jobs.scheduling.tolerations",
+            id="a taint",
+        ),
+        pytest.param(
+            "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.",
+            "scheduling",
+            "no node has the GPU's labels and those of scheduling; compare with kubectl get nodes",
+            id="labels",
+        ),
+        pytest.param(
+            "0/2 nodes are available: 1 Insufficient amd.com/gpu, 1 node(s) didn't match PersistentVolume's "
+            "node affinity.",
+            "scheduling",
+            "; the volume is bound to another node or zone; delete the AIMModelCache",
+            id="a volume elsewhere",
+        ),
+    ],
+)
+def test_a_pod_that_finds_no_node_says_what_to_do(words: str, where: str, want: str) -> None:
+    assert want in of_scheduler(words, where)
+
+
+def test_what_the_scheduler_says_otherwise_is_passed_on() -> None:
+    words = "0/1 nodes are available: 1 Insufficient amd.com/gpu."
+    assert of_scheduler(words, "scheduling") == words

@@ -11,6 +11,7 @@ from aim_operator.api.v1alpha1.caches import (
     CacheProgress,
     Download,
     Listing,
+    Placement,
 )
 from aim_operator.api.v1alpha1.common import (
     GROUP,
@@ -135,6 +136,7 @@ __all__ = [
     "Metric",
     "ModelSource",
     "Overrides",
+    "Placement",
     "PodSettings",
     "Precision",
     "Quantity",

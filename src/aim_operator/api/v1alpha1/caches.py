@@ -9,6 +9,7 @@ from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
     Attempts,
     Conditions,
+    GpuModel,
     ObjectName,
     ObservedGeneration,
     ResolvedReference,
@@ -19,6 +20,7 @@ from aim_operator.api.v1alpha1.common import (
 from aim_operator.api.v1alpha1.environment import DownloadEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.files import EXCLUDE_DOC, INCLUDE_DOC, FilePatterns, LeftOutFiles
 from aim_operator.api.v1alpha1.resources import Quantity
+from aim_operator.api.v1alpha1.scheduling import Scheduling
 
 HF_SOURCE = "^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$"
 S3_SOURCE = "^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[-A-Za-z0-9/!_.*()=+,@:&~%]*)?$"
@@ -122,6 +124,16 @@ class AIMTemplateCache(KubeObject):
     status: AIMTemplateCacheStatus | None = None
 
 
+class Placement(Wire):
+    """Where model servers run that read the files."""
+
+    gpu_model: Annotated[GpuModel | None, Field(doc="GPU model that they need, such as MI300X.")] = None
+    scheduling: Annotated[
+        Scheduling | None,
+        Field(doc="Where they may run, by service and template; the runtime configuration is below it."),
+    ] = None
+
+
 class AIMModelCacheSpec(Wire):
     """What to download, and onto which kind of volume."""
 
@@ -165,6 +177,14 @@ class AIMModelCacheSpec(Wire):
         PullSecrets | None, Field(doc="Secrets to pull the downloader image with.")
     ] = None
     runtime_config_name: RuntimeConfigName | None = None
+    placement: Annotated[
+        Placement | None,
+        Field(
+            doc="Where the files are read. A download onto a volume that belongs to one node or zone "
+            "(ReadWriteOnce, ReadWriteOncePod, or a class that binds with WaitForFirstConsumer) runs there. "
+            "Set by the operator on caches that it makes."
+        ),
+    ] = None
     include: Annotated[FilePatterns | None, Field(doc=f"{INCLUDE_DOC} Immutable.")] = None
     exclude: Annotated[FilePatterns | None, Field(doc=f"{EXCLUDE_DOC} Immutable.")] = None
 

@@ -25,24 +25,26 @@ ObjectName = Annotated[str, Field(min_length=1, max_length=253, rules=(_OBJECT_N
 """The name of another object: a DNS subdomain, as Kubernetes has it."""
 
 
+GpuModel = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=63,
+        rules=(
+            Rule(
+                rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
+                message="write the bare model name, such as MI300X",
+            ),
+        ),
+    ),
+]
+
+
 class GpuSelector(Wire):
     """GPUs of one replica."""
 
     count: Annotated[int | None, Field(doc="GPUs per replica.", minimum=1, maximum=1024)] = None
-    model: Annotated[
-        str | None,
-        Field(
-            doc="GPU model, such as MI300X.",
-            min_length=1,
-            max_length=63,
-            rules=(
-                Rule(
-                    rule="self.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
-                    message="write the bare model name, such as MI300X",
-                ),
-            ),
-        ),
-    ] = None
+    model: Annotated[GpuModel | None, Field(doc="GPU model, such as MI300X.")] = None
     resource_name: Annotated[
         str | None,
         Field(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from aim_operator.api import quantity
 from aim_operator.api.external import JOBS
 from aim_operator.api.meta import Manifest
@@ -69,21 +71,20 @@ def job(
     pull_secrets: Sequence[LocalObjectReference],
     ttl_seconds: int | None,
     spec: Manifest,
-    nodes: Manifest | None = None,
+    nodes: Sequence[Manifest] = (),
     served: Scheduling | None = None,
 ) -> Child:
     """Render a Job: `pod_spec` with its credentials, `spec` with what is particular to its kind.
 
-    It has a TTL only once its result is kept elsewhere. `nodes` is an affinity that its node must fit, too;
-    `served` is where what it makes is used, which is said below the configuration's own words about Jobs.
+    It has a TTL only once its result is kept elsewhere. `nodes` are affinities that its node must fit, too;
+    `served` is where what it makes is used, and decides which nodes, instead of what the configuration
+    says about Jobs.
     """
     settings = config.jobs.pods or PodSettings()
     pod: Manifest = {
         "restartPolicy": "Never",
         **pod_spec,
-        **scheduling.pod_fields(
-            scheduling.layered(config.jobs.scheduling, served), nodes, same=metadata["labels"]
-        ),
+        **scheduling.pod_fields(_scheduling(config, served), *nodes, same=metadata["labels"]),
         **scheduling.service_links(settings),
     }
     if settings.image_pull_policy is not None:
@@ -105,6 +106,17 @@ def job(
             **ttl,
         },
     )
+
+
+def _scheduling(config: RuntimeConfig, served: Scheduling | None) -> Scheduling | None:
+    """Return where a Job runs: as the configuration says of Jobs, but for what must be where it is used.
+
+    No Job may be kept from there by nodes that the others are to run on.
+    """
+    own = config.jobs.scheduling
+    if served is None or own is None:
+        return served or own
+    return scheduling.layered(served, structs.replace(own, node_selector=None, affinity=None))
 
 
 def _pod_metadata(own_labels: Manifest, settings: PodSettings) -> Manifest:

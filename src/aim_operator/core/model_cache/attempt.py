@@ -24,6 +24,7 @@ from aim_operator.core.messages import one_line
 from aim_operator.core.model_cache import desired, listing, obstacles, report
 from aim_operator.core.model_cache.desired import CONTAINER, DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
+from aim_operator.core.model_cache.placement import Place
 from aim_operator.core.model_cache.step import Step
 from aim_operator.core.naming import download_job_name
 from aim_operator.core.pods import Verdict
@@ -39,6 +40,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     config: RuntimeConfig
     digest: str
     """Of all that the download depends on, `desired.digest`."""
+    place: Place | None = None
     old: AIMModelCacheStatus
     now: datetime
     options: DownloadOptions
@@ -277,6 +279,7 @@ def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:
         inputs.claim,
         inputs.options,
         digest=inputs.digest,
+        place=inputs.place,
         ttl_seconds=ttl_seconds,
     )
 

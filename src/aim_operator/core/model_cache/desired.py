@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_CEILING
 
 from msgspec import Struct
@@ -15,8 +16,11 @@ from aim_operator.core import file_patterns, labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
 from aim_operator.core.environment import of_download
 from aim_operator.core.expansion import literal
+from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.jobs import rendering
 from aim_operator.core.manifests import child, owner_reference, plain
+from aim_operator.core.model_cache import placement
+from aim_operator.core.model_cache.placement import Place
 from aim_operator.core.naming import (
     claim_name,
     download_job_name,
@@ -69,8 +73,13 @@ def env(cache: AIMModelCache, config: RuntimeConfig) -> tuple[EnvVar, ...]:
     return of_download(config.env, cache.spec.env or ())
 
 
-def claim(cache: AIMModelCache, config: RuntimeConfig, listed_bytes: int = 0) -> Child:
-    """Render the claim, of spec.size or else of what was listed. Raises SpecError for what is no quantity."""
+def claim(
+    cache: AIMModelCache, config: RuntimeConfig, listed_bytes: int = 0, nodes: Iterable[NodeGpus] = ()
+) -> Child:
+    """Render the claim, of spec.size or else of what was listed. `nodes` are those there are.
+
+    Raises SpecError for what is no quantity.
+    """
     headroom = (
         HEADROOM_PERCENT if config.storage.headroom_percent is None else config.storage.headroom_percent
     )
@@ -84,11 +93,17 @@ def claim(cache: AIMModelCache, config: RuntimeConfig, listed_bytes: int = 0) ->
     if name := storage_class(cache, config):
         spec["storageClassName"] = name
     metadata = _metadata(cache, claim_name(cache.metadata.name, cache.metadata.uid))
+    if annotations := placement.claim_annotations(cache, nodes):
+        metadata["annotations"] = annotations
     return child(PERSISTENT_VOLUME_CLAIMS, metadata=metadata, spec=spec)
 
 
 def digest(
-    cache: AIMModelCache, config: RuntimeConfig, claim: PersistentVolumeClaim, options: DownloadOptions
+    cache: AIMModelCache,
+    config: RuntimeConfig,
+    claim: PersistentVolumeClaim,
+    options: DownloadOptions,
+    place: Place | None = None,
 ) -> str:
     """Hash what a download depends on: another of these is tried at once, the same after a pause."""
     return short_hash(
@@ -96,6 +111,7 @@ def digest(
             **_inputs(cache, config, options),
             "claim": claim.metadata.uid,
             "capacity": str((claim.spec.resources.requests or {}).get("storage")),
+            **({} if place is None else {"place": place.inputs()}),
         }
     )
 
@@ -134,6 +150,7 @@ def job(
     options: DownloadOptions,
     *,
     digest: str,
+    place: Place | None = None,
     ttl_seconds: int | None = None,
 ) -> Child:
     """Render the download Job. `digest` is that of all that it depends on."""
@@ -148,6 +165,7 @@ def job(
         _pod(container, volumes=[volume], security=group),
         cache=cache,
         config=config,
+        place=place,
         ttl_seconds=ttl_seconds,
     )
 
@@ -163,6 +181,7 @@ def listing_job(
         _pod(container, volumes=[], security={}),
         cache=cache,
         config=config,
+        place=None,
         # The operator removes it, once the status has what it found.
         ttl_seconds=None,
     )
@@ -208,6 +227,7 @@ def _job(
     *,
     cache: AIMModelCache,
     config: RuntimeConfig,
+    place: Place | None,
     ttl_seconds: int | None,
 ) -> Child:
     # A drained node does not count as a failure: the Job makes another Pod, which continues from there.
@@ -218,6 +238,8 @@ def _job(
         config=config,
         pull_secrets=pull_secrets(cache, config),
         ttl_seconds=ttl_seconds,
+        nodes=() if place is None else place.nodes(),
+        served=None if place is None else place.scheduling(),
         spec={"podFailurePolicy": {"rules": [disrupted]}},
     )
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from aim_operator.api.external import Job, PersistentVolumeClaim, Pod, StorageClass
 from aim_operator.api.v1alpha1 import AIMModelCache
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
+from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.model_cache.report import Progress
 from aim_operator.errors import ApiError
 
@@ -17,6 +18,8 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     cache: AIMModelCache
     runtime_config: RuntimeConfig | MissingRuntimeConfig
     claim: PersistentVolumeClaim | None = None
+    nodes: frozenset[NodeGpus] = frozenset()
+    """What the labels of the nodes there are say about GPUs."""
     storage_class: StorageClass | None = None
     """The class of the live claim; None where it has none, or none of that name exists."""
     provisioning_failure: str = ""

@@ -20,7 +20,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, quantity
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
-from aim_operator.core.model_cache import attempt, desired, events, listing, storage
+from aim_operator.core.model_cache import attempt, desired, events, listing, placement, storage
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.step import Step
@@ -97,10 +97,18 @@ def _step(
     leftovers = listing.leftovers(observed)
     if not claim.usable:
         return structs.replace(_waiting(old, claim), removals=leftovers), claim
-    digest = desired.digest(observed.cache, config, live, options)
+    place = placement.place(observed.cache, config, live, observed.storage_class)
+    digest = desired.digest(observed.cache, config, live, options, place)
     step = attempt.next_step(
         attempt.Inputs(
-            observed=observed, claim=live, config=config, digest=digest, old=old, now=now, options=options
+            observed=observed,
+            claim=live,
+            config=config,
+            digest=digest,
+            place=place,
+            old=old,
+            now=now,
+            options=options,
         )
     )
     return structs.replace(step, removals=(*step.removals, *leftovers)), claim
@@ -143,7 +151,7 @@ def _without_claim(
             return step, claim
     listed_bytes = (step.listing or Listing()).total_bytes or 0
     try:
-        child: Child = desired.claim(observed.cache, config, listed_bytes)
+        child: Child = desired.claim(observed.cache, config, listed_bytes, observed.nodes)
     except SpecError as error:
         failed = {"state": State.FAILED, "reason": error.reason, "message": f"spec.size: {error.message}"}
         return structs.replace(step, **failed), claim

@@ -8,10 +8,10 @@ from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core.messages import one_line
 from aim_operator.core.model_cache.observed import ModelCacheObserved
+from aim_operator.core.model_cache.placement import WAITS_FOR_CONSUMER
 from aim_operator.core.naming import claim_name
 
 BOUND, LOST = "Bound", "Lost"
-WAITS_FOR_CONSUMER = "WaitForFirstConsumer"
 
 
 class Storage(Struct, frozen=True, kw_only=True):

@@ -114,7 +114,7 @@ def _failure(pods: Sequence[Pod], refused: str, status: InferenceServiceStatus) 
 
 def _obstacle(pods: Sequence[Pod]) -> str:
     """Return why Pods of a new revision are not placed: beside an old one there may be no GPU for them."""
-    stuck = waiting(pods, _POD)
+    stuck = waiting(pods, _POD, "scheduling")
     return stuck.message if stuck is not None and stuck.reason == Reason.UNSCHEDULABLE else ""
 
 
@@ -144,7 +144,7 @@ def _pod_failure(pods: Sequence[Pod]) -> str:
         for status in statuses:
             if crash := _crash(status):
                 return crash
-    stuck = waiting(pods, _POD)
+    stuck = waiting(pods, _POD, "scheduling")
     if stuck is not None and stuck.reason in (Reason.IMAGE_PULL_AUTH_FAILED, Reason.IMAGE_PULL_FAILED):
         return f"{stuck.reason}: {stuck.message}"
     return ""
@@ -164,7 +164,7 @@ def _crash(status: ContainerStatus) -> str:
 
 
 def _waiting_message(pods: Sequence[Pod], current: Iterable[Condition]) -> str:
-    stuck = waiting(pods, _POD)
+    stuck = waiting(pods, _POD, "scheduling")
     if stuck is not None:
         return stuck.message
     if _is_overdue(current):

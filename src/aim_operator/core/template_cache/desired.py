@@ -6,12 +6,14 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     MODEL_CACHES,
+    AIMServiceTemplateStatus,
     EnvVar,
     LocalObjectReference,
     ModelSource,
+    Placement,
     Quantity,
 )
-from aim_operator.core import file_patterns, labels
+from aim_operator.core import file_patterns, labels, scheduling
 from aim_operator.core.caching import RequiredFiles, download_env, explicit_name
 from aim_operator.core.catalog import (
     RuntimeConfig,
@@ -22,6 +24,8 @@ from aim_operator.core.catalog import (
 from aim_operator.core.environment import of_download, origin
 from aim_operator.core.file_patterns import FilePatterns
 from aim_operator.core.manifests import child, plain
+from aim_operator.core.model_cache.placement import many_nodes
+from aim_operator.core.template.desired import gpu_model
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 
 
@@ -65,6 +69,8 @@ def model_cache(
     name = runtime_config_name(observed)
     if isinstance(name, str):
         spec["runtimeConfigName"] = name
+    if where := plain(placement(observed, template)):
+        spec["placement"] = where
     return child(
         MODEL_CACHES,
         metadata={
@@ -77,6 +83,14 @@ def model_cache(
             },
         },
         spec=spec,
+    )
+
+
+def placement(observed: TemplateCacheObserved, template: Template) -> Placement:
+    """Return where model servers on the template run, as far as they say; configurations are below it."""
+    return Placement(
+        gpu_model=gpu_model(template, template.status or AIMServiceTemplateStatus()),
+        scheduling=scheduling.layered(observed.served, template.spec.scheduling),
     )
 
 
@@ -107,6 +121,7 @@ def required_files(
         storage_class=storage_class(observed, config),
         explicit_class=bool(observed.cache.spec.storage_class_name or ""),
         patterns=file_patterns.of_template_cache(observed.cache.spec, template),
+        gpu_model=None if many_nodes(config) else placement(observed, template).gpu_model,
     )
 
 

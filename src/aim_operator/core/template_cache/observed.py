@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from aim_operator.api.v1alpha1 import AIMModelCache, AIMService, AIMTemplateCache, ModelSource
+from aim_operator.api.v1alpha1 import (
+    AIMModelCache,
+    AIMService,
+    AIMTemplateCache,
+    ModelSource,
+    Scheduling,
+)
 from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, Template
 
 
@@ -30,6 +36,8 @@ class TemplateCacheObserved(Struct, frozen=True, kw_only=True):
     service: AIMService | None = None
     """Whose environment and configuration the operator's own template cache takes for its downloads: of the
     services that ask for it, the oldest that has any."""
+    served: Scheduling | None = None
+    """Where the oldest service that asks for the operator's own template cache, and says so, is to run."""
     sources: tuple[SourceObserved, ...] = ()
     requested: bool = True
     """Of one that the operator made: whether its template or a service still asks for it."""

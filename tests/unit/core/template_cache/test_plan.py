@@ -6,14 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import convert, structs
 
 from aim_operator.api.plan import OutcomeType, Plan
-from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCacheStatus, ModelSource
+from aim_operator.api.v1alpha1 import AIMModelCache, AIMTemplateCacheStatus, ModelSource, Scheduling, Storage
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions, labels
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.naming import model_cache_name
+from aim_operator.core.template_cache.desired import required_files
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 from aim_operator.core.template_cache.plan import decide
 from tests.support.cache_builders import OURS, make_model_cache, make_template_cache
@@ -24,6 +25,10 @@ from tests.support.status import assert_status_well_formed
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SOURCE = ModelSource(name="example/model", source_uri="hf://example/model", size="9094593249")
 OTHER = ModelSource(name="example/draft", source_uri="hf://example/draft", size="1073741824")
+
+
+ON_GPU = {"placement": {"gpuModel": "MI300X"}}
+"""What the template's profile needs."""
 
 
 def source_observed(source: ModelSource = SOURCE, **fields: Any) -> SourceObserved:
@@ -206,7 +211,7 @@ def test_a_missing_model_cache_is_made_from_the_source_without_an_owner() -> Non
     assert metadata["name"] == model_cache_name(SOURCE.source_uri, "")
     assert "ownerReferences" not in metadata
     assert metadata["labels"][labels.MANAGED_BY] == labels.CONTROLLER
-    assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri, "size": SOURCE.size}
+    assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri, "size": SOURCE.size, **ON_GPU}
 
 
 def variable(name: str, value: str) -> dict[str, str]:
@@ -239,13 +244,13 @@ def test_patterns_choose_the_files_whose_size_discovery_does_not_know(
 ) -> None:
     seen = observed(template=make_template(caching=caching), cache=make_template_cache(**cache))
     (child,) = planned(seen).children
-    assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri, **want}
+    assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri, **want, **ON_GPU}
 
 
 def test_a_source_of_unknown_size_is_cached_and_its_size_is_shown_once_it_is_found() -> None:
     source = structs.replace(SOURCE, size=None)
     (child,) = planned(observed(source_observed(source))).children
-    assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri}
+    assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri, **ON_GPU}
     live = make_model_cache(child.name, size=None, status={"size": "8.47Gi"}, metadata={"labels": OURS})
     plan = planned(observed(source_observed(cache=live)))
     assert plan.status is not None
@@ -338,3 +343,33 @@ def test_events_tell_when_it_is_warm_and_when_it_can_not_get_so() -> None:
     (failed,) = planned(observed(held("Failed", "Stalled"))).events
     assert (failed.type, failed.reason) == ("Warning", "Stalled")
     assert planned(observed(held("Progressing", "Downloading"))).events == ()
+
+
+def test_a_cache_knows_where_the_model_is_served() -> None:
+    template = make_template(scheduling={"nodeSelector": {"pool": "gpu"}})
+    taint = {"key": "amd.com/gpu", "operator": "Exists"}
+    (child,) = planned(
+        observed(template=template, served=convert({"tolerations": [taint]}, Scheduling))
+    ).children
+    assert child.manifest["spec"]["placement"] == {
+        "gpuModel": "MI300X",
+        "scheduling": {"nodeSelector": {"pool": "gpu"}, "tolerations": [taint]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("modes", "want"),
+    [
+        pytest.param(None, None, id="many nodes mount the default"),
+        pytest.param(("ReadWriteOnce", "ReadWriteMany"), None, id="many can"),
+        pytest.param(("ReadWriteOnce",), "MI300X", id="one node has it"),
+        pytest.param(("ReadWriteOncePod",), "MI300X", id="one Pod has it"),
+    ],
+)
+def test_files_that_one_node_has_are_shared_only_by_templates_for_its_gpu(
+    modes: tuple[str, ...] | None, want: str | None
+) -> None:
+    config = RuntimeConfig(storage=Storage(access_modes=modes))
+    template = make_template()
+    got = required_files(observed(template=template), template, config, SOURCE)
+    assert got.gpu_model == want
