@@ -1,18 +1,24 @@
 """An S3 to test against: moto's server, which the real boto3 works with, behind a proxy that plays faults.
 
 `with S3Server() as s3`: `s3.url` is the endpoint, `s3.client()` a boto3 client to fill it, `s3.faults` as in
-faults.py (kinds status, silent, drop, stall, corrupt, no-range), `s3.log` what was sent of which object.
-The proxy passes requests on as they are; moto checks no signatures, so it wants to see that there is one.
+faults.py (kinds status, silent, drop, stall, corrupt, no-range, repacked), `s3.log` what was sent.
+The proxy passes requests on as they are. moto takes whatever comes, so the proxy refuses what stores refuse:
+what is signed wrongly, for another region, with another token, or too late; and what is in `s3.refuses`, for
+stores that know less of S3: names of headers, of parameters and of methods, each with the status of the
+refusal.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import ssl
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,13 +30,16 @@ from botocore.config import Config
 from hack.cluster.ports import pick_ports
 from tests.support.faults import Fault, Faults
 from tests.support.ranges import RequestLog
+from tests.support.s3_signatures import Refusal, refusal
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import trustme
     from types_boto3_s3 import S3Client
 
 KEY = "AKIATESTTESTTESTTEST"
+REGION = "eu-central-1"
 SECRET = "very/secret/very/secret/very/secret"
 _START_SECONDS = 60
 
@@ -38,12 +47,20 @@ _START_SECONDS = 60
 class S3Server:
     """Starts on entering, and stops on leaving."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: trustme.LeafCert | None = None) -> None:
         self.faults = Faults()
         self.log = RequestLog()
         self.denied = False
         self.headers: dict[str, str] = {}
         """More headers of every answer about an object."""
+        self.refuses: dict[str, int] = {}
+        self.region = REGION
+        self.token: str | None = None
+        """Of the credentials, where they have one."""
+        self.public = False
+        self.listed: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+        """What answers listings, in place of moto."""
+        self._certificate = certificate
         self._moto_port = pick_ports(["moto"])["moto"]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -55,14 +72,14 @@ class S3Server:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_REGION": "eu-central-1",
+            "AWS_REGION": REGION,
         }
 
     def client(self) -> S3Client:
         return boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{self._moto_port}",
-            region_name="eu-central-1",
+            region_name=REGION,
             aws_access_key_id=KEY,
             aws_secret_access_key=SECRET,
             config=Config(request_checksum_calculation="when_required"),
@@ -104,17 +121,56 @@ class S3Server:
             application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        tls = None
+        if self._certificate is not None:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._certificate.configure_cert(tls)
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls).start()
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    def as_new(self) -> None:
+        """Forget faults, refusals and the like: the next test has a store that knows everything."""
+        self.faults.clear()
+        self.headers.clear()
+        self.refuses.clear()
+        self.denied = self.public = False
+        self.region, self.token, self.listed = REGION, None, None
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        """The answer to what this store does not take; None where it does."""
+        problem: Refusal | None = Refusal(HTTPStatus.FORBIDDEN, "AccessDenied")
+        if self.public and not {"Authorization", "X-Amz-Signature"} & {*request.headers, *request.query}:
+            problem = None
+        elif not self.denied:
+            problem = refusal(
+                request.method,
+                request.raw_path,
+                request.headers,
+                key=KEY,
+                secret=SECRET,
+                token=self.token,
+                region=self.region,
+            )
+        if problem is not None:
+            self.log.add(server="refusal", path=request.path, status=problem.status, code=problem.code)
+            return _error(problem.status, problem.code, problem.more, request.method)
+        for name, status in self.refuses.items():
+            if name in request.headers or name in request.query or name == request.method:
+                self.log.add(server="refusal", path=request.path, status=status, code=name)
+                return _error(
+                    status, "NotImplemented" if status == 501 else "InvalidArgument", "", request.method
+                )
+        return None
 
     async def _close(self) -> None:
         await self._runner.cleanup()
         await self._session.close()
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
-        is_signed = "Authorization" in request.headers or "X-Amz-Signature" in request.query
-        if self.denied or not is_signed:
-            return _error(HTTPStatus.FORBIDDEN, "AccessDenied")
+        refused = self._refusal(request)
+        if refused is not None:
+            return refused
         fault = self.faults.take(request.path)
         kind = fault.kind if fault else ""
         if fault and kind == "status":
@@ -122,6 +178,8 @@ class S3Server:
             return _error(int(fault.number("code")), fault.values.get("code_name", "Fault"))
         if kind == "silent":
             await asyncio.sleep(3600)
+        if self.listed is not None and request.method == "GET" and request.path.strip("/").count("/") == 0:
+            return await self.listed(request)
         headers = request.headers.copy()
         if kind == "no-range":
             headers.popall("Range", None)
@@ -144,6 +202,12 @@ class S3Server:
         self, request: web.Request, response: web.StreamResponse, body: bytes, fault: Fault | None
     ) -> web.StreamResponse:
         kind = fault.kind if fault else ""
+        if kind == "repacked":
+            body = gzip.compress(body)
+            response.headers["Content-Encoding"] = "gzip"
+            response.headers.popall("Content-Range", None)
+            response.set_status(HTTPStatus.OK)
+            response.content_length = len(body)
         if kind == "corrupt" and body:
             body = bytes([body[0] ^ 0xFF]) + body[1:]
         after = int(fault.number("after")) if fault and kind in ("drop", "stall") else len(body)
@@ -168,9 +232,10 @@ class S3Server:
         return response
 
 
-def _error(status: int, code: str) -> web.Response:
-    text = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>said by a test</Message></Error>'
-    return web.Response(status=status, text=text, content_type="application/xml")
+def _error(status: int, code: str, more: str = "", method: str = "GET") -> web.Response:
+    """As S3: an answer to HEAD has no body, so that not even the code is known."""
+    text = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>said by a test</Message>{more}</Error>'
+    return web.Response(status=status, text="" if method == "HEAD" else text, content_type="application/xml")
 
 
 def put_in_parts(client: S3Client, bucket: str, key: str, content: bytes, part_bytes: int) -> str:

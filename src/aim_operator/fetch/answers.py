@@ -57,13 +57,23 @@ def failure(host: str, status: int, headers: Mapping[str, str], text: bytes, *, 
     return FetchError(FetchReason.DOWNLOAD_FAILED, problem)
 
 
-def checked_stop(host: str, status: int, headers: Mapping[str, str], requested: range, size: int) -> int:
+def checked_stop(
+    host: str,
+    status: int,
+    headers: Mapping[str, str],
+    requested: range,
+    size: int,
+    *,
+    as_stored: bool = False,
+) -> int:
     """Where the body stops, once the headers of a success are what was asked for.
 
-    Earlier than asked perhaps, never later. RangeIgnored if only the whole can be had.
+    Earlier than asked perhaps, never later. RangeIgnored if only the whole can be had. With `as_stored` a
+    Content-Encoding tells how the file lies at the source, if the length fits: its bytes are what is wanted.
     """
     encoding = headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("identity", ""):
+    fits = status == HTTPStatus.PARTIAL_CONTENT or headers.get("Content-Length", "") == str(size)
+    if encoding not in ("identity", "") and not (as_stored and fits):
         raise Transient(f"{host} answered with Content-Encoding {encoding[:20]} though asked for none")
     if status == HTTPStatus.OK:
         length = headers.get("Content-Length", "")

@@ -163,9 +163,19 @@ class Client:
             direct = None
             if trail.is_redirected:
                 kept = {name: value for name, value in trail.headers.items() if name != "Range"}
-                direct = Request(url=trail.url, headers=kept, endpoint=request.endpoint or request.url)
+                direct = Request(
+                    url=trail.url,
+                    headers=kept,
+                    endpoint=request.endpoint or request.url,
+                    as_stored=request.as_stored,
+                )
             until = answers.checked_stop(
-                trail.host, response.status, response.headers, range(start, stop), size
+                trail.host,
+                response.status,
+                response.headers,
+                range(start, stop),
+                size,
+                as_stored=request.as_stored,
             )
             yield Body(answer, start, until, direct)
 

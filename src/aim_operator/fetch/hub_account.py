@@ -52,7 +52,7 @@ def of(environment: Mapping[str, str]) -> Account:
             " write the token alone into the Secret"
         )
     withheld = ""
-    if token and not _may_carry_token(endpoint, environment):
+    if token and not may_carry_token(endpoint, environment):
         withheld = (
             f"the token in {variable} is not sent, since HF_ENDPOINT is plain http, where anybody on the way"
             f" reads it; use https, or set {PLAIN_HTTP_VARIABLE}=true"
@@ -77,7 +77,8 @@ def _endpoint(environment: Mapping[str, str]) -> str:
     return endpoint
 
 
-def _may_carry_token(endpoint: str, environment: Mapping[str, str]) -> bool:
+def may_carry_token(endpoint: str, environment: Mapping[str, str]) -> bool:
+    """Whether a token may be sent to that address: not over plain http, unless it is told so."""
     parts = urlsplit(endpoint)
     if parts.scheme == "https" or environment.get(PLAIN_HTTP_VARIABLE, "").strip().lower() in _TRUE:
         return True

@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from aim_operator.errors import FetchError
-from aim_operator.fetch.outcome import FetchReason
+from aim_operator.fetch.outcome import FetchReason, LeftOut
 
 STATE_FOLDER = ".aim-fetch"
 MOST_FILES = 100_000
@@ -51,6 +51,8 @@ class RemoteFile(Struct, frozen=True):
 class Listing(Struct, frozen=True):
     revision: str
     files: tuple[RemoteFile, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    """What the source has and no volume can: said, and not fetched."""
 
     @property
     def total_bytes(self) -> int:
@@ -66,6 +68,8 @@ class Request(Struct, frozen=True):
     url: str
     headers: dict[str, str]
     endpoint: str = ""
+    as_stored: bool = False
+    """Whether a Content-Encoding belongs to the file, and was not put on for the way."""
 
 
 class Source(Protocol):

@@ -69,7 +69,7 @@ def choose(listing: Listing, selection: Selection) -> Chosen:
     """Return what is to be fetched of a listing, and what is left out. FetchError where nothing is left."""
     cause_of = _judge(listing.files, selection)
     kept: list[RemoteFile] = []
-    left_out: dict[str, LeftOut] = {}
+    left_out = {one.pattern: one for one in listing.left_out}
     for file in listing.files:
         cause = cause_of(file.path)
         if not cause:

@@ -9,6 +9,22 @@ from pathlib import Path
 import pytest
 
 from tests.support.hub_server import Hub, HubThread
+from tests.support.s3_server import S3Server
+
+
+@pytest.fixture(scope="session")
+def running_store() -> Iterator[S3Server]:
+    with S3Server() as running:
+        yield running
+
+
+@pytest.fixture
+def store(running_store: S3Server) -> Iterator[S3Server]:
+    """An S3 that knows everything, until a test says otherwise. Each test has a bucket of its own name."""
+    running_store.log.entries.clear()
+    running_store.as_new()
+    yield running_store
+    running_store.as_new()
 
 
 @pytest.fixture

@@ -36,9 +36,7 @@ def server() -> Iterator[S3Server]:
 def s3(server: S3Server) -> Iterator[S3Server]:
     server.log.entries.clear()
     yield server
-    server.faults.clear()
-    server.denied = False
-    server.headers.clear()
+    server.as_new()
 
 
 @pytest.fixture(scope="module")
