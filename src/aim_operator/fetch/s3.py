@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import re
 import threading
@@ -83,7 +84,8 @@ class S3Source:
         self._in_folder = True
         self._listing = BucketListing(f"{self._where}: bucket {uri.bucket}", self._ask_page)
         self._heads = _HEADS
-        self._heads_work = False
+        self._heads_known = False
+        self._learning = threading.Lock()
         self._compressed: set[str] = set()
 
     def close(self) -> None:
@@ -188,6 +190,10 @@ class S3Source:
 
     def _head(self, file: RemoteFile) -> Any:
         """HEAD with what this store knows of its extras. Unsupported where it knows no HEAD."""
+        with contextlib.nullcontext() if self._heads_known else self._learning:
+            return self._head_by_steps(file)
+
+    def _head_by_steps(self, file: RemoteFile) -> Any:
         last: Unsupported | None = None
         heads = self._heads
         for number, extras in enumerate(heads):
@@ -200,10 +206,10 @@ class S3Source:
             if not condition and head.get("ETag", "").strip('"') != file.etag:
                 raise SourceChanged("an object has changed since it was listed")
             # Another thread may have found out the same.
-            self._heads, self._heads_work = heads[number:], True
+            self._heads, self._heads_known = heads[number:], True
             return head
-        if not self._heads_work:
-            self._heads = ()
+        if not self._heads_known:
+            self._heads, self._heads_known = (), True
         raise last or Unsupported(unreadable(self._where))
 
     @property
