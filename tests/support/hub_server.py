@@ -60,6 +60,8 @@ class Hub:
         self.log = RequestLog(log)
         self.token = token
         self.gated = set(gated)
+        self.renamed: dict[str, str] = {}
+        """Old names of models, such as those without an owner."""
         self.trees = True
         self.sizes = True
         self.heads = True
@@ -78,6 +80,10 @@ class Hub:
         hub.router.add_get("/api/models/{owner}/{model}/revision/{revision:.+}", self._info)
         hub.router.add_get("/api/models/{owner}/{model}/tree/{revision}", self._tree)
         hub.router.add_get("/{owner}/{model}/resolve/{revision}/{path:.+}", self._resolve)
+        for old in ("/api/models/{model}", "/api/models/{model}/revision/{rest:.+}"):
+            hub.router.add_get(old, self._elsewhere)
+        for old in ("/api/models/{model}/tree/{rest:.+}", "/{model}/resolve/{rest:.+}"):
+            hub.router.add_get(old, self._elsewhere)
         cdn = web.Application(middlewares=[self._broken])
         cdn.router.add_get("/cdn/{sha256}", self._from_cdn)
         addresses = []
@@ -117,6 +123,13 @@ class Hub:
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError from None
+
+    async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
+        """As the real one: what was renamed is redirected, path and query."""
+        old = request.match_info["model"]
+        if old not in self.renamed:
+            raise web.HTTPNotFound(headers={"X-Error-Code": "RepoNotFound"})
+        raise web.HTTPTemporaryRedirect(request.rel_url.raw_path_qs.replace(old, self.renamed[old], 1))
 
     def _commit(self, request: web.Request) -> tuple[str, str]:
         repository = f"{request.match_info['owner']}/{request.match_info['model']}"

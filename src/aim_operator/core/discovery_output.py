@@ -42,7 +42,7 @@ _NOTHING = re.compile(rb"^\[[ \t]*\][ \t\r]*$", re.MULTILINE)
 _WARNING = re.compile(rb"^.*\bWARN(?:ING)?\b.*$", re.MULTILINE)
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
-HF_SOURCE = r"^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$"
+HF_SOURCE = r"^hf://[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?(:[A-Za-z0-9._/-]+)?$"
 S3_SOURCE = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[-A-Za-z0-9/!_.*()=+,@:&~%]*)?$"
 """The same as AIMModelCache takes, so that whatever is discovered can be cached."""
 _SOURCE = re.compile(f"{HF_SOURCE}|{S3_SOURCE}", re.ASCII)

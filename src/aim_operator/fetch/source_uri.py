@@ -1,4 +1,7 @@
-"""What `aimctl fetch` may be asked for: hf://owner/model[:revision] and s3://bucket/prefix. Pure."""
+"""What `aimctl fetch` may be asked for: hf://owner/model[:revision] and s3://bucket/prefix. Pure.
+
+The Hub's oldest models have no owner: hf://gpt2, which it redirects to where they are now.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def source_of(
     """
     parsed = source_uri.parse(uri)
     # Each brings a library that takes a second to import.
-    with _not_the_volume(uri):
+    with not_the_volume(uri):
         if isinstance(parsed, HubUri):
             from aim_operator.fetch.hub import HubSource  # noqa: PLC0415
 
@@ -56,20 +56,20 @@ class _Guarded:
         self._source.close()
 
     def list(self, pinned: str | None) -> Listing:
-        with _not_the_volume(self._uri):
+        with not_the_volume(self._uri):
             return self._source.list(pinned)
 
     def request(self, file: RemoteFile) -> Request:
-        with _not_the_volume(self._uri):
+        with not_the_volume(self._uri):
             return self._source.request(file)
 
     def checksum(self, file: RemoteFile) -> Checksum | None:
-        with _not_the_volume(self._uri):
+        with not_the_volume(self._uri):
             return self._source.checksum(file)
 
 
 @contextlib.contextmanager
-def _not_the_volume(uri: str) -> Iterator[None]:
+def not_the_volume(uri: str) -> Iterator[None]:
     """Libraries read files that variables name, and have errors of their own that are OSErrors."""
     try:
         yield

@@ -95,7 +95,7 @@ def test_two_at_once_fetch_once(hub: Hub, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "want"),
     [
-        pytest.param(["hf://only-a-name", "{out}"], "write hf://owner/model", id="a URI that is none"),
+        pytest.param(["hf://owner/model/folder", "{out}"], "write hf://owner/model", id="a URI that is none"),
         pytest.param(["hf://a/b", "/proc/none"], "may write to", id="a directory that can't be made"),
     ],
 )

@@ -22,7 +22,7 @@ from aim_operator.api.v1alpha1.files import EXCLUDE_DOC, INCLUDE_DOC, FilePatter
 from aim_operator.api.v1alpha1.resources import Quantity
 from aim_operator.api.v1alpha1.scheduling import Scheduling
 
-HF_SOURCE = "^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?$"
+HF_SOURCE = "^hf://[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?(:[A-Za-z0-9._/-]+)?$"
 S3_SOURCE = "^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[-A-Za-z0-9/!_.*()=+,@:&~%]*)?$"
 """Buckets by S3's own rules; keys of the characters that S3 calls safe, and those that are safe in a URI, but
 for '$': in a container's arguments it starts a reference to a variable, and a source never needs one."""
