@@ -58,6 +58,8 @@ class S3Server:
         self.token: str | None = None
         """Of the credentials, where they have one."""
         self.public = False
+        self.identities: dict[str, str] = {}
+        """Tokens of service accounts, and the role that STS gives each."""
         self.listed: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
         """What answers listings, in place of moto."""
         self._certificate = certificate
@@ -134,6 +136,7 @@ class S3Server:
         self.faults.clear()
         self.headers.clear()
         self.refuses.clear()
+        self.identities.clear()
         self.denied = self.public = False
         self.region, self.token, self.listed = REGION, None, None
 
@@ -168,6 +171,8 @@ class S3Server:
         await self._session.close()
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "POST" and request.path == "/":
+            return await self._role(request)
         refused = self._refusal(request)
         if refused is not None:
             return refused
@@ -181,6 +186,9 @@ class S3Server:
         if self.listed is not None and request.method == "GET" and request.path.strip("/").count("/") == 0:
             return await self.listed(request)
         headers = request.headers.copy()
+        if self.public:
+            # moto reads an unsigned request as anybody's, and no object here has a list of who may read it.
+            headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={KEY}/20200101/{REGION}/s3/aws4_request"
         if kind == "no-range":
             headers.popall("Range", None)
         async with self._session.request(
@@ -197,6 +205,24 @@ class S3Server:
             response.headers.update(self.headers)
             response.content_length = int(answer.headers.get("Content-Length", len(body)))
         return await self._answered(request, response, body, fault)
+
+    async def _role(self, request: web.Request) -> web.StreamResponse:
+        """STS: the credentials of a role, for the token of a service account."""
+        form = await request.post()
+        token, role = form.get("WebIdentityToken"), form.get("RoleArn")
+        self.log.add(server="sts", path="/", status=0, action=form.get("Action"))
+        if not isinstance(token, str) or self.identities.get(token) != role:
+            text = (
+                "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code></Error></ErrorResponse>"
+            )
+            return web.Response(status=403, text=text, content_type="text/xml")
+        text = (
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+            f"<AccessKeyId>{KEY}</AccessKeyId><SecretAccessKey>{SECRET}</SecretAccessKey>"
+            f"<SessionToken>{self.token}</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>"
+            "</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+        )
+        return web.Response(text=text, content_type="text/xml")
 
     async def _answered(
         self, request: web.Request, response: web.StreamResponse, body: bytes, fault: Fault | None

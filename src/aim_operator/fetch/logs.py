@@ -1,6 +1,6 @@
 """Everything that libraries print or log, through the redactor: nothing reaches the Pod's log as it is.
 
-boto3, urllib3 and asyncio log, warnings are shown, and what a thread does not catch is printed. All of it
+botocore, urllib3 and asyncio log, warnings are shown, and what a thread does not catch is printed. All of it
 ends in sys.stdout or sys.stderr, and both are replaced.
 """
 

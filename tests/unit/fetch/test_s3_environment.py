@@ -1,0 +1,158 @@
+"""Credentials and files that variables name: as Secrets and Pods have them, and as an image may try to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.fetch_process import FetchProcess
+from tests.support.fetching import fetched
+from tests.support.s3_server import KEY, SECRET, S3Server
+
+ROLE = "arn:aws:iam::123456789012:role/models"
+
+
+def bucket(store: S3Server, name: str) -> str:
+    client = store.client()
+    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    client.put_object(Bucket=name, Key="m/config.json", Body=b"{}")
+    return f"s3://{name}/m"
+
+
+async def test_a_secret_that_ends_with_a_line_break_works(store: S3Server, tmp_path: Path) -> None:
+    """As whoever wrote it by `echo` has it: signatures of it were refused, and nobody saw why."""
+    uri = bucket(store, "line-breaks")
+    store.token = "a-session-token"
+    environment = {**store.environment, "AWS_SESSION_TOKEN": "a-session-token"}
+    broken = {name: f" {value}\r\n" for name, value in environment.items()}
+    outcome, lines = await fetched(uri, tmp_path / "out", broken)
+    assert outcome.reason == "Downloaded", lines
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"],
+)
+@pytest.mark.parametrize("within", ["\n", " ", "\0", "é"])
+async def test_one_with_a_line_break_within_is_refused_by_its_name(
+    name: str, within: str, store: S3Server, tmp_path: Path
+) -> None:
+    value = f"http://first{within}second"
+    outcome, lines = await fetched("s3://bucket/m", tmp_path / "out", {**store.environment, name: value})
+    assert (outcome.reason, outcome.message.startswith(f"{name} has ")) == ("InvalidRequest", True), outcome
+    assert "second" not in f"{outcome.message}{lines[1:]}"
+
+
+@pytest.mark.parametrize("missing", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+async def test_half_of_a_pair_is_said(missing: str, store: S3Server, tmp_path: Path) -> None:
+    environment = {name: value for name, value in store.environment.items() if name != missing}
+    outcome, _ = await fetched("s3://bucket/m", tmp_path / "out", environment)
+    assert (outcome.reason, f"{missing} is not" in outcome.message) == ("InvalidRequest", True)
+
+
+def identity(store: S3Server, token_file: Path) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": store.url,
+        "AWS_REGION": "eu-central-1",
+        "AWS_ROLE_ARN": ROLE,
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(token_file),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+async def test_a_service_accounts_token_brings_the_credentials_of_its_role(
+    store: S3Server, tmp_path: Path
+) -> None:
+    uri = bucket(store, "web-identity")
+    (tmp_path / "token").write_text("header.claims.signature\n")
+    store.token = "of-the-role"
+    store.identities["header.claims.signature"] = ROLE
+    outcome, lines = await fetched(uri, tmp_path / "out", identity(store, tmp_path / "token"))
+    assert outcome.reason == "Downloaded", lines
+    assert len([one for one in store.log.entries if one.get("server") == "sts"]) == 1
+
+
+async def test_a_role_that_does_not_trust_the_token_is_said(store: S3Server, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("header.claims.signature")
+    outcome, lines = await fetched("s3://bucket/m", tmp_path / "out", identity(store, tmp_path / "token"))
+    assert outcome.reason == "AuthenticationFailed", lines
+    assert "STS gives no credentials for the role in AWS_ROLE_ARN" in outcome.message
+    assert "header.claims" not in f"{outcome}{lines}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "want"),
+    [
+        pytest.param("missing", "can't be read (No such file or directory)", id="missing"),
+        pytest.param("folder", "can't be read (Is a directory)", id="a folder"),
+        pytest.param("binary", "can't be read (no token)", id="no text"),
+    ],
+)
+async def test_a_token_file_that_can_not_be_read_is_not_the_volumes_fault(
+    kind: str, want: str, store: S3Server, tmp_path: Path
+) -> None:
+    path = tmp_path if kind == "folder" else tmp_path / "token"
+    if kind == "binary":
+        path.write_bytes(b"\xff\xfe")
+    outcome, _ = await fetched("s3://bucket/m", tmp_path / "out", identity(store, path))
+    assert outcome.reason == "AuthenticationFailed", outcome
+    assert f"AWS_WEB_IDENTITY_TOKEN_FILE names {path}, which {want}" in outcome.message
+    assert "volume" not in outcome.message
+
+
+async def test_a_certificate_file_that_is_missing_is_not_the_volumes_fault(
+    store: S3Server, tmp_path: Path
+) -> None:
+    environment = {
+        **store.environment,
+        "AWS_ENDPOINT_URL": "https://127.0.0.1:1",
+        "SSL_CERT_FILE": "/no/ca.pem",
+    }
+    outcome, _ = await fetched("s3://bucket/m", tmp_path / "out", environment)
+    assert outcome.reason == "InvalidRequest", outcome
+    assert "SSL_CERT_FILE names /no/ca.pem, which can't be read" in outcome.message
+    assert "volume" not in outcome.message
+
+
+async def test_a_service_accounts_token_is_not_sent_over_plain_http(store: S3Server, tmp_path: Path) -> None:
+    """Unless it is told so: whoever reads it is the service account. (A signature is no such thing.)"""
+    (tmp_path / "token").write_text("header.claims.signature")
+    environment = {**identity(store, tmp_path / "token"), "AWS_ENDPOINT_URL": "http://sts.invalid:9000"}
+    outcome, _ = await fetched("s3://bucket/m", tmp_path / "out", environment, attempts=2)
+    assert outcome.reason == "InvalidRequest", outcome
+    assert "AWS_ENDPOINT_URL is plain http" in outcome.message
+    environment["AIM_ALLOW_PLAIN_HTTP"] = "true"
+    outcome, _ = await fetched("s3://bucket/m", tmp_path / "out", environment, attempts=2)
+    assert "can't reach sts.invalid:9000" in outcome.message
+
+
+async def test_a_public_bucket_without_credentials(store: S3Server, tmp_path: Path) -> None:
+    uri = bucket(store, "public-bucket")
+    store.public = True
+    environment = {"AWS_ENDPOINT_URL": store.url, "awsAnonymousCredential": " True\n"}
+    outcome, lines = await fetched(uri, tmp_path / "out", environment)
+    assert outcome.reason == "Downloaded", lines
+
+
+def test_no_program_is_run_that_a_file_in_the_image_names(store: S3Server, tmp_path: Path) -> None:
+    """`credential_process` of a profile is code: files of the image are not read, whatever names them."""
+    ran = tmp_path / "ran"
+    profile = f"credential_process = /bin/sh -c 'touch {ran}'\n"
+    for path in (tmp_path / "config", tmp_path / ".aws" / "config"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"[default]\n{profile}[profile evil]\n{profile}")
+    (tmp_path / ".aws" / "credentials").write_text(
+        f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
+    )
+    environment = {
+        "AWS_ENDPOINT_URL": store.url,
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_PROFILE": "evil",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HOME": str(tmp_path),
+    }
+    process = FetchProcess("s3://bucket/m", tmp_path / "out", tmp_path / "log", environment=environment)
+    assert process.wait() == 10, process.text
+    assert "there are no credentials for bucket bucket" in process.message["message"]
+    assert not ran.exists()
