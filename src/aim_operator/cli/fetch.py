@@ -22,10 +22,14 @@ _WIDE_UMASK = 0o002
 
 def fetch(
     uri: Annotated[
-        str, typer.Argument(metavar="URI", help="hf://owner/model[:revision] or s3://bucket/prefix.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[URI]",
+            help="The model: hf://owner/model, hf://owner/model:revision, or s3://bucket/prefix.",
+        ),
+    ] = None,
     directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Where its files go, made if missing.")
+        Path | None, typer.Argument(metavar="[DIR]", help="Where its files go; made if missing.")
     ] = None,
     *,
     list_only: Annotated[
@@ -37,6 +41,13 @@ def fetch(
             help="Fetch nothing: print what would be fetched, how large it is, and what is left out.",
         ),
     ] = False,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Fetch nothing: read the files in DIR again, and compare them with what was downloaded.",
+        ),
+    ] = None,
     include: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,8 +71,8 @@ def fetch(
         typer.Option(
             envvar="AIM_CAPACITY",
             show_envvar=False,
-            metavar="BYTES",
-            help="Refuse a model of more, whatever the file system says is free.",
+            metavar="SIZE",
+            help="Refuse a larger model, whatever the file system says is free: 10Gi, 500M, or bytes.",
         ),
     ] = None,
     stall_seconds: Annotated[
@@ -70,7 +81,7 @@ def fetch(
             envvar="AIM_STALL_SECONDS",
             show_envvar=False,
             metavar="SECONDS",
-            help="End when no byte came for so long; a silent connection is opened anew after half of it.",
+            help="Give up when no byte came for so long; a silent connection is renewed after half of it.",
         ),
     ] = "120",
     connections: Annotated[
@@ -79,7 +90,7 @@ def fetch(
             envvar="AIM_CONNECTIONS",
             show_envvar=False,
             metavar="N",
-            help="Ranges fetched at once, at most; begins with two.",
+            help="How many ranges are fetched at once, at most; it begins with two.",
         ),
     ] = "8",
     attempts: Annotated[
@@ -88,7 +99,7 @@ def fetch(
             envvar="AIM_ATTEMPTS",
             show_envvar=False,
             metavar="N",
-            help="End after so many failures in a row, none of which gained 64 KiB.",
+            help="Give up after so many failures in a row, none of which gained 64 KiB.",
         ),
     ] = "8",
     retry_seconds: Annotated[
@@ -106,28 +117,35 @@ def fetch(
             envvar="AIM_TERMINATION_LOG",
             show_envvar=False,
             metavar="FILE",
-            help="Write there, as JSON, how it ended; /dev/termination-log in a container.",
+            help="Write how it ended there, as JSON; /dev/termination-log in a container.",
         ),
     ] = None,
 ) -> None:
-    """Download a model's files into a directory, resumed and verified.
+    """Download a model's files into a directory. Interrupt it at any time: the next run continues.
 
-    Where the root has safetensors, other formats of the same weights are left out; --include '*' fetches all.
+    `aimctl fetch hf://Qwen/Qwen3-8B models/qwen` brings the files of a Hugging Face model into models/qwen;
+    `aimctl fetch s3://bucket/path models/mine` those below a path of a bucket. Every file is verified by its
+    checksum before it appears under its name. Run it again, and it fetches what is missing.
 
-    HF_TOKEN and HF_ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3
-    and AWS_ENDPOINT_URL are honoured. Exit codes: 0 done, 2 an invalid call, 10 authentication failed, 11
-    source not found, 12 insufficient space, 13 stalled, 14 download failed, 130 interrupted (SIGINT), 143
-    asked to stop (SIGTERM).
+    To look first, `aimctl fetch hf://Qwen/Qwen3-8B --list` prints files and sizes. To check later,
+    `aimctl fetch --verify models/qwen` reads every file again and names those that have changed; it asks
+    nobody.
 
-    Every option can also be set in the environment: --connections as AIM_CONNECTIONS, and so on.
+    Models often hold the same weights in several formats. Where there are safetensors at the root, other
+    formats are left out; --include '*' fetches all, --exclude '*.md' leaves out more.
+
+    For a private or gated model set HF_TOKEN; for a mirror HF_ENDPOINT. For a bucket set AWS_ACCESS_KEY_ID
+    and AWS_SECRET_ACCESS_KEY (or awsAnonymousCredential=true, if it is public), AWS_REGION, and
+    AWS_ENDPOINT_URL where it is not Amazon's. HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE hold for both.
+
+    When it fails, the last line says why, and what to set. For scripts the exit code tells: 0 done, 2 an
+    invalid call, 10 authentication failed, 11 source not found, 12 insufficient space, 13 stalled, 14
+    download failed, 15 verification failed, 130 interrupted (SIGINT), 143 asked to stop (SIGTERM).
+
+    Every option can be set in the environment too: --connections as AIM_CONNECTIONS, and so on.
     """
-    if list_only == (directory is not None):
-        raise UserError(
-            "--list fetches nothing: leave DIR out"
-            if list_only
-            else "name a directory to fetch into, or give --list to see what there is"
-        )
-    bytes_capacity = None if capacity is None else flags.count("--capacity", capacity, MOST_CAPACITY)
+    _check_what(uri, directory, verify, list_only=list_only)
+    bytes_capacity = None if capacity is None else flags.size("--capacity", capacity, MOST_CAPACITY)
     stall = flags.seconds("--stall-seconds", stall_seconds, MOST_SECONDS)
     streams = flags.count("--connections", connections, MOST_CONNECTIONS)
     tries = flags.count("--attempts", attempts, MOST_ATTEMPTS)
@@ -139,13 +157,18 @@ def fetch(
     from aim_operator.fetch.retrying import Policy  # noqa: PLC0415
     from aim_operator.fetch.run import Options  # noqa: PLC0415
     from aim_operator.fetch.selection import Selection, patterns  # noqa: PLC0415
+    from aim_operator.fetch.verify import Verification  # noqa: PLC0415
 
     selection = Selection(
         include=patterns("--include", include or ()), exclude=patterns("--exclude", exclude or ())
     )
     policy = Policy(attempts=tries, first_seconds=first_wait)
-    question = Question(uri=uri, selection=selection, stall_seconds=stall, policy=policy)
-    if directory is not None:
+    question: Question | Verification
+    if uri is None or verify is not None:
+        question = Verification(directory=verify or Path())
+    elif directory is None:
+        question = Question(uri=uri, selection=selection, stall_seconds=stall, policy=policy)
+    else:
         question = Options(
             uri=uri,
             selection=selection,
@@ -161,3 +184,22 @@ def fetch(
     sys.stderr.flush()
     # Not by way of the interpreter's end, which waits for threads: one may hang in a dead file system.
     os._exit(code)
+
+
+def _check_what(uri: str | None, directory: Path | None, verify: Path | None, *, list_only: bool) -> None:
+    """UserError unless exactly one thing is asked for, with all that it needs."""
+    if verify is not None:
+        if uri is not None or list_only:
+            raise UserError("--verify asks no source: write aimctl fetch --verify DIR, and nothing else")
+        return
+    if uri is None:
+        raise UserError(
+            "name a model and a directory, as in aimctl fetch hf://Qwen/Qwen3-8B models/qwen; or a directory"
+            " to verify, as in aimctl fetch --verify models/qwen"
+        )
+    if list_only == (directory is not None):
+        raise UserError(
+            "--list fetches nothing: leave DIR out"
+            if list_only
+            else "name a directory to fetch into, or give --list to see what there is"
+        )

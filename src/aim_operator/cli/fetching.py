@@ -9,19 +9,25 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from aim_operator.fetch import logs
 from aim_operator.fetch import outcome as outcomes
 from aim_operator.fetch.look import Question, look
 from aim_operator.fetch.outcome import DONE, EXIT_CODES, FetchReason, Outcome
+from aim_operator.fetch.progress import Progress
 from aim_operator.fetch.redaction import Redactor
 from aim_operator.fetch.run import Options, fetch
+from aim_operator.fetch.verify import Verification, verify
+
+if TYPE_CHECKING:
+    from aim_operator.cli.terminal import Terminal
 
 _INTERRUPTED = 130
 
 
-def run(options: Question, termination_log: Path | None) -> int:
-    """Fetch, or list where there is no directory to fetch into. Return the exit code.
+def run(options: Question | Verification, termination_log: Path | None) -> int:
+    """Fetch; or list where there is no directory to fetch into; or verify. Return the exit code.
 
     It has told by then how it ended. Never raises: a bug is an outcome too.
     """
@@ -30,12 +36,23 @@ def run(options: Question, termination_log: Path | None) -> int:
     stdout = logs.redact(redactor)
 
     whole_lines = threading.Lock()
+    terminal = _terminal(stdout)
 
     def say(text: str) -> None:
-        line = redactor.one_line(text, logs.LONGEST_LINE) + "\n"
+        line = redactor.one_line(text, logs.LONGEST_LINE)
         with whole_lines:
-            stdout.write(line)
+            if terminal is not None:
+                terminal.say(line)
+                return
+            stdout.write(f"{line}\n")
             stdout.flush()
+
+    def draw(progress: Progress) -> None:
+        if terminal is not None:
+            with whole_lines:
+                terminal.show(progress)
+
+    show = None if terminal is None else draw
 
     signals: list[int] = []
 
@@ -51,7 +68,9 @@ def run(options: Question, termination_log: Path | None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
         if isinstance(options, Options):
-            return await fetch(options, environment, say)
+            return await fetch(options, environment, say, show)
+        if isinstance(options, Verification):
+            return await verify(options, say, show)
         return await look(options, environment, say)
 
     loop = asyncio.new_event_loop()
@@ -63,6 +82,8 @@ def run(options: Question, termination_log: Path | None) -> int:
             reason=FetchReason.DOWNLOAD_FAILED,
             message=f"a bug in the downloader: {type(error).__name__}: {error}",
         )
+    if terminal is not None:
+        terminal.close()
     if outcome.reason not in DONE:
         say(f"{outcome.reason}: {outcome.message}")
     if termination_log is not None:
@@ -71,3 +92,12 @@ def run(options: Question, termination_log: Path | None) -> int:
     if outcome.reason == FetchReason.INTERRUPTED and signals[:1] == [signal.SIGINT]:
         return _INTERRUPTED
     return EXIT_CODES[outcome.reason]
+
+
+def _terminal(stdout: TextIO) -> Terminal | None:
+    """What draws for people; None where lines go to a log, or to a terminal that can't move its cursor."""
+    if not stdout.isatty() or os.environ.get("TERM", "") in ("", "dumb", "unknown"):
+        return None
+    from aim_operator.cli.terminal import Terminal  # noqa: PLC0415 - logs need no rich
+
+    return Terminal(stdout)

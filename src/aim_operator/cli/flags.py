@@ -101,6 +101,16 @@ def seconds(flag: str, text: str, most: float) -> float:
     return number
 
 
+def size(flag: str, text: str, most: int) -> int:
+    """Return a number of bytes, at least 1: a whole number, or a quantity such as 10Gi."""
+    from aim_operator.api.quantity import parse as parse_quantity  # noqa: PLC0415 - as below
+
+    amount = parse_quantity(text)
+    if amount is None or not 1 <= amount <= most:
+        raise _refused(flag, text, "write a size, such as 10Gi, 500M, or a number of bytes")
+    return int(amount)
+
+
 def image(flag: str, text: str) -> str:
     """Return a reference to a container image."""
     if not _IMAGE.fullmatch(text):

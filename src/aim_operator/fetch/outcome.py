@@ -28,6 +28,8 @@ class FetchReason:
 
     DOWNLOADED = "Downloaded"
     LISTED = "Listed"
+    VERIFIED = "Verified"
+    VERIFICATION_FAILED = "VerificationFailed"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     SOURCE_NOT_FOUND = "SourceNotFound"
     INSUFFICIENT_SPACE = "InsufficientSpace"
@@ -37,7 +39,7 @@ class FetchReason:
     INTERRUPTED = "Interrupted"
 
 
-DONE = (FetchReason.DOWNLOADED, FetchReason.LISTED)
+DONE = (FetchReason.DOWNLOADED, FetchReason.LISTED, FetchReason.VERIFIED)
 EXIT_CODES = {
     **dict.fromkeys(DONE, 0),
     FetchReason.INVALID_REQUEST: 2,
@@ -46,6 +48,7 @@ EXIT_CODES = {
     FetchReason.INSUFFICIENT_SPACE: 12,
     FetchReason.STALLED: 13,
     FetchReason.DOWNLOAD_FAILED: 14,
+    FetchReason.VERIFICATION_FAILED: 15,
     FetchReason.INTERRUPTED: INTERRUPTED_CODE,
 }
 
