@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -23,6 +23,7 @@ from aim_operator.fetch.http import Client
 from aim_operator.fetch.hub_answers import Entries, Info, next_query
 from aim_operator.fetch.listing import Checksum, Listing, RemoteFile, Request, SourceChanged
 from aim_operator.fetch.outcome import FetchReason
+from aim_operator.fetch.redirects import shown_host
 from aim_operator.fetch.retrying import Policy, Transient, retrying
 from aim_operator.fetch.source_uri import HubUri
 
@@ -62,7 +63,7 @@ class HubSource:
 
     @property
     def _host(self) -> str:
-        return urlsplit(self._endpoint).hostname or self._endpoint
+        return shown_host(self._endpoint)
 
     def list(self, pinned: str | None) -> Listing:
         self._budget = Budget()

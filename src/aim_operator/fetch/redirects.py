@@ -31,7 +31,7 @@ class Trail:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
+        return shown_host(self.url)
 
     @property
     def is_redirected(self) -> bool:
@@ -45,20 +45,23 @@ class Trail:
         if before.scheme == "https" and after.scheme == "http":
             raise FetchError(
                 FetchReason.DOWNLOAD_FAILED,
-                f"{before.hostname} redirects from https to http ({after.hostname}); not followed",
+                f"{self.host} redirects from https to http ({shown_host(target)}); not followed",
             )
         if target in self._asked:
-            raise Transient(
-                f"{before.hostname} redirects in a circle: it redirects more than once to one place"
-            )
+            raise Transient(f"{self.host} redirects in a circle: it redirects more than once to one place")
         if len(self._asked) > _MOST:
-            raise Transient(f"{urlsplit(self._start).hostname} redirects more than {_MOST} times")
+            raise Transient(f"{shown_host(self._start)} redirects more than {_MOST} times")
         self._asked.add(target)
         if origin(self.url) != origin(target):
             self.headers = {
                 name: value for name, value in self.headers.items() if name.lower() not in _PRIVATE_HEADERS
             }
         self.url = target
+
+
+def shown_host(url: str) -> str:
+    """The host of an address as people write it, with its port where it has one; never a user."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -71,7 +74,7 @@ def _target(url: str, location: str) -> str:
     """The address that a Location names, in ASCII. FetchError if it is none that can be asked."""
     no_address = FetchError(
         FetchReason.DOWNLOAD_FAILED,
-        f"{urlsplit(url).hostname} redirects to what is no http(s) address",
+        f"{shown_host(url)} redirects to what is no http(s) address",
     )
     if not location or len(location) > _LONGEST:
         raise no_address

@@ -266,6 +266,6 @@ class _Run:
             self._progress.begin(total_bytes=total, stored_bytes=0, shown_bytes=0)
             raise FetchError(
                 FetchReason.INSUFFICIENT_SPACE,
-                f"{numbers}; nothing was fetched. Use a volume of more than {size_text(total)}: raise the"
-                " size of the AIMModelCache or its template's model source, or free space",
+                f"{numbers}; nothing was fetched. Give it more than {size_text(total)}: enlarge the claim"
+                " (spec.resources.requests.storage) where its class allows that, or free space",
             )

@@ -19,12 +19,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from aim_operator.errors import FetchError, UserError
 from aim_operator.fetch import listing, s3_client
 from aim_operator.fetch.listing import Checksum, Listing, RemoteFile, Request, SourceChanged
 from aim_operator.fetch.outcome import FetchReason, LeftOut
+from aim_operator.fetch.redirects import shown_host
 from aim_operator.fetch.retrying import Policy, Transient, retrying
 from aim_operator.fetch.s3_answers import Unsupported, answered, code_of, unreadable
 from aim_operator.fetch.s3_listing import BucketListing, Object, page_of
@@ -79,7 +79,7 @@ class S3Source:
         self._stopped = threading.Event()
         self._where = "S3"
         self._client = self._new_client()
-        self._where = urlsplit(str(self._client.meta.endpoint_url)).netloc.rpartition("@")[2]
+        self._where = shown_host(str(self._client.meta.endpoint_url))
         self._folder = uri.prefix if not uri.prefix or uri.prefix.endswith("/") else f"{uri.prefix}/"
         self._in_folder = True
         self._listing = BucketListing(f"{self._where}: bucket {uri.bucket}", self._ask_page)

@@ -11,11 +11,11 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from aim_operator.fetch.addresses import Boundary
 from aim_operator.fetch.connections import Connections
 from aim_operator.fetch.http_errors import translated
+from aim_operator.fetch.redirects import shown_host
 from aim_operator.fetch.retrying import Transient
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Sender:
     def __call__(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         from botocore.awsrequest import AWSResponse  # noqa: PLC0415 - takes long to import
 
-        host = urlsplit(request.url).netloc.rpartition("@")[2]
+        host = shown_host(request.url)
         headers = {name: _text(value) for name, value in request.headers.items()}
         until = time.monotonic() + self._limit_seconds
         with translated(host, self._environment):

@@ -249,7 +249,7 @@ def test_sources_are_what_a_model_cache_takes() -> None:
             {"source": "file:///etc/passwd"}, 'models[0].source "file:///etc/passwd"; only hf://', id="file"
         ),
         pytest.param({"source": "https://x/y"}, "can be fetched", id="https"),
-        pytest.param({"source": "hf://only-owner"}, "can be fetched", id="no model"),
+        pytest.param({"source": "hf://owner/model/more"}, "can be fetched", id="a folder of a model"),
         pytest.param({"source": "hf://a/b\n"}, "can be fetched", id="a line break at the end"),
         pytest.param({"source": "hf://../b"}, "can be fetched", id="a dot segment in a source"),
         pytest.param({"source": "s3://bucket/a/../b"}, "can be fetched", id="a dot segment in a prefix"),

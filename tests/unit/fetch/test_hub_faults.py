@@ -149,7 +149,7 @@ async def test_what_does_not_fit_is_refused_before_a_byte(hub: Hub, tmp_path: Pa
     )
     assert outcome.reason == FetchReason.INSUFFICIENT_SPACE
     assert all(
-        word in outcome.message for word in (str(SIZE - 1), str(outcome.total_bytes), "raise the size")
+        word in outcome.message for word in (str(SIZE - 1), str(outcome.total_bytes), "enlarge the claim")
     )
     assert [entry for entry in hub.log.entries if "sent" in entry] == []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from aiohttp import web
 
 from aim_operator.fetch.outcome import LeftOut
 from aim_operator.fetch.s3 import NO_NAMES
@@ -227,3 +228,61 @@ async def test_a_proxy_is_asked_for_listing_and_files_and_not_where_no_proxy_has
         f"s3://{name}/m", tmp_path / "other", {**store.environment, "ALL_PROXY": "socks5://127.0.0.1:1"}
     )
     assert (outcome.reason, "ALL_PROXY names a SOCKS proxy" in outcome.message) == ("InvalidRequest", True)
+
+
+def listing(*keys: str, more: str) -> str:
+    objects = "".join(
+        f"<Contents><Key>{key}</Key><Size>2</Size><ETag>&quot;99914b932bd37a50b983c5e7c90ae93b&quot;</ETag></Contents>"
+        for key in keys
+    )
+    return f"<ListBucketResult><Name>b</Name>{more}{objects}</ListBucketResult>"
+
+
+async def test_a_store_that_continues_by_markers_though_asked_by_tokens(
+    store: S3Server, tmp_path: Path
+) -> None:
+    """As older Ceph, and OBS: truncated, without a token. The rest was left out in silence before."""
+    name = bucket(store, "by-markers", **{f"m/{letter}.json": b"{}" for letter in "abcde"})
+
+    async def marked(request: web.Request) -> web.StreamResponse:
+        letters = [letter for letter in "abcde" if f"m/{letter}.json" > request.query.get("marker", "")]
+        truncated = f"<IsTruncated>{'true' if len(letters) > 2 else 'false'}</IsTruncated>"
+        text = listing(*(f"m/{letter}.json" for letter in letters[:2]), more=truncated)
+        return web.Response(text=text, content_type="application/xml")
+
+    store.listed = marked
+    outcome, lines = await fetched(f"s3://{name}/m", tmp_path / "out", store.environment)
+    assert outcome.reason == "Downloaded", lines
+    assert sorted(files(tmp_path / "out")) == [f"{letter}.json" for letter in "abcde"]
+
+
+async def test_pages_that_are_empty_are_not_the_end(store: S3Server, tmp_path: Path) -> None:
+    name = bucket(store, "empty-pages", **{"m/a.json": b"{}"})
+    asked = 0
+
+    async def sparse(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        assert request.query.get("continuation-token", "1") == str(asked)
+        following = f"<NextContinuationToken>{asked + 1}</NextContinuationToken>"
+        more = f"<IsTruncated>true</IsTruncated>{following}" if asked < 5 else ""
+        text = listing(*(("m/a.json",) if asked == 5 else ()), more=more)
+        return web.Response(text=text, content_type="application/xml")
+
+    store.listed = sparse
+    outcome, lines = await fetched(f"s3://{name}/m", tmp_path / "out", store.environment)
+    assert outcome.reason == "Downloaded", lines
+    assert asked == 5
+
+
+async def test_a_listing_that_fails_on_its_way_continues_where_it_was(
+    store: S3Server, tmp_path: Path
+) -> None:
+    name = bucket(store, "on-its-way", **{f"m/{number:04}": b"{}" for number in range(1001)})
+    store.faults.add("status:path=/on-its-way,code=503,skip=1,times=1")
+    outcome, lines = await fetched(f"s3://{name}/m", tmp_path / "out", store.environment, connections=8)
+    assert (outcome.reason, outcome.files) == ("Downloaded", 1001), lines
+    pages = [
+        entry for entry in store.log.entries if entry["path"] == "/on-its-way" and entry["status"] == 200
+    ]
+    assert ["continuation-token" in entry["query"] for entry in pages] == [False, True]
