@@ -1,16 +1,18 @@
 """Tells people what happened to an object: events.k8s.io/v1, aggregated, never in anybody's way.
 
-`record` only appends to a bounded queue; one background task writes, slowly while every worker has objects
-to write. What is too much is dropped and counted: events inform, nothing depends on them.
+`record` only appends to a bounded queue; one background task writes, slowly while objects wait for workers.
+What is too much is dropped and counted: events inform, nothing depends on them. Namespaces take turns, and
+none may fill the queue, or hold up the others by events that can't be written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -20,7 +22,11 @@ from aim_operator.api.resource import Resource
 from aim_operator.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.clock import Clock, micro_time, within
+from aim_operator.runtime.fair import FairQueue, may_have_more
 from aim_operator.runtime.metrics import MetricSink
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 log = structlog.get_logger("aim_operator.events")
 
@@ -31,11 +37,14 @@ CLUSTER_NAMESPACE = "default"
 """Where events about cluster objects live: kubectl looks for them there."""
 
 QUEUE_LIMIT = 1000
+"""Of all namespaces; one may have as many waiting as are left for others: half, if it is alone."""
 SERIES_SECONDS = 360.0
 """How long an event is remembered after it was last seen; repetitions until then count up its series."""
 SERIES_INTERVAL_SECONDS = 30.0
 """How often a series is written at most."""
 REMEMBERED = 4096
+REMEMBERED_OF_NAMESPACE = 1024
+"""Series, and objects whose rate is watched: who has more of them forgets its own."""
 BURST = 25
 REFILL_SECONDS = 30.0
 """Events of one object: so many at once, then one in so many seconds."""
@@ -43,6 +52,8 @@ YIELD_SECONDS = 0.2
 """Between two writes while all workers are at work: an Event costs the server as much as what it tells of."""
 PAUSE_SECONDS = 5.0
 """After a failed write: whatever overloads the server, it is not events that must get through."""
+ASIDE_SECONDS = 60.0
+"""How long a namespace is passed over after that, if others have events to write."""
 NOTE_BYTES = 1024
 NAME_LENGTH = 200
 
@@ -102,9 +113,12 @@ class EventRecorder:
         self._instance = instance
         self._metrics = metrics or MetricSink()
         self._busy = busy
-        self._series: dict[int, _Series] = {}
-        self._buckets: dict[str, _Bucket] = {}
-        self._queue: asyncio.Queue[_Series] = asyncio.Queue(QUEUE_LIMIT)
+        self._series: _Memory[int, _Series] = _Memory()
+        self._buckets: _Memory[str, _Bucket] = _Memory()
+        self._queue: FairQueue[_Series] = FairQueue()
+        self._queued = asyncio.Event()
+        self._aside: dict[str, float] = {}
+        """Until when a namespace is passed over whose event could not be written."""
 
     def record(  # noqa: PLR0917 - the parts of an Event, in its order
         self,
@@ -129,26 +143,28 @@ class EventRecorder:
         )
         now = self._clock.monotonic()
         key = hash(note)
-        series = self._series.pop(key, None)
+        series = self._series.pop(note.namespace, key)
         if series is not None and now - series.seen_at < SERIES_SECONDS:
             series.count += 1
             series.seen_at = now
-            self._series[key] = series
+            self._series.put(note.namespace, key, series)
             self._queue_repetition(note, series)
             return
-        if not self._allowed(note.uid, now):
+        if not self._allowed(note, now):
             self._metrics.event_dropped("rate")
             return
         series = _Series(note, self._clock.now(), now, now)
-        if self._enqueue(series):
-            self._series[key] = series
-            _forget_oldest(self._series)
+        if self._enqueue(note.namespace, series):
+            self._series.put(note.namespace, key, series)
 
     async def run(self) -> None:
         """Write what is recorded, until cancelled."""
         while True:
-            series = await self._queue.get()
-            if not await self._write(series):
+            series = self._queue.pop(self._not_aside) or self._queue.pop()
+            if series is None:
+                self._queued.clear()
+                await self._queued.wait()
+            elif not await self._write(series):
                 await self._clock.sleep(PAUSE_SECONDS)
             elif self._busy():
                 await self._clock.sleep(YIELD_SECONDS)
@@ -158,13 +174,22 @@ class EventRecorder:
         try:
             await within(self._clock, seconds, self._flush())
         except TimeoutError:
-            for _ in range(self._queue.qsize()):
+            for _ in range(len(self._queue)):
                 self._metrics.event_dropped("stop")
 
     async def _flush(self) -> None:
-        while not self._queue.empty():
-            if not await self._write(self._queue.get_nowait()):
+        while (series := self._queue.pop(self._not_aside) or self._queue.pop()) is not None:
+            if not await self._write(series):
                 return
+
+    def _not_aside(self, namespace: str) -> bool:
+        until = self._aside.get(namespace)
+        if until is None:
+            return True
+        if self._clock.monotonic() < until:
+            return False
+        del self._aside[namespace]
+        return True
 
     def _queue_repetition(self, note: Note, series: _Series) -> None:
         """Write a series when it comes again and the last write is a while ago; never for its own sake."""
@@ -172,23 +197,22 @@ class EventRecorder:
         if waits or self._clock.monotonic() - series.written_at < SERIES_INTERVAL_SECONDS:
             return
         series.note = note
-        if not self._enqueue(series):
+        if not self._enqueue(note.namespace, series):
             series.note = None
 
-    def _enqueue(self, series: _Series) -> bool:
-        try:
-            self._queue.put_nowait(series)
-        except asyncio.QueueFull:
+    def _enqueue(self, namespace: str, series: _Series) -> bool:
+        if not may_have_more(self._queue.length_of(namespace), QUEUE_LIMIT - len(self._queue)):
             self._metrics.event_dropped("queue")
             return False
+        self._queue.push(namespace, series)
+        self._queued.set()
         return True
 
-    def _allowed(self, uid: str, now: float) -> bool:
-        bucket = self._buckets.pop(uid, None) or _Bucket(BURST, now)
+    def _allowed(self, note: Note, now: float) -> bool:
+        bucket = self._buckets.pop(note.namespace, note.uid) or _Bucket(BURST, now)
         bucket.tokens = min(BURST, bucket.tokens + (now - bucket.since) / REFILL_SECONDS)
         bucket.since = now
-        self._buckets[uid] = bucket
-        _forget_oldest(self._buckets)
+        self._buckets.put(note.namespace, note.uid, bucket)
         if bucket.tokens < 1:
             return False
         bucket.tokens -= 1
@@ -211,7 +235,7 @@ class EventRecorder:
                 series.event_name = manifest["metadata"]["name"]
         except NotFound:
             # The namespace goes, or the Event expired (an hour, by default): the next one starts anew.
-            self._series.pop(hash(note), None)
+            self._series.pop(note.namespace, hash(note))
             self._metrics.event_dropped("gone")
             return True
         except (Forbidden, Invalid, Conflict) as error:
@@ -219,6 +243,7 @@ class EventRecorder:
             self._metrics.event_dropped("refused")
             log.debug("event refused", error=str(error), reason=note.reason)
         except ApiError as error:
+            self._aside[note.namespace] = self._clock.monotonic() + ASIDE_SECONDS
             self._metrics.event_dropped("error")
             log.debug("event not written", error=str(error), reason=note.reason)
             return False
@@ -255,9 +280,32 @@ class EventRecorder:
         return manifest
 
 
-def _forget_oldest(remembered: dict[Any, Any]) -> None:
-    while len(remembered) > REMEMBERED:
-        del remembered[next(iter(remembered))]
+class _Memory(Generic[K, V]):
+    """The last of each namespace and of all, by the order in which they were put."""
+
+    def __init__(self) -> None:
+        self._all: OrderedDict[tuple[str, K], V] = OrderedDict()
+        self._of: dict[str, OrderedDict[K, None]] = {}
+
+    def pop(self, namespace: str, key: K) -> V | None:
+        value = self._all.pop((namespace, key), None)
+        if value is not None:
+            of = self._of[namespace]
+            del of[key]
+            if not of:
+                del self._of[namespace]
+        return value
+
+    def put(self, namespace: str, key: K, value: V) -> None:
+        self.pop(namespace, key)
+        of = self._of.setdefault(namespace, OrderedDict())
+        if len(of) >= REMEMBERED_OF_NAMESPACE:
+            self.pop(namespace, next(iter(of)))
+            of = self._of.setdefault(namespace, of)
+        if len(self._all) >= REMEMBERED:
+            self.pop(*next(iter(self._all)))
+        self._of.setdefault(namespace, of)[key] = None
+        self._all[namespace, key] = value
 
 
 def _cut(message: str) -> str:

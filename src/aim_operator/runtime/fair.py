@@ -6,8 +6,10 @@ a limited amount: workers, events, log streams, watches of names.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -76,3 +78,43 @@ class FairQueue(Generic[T]):
         self._length -= 1
         if not queue:
             del self._queues[namespace]
+
+
+class FairLimit:
+    """At most `limit` at once; who waits is let in by namespace, in turn. For one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
+
+    @property
+    def contended(self) -> bool:
+        """Whether somebody waits."""
+        return bool(len(self._waiting))
+
+    @asynccontextmanager
+    async def turn(self, namespace: str) -> AsyncIterator[None]:
+        """Wait for a turn, and have it until the end of the block."""
+        if self._free and not self.contended:
+            self._free -= 1
+        else:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.push(namespace, turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._waiting.discard(namespace, turn)
+                if turn.done() and not turn.cancelled():
+                    self._release()
+                raise
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        while (turn := self._waiting.pop()) is not None:
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

@@ -7,6 +7,7 @@ only while a key is in conflict over it. Used by controllers.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
@@ -17,12 +18,16 @@ from aim_operator.api.resource import Resource
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.kube.wire import metadata_view
 from aim_operator.runtime.clock import Clock
+from aim_operator.runtime.fair import may_have_more
 from aim_operator.runtime.informer import Informer
 
 log = structlog.get_logger("aim_operator.foreign")
 
 LIMIT = 256
-"""Watches at once. Beyond, a conflict is looked at again every so often instead."""
+"""Watches at once, of which one namespace may have as many as are left for others: half, if it is alone.
+
+Beyond, a conflict is looked at again every so often instead.
+"""
 POLL_SECONDS = 60.0
 
 
@@ -42,6 +47,8 @@ class ForeignWatches:
         self._clock = clock
         self._limit = limit
         self._watches: dict[ObjectRef, dict[Name, asyncio.Task[None]]] = {}
+        self._streams: Counter[str] = Counter()
+        """Open watches by the namespace of the key."""
 
     def __len__(self) -> int:
         return sum(len(names) for names in self._watches.values())
@@ -54,14 +61,17 @@ class ForeignWatches:
         names = self._watches.setdefault(key, {})
         if name in names:
             return
-        if len(self) < self._limit:
-            work = self._watch(*name, wake)
-        else:
-            log.warning("too many name conflicts to watch, polling", kind=name.resource.kind, name=name.name)
-            work = self._poll(wake)
-        names[name] = asyncio.create_task(
-            work, name=f"foreign {name.resource.kind} {name.namespace}/{name.name}"
+        watched = may_have_more(self._streams[key.namespace], self._limit - self._streams.total())
+        if not watched:
+            log.info("too many name conflicts to watch, polling", kind=name.resource.kind, name=name.name)
+        task = asyncio.create_task(
+            self._watch(*name, wake) if watched else self._poll(wake),
+            name=f"foreign {name.resource.kind} {name.namespace}/{name.name}",
         )
+        names[name] = task
+        if watched:
+            self._streams[key.namespace] += 1
+            task.add_done_callback(lambda _: self._ended(key.namespace))
 
     def watches(self, key: ObjectRef, name: Name) -> bool:
         """Whether that name is watched for `key`."""
@@ -76,6 +86,11 @@ class ForeignWatches:
             watched.pop(name).cancel()
         if not watched:
             del self._watches[key]
+
+    def _ended(self, namespace: str) -> None:
+        self._streams[namespace] -= 1
+        if not self._streams[namespace]:
+            del self._streams[namespace]
 
     async def close(self) -> None:
         tasks = [task for names in self._watches.values() for task in names.values()]

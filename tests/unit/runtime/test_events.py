@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
+import pytest
+
 from aim_operator import errors
 from aim_operator.api.meta import Manifest, ObjectMeta
-from aim_operator.runtime.events import BURST, EVENTS, QUEUE_LIMIT, EventRecorder
+from aim_operator.runtime.events import BURST, EVENTS, PAUSE_SECONDS, QUEUE_LIMIT, EventRecorder
 from aim_operator.runtime.metrics import MetricSink
-from tests.support.fake_client import FakeClient
+from tests.support.fake_client import Call, FakeClient
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.runtime.making import WIDGETS
 
@@ -148,9 +150,66 @@ async def test_one_object_cannot_flood() -> None:
 async def test_recording_never_waits() -> None:
     """A server that does not answer fills the queue, and the rest is dropped and counted."""
     scene = Recording()
-    for number in range(QUEUE_LIMIT + 5):
+    for number in range(QUEUE_LIMIT // 2 + 5):
         scene.record(name=f"n{number}")
     assert scene.dropped.why == ["queue"] * 5
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["at rest", "while all workers are at work"])
+async def test_a_namespace_that_floods_events_delays_another_by_one_event(busy: bool) -> None:  # noqa: FBT001
+    """Also while it goes on: a thousand each second, of ever new objects."""
+    scene = Recording()
+    scene.busy = busy
+    for number in range(5000):
+        scene.record(name=f"n{number}", namespace="attacker")
+    task = asyncio.create_task(scene.recorder.run())
+    for second in range(30):
+        for number in range(1000):
+            scene.record(name=f"s{second}-{number}", namespace="attacker")
+        before = len(scene.client.calls)
+        scene.record(f"{second}", name=f"b{second}", namespace="victim")
+        await scene.clock.advance(0.5)
+        spaces = [call.namespace for call in scene.client.calls[before:]]
+        assert spaces.index("victim") <= 1
+        await scene.clock.advance(0.5)
+    assert {event["note"] for event in scene.events if event["metadata"]["namespace"] == "victim"} == {
+        str(second) for second in range(30)
+    }
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_namespace_that_floods_events_makes_another_forget_no_series() -> None:
+    async with recording() as scene:
+        scene.record(name="b", namespace="victim")
+        await scene.clock.settle()
+        for round_ in range(8):
+            for number in range(1000):
+                scene.record(name=f"n{round_}-{number}", namespace="attacker")
+            await scene.clock.advance(5)
+        scene.record(name="b", namespace="victim")
+        await scene.clock.advance(1)
+        (event,) = [each for each in scene.events if each["metadata"]["namespace"] == "victim"]
+        assert event["series"]["count"] == 2
+
+
+async def test_a_namespace_whose_events_fail_for_ever_does_not_hold_up_another() -> None:
+    """Each failure means a pause for all, lest events load a server that has too much to do."""
+    async with recording() as scene:
+
+        async def refuse(call: Call) -> None:
+            if call.namespace == "attacker":
+                raise errors.Unavailable("etcd is full", code=500)
+
+        scene.client.gate = refuse
+        for minute in range(10):
+            for number in range(200):
+                scene.record(f"{minute}-{number}", name=f"a{number}", namespace="attacker")
+            scene.record(f"{minute}", name="b", namespace="victim")
+            await scene.clock.advance(PAUSE_SECONDS + 0.1)
+            notes = [each["note"] for each in scene.events]
+            assert str(minute) in notes, "after one pause at most"
+            await scene.clock.advance(60)
 
 
 async def test_objects_go_first() -> None:

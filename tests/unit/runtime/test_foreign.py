@@ -89,3 +89,20 @@ async def test_closing_stops_all() -> None:
     await scene.ensure()
     await scene.foreign.close()
     assert scene.client.open_watches(WIDGETS) == 0
+
+
+async def test_a_namespace_of_500_conflicts_leaves_watches_to_another() -> None:
+    scene = Watching(limit=20)
+    for number in range(500):
+        await scene.ensure(key=ObjectRef("Owner", "attacker", f"a{number}"))
+    assert scene.client.open_watches(WIDGETS) == 10
+    scene.woken = 0
+    await scene.ensure(key=ObjectRef("Owner", "victim", "b"))
+    assert (scene.woken, scene.client.open_watches(WIDGETS)) == (1, 11), "watched, not polled"
+    for number in range(500):
+        scene.foreign.keep(ObjectRef("Owner", "attacker", f"a{number}"), ())
+    await scene.clock.settle()
+    assert scene.client.open_watches(WIDGETS) == 1
+    await scene.ensure("b")
+    assert scene.client.open_watches(WIDGETS) == 2, "what is given back can be had again"
+    await scene.foreign.close()
