@@ -36,6 +36,7 @@ from aim_operator.app import LEASE_NAME
 from aim_operator.controllers.watched import Watched
 from aim_operator.runtime.events import EVENTS
 from aim_operator.runtime.leader import LEASES
+from aim_operator.runtime.scrapers import ACCESS_REVIEWS, TOKEN_REVIEWS
 
 REPORTED: tuple[Resource[Any], ...] = (
     IMAGES,
@@ -129,6 +130,11 @@ def roles(watched: Watched) -> Roles:
         catalog=_rules(catalog),
         lease=[*lease, *_rules(_each((LEASES,), "create"))],
     )
+
+
+def scraping_rules() -> list[Manifest]:
+    """Return what `--metrics-authorization` takes: to ask who a token's user is, and what that one may."""
+    return _rules(_each((TOKEN_REVIEWS, ACCESS_REVIEWS), "create"))
 
 
 def _each(resources: Iterable[Resource[Any]], *verbs: str, subresource: str = "") -> Iterable[Permission]:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -36,6 +37,7 @@ from aim_operator.core.template.plan import DiscoveryOptions
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime import footprint
 from aim_operator.runtime.apply import Applier
+from aim_operator.runtime.certificate import ServingCertificate
 from aim_operator.runtime.clock import Clock, SystemClock
 from aim_operator.runtime.controller import Controller, ControllerGroup
 from aim_operator.runtime.events import EventRecorder
@@ -45,6 +47,7 @@ from aim_operator.runtime.leader import LeaderElector
 from aim_operator.runtime.metrics import MetricSink
 from aim_operator.runtime.probes import Probes
 from aim_operator.runtime.reconcile import Kind, KindReconciler, Writer
+from aim_operator.runtime.scrapers import ScrapeAuthorizer
 from aim_operator.runtime.triggers import Trigger
 from aim_operator.settings import Settings
 
@@ -133,6 +136,8 @@ class Operator:
             metrics=metrics,
             probe_address=settings.probe_address,
             metrics_address=settings.metrics_address,
+            certificate=self._metrics_certificate if settings.metrics_tls_cert else None,
+            scrapers=ScrapeAuthorizer(client, clock=clock) if settings.metrics_authorization else None,
         )
 
     @property
@@ -295,6 +300,11 @@ class Operator:
             children.on_installed(lambda _installed: self._wake_all(depend.all_services()))
 
     # Health
+
+    def _metrics_certificate(self) -> ServingCertificate:
+        settings = self._settings
+        certificate, key = Path(settings.metrics_tls_cert), Path(settings.metrics_tls_key)
+        return ServingCertificate(certificate, key, time=self._clock.monotonic)
 
     def _stuck_watches(self) -> list[str]:
         # Not those whose server is away: a restart would only lose the caches.

@@ -23,6 +23,11 @@ class Settings:
     max_discovery_jobs: int = 10
     metrics_address: str = ""
     """host:port of /metrics; "" serves none."""
+    metrics_tls_cert: str = ""
+    """A PEM file with the certificate that /metrics is served with; "" is plain HTTP."""
+    metrics_tls_key: str = ""
+    metrics_authorization: bool = False
+    """Whether the API server is asked, for each scrape, whether its bearer token may get /metrics."""
     probe_address: str = ""
     """host:port of /healthz and /readyz; "" serves none."""
     discovery_cpu_request: str = "50m"

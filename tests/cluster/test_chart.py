@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -34,8 +35,8 @@ def rendered(values: Path, *more: str) -> str:
     return done.stdout
 
 
-def test_there_are_six_value_sets() -> None:
-    assert len(NAMES) == 6
+def test_there_are_seven_value_sets() -> None:
+    assert len(NAMES) == 7
 
 
 @pytest.mark.parametrize("values", VALUES, ids=NAMES)
@@ -65,6 +66,29 @@ def test_an_api_server_takes_every_field_of_it(control_plane: Cluster, values: P
     text = yaml.safe_dump_all(served)
     said = control_plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
     assert said.count("created (server dry run)") == len(served)
+
+
+def ingress(values: str) -> list[dict[str, Any]]:
+    objects = [o for o in yaml.safe_load_all(rendered(VALUES[NAMES.index(values)])) if o]
+    (policy,) = [o for o in objects if o["kind"] == "NetworkPolicy"]
+    assert "Ingress" in policy["spec"]["policyTypes"]
+    rules: list[dict[str, Any]] = policy["spec"]["ingress"]
+    return rules
+
+
+def test_nobody_but_whom_the_values_name_reaches_metrics_and_probes() -> None:
+    """An empty or missing `from` would be everybody."""
+    assert ingress("default") == []
+    for values in ("monitoring", "secured"):
+        rules = ingress(values)
+        assert rules
+        assert all(rule["from"] and len(rule["ports"]) == 1 for rule in rules)
+
+
+def test_the_notes_say_how_prometheus_reaches_the_metrics(control_plane: Cluster) -> None:
+    assert "networkPolicy.metricsFrom" in notes(control_plane, "--dry-run=client")
+    named = "--set=networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus"
+    assert "networkPolicy.metricsFrom" not in notes(control_plane, "--dry-run=client", named)
 
 
 def test_the_readme_installs_the_image_that_somebody_built() -> None:
@@ -97,6 +121,7 @@ REFUSED = [
     pytest.param(["image.digest=latest"], "digest", id="a digest that is none"),
     pytest.param(["relicas=3"], "relicas", id="a misspelt value"),
     pytest.param(["leaderElection=false"], "leaderElection", id="two replicas that would both write"),
+    pytest.param(["metrics.authorization=true"], "metrics.tls.secretName", id="tokens over plain HTTP"),
     pytest.param(["serviceAccount.create=false"], "serviceAccount.name", id="no account at all"),
 ]
 

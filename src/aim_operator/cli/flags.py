@@ -141,6 +141,20 @@ def address(flag: str, text: str | None) -> str:
     return text
 
 
+def metrics_security(address: str, certificate: str | None, key: str | None, *, authorization: bool) -> None:
+    """Refuse a half of what TLS and authorization of scrapes need."""
+    if bool(certificate) != bool(key):
+        given, missing = ("--metrics-tls-cert", "--metrics-tls-key")[:: 1 if certificate else -1]
+        raise UserError(f"{given} needs {missing}: a certificate and its key are two files")
+    if authorization and not certificate:
+        raise UserError(
+            "--metrics-authorization needs --metrics-tls-cert and --metrics-tls-key: "
+            "over plain HTTP anybody on the way could read the tokens of those who scrape"
+        )
+    if certificate and not address:
+        raise UserError("--metrics-tls-cert needs --metrics-address, such as :8080")
+
+
 def choice(flag: str, text: str, allowed: Iterable[str]) -> str:
     """Return `text` if it is one of `allowed`."""
     if text not in allowed:

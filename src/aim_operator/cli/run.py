@@ -108,6 +108,29 @@ def run(
             envvar="AIM_METRICS_ADDRESS", show_envvar=False, metavar="HOST:PORT", help="Serve /metrics here."
         ),
     ] = None,
+    metrics_tls_cert: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_METRICS_TLS_CERT",
+            show_envvar=False,
+            metavar="FILE",
+            help="Serve /metrics over TLS with this certificate (PEM); read again when it changes.",
+        ),
+    ] = None,
+    metrics_tls_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_METRICS_TLS_KEY", show_envvar=False, metavar="FILE", help="Its private key (PEM)."
+        ),
+    ] = None,
+    metrics_authorization: Annotated[
+        bool,
+        typer.Option(
+            envvar="AIM_METRICS_AUTHORIZATION",
+            show_envvar=False,
+            help="Serve /metrics only to bearer tokens that may get that URL, by the API server's word.",
+        ),
+    ] = DEFAULT.metrics_authorization,
     probe_address: Annotated[
         str | None,
         typer.Option(
@@ -149,7 +172,13 @@ def run(
         download_cpu_request=flags.quantity("--download-cpu-request", download_cpu_request),
         download_memory_request=flags.quantity("--download-memory-request", download_memory_request),
         metrics_address=flags.address("--metrics-address", metrics_address),
+        metrics_tls_cert=metrics_tls_cert or "",
+        metrics_tls_key=metrics_tls_key or "",
+        metrics_authorization=metrics_authorization,
         probe_address=flags.address("--probe-address", probe_address),
+    )
+    flags.metrics_security(
+        settings.metrics_address, metrics_tls_cert, metrics_tls_key, authorization=metrics_authorization
     )
     default_format = "console" if sys.stderr.isatty() else "json"
     chosen_format = flags.choice("--log-format", log_format or default_format, flags.LOG_FORMATS)

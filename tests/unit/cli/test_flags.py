@@ -45,6 +45,33 @@ def test_the_operators_namespace(tmp_path: Path, text: str | None, file: str | N
     assert flags.operator_namespace(text, path) == want
 
 
+@pytest.mark.parametrize(
+    ("address", "certificate", "key", "authorization", "want"),
+    [
+        pytest.param(":8080", "c", None, False, "--metrics-tls-cert needs --metrics-tls-key", id="no key"),
+        pytest.param(
+            ":8080", None, "k", False, "--metrics-tls-key needs --metrics-tls-cert", id="only a key"
+        ),
+        pytest.param(":8080", None, None, True, "--metrics-authorization needs", id="tokens in the clear"),
+        pytest.param("", "c", "k", False, "needs --metrics-address", id="nothing to serve"),
+    ],
+)
+def test_half_of_what_secures_metrics_is_refused(
+    address: str,
+    certificate: str | None,
+    key: str | None,
+    authorization: bool,  # noqa: FBT001 - a table
+    want: str,
+) -> None:
+    with pytest.raises(UserError, match=want):
+        flags.metrics_security(address, certificate, key, authorization=authorization)
+
+
+def test_what_secures_metrics_is_taken_whole_or_not_at_all() -> None:
+    flags.metrics_security("", None, None, authorization=False)
+    flags.metrics_security(":8080", "c", "k", authorization=True)
+
+
 @pytest.mark.parametrize(("text", "want"), [("1", 1), ("512", 512), ("007", 7)])
 def test_counts(text: str, want: int) -> None:
     assert flags.count("--workers", text, 512) == want

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hack.permissions import scraping_rules
 from hack.roles import declared
 from hack.user_permissions import READ, user_roles
 from tests.support.permissions import acts_of, declared_acts
@@ -37,6 +38,13 @@ def test_nothing_about_secrets_or_rights_is_allowed(role: str) -> None:
     assert not [resource for resource in touched if resource.endswith(".rbac.authorization.k8s.io")]
     verbs = {verb for verb, _ in declared_acts(role)}
     assert verbs <= {"get", "list", "watch", "create", "patch", "update", "delete"}
+
+
+def test_authorised_scraping_asks_and_changes_nothing() -> None:
+    assert {act for rule in scraping_rules() for act in acts_of(rule)} == {
+        ("create", "tokenreviews.authentication.k8s.io"),
+        ("create", "subjectaccessreviews.authorization.k8s.io"),
+    }
 
 
 def test_a_limited_instance_reads_cluster_kinds_and_no_more() -> None:
