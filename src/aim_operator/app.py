@@ -119,6 +119,7 @@ class Operator:
             busy=lambda: self._controllers.saturated,
         )
         self._foreign = ForeignWatches(client, clock=clock)
+        self._existing_claims = ForeignWatches(client, clock=clock)
         self._downloads = DownloadProgress(client, clock=clock, wake=self._wake)
         self._catalog = StoreCatalog(watched)
         self._dependents = Dependents(watched, self._catalog, operator_namespace=settings.operator_namespace)
@@ -167,6 +168,7 @@ class Operator:
         finally:
             await _cancel(leading, stopping)
             await self._foreign.close()
+            await self._existing_claims.close()
             await self._downloads.close()
             await _cancel(*following)
             await self._recorder.close()
@@ -239,6 +241,8 @@ class Operator:
                 ttl_seconds=settings.job_ttl_seconds,
             ),
             downloads=self._downloads,
+            foreign=self._existing_claims,
+            wake=self._wake,
         )
         caching = CacheDependents(watched, catalog)
         kinds: dict[str, tuple[Kind[Any, Any], list[Trigger[Any]]]] = {

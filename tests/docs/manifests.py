@@ -20,7 +20,7 @@ SPEC_OF: dict[str, Manifest] = {
     "AIMRuntimeConfig": {},
     "AIMClusterRuntimeConfig": {},
     "AIMTemplateCache": {"templateRef": "template"},
-    "AIMModelCache": {"sourceUri": "hf://example/model", "size": "1Gi"},
+    "AIMModelCache": {"sourceUri": "hf://example/model"},
     "AIMService": {"model": "model"},
 }
 """What makes an object whole of which a page shows a part."""

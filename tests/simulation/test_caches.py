@@ -353,3 +353,41 @@ async def test_faults_of_the_network_change_nothing_in_the_end(seed: int) -> Non
         world.start(rates=rates, seed=seed)
         await world.until(lambda: running(world) and running(world, "second"), limit_seconds=3600)
         assert len(downloads(world)) == 1
+
+
+def claim_of_a_user(name: str = "models") -> dict[str, Any]:
+    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Ti"}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": spec,
+    }
+
+
+async def test_files_on_a_claim_that_exists_are_checked_and_served_and_outlive_everything() -> None:
+    """A claim that comes later is found; one that goes is told; deleting the cache leaves it."""
+    async with World() as world:
+        world.start()
+        cache = model_cache(size=None, existingClaim={"name": "models", "subPath": "llama"})
+        world.apply([*catalog(), service(), cache])
+        await world.until(lambda: state(world) == "Degraded")
+        assert world.reason(MODEL_CACHES, "own", NAMESPACE, "Ready") == "False/ClaimNotFound"
+
+        world.apply([claim_of_a_user()])
+        await world.until(lambda: running(world))
+        [live] = world.all(INFERENCE_SERVICES)
+        predictor = live["spec"]["predictor"]
+        assert predictor["volumes"][1]["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
+        assert predictor["model"]["volumeMounts"][1]["subPath"] == "llama"
+        claims = world.all(PERSISTENT_VOLUME_CLAIMS)
+        assert [claim["metadata"]["name"] for claim in claims] == ["models"], "none was made"
+        assert len(downloads(world)) == 1, "the check"
+
+        world.delete(SERVICES, "chat", NAMESPACE)
+        world.delete(MODEL_CACHES, "own", NAMESPACE)
+        await world.pass_seconds(60)
+        claim = world.find(PERSISTENT_VOLUME_CLAIMS, "models", NAMESPACE)
+        assert claim is not None
+        assert "deletionTimestamp" not in claim["metadata"]
+        assert "ownerReferences" not in claim["metadata"]

@@ -48,6 +48,15 @@ def fetch(
             help="Fetch nothing: read the files in DIR again, and compare them with what was downloaded.",
         ),
     ] = None,
+    check_only: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            envvar="AIM_CHECK",
+            show_envvar=False,
+            help="Write nothing: see whether DIR has the source's files, by their names and sizes.",
+        ),
+    ] = False,
     include: Annotated[
         list[str] | None,
         typer.Option(
@@ -153,6 +162,7 @@ def fetch(
 
     # What can be refused without them comes before the imports that take time.
     from aim_operator.cli import fetching  # noqa: PLC0415
+    from aim_operator.fetch.check import Check  # noqa: PLC0415
     from aim_operator.fetch.look import Question  # noqa: PLC0415
     from aim_operator.fetch.retrying import Policy  # noqa: PLC0415
     from aim_operator.fetch.run import Options  # noqa: PLC0415
@@ -168,6 +178,10 @@ def fetch(
         question = Verification(directory=verify or Path())
     elif directory is None:
         question = Question(uri=uri, selection=selection, stall_seconds=stall, policy=policy)
+    elif check_only:
+        question = Check(
+            uri=uri, selection=selection, stall_seconds=stall, policy=policy, directory=directory
+        )
     else:
         question = Options(
             uri=uri,

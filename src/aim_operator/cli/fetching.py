@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from aim_operator.fetch import logs
 from aim_operator.fetch import outcome as outcomes
+from aim_operator.fetch.check import Check, check
 from aim_operator.fetch.look import Question, look
 from aim_operator.fetch.outcome import DONE, EXIT_CODES, FetchReason, Outcome
 from aim_operator.fetch.progress import Progress
@@ -67,6 +68,8 @@ def run(options: Question | Verification, termination_log: Path | None) -> int:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
+        if isinstance(options, Check):
+            return await check(options, environment, say)
         if isinstance(options, Options):
             return await fetch(options, environment, say, show)
         if isinstance(options, Verification):

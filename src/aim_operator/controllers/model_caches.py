@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
+from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
@@ -33,8 +34,9 @@ from aim_operator.core.naming import (
     is_listing_job_name,
     listing_job_name,
 )
-from aim_operator.errors import ApiError
+from aim_operator.errors import ApiError, NotFound
 from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.foreign import ForeignWatches, Name
 from aim_operator.runtime.triggers import Trigger
 
 
@@ -49,9 +51,12 @@ class ModelCaches(AimKind):
         catalog: StoreCatalog,
         options: DownloadOptions,
         downloads: DownloadProgress,
+        foreign: ForeignWatches,
+        wake: Callable[[ObjectRef], None],
     ) -> None:
         self._client, self._watched, self._catalog = client, watched, catalog
         self._options, self._downloads = options, downloads
+        self._foreign, self._wake = foreign, wake
 
     def get(self, ref: ObjectRef) -> tuple[Resource[Any], AIMModelCache] | None:
         cache = self._watched.model_caches.store.get(ref.namespace, ref.name)
@@ -65,6 +70,7 @@ class ModelCaches(AimKind):
         self._downloads.follow(ref, plan.follow)
 
     def forget(self, ref: ObjectRef) -> None:
+        self._foreign.keep(ref, ())
         self._downloads.follow(ref, None)
 
     async def gather(self, ref: ObjectRef, obj: AIMModelCache, now: datetime) -> ModelCacheObserved:
@@ -73,6 +79,9 @@ class ModelCaches(AimKind):
         claim = watched.claims.store.get(ref.namespace, name)
         if claim is not None and not controlled_by(claim, cache.metadata):
             claim = None
+        existing = cache.spec.existing_claim
+        if existing is not None:
+            claim = await self._existing(ref, existing.name)
         config = resolve_runtime_config(self._catalog, ref.namespace, (cache.spec.runtime_config_name,))
         # Owner references are not validated across namespaces: a Job elsewhere proves nothing.
         owned = watched.jobs.store.by_index(BY_OWNER, cache.metadata.uid)
@@ -106,6 +115,16 @@ class ModelCaches(AimKind):
             desired.CONTAINER,
             lambda seen: attempt.job_step(seen, claim, digest, record, now),
         )
+
+    async def _existing(self, ref: ObjectRef, name: str) -> PersistentVolumeClaim | None:
+        """Read a claim that is not the operator's, and watch it from now on."""
+        self._foreign.ensure(
+            ref, Name(PERSISTENT_VOLUME_CLAIMS, ref.namespace, name), lambda: self._wake(ref)
+        )
+        try:
+            return await self._client.get(PERSISTENT_VOLUME_CLAIMS, name, namespace=ref.namespace)
+        except NotFound:
+            return None
 
     async def _with_listing(
         self, ref: ObjectRef, observed: ModelCacheObserved, now: datetime

@@ -17,7 +17,7 @@ from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.route_owners import RouteOwners, other_paths_changed, paths_changed
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
-from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_INFERENCE_SERVICE, Watched
+from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_EXISTING_CLAIM, BY_INFERENCE_SERVICE, Watched
 from aim_operator.core.caching import listed_models, service_caches
 from aim_operator.core.catalog import RuntimeConfig, enforced_path_prefix, scope_of
 from aim_operator.core.manifests import controlled_by
@@ -120,17 +120,27 @@ class Services(AimKind):
         mounted = mounted_claims(self._watched.inference_services.store.get(namespace, service.metadata.name))
         filled = {(c.status.persistent_volume_claim or "") for c in caches if c is not None and c.status}
         claims = self._watched.claims.store
+        # Of claims that are not the operator's, their caches know.
+        existing = {filled_claim(c) for c in caches if c is not None and c.spec.existing_claim is not None}
         return {
             "template_cache": cache,
             "template_cache_taken": self._catalog.template_cache_taken(template, namespace),
             "model_caches": tuple(c for c in caches if c is not None),
-            "live_claims": frozenset(n for n in mounted | filled if alive(claims.get(namespace, n))),
+            "live_claims": frozenset(
+                n for n in mounted | filled if n in existing or alive(claims.get(namespace, n))
+            ),
         }
 
     def _lost_claims(self, service: AIMService) -> frozenset[str]:
         """Return the claims that the service ran on whose files are gone, going or being downloaded."""
         active, namespace = (service.status or AIMServiceStatus()).active, service.metadata.namespace
-        claims = {mount.claim for mount in active.mounts or ()} if active is not None else set()
+        mounts = (active.mounts or ()) if active is not None else ()
+        existing = {
+            cache.spec.existing_claim.name
+            for cache in self._watched.model_caches.store.by_index(BY_EXISTING_CLAIM, namespace)
+            if cache.spec.existing_claim is not None and filled_claim(cache) is not None
+        }
+        claims = {mount.claim for mount in mounts} - existing
         return frozenset(name for name in claims if not self._holds_files(namespace, name))
 
     def _holds_files(self, namespace: str, name: str) -> bool:

@@ -63,6 +63,7 @@ BY_INVOLVED = "involved object"
 BY_SOURCE_IN = "source in namespace"
 BY_UNCACHED_SOURCE_IN = "source without cache in namespace"
 BY_MODEL_CACHE_IN = "model cache in namespace"
+BY_EXISTING_CLAIM = "namespace of caches on claims that are not the operator's"
 BY_PENDING_CLASS = "storage class of pending claims"
 DERIVED_IN = "derived templates in namespace"
 
@@ -157,7 +158,8 @@ class Watched:
             },
         )
         self.model_caches = self._informer(
-            aim.MODEL_CACHES, indexes={BY_SOURCE_IN: _source_in, BY_CONFIG: _config}
+            aim.MODEL_CACHES,
+            indexes={BY_SOURCE_IN: _source_in, BY_CONFIG: _config, BY_EXISTING_CLAIM: _existing_claim},
         )
         self.claims = self._informer(
             PERSISTENT_VOLUME_CLAIMS,
@@ -338,6 +340,10 @@ def _uncached_sources_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str
 def _pending_class(claim: PersistentVolumeClaim) -> Iterator[str]:
     if claim.status.phase == "Pending":
         yield claim.spec.storage_class_name or ""
+
+
+def _existing_claim(cache: aim.AIMModelCache) -> tuple[str, ...]:
+    return (cache.metadata.namespace,) if cache.spec.existing_claim is not None else ()
 
 
 def _source_in(cache: aim.AIMModelCache) -> Iterator[tuple[str, str]]:

@@ -216,13 +216,22 @@ def model_cache_for(
         and _is_where(cache, required.gpu_model)
     ]
     in_use = {(each.name or "") for each in listed if each.source_uri == uri}
-    of_class = [c for c in same_files if storage_class_of(c, catalog) == required.storage_class]
+    of_class = [
+        c
+        for c in same_files
+        if c.spec.existing_claim is not None or storage_class_of(c, catalog) == required.storage_class
+    ]
     usable = [c for c in (of_class if required.explicit_class else same_files) if c.metadata.name in in_use]
-    kept = [c for c in usable if origin_of(c, catalog) == required.origin]
-    fitting = [c for c in of_class if origin_of(c, catalog) == required.origin]
+    kept = [c for c in usable if _is_from(c, required.origin, catalog)]
+    fitting = [c for c in of_class if _is_from(c, required.origin, catalog)]
     moved = [c for c in usable if not is_filled(c) and redirected(c)]
     filled = [c for c in kept if is_filled(c)] or [c for c in fitting if is_filled(c)]
     return min(filled or kept or fitting or moved, key=seniority, default=None)
+
+
+def _is_from(cache: AIMModelCache, origin: str, catalog: Catalog) -> bool:
+    """Whether the files are from an endpoint. Of those on a claim that exists, its user knows."""
+    return cache.spec.existing_claim is not None or origin_of(cache, catalog) == origin
 
 
 def _is_where(cache: AIMModelCache, gpu_model: str | None) -> bool:

@@ -39,11 +39,11 @@ def last_word(container: Manifest, failure: str) -> str:
     total = _total(container)
     reason, _, message = failure.partition(": ")
     if not failure:
-        listing = is_listing(container)
+        listing, checks = is_listing(container), "--check" in arguments(container)
         return json.dumps(
             {
-                "reason": "Listed" if listing else "Downloaded",
-                "message": "",
+                "reason": "Listed" if listing else "Verified" if checks else "Downloaded",
+                "message": f"{FILES} files are there with their sizes" if checks else "",
                 "totalBytes": total,
                 "downloadedBytes": 0 if listing else total,
                 "files": FILES,

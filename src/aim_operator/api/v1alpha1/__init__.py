@@ -10,6 +10,7 @@ from aim_operator.api.v1alpha1.caches import (
     CachedModel,
     CacheProgress,
     Download,
+    ExistingClaim,
     Listing,
     Placement,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "Discovery",
     "Download",
     "EnvVar",
+    "ExistingClaim",
     "GatewayRef",
     "GivenModelSource",
     "GpuSelector",

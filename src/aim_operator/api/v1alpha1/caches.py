@@ -134,12 +134,41 @@ class Placement(Wire):
     ] = None
 
 
+class ExistingClaim(Wire):
+    """A claim that has the files already, or one folder of it."""
+
+    name: Annotated[ObjectName, Field(doc="Claim in the same namespace.")]
+    sub_path: Annotated[
+        str | None,
+        Field(
+            doc="Folder in its volume that holds the files of this model; the root of it if unset.",
+            min_length=1,
+            max_length=512,
+            rules=(
+                Rule(
+                    rule="self.matches('^[-A-Za-z0-9._/]+$') && !self.startsWith('/')"
+                    " && !self.matches('(^|/)[.][.](/|$)')",
+                    message="write a relative path of letters, digits, '-', '_' and '.', without '..', such "
+                    "as models/llama",
+                ),
+            ),
+        ),
+    ] = None
+
+
 class AIMModelCacheSpec(Wire):
     """What to download, and onto which kind of volume."""
 
     RULES = (
         *_settled("include"),
         *_settled("exclude"),
+        *_settled("existingClaim"),
+        Rule(
+            rule="!has(self.existingClaim) || (!has(self.size) && !has(self.storageClassName))",
+            message="that claim has a size and a class of its own; leave out spec.size and "
+            "spec.storageClassName",
+            field_path=".existingClaim",
+        ),
     )
 
     source_uri: Annotated[
@@ -177,6 +206,13 @@ class AIMModelCacheSpec(Wire):
         PullSecrets | None, Field(doc="Secrets to pull the downloader image with.")
     ] = None
     runtime_config_name: RuntimeConfigName | None = None
+    existing_claim: Annotated[
+        ExistingClaim | None,
+        Field(
+            doc="Claim that has the files already. It is mounted read-only and checked, by names and sizes, "
+            "instead of a download; nothing is ever written to it, and it is never deleted. Immutable."
+        ),
+    ] = None
     placement: Annotated[
         Placement | None,
         Field(

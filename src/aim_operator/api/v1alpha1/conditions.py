@@ -101,6 +101,7 @@ class Reason:
     STORAGE_READY = "StorageReady"
     CLAIM_TERMINATING = "ClaimTerminating"
     CLAIM_LOST = "ClaimLost"
+    CLAIM_NOT_FOUND = "ClaimNotFound"
     DOWNLOAD_PENDING = "DownloadPending"
     DOWNLOADING = "Downloading"
     DOWNLOADED = "Downloaded"

@@ -185,6 +185,9 @@ class ActiveMount(Wire):
 
     model: Annotated[str, Field(doc="Name of the model.", max_length=512)]
     claim: Annotated[str, Field(doc="Claim with its files.", max_length=253)]
+    sub_path: Annotated[
+        str | None, Field(doc="Folder in the claim's volume, where that is not the whole.", max_length=512)
+    ] = None
 
 
 class ActiveWorkload(Wire):

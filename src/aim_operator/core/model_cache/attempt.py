@@ -30,6 +30,7 @@ from aim_operator.core.naming import download_job_name
 from aim_operator.core.pods import Verdict
 
 _POD = "the download Pod"
+ON_VOLUME = "all files are on the volume and verified"
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
@@ -112,12 +113,18 @@ def log_to_follow(observed: ModelCacheObserved) -> LogSource | None:
     return LogSource(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, CONTAINER)
 
 
-def available(download: Download | None, progress: CacheProgress | None, *, finished_at: str = "") -> Step:
+def available(
+    download: Download | None,
+    progress: CacheProgress | None,
+    *,
+    finished_at: str = "",
+    message: str = ON_VOLUME,
+) -> Step:
     """Return the step of a cache whose files are all there."""
     return Step(
         state=State.AVAILABLE,
         reason=Reason.DOWNLOADED,
-        message="all files are on the volume and verified",
+        message=message,
         download=download,
         progress=progress,
         started=True,
@@ -143,13 +150,21 @@ def progress_of(previous: CacheProgress | None, reported: report.Progress | None
 
 def _kept(inputs: Inputs, step: JobStep) -> Step:
     """Keep the files. The Job may now go, after a while for whoever wants its log."""
-    kept = available(inputs.old.download, inputs.old.progress)
+    kept = available(inputs.old.download, inputs.old.progress, message=_where(inputs.old.download, inputs))
     job = step.job
     if job is None or not readings.finished(job) or job.metadata.deletion_timestamp is not None:
         return kept
     # One that was rendered otherwise by another version takes no TTL, and would stay for good.
     job_with_ttl = structs.replace(_job(inputs, ttl_seconds=inputs.options.ttl_seconds), disposable=True)
     return structs.replace(kept, children=(job_with_ttl,))
+
+
+def _where(download: Download | None, inputs: Inputs) -> str:
+    """Say where all files are; of a claim that is not the operator's, what the check found."""
+    if inputs.observed.cache.spec.existing_claim is None:
+        return ON_VOLUME
+    found = (download.message if download is not None else None) or "all files are there"
+    return f"claim {inputs.claim.metadata.name!r}: {found}"
 
 
 def _obstructed(inputs: Inputs, _: JobStep) -> Step:
@@ -202,8 +217,10 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
             claim_uid=inputs.claim.metadata.uid,
             origin=origin(observed.cache.spec.source_uri, desired.env(observed.cache, inputs.config)),
             revision=word.revision or None,
+            message=(word.message or None) if observed.cache.spec.existing_claim is not None else None,
         )
-        done = available(download, _whole(progress), finished_at=step.ended_at)
+        where = _where(download, inputs)
+        done = available(download, _whole(progress), finished_at=step.ended_at, message=where)
         return structs.replace(done, contents=word.contents)
     return _failed(inputs, step, word.failure or _unexplained(step), word.progress)
 

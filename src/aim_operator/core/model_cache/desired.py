@@ -10,7 +10,14 @@ from msgspec import Struct
 from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, Jobs, LocalObjectReference, Quantity
+from aim_operator.api.v1alpha1 import (
+    AIMModelCache,
+    EnvVar,
+    ExistingClaim,
+    Jobs,
+    LocalObjectReference,
+    Quantity,
+)
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import file_patterns, labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
@@ -133,6 +140,7 @@ def _inputs(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOption
         "retry": cache.metadata.annotation(labels.RETRY),
         # Left out where unset: what was downloaded before there were such settings is not tried again.
         **({"jobs": where} if (where := _where(config.jobs)) else {}),
+        **({"existingClaim": plain(existing)} if (existing := cache.spec.existing_claim) else {}),
         **file_patterns.of_model_cache(cache.spec).as_spec(),
     }
 
@@ -153,7 +161,15 @@ def job(
     place: Place | None = None,
     ttl_seconds: int | None = None,
 ) -> Child:
-    """Render the download Job. `digest` is that of all that it depends on."""
+    """Render the download Job, or the check of a claim that exists.
+
+    `digest` is that of all that it depends on.
+    """
+    existing = cache.spec.existing_claim
+    if existing is not None:
+        return _check_job(
+            cache, config, existing, options, digest=digest, place=place, ttl_seconds=ttl_seconds
+        )
     requested = (claim.spec.resources.requests or {}).get("storage")
     capacity = ["--capacity", str(int(quantity.parse(requested)))] if requested is not None else []
     container = _container(cache, config, options, CONTAINER, [MOUNT_PATH, *capacity])
@@ -163,6 +179,34 @@ def job(
     return _job(
         _metadata(cache, download_job_name(cache.metadata.name, digest)),
         _pod(container, volumes=[volume], security=group),
+        cache=cache,
+        config=config,
+        place=place,
+        ttl_seconds=ttl_seconds,
+    )
+
+
+def _check_job(
+    cache: AIMModelCache,
+    config: RuntimeConfig,
+    existing: ExistingClaim,
+    options: DownloadOptions,
+    *,
+    digest: str,
+    place: Place | None,
+    ttl_seconds: int | None,
+) -> Child:
+    """Render the check. It mounts read-only, and has no fsGroup: a kubelet would change the files' group."""
+    container = _container(cache, config, options, CONTAINER, [MOUNT_PATH, "--check"])
+    where = {} if existing.sub_path is None else {"subPath": existing.sub_path}
+    container["volumeMounts"] = [
+        {"name": "model", "mountPath": MOUNT_PATH, "readOnly": True, **where},
+        _TMP,
+    ]
+    claim_source = {"claimName": existing.name, "readOnly": True}
+    return _job(
+        _metadata(cache, download_job_name(cache.metadata.name, digest)),
+        _pod(container, volumes=[{"name": "model", "persistentVolumeClaim": claim_source}], security={}),
         cache=cache,
         config=config,
         place=place,

@@ -48,6 +48,7 @@ def is_needed(observed: ModelCacheObserved) -> bool:
     return (
         observed.claim is None
         and observed.cache.spec.size is None
+        and observed.cache.spec.existing_claim is None
         and not isinstance(observed.runtime_config, MissingRuntimeConfig)
     )
 

@@ -92,6 +92,8 @@ def _step(
     claim, config, live = storage.judge(observed), observed.runtime_config, observed.claim
     if isinstance(config, MissingRuntimeConfig):
         return _without_config(observed, old, claim, config), claim
+    if live is None and observed.cache.spec.existing_claim is not None:
+        return structs.replace(_waiting(old, claim), removals=listing.leftovers(observed)), claim
     if live is None:
         return _without_claim(observed, old, config, now, options)
     leftovers = listing.leftovers(observed)

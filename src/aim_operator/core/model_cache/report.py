@@ -66,6 +66,8 @@ class LastWord(Struct, frozen=True, kw_only=True):
     contents: Contents | None = None
     """Of one that succeeded; None where it does not say."""
     revision: str = ""
+    message: str = ""
+    """Of one that succeeded."""
 
 
 class _LeftOut(Wire):
@@ -108,7 +110,12 @@ def _last_word(ended: ContainerTerminated) -> LastWord:
     )
     if ended.exit_code == 0:
         revision = one_line(message.revision or "", _REVISION_LIMIT)
-        return LastWord(progress=progress, revision=revision, contents=_contents(message))
+        return LastWord(
+            progress=progress,
+            revision=revision,
+            contents=_contents(message),
+            message=one_line(message.message),
+        )
     reason = message.reason if message.reason in FAILURES else _REASONS_BY_CODE.get(ended.exit_code)
     cause = one_line(message.message)
     if not cause:

@@ -35,6 +35,8 @@ def alive(claim: PersistentVolumeClaim | None) -> bool:
 def judge(observed: ModelCacheObserved) -> Storage:
     """Judge the claim, in the provisioner's or the API server's own words where there are any."""
     claim = observed.claim
+    if observed.cache.spec.existing_claim is not None:
+        return _existing(observed, observed.cache.spec.existing_claim.name)
     if claim is None:
         return _without_claim(observed)
     name = claim.metadata.name
@@ -58,6 +60,38 @@ def judge(observed: ModelCacheObserved) -> Storage:
             state=State.FAILED,
         )
     return _pending(observed, claim)
+
+
+def _existing(observed: ModelCacheObserved, name: str) -> Storage:
+    """Judge a claim that is not the operator's. Unbound, it has no files, and nobody should bind it here."""
+    claim = observed.claim
+    if claim is None:
+        return Storage(
+            reason=Reason.CLAIM_NOT_FOUND,
+            message=f"spec.existingClaim: no claim {name!r} in namespace "
+            f"{observed.cache.metadata.namespace!r}; create it",
+            state=State.DEGRADED,
+        )
+    if claim.metadata.deletion_timestamp is not None:
+        return Storage(
+            reason=Reason.CLAIM_TERMINATING,
+            message=f"claim {name!r} is being deleted, and the files with it",
+            state=State.DEGRADED,
+        )
+    if claim.status.phase == BOUND:
+        return Storage(
+            usable=True, ready=True, reason=Reason.STORAGE_READY, message=f"claim {name!r} is bound"
+        )
+    if claim.status.phase == LOST:
+        return Storage(
+            reason=Reason.CLAIM_LOST,
+            message=f"the volume of claim {name!r} is gone, and its files; bring it back",
+            state=State.FAILED,
+        )
+    return Storage(
+        reason=Reason.PROVISIONING,
+        message=f"claim {name!r} is not bound, so that there are no files on it; fill it",
+    )
 
 
 def _without_claim(observed: ModelCacheObserved) -> Storage:

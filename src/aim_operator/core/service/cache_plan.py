@@ -108,10 +108,12 @@ def _mounts(observed: ServiceObserved, template: Template) -> Iterator[ActiveMou
         if model_cache is not None and _from_elsewhere(observed, template, model_cache):
             model_cache = None
         claim = filled_claim(model_cache) if model_cache is not None else None
-        if claim is None or claim not in observed.live_claims:
+        if model_cache is None or claim is None or claim not in observed.live_claims:
             yield None
         else:
-            yield ActiveMount(model=source.name, claim=claim)
+            existing = model_cache.spec.existing_claim
+            sub_path = None if existing is None else existing.sub_path
+            yield ActiveMount(model=source.name, claim=claim, sub_path=sub_path)
 
 
 def _from_elsewhere(observed: ServiceObserved, template: Template, model_cache: AIMModelCache) -> bool:
@@ -121,6 +123,8 @@ def _from_elsewhere(observed: ServiceObserved, template: Template, model_cache: 
     """
     cache, config = observed.template_cache, observed.resolution.config
     if cache is None or config is None or not is_own_template_cache(cache):
+        return False
+    if model_cache.spec.existing_claim is not None:
         return False
     layers = (download_env(template), cache.spec.env or (), observed.service.spec.env or ())
     return filled_from(model_cache) != origin(model_cache.spec.source_uri, config.env, *layers)

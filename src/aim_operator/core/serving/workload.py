@@ -202,7 +202,8 @@ def _volume(mount: ActiveMount) -> dict[str, Any]:
 
 
 def _volume_mount(mount: ActiveMount) -> dict[str, Any]:
-    return {"name": _volume_name(mount), "mountPath": f"{CACHE_PATH}/{mount.model}", "readOnly": True}
+    out = {"name": _volume_name(mount), "mountPath": f"{CACHE_PATH}/{mount.model}", "readOnly": True}
+    return out if mount.sub_path is None else {**out, "subPath": mount.sub_path}
 
 
 def _volume_name(mount: ActiveMount) -> str:
