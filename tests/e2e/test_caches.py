@@ -266,6 +266,52 @@ def test_a_cache_without_a_size_asks_the_hub_and_leaves_out_what_doubles_the_wei
         assert not [job for job in left if "/list-" in job], "what was found is in the status"
 
 
+def test_a_volume_of_root_that_takes_no_fsgroup_says_what_to_set_and_works_once_it_is(
+    full_cluster: Cluster, operator_image: str, tmp_path: Path
+) -> None:
+    cluster = full_cluster
+    grant_roles(cluster)
+    with (
+        model_hub(cluster, tmp_path, weights_mib=1) as hub,
+        cluster.namespace() as namespace,
+        running_operator(cluster, f"--namespaces={namespace}", f"--downloader-image={operator_image}"),
+    ):
+        apply_yaml(cluster, json.dumps(model_cache("export", namespace, hub, storageClassName="local-root")))
+
+        def message() -> str:
+            conditions = status_of(cluster, "aimmc", "export", namespace).get("conditions", [])
+            return next((str(c["message"]) for c in conditions if c["type"] == "Ready"), "")
+
+        eventually(lambda: "jobs.securityContext" in message(), "it says what to set", timeout_seconds=90)
+        assert "that uid 65532 may write to" in message()
+        as_root = {
+            "apiVersion": "aim.silogen.ai/v1alpha1",
+            "kind": "AIMRuntimeConfig",
+            "metadata": {"name": "default", "namespace": namespace},
+            "spec": {"jobs": {"securityContext": {"runAsUser": 0}}},
+        }
+        apply_yaml(cluster, json.dumps(as_root))
+        eventually(
+            lambda: status_of(cluster, "aimmc", "export", namespace).get("status") == "Available",
+            "root writes to its own export",
+            timeout_seconds=90,
+        )
+
+        # The files are on a claim now: another cache takes them as they are, from a folder nobody writes to.
+        claim = status_of(cluster, "aimmc", "export", namespace)["persistentVolumeClaim"]
+        existing = model_cache("as-it-is", namespace, hub, size=None, existingClaim={"name": claim})
+        apply_yaml(cluster, json.dumps(existing))
+        sent = hub.sent_bytes
+        eventually(
+            lambda: status_of(cluster, "aimmc", "as-it-is", namespace).get("status") == "Available",
+            "a claim that exists is checked",
+            timeout_seconds=90,
+        )
+        assert hub.sent_bytes == sent, "and nothing is fetched"
+        cluster.kubectl("delete", "aimmc", "as-it-is", f"--namespace={namespace}")
+        assert claim in cluster.kubectl("get", "pvc", f"--namespace={namespace}", "-o", "name")
+
+
 IMPATIENT = [{"name": "AIM_ATTEMPTS", "value": "2"}]
 
 

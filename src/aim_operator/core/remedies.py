@@ -71,6 +71,19 @@ def of_scheduler(message: str | None, where: str) -> str:
     return words
 
 
+_NOT_ALLOWED = re.compile(r"that uid \d+ may write to|can't be read by uid \d+")
+
+
+def of_volume(message: str) -> str:
+    """Return why a download failed; where its uid may not use the volume, with what to do."""
+    if not _NOT_ALLOWED.search(message):
+        return message
+    return (
+        f"{message}; a volume that takes no fsGroup, such as an NFS export of root:root, needs another owner "
+        "or mode, or jobs.securityContext in the runtime configuration"
+    )
+
+
 def with_remedy(words: str | None) -> str:
     """Return the last words of a model image's log, with what to do where that is known."""
     message = last_words(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aim_operator.core.messages import last_words
-from aim_operator.core.remedies import of_scheduler, with_remedy
+from aim_operator.core.remedies import of_scheduler, of_volume, with_remedy
 
 ONE_MODEL = "; the image is made for one model: use a template without spec.model, and AIM_MODEL_ID in no env"
 NAME_IT = "; the image serves any model and was given none: use a template that names one in spec.model"
@@ -96,3 +96,16 @@ def test_a_pod_that_finds_no_node_says_what_to_do(words: str, where: str, want: 
 def test_what_the_scheduler_says_otherwise_is_passed_on() -> None:
     words = "0/1 nodes are available: 1 Insufficient amd.com/gpu."
     assert of_scheduler(words, "scheduling") == words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "/model-cache: Permission denied; give a directory that uid 65532 may write to",
+        "1 of 4 files are not as they should be: config.json can't be read by uid 65532",
+    ],
+)
+def test_a_volume_that_the_uid_may_not_use_says_what_to_set(words: str) -> None:
+    assert of_volume(words).startswith(words)
+    assert "jobs.securityContext in the runtime configuration" in of_volume(words)
+    assert of_volume("the source changed") == "the source changed"

@@ -106,6 +106,7 @@ class Reason:
     DOWNLOADING = "Downloading"
     DOWNLOADED = "Downloaded"
     DOWNLOAD_FAILED = "DownloadFailed"
+    VERIFICATION_FAILED = "VerificationFailed"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     SOURCE_NOT_FOUND = "SourceNotFound"
     INSUFFICIENT_SPACE = "InsufficientSpace"

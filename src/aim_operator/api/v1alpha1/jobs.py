@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from aim_operator.api.meta import Wire
-from aim_operator.api.schema import Field
+from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 
@@ -32,11 +32,52 @@ class JobSettings(Wire):
     ] = None
 
 
+Id = Annotated[int, Field(minimum=0, maximum=2**31 - 1, format="int64")]
+
+
+class JobSecurityContext(Wire):
+    """Who the Pods of Jobs run as; the fields of a Pod's own, by the same names."""
+
+    RULES = (
+        Rule(
+            rule=(
+                "!(has(self.runAsNonRoot) && self.runAsNonRoot && has(self.runAsUser) && self.runAsUser == 0)"
+            ),
+            message="0 is root, which runAsNonRoot refuses; write another uid or drop runAsNonRoot",
+            field_path=".runAsUser",
+        ),
+    )
+
+    run_as_user: Annotated[Id | None, Field(doc="Uid to run as; the platform chooses if unset.")] = None
+    run_as_group: Annotated[Id | None, Field(doc="Gid to run as; the platform chooses if unset.")] = None
+    run_as_non_root: Annotated[
+        bool | None, Field(doc="Refuse to start as uid 0; true if unset, unless runAsUser is 0.")
+    ] = None
+    fs_group: Annotated[
+        Id | None,
+        Field(doc="Group that the volumes of downloads are given to, where their driver can do that."),
+    ] = None
+    fs_group_change_policy: Annotated[
+        str | None, Field(doc="When they are; Always if unset.", enum=("OnRootMismatch", "Always"))
+    ] = None
+    supplemental_groups: Annotated[
+        tuple[Id, ...] | None,
+        Field(doc="Groups beside that, such as the one of an export.", max_items=16, list_type="atomic"),
+    ] = None
+
+
 class Jobs(Wire):
     """How discovery and downloads are run. Nothing is inherited from what is said about model servers."""
 
     scheduling: Annotated[Scheduling | None, Field(doc="Where their Pods may run.")] = None
     pods: Annotated[PodSettings | None, Field(doc="Labels, annotations and so on of their Pods.")] = None
 
+    security_context: Annotated[
+        JobSecurityContext | None,
+        Field(
+            doc="Who their Pods run as. If unset, uid and gid 65532, which is the fsGroup of downloads, too. "
+            "If set, even to {}, only what is in it: the platform may choose the rest, as on OpenShift."
+        ),
+    ] = None
     discovery: Annotated[JobSettings | None, Field(doc="The Job that asks an image what it serves.")] = None
     download: Annotated[JobSettings | None, Field(doc="The Jobs that list and download models.")] = None

@@ -30,8 +30,29 @@ POD_SECURITY: Manifest = {
     "runAsGroup": NON_ROOT_UID,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+VOLUME_GROUP: Manifest = {"fsGroup": NON_ROOT_UID, "fsGroupChangePolicy": "OnRootMismatch"}
+"""Who writes to a volume owns it as a group, where its driver can do that."""
+_OF_VOLUMES = ("fsGroup", "fsGroupChangePolicy")
 CONTAINER_SECURITY: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 """With POD_SECURITY all that Pod Security "restricted" asks for."""
+
+
+def pod_security(config: RuntimeConfig, *, writes: bool = False) -> Manifest:
+    """Return the security context of a Job's Pod; `writes` to a volume that is the operator's own.
+
+    Where the configuration says who it runs as, it says all of it: a fixed uid is refused where the platform
+    chooses one.
+    """
+    chosen = config.jobs.security_context
+    if chosen is None:
+        return {**POD_SECURITY, **(VOLUME_GROUP if writes else {})}
+    own: Manifest = plain(chosen)
+    fields = {name: value for name, value in own.items() if writes or name not in _OF_VOLUMES}
+    return {
+        "runAsNonRoot": chosen.run_as_user != 0,
+        "seccompProfile": POD_SECURITY["seccompProfile"],
+        **fields,
+    }
 
 
 def resources(requests: Manifest, limits: Manifest, settings: JobSettings | None) -> Manifest:

@@ -15,7 +15,7 @@ from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.plan import Child, LogSource
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import pods
+from aim_operator.core import pods, remedies
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.environment import origin
 from aim_operator.core.jobs import attempts, machine, readings
@@ -222,7 +222,8 @@ def _just_ended(inputs: Inputs, step: JobStep) -> Step:
         where = _where(download, inputs)
         done = available(download, _whole(progress), finished_at=step.ended_at, message=where)
         return structs.replace(done, contents=word.contents)
-    return _failed(inputs, step, word.failure or _unexplained(step), word.progress)
+    verdict = word.failure or _unexplained(step)
+    return _failed(inputs, step, Verdict(verdict.reason, remedies.of_volume(verdict.message)), word.progress)
 
 
 def _overdue(inputs: Inputs, step: JobStep) -> Step:

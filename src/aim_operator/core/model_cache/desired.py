@@ -147,7 +147,9 @@ def _inputs(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOption
 
 def _where(jobs: Jobs) -> Manifest:
     """Return what of the settings of Jobs may keep a Pod from starting: another is tried at once."""
-    where: Manifest = plain(Jobs(scheduling=jobs.scheduling, pods=jobs.pods))
+    where: Manifest = plain(
+        Jobs(scheduling=jobs.scheduling, pods=jobs.pods, security_context=jobs.security_context)
+    )
     return where
 
 
@@ -175,10 +177,9 @@ def job(
     container = _container(cache, config, options, CONTAINER, [MOUNT_PATH, *capacity])
     container["volumeMounts"] = [{"name": "model", "mountPath": MOUNT_PATH}, _TMP]
     volume = {"name": "model", "persistentVolumeClaim": {"claimName": claim.metadata.name}}
-    group = {"fsGroup": rendering.NON_ROOT_UID, "fsGroupChangePolicy": "OnRootMismatch"}
     return _job(
         _metadata(cache, download_job_name(cache.metadata.name, digest)),
-        _pod(container, volumes=[volume], security=group),
+        _pod(container, volumes=[volume], security=rendering.pod_security(config, writes=True)),
         cache=cache,
         config=config,
         place=place,
@@ -204,9 +205,10 @@ def _check_job(
         _TMP,
     ]
     claim_source = {"claimName": existing.name, "readOnly": True}
+    volume = {"name": "model", "persistentVolumeClaim": claim_source}
     return _job(
         _metadata(cache, download_job_name(cache.metadata.name, digest)),
-        _pod(container, volumes=[{"name": "model", "persistentVolumeClaim": claim_source}], security={}),
+        _pod(container, volumes=[volume], security=rendering.pod_security(config)),
         cache=cache,
         config=config,
         place=place,
@@ -222,7 +224,7 @@ def listing_job(
     container["volumeMounts"] = [_TMP]
     return _job(
         _metadata(cache, listing_job_name(cache.metadata.name, digest)),
-        _pod(container, volumes=[], security={}),
+        _pod(container, volumes=[], security=rendering.pod_security(config)),
         cache=cache,
         config=config,
         place=None,
@@ -259,7 +261,7 @@ def _pod(container: Manifest, *, volumes: list[Manifest], security: Manifest) ->
     return {
         # A service account is there for its pull secrets and cloud identity; the API is none of its business.
         "automountServiceAccountToken": False,
-        "securityContext": {**rendering.POD_SECURITY, **security},
+        "securityContext": security,
         "containers": [container],
         "volumes": [*volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
     }

@@ -25,6 +25,7 @@ FAILURES = frozenset(
         Reason.SOURCE_NOT_FOUND,
         Reason.INSUFFICIENT_SPACE,
         Reason.STALLED,
+        Reason.VERIFICATION_FAILED,
     }
 )
 """What a download may give as the reason of its failure."""
@@ -35,6 +36,7 @@ _REASONS_BY_CODE = {
     11: Reason.SOURCE_NOT_FOUND,
     12: Reason.INSUFFICIENT_SPACE,
     13: Reason.STALLED,
+    15: Reason.VERIFICATION_FAILED,
 }
 _REVISION_LIMIT = 256
 _PATTERN_LIMIT = 256

@@ -66,7 +66,7 @@ def job(
     defaults = _variables({"AIM_LOG_LEVEL_ROOT": "WARNING", "AIM_LOG_LEVEL": "WARNING"})
     pod_spec: Manifest = {
         "automountServiceAccountToken": config.service_account_name is not None,
-        "securityContext": rendering.POD_SECURITY,
+        "securityContext": rendering.pod_security(config),
         "containers": [
             {
                 "name": CONTAINER,
