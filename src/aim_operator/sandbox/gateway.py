@@ -67,7 +67,7 @@ class GatewayController(StandIn):
             return
         before = route.obj.get("status", {}).get("parents", [])
         parents = []
-        for reference in route.obj["spec"].get("parentRefs", ()):
+        for reference in filter(_is_gateway, route.obj["spec"].get("parentRefs", ())):
             conditions: list[Manifest] = next(
                 (each["conditions"] for each in before if each["parentRef"] == reference), []
             )
@@ -133,6 +133,11 @@ class GatewayController(StandIn):
     ) -> Manifest:
         condition = self.condition(stored, type_, status, reason, message, among=among)
         return condition | {"observedGeneration": stored.obj["metadata"]["generation"]}
+
+
+def _is_gateway(reference: Manifest) -> bool:
+    """Whether a parent is a Gateway; about others, such as a mesh's Services, gateways say nothing."""
+    return (reference.get("group", GROUP), reference.get("kind", GATEWAY.kind)) == (GROUP, GATEWAY.kind)
 
 
 def _allows(listener: Manifest, namespace: str, route_namespace: str) -> bool:

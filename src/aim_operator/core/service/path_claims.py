@@ -44,16 +44,17 @@ def meet(one: GatewayKey, other: GatewayKey) -> bool:
 def conflict(one: Claim, other: Claim) -> bool:
     """Whether only one of two may be served.
 
-    Equal paths: always, it would be chance who answers. One below the other: between namespaces, whose users
-    need not trust each other; inside one it is how a service is put under another's path.
+    Inside a namespace: only if they are equal, and it would be chance who answers. A path below another, or
+    the same on a single listener, is how a part is put under a path. Between namespaces, whose users need not
+    trust each other: wherever a request could match both.
     """
-    if one.owner[1:] == other.owner[1:] or not meet(one.at.gateway, other.at.gateway):
+    if one.owner[1:] == other.owner[1:]:
         return False
-    if one.at.path == other.at.path:
-        return True
     if one.owner.namespace == other.owner.namespace:
-        return False
-    return covers(one.at.path, other.at.path) or covers(other.at.path, one.at.path)
+        return one.at == other.at
+    return meet(one.at.gateway, other.at.gateway) and (
+        covers(one.at.path, other.at.path) or covers(other.at.path, one.at.path)
+    )
 
 
 def _anything(_: Claim) -> bool:

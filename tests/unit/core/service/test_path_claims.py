@@ -31,6 +31,7 @@ def claim(
         pytest.param(claim("/x/y"), claim("/x/z", "b"), False, id="a path beside it"),
         pytest.param(claim("/x"), claim("/x", name="t"), True, id="the same path in the same namespace"),
         pytest.param(claim("/x"), claim("/x/y", name="t"), False, id="below it in the same namespace"),
+        pytest.param(claim("/x"), claim("/x", name="t", on="http"), False, id="on one listener in the same"),
         pytest.param(claim("/x"), claim("/x/y"), False, id="of the service itself"),
         pytest.param(
             claim("/x"), claim("/x", "b", on="http"), True, id="on one listener, where it is on all"
