@@ -72,6 +72,13 @@ async def test_a_route_is_judged(gateway: Manifest | None, parent: dict[str, obj
         assert verdict(cluster) == want
 
 
+async def test_a_parent_that_is_no_gateway_is_not_judged() -> None:
+    async with running() as cluster:
+        cluster.sandbox.load([SERVICE, make_gateway(), make_route(group="", kind="Service")])
+        await cluster.advance()
+        assert cluster.stored(HTTP_ROUTES, "chat").get("status", {}).get("parents", []) == []
+
+
 async def test_a_verdict_follows_the_gateway_and_the_backend() -> None:
     async with running() as cluster:
         cluster.sandbox.load([make_route()])
