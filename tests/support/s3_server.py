@@ -181,6 +181,8 @@ class S3Server:
         if fault and kind == "status":
             self.log.add(server="fault", path=request.path, status=int(fault.number("code")))
             return _error(int(fault.number("code")), fault.values.get("code_name", "Fault"))
+        if fault and kind == "redirect":
+            return web.Response(status=307, headers={"Location": fault.values["to"]})
         if kind == "silent":
             await asyncio.sleep(3600)
         if self.listed is not None and request.method == "GET" and request.path.strip("/").count("/") == 0:

@@ -17,6 +17,8 @@ from aim_operator.fetch.outcome import FetchReason
 LEAST_BYTES = 16 * 1024
 """What has to come within a limit. A server that sends a byte a second is as good as silent: what it sends
 would take longer than anybody waits."""
+VOLUME_LIMITS = 5
+"""How many limits a single call to the volume may take: to sync a large file takes minutes."""
 
 
 class StallWatch:
@@ -34,6 +36,8 @@ class StallWatch:
         self._silent_bytes = 0
         self._looked = clock()
         self._waiting = 0
+        self._at_volume = 0
+        self._volume_seconds = 0.0
 
     def happened(self) -> None:
         """Something was finished, or an answer came that is no silence."""
@@ -58,9 +62,24 @@ class StallWatch:
             with self._lock:
                 self._waiting -= 1
 
+    @contextlib.contextmanager
+    def at_volume(self) -> Iterator[None]:
+        """Around what is done on the volume: it may take longer than a stream may be silent, not for ever."""
+        with self._lock:
+            self._at_volume += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_volume -= 1
+                self._volume_seconds = 0.0
+
     def check(self) -> None:
         with self._lock:
             now = self._clock()
+            if self._at_volume:
+                self._volume_seconds += now - self._looked
+            volume_seconds = self._volume_seconds
             if self._waiting:
                 self._silent_seconds += now - self._looked
             self._looked = now
@@ -72,6 +91,13 @@ class StallWatch:
                 f" {silent_seconds:.0f} s, though streams were opened anew; what is there stays, and the"
                 " next run continues from it. See whether the source and the volume answer; --stall-seconds"
                 " sets the limit",
+            )
+
+        if volume_seconds >= VOLUME_LIMITS * self.limit_seconds:
+            raise FetchError(
+                FetchReason.STALLED,
+                f"the volume did not answer for {volume_seconds:.0f} s; see whether its server can be reached"
+                " from this node. What is there stays, and the next run continues from it",
             )
 
     async def watch(self) -> None:

@@ -340,7 +340,8 @@ class Transfer:
                 raise _Stopped
             self._at_volume += 1
         try:
-            yield
+            with self._stall.at_volume():
+                yield
         except OSError as error:
             raise volume_error(error) from error
         finally:

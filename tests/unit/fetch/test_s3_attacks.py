@@ -233,6 +233,42 @@ async def test_nothing_signed_for_one_store_is_sent_to_another(
     assert seen == []
 
 
+async def test_an_object_that_lies_elsewhere_is_fetched_there_without_what_was_signed(
+    eavesdropper: tuple[str, list[web.Request]], store: S3Server, tmp_path: Path
+) -> None:
+    """Stores may send on to a CDN. It learns of the object's own address alone, and its checksum decides."""
+    other, seen = eavesdropper
+    client = store.client()
+    client.create_bucket(Bucket="moved", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    client.put_object(Bucket="moved", Key="m/a", Body=b"what was uploaded")
+    store.token = "session-token"
+    store.faults.add(f"redirect:path=/moved/m/a,to={other}/elsewhere,skip=1")
+    environment = {**store.environment, "AWS_SESSION_TOKEN": "session-token"}
+    outcome, lines = await fetched("s3://moved/m", tmp_path / "out", environment, attempts=2)
+    assert outcome.reason == "DownloadFailed", lines
+    assert seen
+    for request in seen:
+        assert request.query_string == ""
+        assert not {"Authorization", "X-Amz-Security-Token", "Cookie"} & set(request.headers)
+        assert "session-token" not in str(request.headers)
+
+
+@pytest.mark.parametrize(
+    "to", ["http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/", "http://100.100.100.200/"]
+)
+async def test_an_object_does_not_lead_to_the_nodes_metadata(
+    to: str, store: S3Server, tmp_path: Path
+) -> None:
+    name = f"inward-{len(to)}"
+    client = store.client()
+    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    client.put_object(Bucket=name, Key="m/a", Body=b"12")
+    store.faults.add(f"redirect:path=/{name}/m/a,to={to},skip=1")
+    outcome, _ = await fetched(f"s3://{name}/m", tmp_path / "out", store.environment, attempts=2)
+    assert outcome.reason == "DownloadFailed"
+    assert "where a source must not lead to; not followed" in outcome.message
+
+
 @pytest.mark.parametrize("region", ["evil.example/", "x y", "169.254.169.254/#", "a" * 100, "-", "évil"])
 async def test_a_region_that_is_no_region_leads_nowhere(region: str, store: S3Server, tmp_path: Path) -> None:
     async def elsewhere(_: web.Request) -> web.StreamResponse:

@@ -17,9 +17,12 @@ from pathlib import Path
 import pytest
 
 from aim_operator.errors import FetchError
+from aim_operator.fetch.listing import RemoteFile
 from aim_operator.fetch.lock import DirectoryLock, Timing
 from aim_operator.fetch.patience import on_volume
+from aim_operator.fetch.volume import identity
 from tests.support.fetch_process import AIMCTL, FetchProcess
+from tests.support.fetching import fetched
 from tests.support.hub_server import Hub
 from tests.support.operator_process import eventually
 
@@ -133,6 +136,21 @@ def test_a_fetch_onto_a_hung_volume_ends_as_stalled(hub: Hub, tmp_path: Path) ->
         )
         assert process.wait(20) == 13, process.text
     assert "the volume did not answer" in process.message["message"]
+
+
+async def test_a_volume_that_hangs_while_a_file_gets_its_place_is_a_stall(hub: Hub, tmp_path: Path) -> None:
+    """No stream is open then: before, it was waited for without end."""
+    commit = hub.models.commit("acme/tiny", "main") or ""
+    (small,) = (file for file in hub.models.files("acme/tiny", commit) if file.path == "config.json")
+    partial = tmp_path / "out" / ".aim-fetch" / "partial"
+    partial.mkdir(parents=True)
+    key = identity(RemoteFile(path=small.path, size=small.size, etag=small.etag))
+    with hanging(partial / f"{key}.data"):
+        outcome, lines = await fetched(
+            "hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}, stall_seconds=0.6
+        )
+    assert outcome.reason == "Stalled", lines
+    assert "the volume did not answer for" in outcome.message
 
 
 @pytest.mark.parametrize(
