@@ -58,6 +58,8 @@ class S3Server:
         self.token: str | None = None
         """Of the credentials, where they have one."""
         self.public = False
+        self.transcodes = False
+        """Whether what is stored as gzip is unpacked for whoever takes none, as Google's store does."""
         self.identities: dict[str, str] = {}
         """Tokens of service accounts, and the role that STS gives each."""
         self.listed: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
@@ -137,7 +139,7 @@ class S3Server:
         self.headers.clear()
         self.refuses.clear()
         self.identities.clear()
-        self.denied = self.public = False
+        self.denied = self.public = self.transcodes = False
         self.region, self.token, self.listed = REGION, None, None
 
     def _refusal(self, request: web.Request) -> web.Response | None:
@@ -208,6 +210,21 @@ class S3Server:
             response.content_length = int(answer.headers.get("Content-Length", len(body)))
         return await self._answered(request, response, body, fault)
 
+    async def _unpacked(
+        self, request: web.Request, response: web.StreamResponse, body: bytes
+    ) -> web.StreamResponse:
+        """All of it, whatever range was asked for, without a length."""
+        for name in ("Content-Encoding", "Content-Range", "Content-Length"):
+            response.headers.popall(name, None)
+        response.content_length = None
+        response.set_status(HTTPStatus.OK)
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        if request.method != "HEAD":
+            await response.write(gzip.decompress(body))
+        await response.write_eof()
+        return response
+
     async def _role(self, request: web.Request) -> web.StreamResponse:
         """STS: the credentials of a role, for the token of a service account."""
         form = await request.post()
@@ -230,6 +247,10 @@ class S3Server:
         self, request: web.Request, response: web.StreamResponse, body: bytes, fault: Fault | None
     ) -> web.StreamResponse:
         kind = fault.kind if fault else ""
+        if self.transcodes and response.headers.get("Content-Encoding") == "gzip":
+            response.headers["x-goog-stored-content-encoding"] = "gzip"
+            if "gzip" not in request.headers.get("Accept-Encoding", ""):
+                return await self._unpacked(request, response, body)
         if kind == "repacked":
             body = gzip.compress(body)
             response.headers["Content-Encoding"] = "gzip"

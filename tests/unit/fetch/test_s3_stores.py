@@ -120,6 +120,19 @@ async def test_objects_stored_with_a_content_encoding_are_taken_as_stored(
     assert files(tmp_path / "out") == content
 
 
+async def test_a_store_that_unpacks_what_is_stored_packed_is_asked_for_it_as_stored(
+    store: S3Server, tmp_path: Path
+) -> None:
+    """Google's, for whoever does not take gzip: of another size, and without ranges."""
+    name = bucket(store, "transcoding")
+    packed = gzip.compress(b"{}" * 10_000)
+    store.client().put_object(Bucket=name, Key="m/p.json", Body=packed, ContentEncoding="gzip")
+    store.transcodes = True
+    outcome, lines = await fetched(f"s3://{name}/m", tmp_path / "out", store.environment)
+    assert outcome.reason == "Downloaded", lines
+    assert files(tmp_path / "out") == {**WHOLE, "p.json": packed}
+
+
 async def test_an_encoding_that_was_put_on_for_the_way_is_not_taken_for_the_file(
     store: S3Server, tmp_path: Path
 ) -> None:
