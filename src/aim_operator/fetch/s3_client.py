@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aim_operator.errors import FetchError, UserError
 from aim_operator.fetch.hub_account import PLAIN_HTTP_VARIABLE, may_carry_token
@@ -44,7 +45,27 @@ def value(environment: Mapping[str, str], name: str) -> str:
 
 def endpoint(environment: Mapping[str, str]) -> str | None:
     """Return the address of an S3 of one's own; None for Amazon's."""
-    return value(environment, "AWS_ENDPOINT_URL_S3") or value(environment, "AWS_ENDPOINT_URL") or None
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if address := value(environment, name):
+            return _address(name, address)
+    return None
+
+
+def _address(name: str, text: str) -> str:
+    """Return the address; UserError, which does not quote it, for what is none."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise UserError(f"{name} is no address; write it as in https://minio.example.com:9000")
+    if "@" in parts.netloc:
+        raise UserError(
+            f"{name} has a user or a password in it, which is not sent; set AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY instead"
+        )
+    return text
 
 
 def region(environment: Mapping[str, str]) -> str:

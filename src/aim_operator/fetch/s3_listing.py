@@ -5,6 +5,7 @@ Pages, keys and time are bounded; whoever gives `ask` limits and retries each pa
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,9 @@ Object = tuple[str, int, str]
 _MOST_PAGES = 5000
 _MOST_SECONDS = 900.0
 _LONGEST_TOKEN = 8192
+_LONGEST_ETAG = 256
+_MOST_TEXT = 32 * 1024 * 1024
+"""Characters of keys and ETags together: they are held in memory, a hundred thousand of them at most."""
 _OF_A_LISTING = ("Name", "Prefix", "IsTruncated", "KeyCount", "Contents")
 
 
@@ -54,6 +58,8 @@ def page_of(answer: Any, where: str) -> Page:
     """Read one answer of the library. Transient for XML, or HTML, that is no listing."""
     if not any(name in answer for name in _OF_A_LISTING):
         raise unreadable(where)
+    if any(len(entry.get("ETag", "")) > _LONGEST_ETAG for entry in answer.get("Contents", ())):
+        raise unreadable(where)
     objects = tuple(
         (entry["Key"], int(entry["Size"]), entry.get("ETag", "").strip('"'))
         for entry in answer.get("Contents", ())
@@ -80,22 +86,28 @@ class BucketListing:
     def pages(self, prefix: str) -> Iterator[tuple[Object, ...]]:
         """The objects whose keys begin so, page by page. FetchError for a listing without an end."""
         after: dict[str, str] = {}
-        seen: set[str] = set()
-        keys, until = 0, time.monotonic() + _MOST_SECONDS
+        seen: set[bytes] = set()
+        keys, text, until = 0, 0, time.monotonic() + _MOST_SECONDS
         for _ in range(_MOST_PAGES):
             page = self._page(prefix, after)
             keys += len(page.objects)
             if keys > MOST_FILES:
                 # Also of those that stand for folders, which are no files.
                 raise self._endless(f"has more than {MOST_FILES} keys below {prefix!r}; name a part of it")
+            text += sum(len(key) + len(etag) for key, _, etag in page.objects)
+            if text > _MOST_TEXT:
+                raise self._endless(f"has keys of more than {_MOST_TEXT} characters below {prefix!r}")
             yield page.objects
             if page.is_last:
                 return
             after = self._after(page)
             token = "".join(after.values())
-            if token in seen or len(token) > _LONGEST_TOKEN:
+            if len(token) > _LONGEST_TOKEN:
+                raise self._endless(f"is listed with a token of {len(token)} characters")
+            digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+            if digest in seen:
                 raise self._endless("is listed in a circle: a page continues where an earlier one did")
-            seen.add(token)
+            seen.add(digest)
             if time.monotonic() > until:
                 raise self._endless(
                     f"was not listed to its end in {_MOST_SECONDS:.0f} s", FetchReason.STALLED

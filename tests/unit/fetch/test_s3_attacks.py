@@ -73,6 +73,24 @@ BOMB = (
             "more than 100000 keys",
             id="keys without end that are no files",
         ),
+        pytest.param(
+            lambda number: page(
+                *(f"m/{number:05}{each:04}{'k' * 900}" for each in range(1000)), token=f"{number}"
+            ),
+            None,
+            40,
+            "has keys of more than 33554432 characters",
+            id="keys that are long",
+        ),
+        pytest.param(
+            lambda _: page(
+                more=f"<Contents><Key>m/a</Key><Size>1</Size><ETag>{'e' * 1000}</ETag></Contents>"
+            ),
+            None,
+            4,
+            "can't be read",
+            id="an ETag of any length",
+        ),
         pytest.param(lambda _: page("m/a", token="same"), None, 3, "in a circle", id="a token that repeats"),
         pytest.param(
             lambda number: page("m/a", token=f"t{number % 3}"),
@@ -82,7 +100,11 @@ BOMB = (
             id="a circle of tokens",
         ),
         pytest.param(
-            lambda _: page("m/a", token="t" * 9000), None, 2, "in a circle", id="a token of any length"
+            lambda _: page("m/a", token="t" * 9000),
+            None,
+            2,
+            "a token of 9000 char",
+            id="a token of any length",
         ),
         pytest.param(
             lambda _: page("m/a").replace("false", "true"),

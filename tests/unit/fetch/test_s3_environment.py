@@ -44,6 +44,29 @@ async def test_one_with_a_line_break_within_is_refused_by_its_name(
     assert "second" not in f"{outcome.message}{lines[1:]}"
 
 
+@pytest.mark.parametrize(
+    ("address", "want"),
+    [
+        pytest.param("minio:9000", "is no address", id="without a scheme"),
+        pytest.param("ftp://minio", "is no address", id="of another scheme"),
+        pytest.param("http://:9000", "is no address", id="without a host"),
+        pytest.param("http://minio:port", "is no address", id="with a port that is none"),
+        pytest.param("http://[::1", "is no address", id="half of an IPv6 address"),
+        pytest.param("http://minio?a=b", "is no address", id="with a query"),
+        pytest.param("http://user:hidden@minio:9000", "has a user or a password in it", id="with a password"),
+    ],
+)
+async def test_an_endpoint_that_is_none_is_refused_by_its_name(
+    address: str, want: str, store: S3Server, tmp_path: Path
+) -> None:
+    environment = {**store.environment, "AWS_ENDPOINT_URL_S3": address}
+    outcome, lines = await fetched("s3://bucket/m", tmp_path / "out", environment)
+    assert (outcome.reason, f"AWS_ENDPOINT_URL_S3 {want}" in outcome.message) == ("InvalidRequest", True), (
+        outcome
+    )
+    assert "hidden" not in f"{outcome}{lines}"
+
+
 @pytest.mark.parametrize("missing", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
 async def test_half_of_a_pair_is_said(missing: str, store: S3Server, tmp_path: Path) -> None:
     environment = {name: value for name, value in store.environment.items() if name != missing}
