@@ -30,13 +30,15 @@ async def look(question: Question, environment: Mapping[str, str], say: Callable
     """List, and return what there is; `say` gets a line for each file. Never raises but for bugs."""
 
     async def ask() -> Outcome:
-        source = source_of(
-            question.uri,
-            environment,
-            policy=question.policy,
-            # The same as while downloading, where half of the limit is for a second try.
-            limit_seconds=question.stall_seconds / 2,
-            retried=lambda cause: say(f"trying again after: {cause}"),
+        source = await in_thread(
+            lambda: source_of(
+                question.uri,
+                environment,
+                policy=question.policy,
+                # The same as while downloading, where half of the limit is for a second try.
+                limit_seconds=question.stall_seconds / 2,
+                retried=lambda cause: say(f"trying again after: {cause}"),
+            )
         )
         with contextlib.closing(source):
             chosen = choose(await in_thread(lambda: source.list(None)), question.selection)

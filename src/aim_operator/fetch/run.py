@@ -98,13 +98,8 @@ class _Run:
             if outcome := await self._at(volume, lambda: self._already(volume)):
                 return outcome
             self._say(f"fetching {self._options.uri} into {self._options.directory}")
-            source = source_of(
-                self._options.uri,
-                self._environment,
-                policy=self._options.policy,
-                limit_seconds=self._options.stall_seconds / 2,
-                retried=self._retried,
-            )
+            # Its credentials may be asked of a role, by the network.
+            source = await in_thread(self._source)
             with contextlib.closing(source):
                 for _ in range(_MOST_LISTINGS):
                     try:
@@ -115,6 +110,15 @@ class _Run:
             FetchReason.DOWNLOAD_FAILED,
             f"{self._options.uri} kept changing, or is not what its listing says; fetch a revision that"
             " stays",
+        )
+
+    def _source(self) -> Source:
+        return source_of(
+            self._options.uri,
+            self._environment,
+            policy=self._options.policy,
+            limit_seconds=self._options.stall_seconds / 2,
+            retried=self._retried,
         )
 
     async def _at(self, volume: Volume, call: Callable[[], T]) -> T:

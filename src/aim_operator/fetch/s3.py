@@ -203,7 +203,8 @@ class S3Source:
             except Unsupported as refused:
                 last = refused
                 continue
-            if not condition and head.get("ETag", "").strip('"') != file.etag:
+            etag = head.get("ETag", "").removeprefix("W/").strip('"')
+            if not condition and etag not in ("", file.etag):
                 raise SourceChanged("an object has changed since it was listed")
             # Another thread may have found out the same.
             self._heads, self._heads_known = heads[number:], True

@@ -78,7 +78,7 @@ def new_client(
     """Return a client whose requests `sender` sends. UserError for what can't be an endpoint or a region."""
     import botocore  # noqa: PLC0415 - a third of a second to import
     from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    from botocore.exceptions import InvalidRegionError  # noqa: PLC0415
 
     custom = endpoint(environment)
     keys = {name: value(environment, name) or None for name in KEYS}
@@ -107,7 +107,7 @@ def new_client(
             aws_session_token=keys[KEYS[2]] if keys[KEYS[0]] else None,
             config=config,
         )
-    except (ValueError, BotoCoreError) as error:
+    except (ValueError, InvalidRegionError) as error:
         raise UserError(f"S3: {error}; check AWS_ENDPOINT_URL and AWS_REGION") from error
     client.meta.events.register_last("before-parameter-build.s3", _without_nothing)
     found: S3Client = client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,31 @@ def test_no_program_is_run_that_a_file_in_the_image_names(store: S3Server, tmp_p
     assert process.wait() == 10, process.text
     assert "there are no credentials for bucket bucket" in process.message["message"]
     assert not ran.exists()
+
+
+def test_a_role_that_does_not_answer_does_not_hold_up_sigterm(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = FetchProcess(
+            "s3://bucket/m",
+            tmp_path / "out",
+            tmp_path / "log",
+            environment={
+                "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{silent.getsockname()[1]}/role",
+            },
+        )
+        silent.settimeout(30)
+        asked, _ = silent.accept()
+        process.process.terminate()
+        assert process.wait(1.5) == 143, process.text
+        asked.close()
+
+
+async def test_a_role_that_gives_no_credentials_is_said(tmp_path: Path) -> None:
+    environment = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/role",
+    }
+    outcome, lines = await fetched("s3://bucket/m", tmp_path / "out", environment, attempts=1)
+    assert outcome.reason == "DownloadFailed", lines
+    assert "no credentials can be had from the container's or instance's role" in outcome.message
