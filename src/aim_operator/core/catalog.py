@@ -29,6 +29,7 @@ from aim_operator.api.v1alpha1 import (
     Jobs,
     LocalObjectReference,
     PodSettings,
+    PodSecurityContext,
     ResolvedReference,
     ResolvedRuntimeConfig,
     Scheduling,
@@ -77,6 +78,7 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     allow_unoptimized: bool = True
     routing: ConfigRouting = ConfigRouting()
     security_context: SecurityContext | None = None
+    pod_security_context: PodSecurityContext | None = None
     serving: Serving | None = None
     scheduling: Scheduling | None = None
     pods: PodSettings | None = None
@@ -149,6 +151,7 @@ def resolve_runtime_config(
         allow_unoptimized=(True if spec.allow_unoptimized is None else spec.allow_unoptimized),
         routing=_defaults_of(spec.routing),
         security_context=spec.security_context,
+        pod_security_context=spec.pod_security_context,
         serving=spec.serving,
         scheduling=spec.scheduling,
         pods=spec.pods,

@@ -69,7 +69,7 @@ def test_it_tells_what_was_used_with_scope_and_uid_and_a_hash_of_the_config(worl
     world.until(
         "InferenceService",
         "chat",
-        lambda s: s["spec"]["predictor"]["model"].get("securityContext") == {"runAsUser": 1000},
+        lambda s: s["spec"]["predictor"]["model"]["securityContext"].get("runAsUser") == 1000,
         "has the security context",
     )
 

@@ -221,6 +221,7 @@ FREE_FORM = {
     ".status.active.templateResources",
     ".status.active.imageResources",
     ".status.active.securityContext",
+    ".status.active.podSecurityContext",
     ".status.active.routing",
 }
 

@@ -21,6 +21,7 @@ FREE_FORM = {
     ".status.active.templateResources": 2 * 32 * 400,
     ".status.active.imageResources": 2 * 32 * 400,
     ".status.active.securityContext": 2 * 64 * 70,
+    ".status.active.podSecurityContext": KIB,
     ".status.active.routing": 4 * KIB,
 }
 MOST_KIB = {

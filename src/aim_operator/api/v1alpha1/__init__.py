@@ -56,6 +56,7 @@ from aim_operator.api.v1alpha1.runtime_configs import (
     Storage,
 )
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
+from aim_operator.api.v1alpha1.security import PodSecurityContext
 from aim_operator.api.v1alpha1.services import (
     ActiveMount,
     ActiveWorkload,
@@ -140,6 +141,7 @@ __all__ = [
     "Overrides",
     "Placement",
     "PodSettings",
+    "PodSecurityContext",
     "Precision",
     "Quantity",
     "ResolvedReference",

@@ -11,6 +11,7 @@ from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEn
 from aim_operator.api.v1alpha1.gateway import GatewayRef, PathPrefix, RouteTemplate
 from aim_operator.api.v1alpha1.jobs import Jobs
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
+from aim_operator.api.v1alpha1.security import PodSecurityContext
 from aim_operator.api.v1alpha1.serving import Serving
 
 
@@ -83,10 +84,13 @@ CapabilityNames = Annotated[
 
 
 class Capabilities(Wire):
-    """Linux capabilities beyond and below the container runtime's default."""
+    """Linux capabilities: those of the container runtime's default that are dropped, then those added."""
 
     add: Annotated[CapabilityNames | None, Field(doc="Capabilities to add.")] = None
-    drop: Annotated[CapabilityNames | None, Field(doc="Capabilities to drop; ALL is every one.")] = None
+    drop: Annotated[
+        CapabilityNames | None,
+        Field(doc="Capabilities to drop; ALL, which is every one, if unset. An empty list drops none."),
+    ] = None
 
 
 class SeccompProfile(Wire):
@@ -153,12 +157,16 @@ class SecurityContext(Wire):
     ] = None
     read_only_root_filesystem: Annotated[bool | None, Field(doc="Mount the image read-only.")] = None
     allow_privilege_escalation: Annotated[
-        bool | None, Field(doc="Let a process gain more privileges than its parent has.")
+        bool | None, Field(doc="Let a process gain more privileges than its parent has; false if unset.")
     ] = None
-    privileged: Annotated[bool | None, Field(doc="Run as root on the node in all but name.")] = None
+    privileged: Annotated[
+        bool | None,
+        Field(doc="Run as root on the node in all but name. No default for other fields applies then."),
+    ] = None
     capabilities: Annotated[Capabilities | None, Field(doc="Linux capabilities to add and drop.")] = None
     seccomp_profile: Annotated[
-        SeccompProfile | None, Field(doc="Which system calls the container may make.")
+        SeccompProfile | None,
+        Field(doc="Which system calls the container may make; RuntimeDefault if unset."),
     ] = None
 
 
@@ -179,7 +187,14 @@ class _RuntimeConfigSpec(Wire):
     storage: Annotated[Storage | None, Field(doc="How the volumes of model caches are made.")] = None
     jobs: Annotated[Jobs | None, Field(doc="How the Jobs of discovery and downloads are run.")] = None
     security_context: Annotated[
-        SecurityContext | None, Field(doc="Security context of the serving container.")
+        SecurityContext | None,
+        Field(
+            doc="Security context of the serving container, field by field over the default: no privilege "
+            "escalation, no capabilities, the container runtime's seccomp profile."
+        ),
+    ] = None
+    pod_security_context: Annotated[
+        PodSecurityContext | None, Field(doc="Groups of serving Pods, for devices and volumes.")
     ] = None
     serving: Annotated[
         Serving | None, Field(doc="How model servers are run; templates and services override.")
@@ -222,7 +237,12 @@ class AIMRuntimeConfigSpec(_RuntimeConfigSpec):
         ),
     ] = None
     service_account_name: Annotated[
-        ObjectName | None, Field(doc="Service account of discovery, download and serving Pods.")
+        ObjectName | None,
+        Field(
+            doc="Service account of discovery, download and serving Pods. If unset, it is the namespace's "
+            "default, whose token no Pod mounts; the token of one that is named is mounted for discovery and "
+            "serving."
+        ),
     ] = None
     image_pull_secrets: Annotated[PullSecrets | None, Field(doc="Secrets to pull model images with.")] = None
     env: Annotated[

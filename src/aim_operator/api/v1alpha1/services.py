@@ -256,6 +256,10 @@ class ActiveWorkload(Wire):
         dict[str, Any] | None,
         Field(doc="Security context of the serving container.", preserve_unknown_fields=True),
     ] = None
+    pod_security_context: Annotated[
+        dict[str, Any] | None,
+        Field(doc="Security context of serving Pods.", preserve_unknown_fields=True),
+    ] = None
     routing: Annotated[
         ConfigRouting, Field(doc="Routing of the configuration.", preserve_unknown_fields=True)
     ] = ConfigRouting()

@@ -2,8 +2,8 @@
 
 KServe 0.16 to 0.20 encode the container of runtime and InferenceService as JSON and execute that text as a Go
 template (`ReplacePlaceholders` in pkg/controller/v1beta1/inferenceservice/utils/utils.go): each key and value
-can replace the rest of the container, privileges included, or take all memory of a controller that everybody
-shares. Only `{{` starts an action, and JSON has that within a text only: between two there is a quote.
+can act on the rest of the container, or take all memory of a controller that all share. Only `{{` starts
+an action, and JSON has that within a text only: between two there is a quote.
 """
 
 from __future__ import annotations

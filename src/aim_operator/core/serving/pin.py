@@ -64,6 +64,9 @@ def workload(
         image_pull_secrets=tuple(secret.name for secret in secrets) or None,
         service_account_name=config.service_account_name or None,
         security_context=None if config.security_context is None else plain(config.security_context),
+        pod_security_context=(
+            None if config.pod_security_context is None else plain(config.pod_security_context)
+        ),
         routing=config.routing,
         mounts=mounts or None,
     )

@@ -25,14 +25,13 @@ from aim_operator.core import engine_args, hardware, labels, resources, scheduli
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
-from aim_operator.core.serving import settings
+from aim_operator.core.serving import security, settings
 from aim_operator.core.serving.go_templates import without_templates
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
 
 CACHE_PATH = "/workspace/model-cache"
 OF_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 """The label that KServe gives to the Pods of an InferenceService, by its name."""
-_OF_PODS = ("runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile")
 _SCALE = ("minReplicas", "maxReplicas")
 """What changes no Pod."""
 
@@ -153,11 +152,11 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
             *map(_volume, mounts),
         ],
     }
-    if context := (active.security_context or {}):
+    if context := security.container_security(active):
         model["securityContext"] = context
-        if pod_context := {key: context[key] for key in _OF_PODS if key in context}:
-            predictor["securityContext"] = pod_context
-    predictor |= _credentials(service, active)
+    if pod_context := security.pod_security(active):
+        predictor["securityContext"] = pod_context
+    predictor |= security.credentials(active) | _pull_secrets(service, active)
     return predictor | _placement(service, active, model)
 
 
@@ -184,14 +183,10 @@ def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> 
     }
 
 
-def _credentials(service: AIMService, active: ActiveWorkload) -> Manifest:
-    out: Manifest = {}
-    if account := (active.service_account_name or ""):
-        out["serviceAccountName"] = account
+def _pull_secrets(service: AIMService, active: ActiveWorkload) -> Manifest:
     own = [secret.name for secret in service.spec.image_pull_secrets or ()]
-    if names := dict.fromkeys([*own, *(active.image_pull_secrets or ())]):
-        out["imagePullSecrets"] = [{"name": name} for name in names]
-    return out
+    names = dict.fromkeys([*own, *(active.image_pull_secrets or ())])
+    return {"imagePullSecrets": [{"name": name} for name in names]} if names else {}
 
 
 def _volume(mount: ActiveMount) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from aim_operator.core.serving.go_templates import without_templates
 from aim_operator.core.serving.workload import inference_service, own_runtime
 from aim_operator.core.template import desired
 from aim_operator.errors import SpecError
+from tests.support import go_template_attack
 from tests.support.outcomes import report_of
 from tests.support.service_builders import (
     NOW,
@@ -36,25 +37,7 @@ from tests.support.service_builders import (
 )
 from tests.support.service_status import condition_of
 
-# The attack as it was shown: a definition in pieces, each in a field of its own, that replaces what follows.
-PIECES = (
-    '{{define "x"}}',
-    '"image":"attacker/image"',
-    '"securityContext":{"privileged":true}',
-    "{{end}}",
-    "{{/*",
-    '*/}}{{template "x"}}',
-)
-
-
-def piece(name: str, api_version: str) -> Manifest:
-    return {
-        "name": name,
-        "valueFrom": {"fieldRef": {"fieldPath": "metadata.name", "apiVersion": api_version}},
-    }
-
-
-SIX_ENTRIES = [piece(f"V{number}", text) for number, text in enumerate(PIECES)]
+SIX_ENTRIES = go_template_attack.env()
 
 
 def observed_with(env: list[Manifest], **seen: Any) -> Any:
@@ -62,13 +45,14 @@ def observed_with(env: list[Manifest], **seen: Any) -> Any:
 
 
 def test_six_pieces_in_the_api_versions_of_field_references_get_no_privileges() -> None:
+    assert len(SIX_ENTRIES) == 6
     plan = decide(observed_with(SIX_ENTRIES), now=NOW)
     assert [child.manifest["kind"] for child in plan.children] == []
     failure = condition_of(report_of(plan).status, c.FAILURE)
     assert (failure.status, failure.reason) == ("True", "GoTemplateRefused")
     path = 'spec.predictor.model.env["V0"].valueFrom.fieldRef.apiVersion of the InferenceService has'
     assert path in failure.message
-    assert "{{define" in failure.message
+    assert "{{$q:=" in failure.message
     assert "valueFrom.configMapKeyRef" in failure.message
 
 
@@ -119,7 +103,7 @@ def test_two_braces_in_two_texts_are_no_template(spec: Any) -> None:
 
 TEXT = {"name": "A", "value": "x"}
 SOURCES = [
-    piece("FIELD", "v1"),
+    go_template_attack.piece("FIELD", "v1"),
     {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "secret", "key": "token"}}},
     {"name": "MAP", "valueFrom": {"configMapKeyRef": {"name": "map", "key": "token"}}},
     {

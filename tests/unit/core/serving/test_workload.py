@@ -126,7 +126,14 @@ def test_the_image_is_on_the_inference_service_as_it_was_discovered() -> None:
 
 def test_what_nobody_asks_for_is_absent() -> None:
     got = predictor(discovered={"sources": (), "gpu": None})
-    assert set(got) == {"model", "minReplicas", "maxReplicas", "volumes"}
+    assert set(got) == {
+        "model",
+        "minReplicas",
+        "maxReplicas",
+        "volumes",
+        "securityContext",
+        "automountServiceAccountToken",
+    }
     assert set(got["model"]) == {
         "modelFormat",
         "runtime",
@@ -136,6 +143,7 @@ def test_what_nobody_asks_for_is_absent() -> None:
         "volumeMounts",
         "storage",
         "terminationMessagePolicy",
+        "securityContext",
         "startupProbe",
         "livenessProbe",
         "readinessProbe",
@@ -317,11 +325,10 @@ def test_kserve_downloads_nothing_and_takes_it_for_an_ordinary_predictor() -> No
 def test_pull_secrets_are_the_services_the_configurations_and_the_templates() -> None:
     got = predictor(
         imagePullSecrets=[{"name": "b"}, {"name": "a"}],
-        config={"imagePullSecrets": [{"name": "a"}, {"name": "c"}], "serviceAccountName": "server"},
+        config={"imagePullSecrets": [{"name": "a"}, {"name": "c"}]},
         template={"imagePullSecrets": [{"name": "c"}, {"name": "d"}]},
     )
     assert got["imagePullSecrets"] == [{"name": "b"}, {"name": "a"}, {"name": "c"}, {"name": "d"}]
-    assert got["serviceAccountName"] == "server"
 
 
 def test_labels_tell_what_was_discovered_else_what_was_asked_for() -> None:
@@ -342,7 +349,7 @@ def test_what_a_pod_has_too_of_the_security_context_is_on_the_pod_for_kserves_in
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     got = predictor(config={"securityContext": context})
-    assert got["model"]["securityContext"] == context
+    assert got["model"]["securityContext"] == {**context, "capabilities": {"drop": ["ALL"]}}
     assert got["securityContext"] == {
         "runAsNonRoot": True,
         "runAsUser": 65532,
