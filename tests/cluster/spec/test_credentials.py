@@ -64,6 +64,7 @@ def test_without_an_account_discovery_mounts_no_token_and_runs_without_privilege
     assert job["spec"]["activeDeadlineSeconds"] == 7200 + 600, "with the pull of the image"
     predictor = world.need("InferenceService", "chat")["spec"]["predictor"]
     assert "serviceAccountName" not in predictor
+    assert predictor["automountServiceAccountToken"] is False, "nor does the model server"
     assert "imagePullSecrets" not in predictor
 
 
