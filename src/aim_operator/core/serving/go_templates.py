@@ -18,6 +18,9 @@ from aim_operator.core.messages import quote
 from aim_operator.errors import SpecError
 
 _START = "{{"
+_NOT_EXECUTED = "spec.predictor.annotations"
+"""Copied to the Pods as they are (`buildObjectMeta` in components/predictor.go). Some have templates of
+their own, such as those of Vault's agent."""
 _EXCERPT = 40
 
 
@@ -39,7 +42,7 @@ def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yield each text with its path: keys too, under the path of their object."""
     if isinstance(value, str):
         yield path, value
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and path != _NOT_EXECUTED:
         for name, inner in value.items():
             yield path or "the top", name
             yield from _texts(inner, f"{path}.{name}" if path else name)

@@ -99,6 +99,13 @@ def test_two_braces_in_two_texts_are_no_template(spec: Any) -> None:
     assert refused == executed
 
 
+def test_a_template_in_an_annotation_is_not_kserves() -> None:
+    vault = {"vault.hashicorp.com/agent-inject-template-token": '{{ with secret "hub" }}x{{ end }}'}
+    service = make_service(pods={"annotations": vault})
+    child = inference_service(service, make_workload(), runtime="fast")
+    assert child.manifest["spec"]["predictor"]["annotations"] == vault
+
+
 # Every text of every object
 
 TEXT = {"name": "A", "value": "x"}
