@@ -201,8 +201,7 @@ def _listed(inherited: tuple[str, ...]) -> tuple[str, ...] | None:
 
 
 def template_env(template: Template) -> tuple[EnvVar, ...]:
-    """Return the environment that a template gives, as a container is to have it."""
-    """Return its variables; those of a cluster-wide one can't refer to others in a Pod."""
+    """Return the variables of a template; those of a cluster-wide one can't refer to others in a Pod."""
     env = template.spec.env or ()
     return env if scope_of(template) == "Namespace" else literal_env(env)
 
