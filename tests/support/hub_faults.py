@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from itertools import count
@@ -52,13 +53,11 @@ async def played(fault: Fault, request: web.Request, handler: Handler) -> web.St
         return web.Response(body=b"[" * 1_000_000, content_type="application/json")
     if fault.kind == "bomb":
         return _bomb(int(fault.number("mib")))
+    if fault.kind in ("endless", "circle"):
+        number = next(_CURSORS) if fault.kind == "endless" else 0
+        following = request.url.update_query(cursor=b64encode(str(number).encode()).decode())
+        return web.json_response([], headers={"Link": f'<{following}>; rel="next"'})
     answer = await handler(request)
-    if fault.kind == "endless":
-        answer.headers["Link"] = f'<{request.url.update_query(cursor=next(_CURSORS))}>; rel="next"'
-        return web.json_response([], headers={"Link": answer.headers["Link"]})
-    if fault.kind == "circle":
-        answer.headers["Link"] = f'<{request.url.update_query(cursor="MA==")}>; rel="next"'
-        return web.json_response([], headers={"Link": answer.headers["Link"]})
     if fault.kind == "next":
         answer.headers["Link"] = f'<{values["to"]}{request.path_qs}&cursor=MQ%3D%3D>; rel="next"'
         return answer
