@@ -65,6 +65,7 @@ class Hub:
         self.trees = True
         self.sizes = True
         self.heads = True
+        self.link_host = ""
         self.sign_seconds = sign_seconds
         self.extra_entries: list[dict[str, Any]] = []
         self.listed_sha256: dict[str, str] = {}
@@ -214,7 +215,9 @@ class Hub:
         if first + PAGE < len(entries):
             cursor = base64.b64encode(str(first + PAGE).encode()).decode()
             following = request.url.update_query(cursor=cursor)
-            headers["Link"] = f'<{following}>; rel="next"'
+            headers["Link"] = (
+                f'<{self.link_host}{following if not self.link_host else following.path_qs}>; rel="next"'
+            )
         return web.json_response(entries[first : first + PAGE], headers=headers)
 
     async def _resolve(self, request: web.Request) -> web.StreamResponse:

@@ -1,0 +1,122 @@
+"""Mirrors that do less than the Hub: a way through, or a sentence that says what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tests.support.fetch_process import assert_same_files
+from tests.support.fetching import fetched
+from tests.support.hub_server import Hub
+from tests.unit.fetch.test_http import serving
+
+
+async def test_a_mirror_without_trees_and_sizes_that_refuses_head(hub: Hub, tmp_path: Path) -> None:
+    """Sizes and checksums are those that the answer for the first byte tells, also of an empty file."""
+    hub.trees = hub.sizes = hub.heads = False
+    outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url})
+    assert outcome.reason == "Downloaded", lines
+    assert "1 of them have no checksum" in outcome.message, "the empty one, which no range is of"
+    assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "want"),
+    [
+        pytest.param("no-range:path=*/resolve/*", "Downloaded", "4 files", id="ranges are ignored"),
+        pytest.param(
+            "status:path=*/resolve/*/config.json,code=403,code_name=GatedRepo",
+            "AuthenticationFailed",
+            "acme/tiny is gated",
+            id="files are gated",
+        ),
+        pytest.param(
+            "status:path=*/resolve/*/config.json,code=404",
+            "DownloadFailed",
+            "lists 'config.json', and has no such file",
+            id="a file is not there",
+        ),
+        pytest.param(
+            "status:path=*/resolve/*/config.json,code=503",
+            "DownloadFailed",
+            "answered 503",
+            id="a file is ill",
+        ),
+        pytest.param(
+            "status:path=*/resolve/*/config.json,code=429,retry_after=1,times=1",
+            "Downloaded",
+            "4 files",
+            id="it asks to wait once",
+        ),
+    ],
+)
+async def test_a_mirror_without_sizes_has_faults_too(
+    fault: str, reason: str, want: str, hub: Hub, tmp_path: Path
+) -> None:
+    hub.trees = hub.sizes = False
+    hub.faults.add(fault)
+    outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}, attempts=2)
+    assert (outcome.reason, want in outcome.message) == (reason, True), (outcome, lines)
+
+
+@pytest.mark.parametrize(
+    "kind", ["206 without Content-Range", "chunked, without any length", "no commits", "answers in gzip"]
+)
+async def test_a_mirror_of_ones_own(kind: str, tmp_path: Path) -> None:
+    """A static file server with two JSON files in it."""
+    content = b'{"architectures": ["Tiny"]}'
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if "/tree/" in request.path:
+            return web.Response(status=404, text="Not Found")
+        if "/api/" in request.path:
+            body = '{"sha": null, "siblings": [{"rfilename": "config.json"}]}'
+            response = web.Response(text=body, content_type="application/json")
+            if kind == "answers in gzip":
+                response.enable_compression(web.ContentCoding.gzip)
+            return response
+        asked = request.headers["Range"].removeprefix("bytes=").split("-")
+        start, stop = int(asked[0]), min(int(asked[1]) + 1, len(content))
+        if kind == "206 without Content-Range":
+            if stop - start == 1:
+                return web.Response(body=content)
+            return web.Response(status=206, body=content[start:stop])
+        if kind == "chunked, without any length":
+            chunked = web.StreamResponse()
+            chunked.enable_chunked_encoding()
+            await chunked.prepare(request)
+            await chunked.write(content)
+            return chunked
+        headers = {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}
+        return web.Response(status=206, headers=headers, body=content[start:stop])
+
+    async with serving(answer) as url:
+        outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": url}, attempts=2)
+    if kind == "chunked, without any length":
+        assert outcome.reason == "DownloadFailed", lines
+        assert "tells no size of 'config.json'" in outcome.message
+        assert "use a mirror that tells sizes" in outcome.message
+        return
+    assert outcome.reason == "Downloaded", (outcome, lines)
+    assert outcome.revision == "main"
+    assert (tmp_path / "out" / "config.json").read_bytes() == content
+    assert "no checksum to verify" in outcome.message
+
+
+@pytest.mark.parametrize("sha", ["../../evil", "a/b", "x" * 200, "a?b", ""])
+async def test_a_commit_that_is_none_is_not_used(sha: str, tmp_path: Path) -> None:
+    """It would become a part of addresses."""
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked.append(request.raw_path if isinstance(request, web.Request) else request.rel_url.raw_path)
+        if "/tree/" in request.path:
+            return web.json_response([])
+        return web.json_response({"sha": sha})
+
+    async with serving(answer) as url:
+        outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": url}, attempts=2)
+    assert outcome.reason == "SourceNotFound", lines
+    assert asked[1:] == ["/api/models/acme/tiny/tree/main"]
