@@ -39,7 +39,7 @@ def failure(host: str, status: int, headers: Mapping[str, str], text: bytes, *, 
     `passing` says that the address came by a redirect, and may be good for some time only.
     """
     match = _ERROR_CODE.search(text)
-    code = match[1].decode() if match else headers.get("X-Error-Code", "")[:64]
+    code = match[1].decode() if match else _word(headers.get("X-Error-Code", ""))
     problem = f"{host} answered {status}{f' {code}' if code else ''}"
     if status in _CHANGED:
         return SourceChanged(problem)
@@ -120,3 +120,8 @@ def not_now(host: str, status: int, headers: Mapping[str, str], code: str = "") 
     return Transient(
         f"{host} answered {status}{f' {code}' if code else ''}{words}{wait}", retry_after_seconds=seconds
     )
+
+
+def _word(code: str) -> str:
+    """A server's own word, if it is one: it becomes part of messages."""
+    return code if re.fullmatch(r"[A-Za-z0-9.]{1,64}", code, re.ASCII) else ""

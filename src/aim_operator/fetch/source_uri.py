@@ -36,5 +36,6 @@ def parse(text: str) -> HubUri | S3Uri:
             bucket, _, prefix = text.removeprefix("s3://").partition("/")
             return S3Uri(bucket, prefix)
     raise UserError(
-        f"{text[:200]!r} can't be fetched; write hf://owner/model[:revision] or s3://bucket/prefix"
+        # Not quoted: what is no source may be anything, such as a secret that was expanded into it.
+        "the source can't be fetched; write hf://owner/model[:revision] or s3://bucket/prefix"
     )
