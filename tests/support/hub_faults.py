@@ -13,6 +13,7 @@ Written as in faults.py:
     circle                                  each page names the first one
     next:to=http://x                        the next page is said to be there
     junk                                    what is no JSON, deep and long
+    crowd                                   a page of two million files of the shortest kind
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tests.support.faults import Fault
 
 KINDS = (
     *("status", "redirect", "silent", "trickle", "bomb"),
-    *("html", "endless", "circle", "next", "junk"),
+    *("html", "endless", "circle", "next", "junk", "crowd"),
 )
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _CURSORS = count()
@@ -51,6 +52,9 @@ async def played(fault: Fault, request: web.Request, handler: Handler) -> web.St
         return web.Response(text="<html>Please log in</html>", content_type="text/html")
     if fault.kind == "junk":
         return web.Response(body=b"[" * 1_000_000, content_type="application/json")
+    if fault.kind == "crowd":
+        body = b"[" + b'{"path":"a"},' * 2_000_000 + b'{"path":"a"}]'
+        return web.Response(body=body, content_type="application/json")
     if fault.kind == "bomb":
         return _bomb(int(fault.number("mib")))
     if fault.kind in ("endless", "circle"):

@@ -19,6 +19,8 @@ MOST_BYTES = 128 * 1024 * 1024
 MOST_PAGE_BYTES = 32 * 1024 * 1024
 MOST_PAGES = 5000
 MOST_SECONDS = 900.0
+MOST_OBJECTS = 400_000
+"""Of JSON, in one answer: a hundred thousand files have two or three each. They take far more than text."""
 _STEP_BYTES = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -73,6 +75,12 @@ class Budget:
                 f"the source's listing is not whole after {self._most_seconds:.0f} s of receiving it; see"
                 " what slows the source down",
             )
+
+
+def check_objects(content: bytes | bytearray) -> None:
+    """Raise FetchError for JSON that would cost far more than it is long."""
+    if content.count(b"{") > MOST_OBJECTS:
+        raise _refused(f"has more than {MOST_OBJECTS} objects in one answer")
 
 
 def decoded(pieces: Iterable[bytes], encoding: str, host: str, budget: Budget) -> bytes | bytearray:

@@ -182,7 +182,9 @@ class Client:
     def read(self, request: Request, budget: Budget) -> Document:
         """GET a document whole, within the budget; whatever its status, redirects apart."""
         budget.page()
+        before = time.monotonic()
         with self._asked(request, {"Accept-Encoding": "gzip"}) as answer:
+            budget.took(0, time.monotonic() - before)
             response, host = answer.response, answer.trail.host
             if response.status == HTTPStatus.OK:
                 pieces = _timed(answer.pieces(_DOCUMENT_PIECE_BYTES), budget)

@@ -31,6 +31,8 @@ def translated(host: str, environment: Mapping[str, str], *, in_body: bool = Fal
         if untrusted is not None:
             who = f"the proxy for {host}" if is_proxy else host
             raise certificates.not_trusted(who, untrusted.verify_message, environment) from error
+        if is_proxy and "407" in _cause(error):
+            raise proxy_wants_password(host) from error
         problem = f"can't reach {host} through the proxy" if is_proxy else f"connection to {host} broke"
         raise Transient(f"{problem} ({_cause(error)})") from error
     except exceptions.ProtocolError as error:
@@ -40,6 +42,15 @@ def translated(host: str, environment: Mapping[str, str], *, in_body: bool = Fal
         raise FetchError(FetchReason.DOWNLOAD_FAILED, f"{host}: no valid address") from error
     except (exceptions.HTTPError, OSError) as error:
         raise Transient(f"connection to {host} broke ({_cause(error)})") from error
+
+
+def proxy_wants_password(host: str) -> FetchError:
+    """A 407, which no hub and no store has."""
+    return FetchError(
+        FetchReason.AUTHENTICATION_FAILED,
+        f"the proxy for {host} wants a user and a password (407); write them into the variable that names the"
+        " proxy: http://user:password@host:port",
+    )
 
 
 def _cause(error: BaseException) -> str:

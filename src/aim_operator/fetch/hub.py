@@ -16,9 +16,9 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from aim_operator.errors import FetchError
-from aim_operator.fetch import answers, hub_account, listing
+from aim_operator.fetch import answers, http_errors, hub_account, listing
 from aim_operator.fetch.answers import Refused
-from aim_operator.fetch.documents import Budget, Document
+from aim_operator.fetch.documents import Budget, Document, check_objects
 from aim_operator.fetch.http import Client
 from aim_operator.fetch.hub_answers import Entries, Info, next_query
 from aim_operator.fetch.listing import Checksum, Listing, RemoteFile, Request, SourceChanged
@@ -209,6 +209,8 @@ class HubSource:
                 f"{repository} has no revision {self._uri.revision!r} at {self._host}; write a"
                 " branch, tag or commit after ':'",
             )
+        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return http_errors.proxy_wants_password(self._host)
         if code == "GatedRepo" or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return FetchError(
                 FetchReason.AUTHENTICATION_FAILED, f"{document.host} answered {status}: {self.refusal(code)}"
@@ -234,6 +236,7 @@ class _NoTree(Exception):
 
 def _decoded(document: Document, shape: type[T]) -> T:
     """What the hub sent, as far as it is needed. Transient for anything else: a page, half an answer."""
+    check_objects(document.content)
     try:
         return msgspec.json.decode(document.content, type=shape)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

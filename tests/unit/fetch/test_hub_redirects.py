@@ -174,6 +174,19 @@ def test_over_plain_http_no_token_goes_unless_told_so(environment: dict[str, str
     assert bool(account.withheld) == (not sent)
 
 
+async def test_a_proxy_that_wants_a_password_is_said(tmp_path: Path) -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=407, headers={"Proxy-Authenticate": "Basic"})
+
+    async with serving(answer) as proxy:
+        for scheme in ("https", "http"):
+            environment = {"HF_ENDPOINT": f"{scheme}://hub.invalid", "ALL_PROXY": proxy}
+            outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", environment)
+            assert outcome.reason == "AuthenticationFailed", outcome
+            assert "wants a user and a password (407)" in outcome.message
+            assert [line for line in lines if "trying again" in line] == [], "it will not pass"
+
+
 async def test_who_needs_the_token_that_was_not_sent_reads_why(hub: Hub, tmp_path: Path) -> None:
     hub.token = TOKEN
     environment = {"HF_ENDPOINT": "http://hub.invalid", "HTTP_PROXY": hub.url, "HF_TOKEN": TOKEN}

@@ -78,7 +78,7 @@ async def test_a_limit_of_requests_is_waited_for_and_shown(
     )
     assert outcome.reason == "Downloaded", lines
     assert time.monotonic() - started > 1
-    assert "127.0.0.1 answered 429 (too many requests); it asks to wait" in "\n".join(lines)
+    assert "answered 429 (too many requests); it asks to wait" in "\n".join(lines)
     assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
 
 
@@ -124,7 +124,7 @@ def test_what_the_log_of_a_job_says_of_a_limit(hub: Hub, tmp_path: Path) -> None
     process = FetchProcess(
         "hf://acme/tiny", tmp_path / "out", tmp_path / "log", environment={"HF_ENDPOINT": hub.url}
     )
-    said = "trying again after: 127.0.0.1 answered 429 (too many requests); it asks to wait 3600 s"
+    said = f"trying again after: {hub.url[7:]} answered 429 (too many requests); it asks to wait 3600 s"
     eventually(lambda: said in process.text, "it is said before the wait")
     process.process.terminate()
     assert process.wait(10) == 143, process.text
