@@ -8,16 +8,18 @@ from typing import Any, cast
 import pytest
 
 from aim_operator.api import v1alpha1 as aim
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, JOBS
 from aim_operator.api.meta import Manifest, Patch
 from aim_operator.api.resource import K, Resource
-from aim_operator.errors import Unavailable
+from aim_operator.errors import ApiError, Forbidden, Unavailable
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.sandbox.jobs import ImageBehaviour
 from tests.simulation.catalog import NAMESPACE, image, template
-from tests.simulation.world import World
+from tests.simulation.world import World, quickstart
 
 ATTACKER = "attacker"
 SLOW = "registry.example/slow:v1"
+CHILDREN = (JOBS, INFERENCE_SERVICES, HTTP_ROUTES)
 QUIET_SECONDS = 5.0
 """What the very same takes in a cluster that has nothing else."""
 
@@ -114,3 +116,41 @@ async def test_a_namespace_that_edits_a_hundred_objects_a_second_delays_another_
             if tick % 5 == 0:
                 assert await discovered(world, f"new{tick}") <= QUIET_SECONDS
         assert max(later - earlier for earlier, later in pairwise(client.renewed)) <= 2.5
+
+
+VARIES = [
+    pytest.param(Forbidden, 403, id="refuses"),
+    pytest.param(Unavailable, 500, id="can't be reached"),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), VARIES)
+@pytest.mark.parametrize("resource", CHILDREN, ids=[each.kind for each in CHILDREN])
+async def test_a_webhook_that_words_each_refusal_differently_makes_no_busy_loop(
+    resource: Resource[Any], error: type[ApiError], code: int
+) -> None:
+    """Each message changes the status, whose change wakes its own key: that must not end the backoff."""
+    async with World() as world:
+        asked: list[float] = []
+
+        def refuse(_: Manifest) -> None:
+            asked.append(world.clock.monotonic())
+            assert len(asked) < 1000, "a busy loop"
+            raise error(f"read tcp 10.0.0.1:{len(asked)}: i/o timeout", code=code, reason="InternalError")
+
+        world.sandbox.server.validating[world.sandbox.server.kinds.served(resource).id] = refuse
+        world.apply(quickstart())
+        world.start()
+        await world.pass_seconds(3600)
+        assert 5 < len(asked) < 5 * 3600 / 30
+        del world.sandbox.server.validating[world.sandbox.server.kinds.served(resource).id]
+        await world.until(
+            lambda: all(
+                world.state_of(aim.SERVICES, name, space) == "Running" for space, name in services(world)
+            ),
+            limit_seconds=1200,
+        )
+
+
+def services(world: World) -> list[tuple[str, str]]:
+    return [(o["metadata"]["namespace"], o["metadata"]["name"]) for o in world.all(aim.SERVICES)]

@@ -45,8 +45,8 @@ class Images(AimKind):
 def image_wakes(watched: Watched, depend: Dependents) -> list[Trigger[Any]]:
     """Return what wakes images: themselves, their default template, their configuration."""
     return [
-        Trigger(watched.images, itself(IMAGES)),
-        Trigger(watched.cluster_images, itself(CLUSTER_IMAGES)),
+        Trigger(watched.images, itself(IMAGES), own=True),
+        Trigger(watched.cluster_images, itself(CLUSTER_IMAGES), own=True),
         Trigger(watched.templates, depend.images_of_template, when=came_or_went),
         Trigger(watched.cluster_templates, depend.images_of_template, when=came_or_went),
         Trigger(watched.runtime_configs, depend.images_of_config, when=came_or_went),

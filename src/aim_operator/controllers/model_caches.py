@@ -169,7 +169,7 @@ class ModelCaches(AimKind):
 def model_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Trigger[Any]]:
     """Return what wakes model caches. Beside these: the log of the running download."""
     return [
-        Trigger(watched.model_caches, itself(MODEL_CACHES)),
+        Trigger(watched.model_caches, itself(MODEL_CACHES), own=True),
         Trigger(watched.claims, model_cache_owner),
         Trigger(watched.provisioning, caching.model_cache_of_event),
         Trigger(watched.storage_classes, caching.model_caches_of_storage_class),

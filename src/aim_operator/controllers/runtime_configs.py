@@ -59,7 +59,7 @@ def runtime_config_wakes(watched: Watched) -> list[Trigger[Any]]:
         yield from map(RUNTIME_CONFIGS.ref, named)
 
     return [
-        Trigger(watched.runtime_configs, itself(RUNTIME_CONFIGS)),
-        Trigger(watched.cluster_runtime_configs, itself(CLUSTER_RUNTIME_CONFIGS)),
+        Trigger(watched.runtime_configs, itself(RUNTIME_CONFIGS), own=True),
+        Trigger(watched.cluster_runtime_configs, itself(CLUSTER_RUNTIME_CONFIGS), own=True),
         Trigger(watched.cluster_runtime_configs, of_the_name, when=spec_changed),
     ]

@@ -213,7 +213,7 @@ def service_wakes(
     models.
     """
     return [
-        Trigger(watched.services, itself(SERVICES)),
+        Trigger(watched.services, itself(SERVICES), own=True),
         Trigger(watched.images, depend.services_of_image, when=spec_changed),
         Trigger(watched.cluster_images, depend.services_of_image, when=spec_changed),
         Trigger(watched.templates, depend.services_of_template),

@@ -199,7 +199,7 @@ def _caches(service: AIMService) -> bool:
 def template_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Trigger[Any]]:
     """Return what wakes template caches."""
     return [
-        Trigger(watched.template_caches, itself(TEMPLATE_CACHES)),
+        Trigger(watched.template_caches, itself(TEMPLATE_CACHES), own=True),
         Trigger(watched.template_caches, caching.template_caches_beside, when=came_or_went),
         Trigger(watched.templates, caching.template_caches_of_template),
         Trigger(watched.cluster_templates, caching.template_caches_of_template),

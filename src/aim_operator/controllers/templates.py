@@ -174,8 +174,8 @@ def template_wakes(watched: Watched, depend: Dependents, caching: CacheDependent
     Beside these: a free discovery slot, the arrival of KServe's kinds, and other GPU models on nodes.
     """
     return [
-        Trigger(watched.templates, itself(TEMPLATES)),
-        Trigger(watched.cluster_templates, itself(CLUSTER_TEMPLATES)),
+        Trigger(watched.templates, itself(TEMPLATES), own=True),
+        Trigger(watched.cluster_templates, itself(CLUSTER_TEMPLATES), own=True),
         Trigger(watched.images, depend.templates_of_image, when=spec_changed),
         Trigger(watched.cluster_images, depend.templates_of_image, when=spec_changed),
         Trigger(watched.runtime_configs, depend.templates_of_config, when=spec_changed),

@@ -203,7 +203,7 @@ class _Lane:
         self._log = log.bind(controller=self.name)
         metrics.queue(self.name, lambda: len(self.queue), lambda: self.queue.age_seconds)
         for trigger in controller.triggers:
-            trigger.connect(self.queue.add)
+            trigger.connect(self.queue.add, self.queue.add_unless_failing)
 
     @property
     def idle(self) -> bool:

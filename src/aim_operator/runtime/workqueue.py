@@ -30,6 +30,7 @@ class WorkQueue:
         self._running: set[ObjectRef] = set()
         self._again: dict[ObjectRef, float] = {}
         """Keys added while they run, and since when."""
+        self._again_unless_failing: dict[ObjectRef, float] = {}
         self._later: dict[ObjectRef, tuple[float, Timer]] = {}
         self._failures: dict[ObjectRef, int] = {}
 
@@ -56,6 +57,13 @@ class WorkQueue:
             self._since[ref] = self._clock.monotonic()
             self._ready.push(ref.namespace, ref)
             self._on_ready()
+
+    def add_unless_failing(self, ref: ObjectRef) -> None:
+        """Enqueue `ref`, unless its last run failed: then it comes back after its backoff anyway."""
+        if ref in self._running:
+            self._again_unless_failing.setdefault(ref, self._clock.monotonic())
+        elif ref not in self._failures:
+            self.add(ref)
 
     def add_after(self, ref: ObjectRef, seconds: float) -> None:
         """Enqueue `ref` in `seconds`, if nothing else enqueues it sooner.
@@ -104,7 +112,9 @@ class WorkQueue:
     def done(self, ref: ObjectRef) -> None:
         """Give `ref` back; if it was added meanwhile, it is ready again."""
         self._running.discard(ref)
-        since = self._again.pop(ref, None)
+        since, unless_failing = self._again.pop(ref, None), self._again_unless_failing.pop(ref, None)
+        if since is None and ref not in self._failures:
+            since = unless_failing
         if since is not None:
             self._since[ref] = since
             self._ready.push(ref.namespace, ref)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +107,42 @@ async def test_backoff_doubles_up_to_its_limit_and_is_forgotten() -> None:
     queue.forget(ref("a"))
     assert queue.add_rate_limited(ref("a")) <= 0.005
     assert queue.add_rate_limited(ref("a"), at_least_seconds=7) >= 7
+
+
+@pytest.mark.parametrize("while_it_runs", [True, False])
+async def test_news_that_may_be_the_echo_of_a_failure_ends_no_backoff(while_it_runs: bool) -> None:  # noqa: FBT001
+    clock = VirtualClock()
+    queue = WorkQueue(clock)
+    for failed, want in ((False, "a"), (True, None), (False, "a")):
+        queue.add(ref("a"))
+        assert take(queue) == "a"
+        if while_it_runs:
+            queue.add_unless_failing(ref("a"))
+        queue.forget(ref("a"))
+        if failed:
+            queue.add_rate_limited(ref("a"), at_least_seconds=30)
+        queue.done(ref("a"))
+        if not while_it_runs:
+            queue.add_unless_failing(ref("a"))
+        assert take(queue) == want
+        if want is None:
+            await clock.advance(30)
+            assert take(queue) == "a", "it comes back by itself"
+        queue.done(ref("a"))
+
+
+def test_other_news_does() -> None:
+    queue = WorkQueue(VirtualClock())
+    queue.add_rate_limited(ref("a"), at_least_seconds=30)
+    queue.add_unless_failing(ref("a"))
+    assert take(queue) is None
+    queue.add(ref("a"))
+    assert take(queue) == "a"
+    queue.add_unless_failing(ref("a"))
+    queue.add(ref("a"))
+    queue.add_rate_limited(ref("a"), at_least_seconds=30)
+    queue.done(ref("a"))
+    assert take(queue) == "a"
 
 
 async def test_age_is_that_of_the_first_key() -> None:
