@@ -156,7 +156,11 @@ def _without_image(pod_spec: Manifest, path: str) -> Iterator[Cause]:
 
 def _validate_pod(pod: Manifest, old: Manifest | None) -> Iterator[Cause]:
     yield from _without_image(pod["spec"], "spec")
-    if old is not None and _without_images(pod["spec"]) != _without_images(old["spec"]):
+    spec = pod["spec"]
+    if old is not None and "nodeName" not in old["spec"]:
+        # A real scheduler binds by a subresource; here it is an update like any other.
+        spec = {field: value for field, value in spec.items() if field != "nodeName"}
+    if old is not None and _without_images(spec) != _without_images(old["spec"]):
         yield Cause(
             "spec",
             "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"

@@ -12,6 +12,7 @@ from aim_operator.api.meta import Manifest
 from aim_operator.sandbox.agenda import Agenda
 from aim_operator.sandbox.kinds import KindId
 from aim_operator.sandbox.kserve import INFERENCE_SERVICE
+from aim_operator.sandbox.scheduler import SELECTED_NODE
 from aim_operator.sandbox.server import SandboxServer
 from aim_operator.sandbox.stand_in import StandIn
 from aim_operator.sandbox.storage import Change, Key, Stored
@@ -22,6 +23,7 @@ PROTECTION = "kubernetes.io/pvc-protection"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _POD = KindId("", "Pod")
 _EVENT = KindId("", "Event")
+_NODE = KindId("", "Node")
 _WAIT = "WaitForFirstConsumer"
 
 
@@ -91,15 +93,34 @@ class ClaimBinder(StandIn):
     def _bind(self, claim: Stored) -> None:
         name = claim.obj["spec"].get("storageClassName", "")
         storage_class = self.server.storage.get(Key(STORAGE_CLASS, "", name))
-        if storage_class is None or (
-            storage_class.obj.get("volumeBindingMode") == _WAIT and not self._mounted(claim)
-        ):
+        if storage_class is None:
             return
+        if storage_class.obj.get("volumeBindingMode") == _WAIT:
+            if not self._mounted(claim):
+                return
+            node = self._first_node(claim)
+            if node is None:
+                return
+            if node:
+                claim = self._patch(claim, {"metadata": {"annotations": {SELECTED_NODE: node}}})
         if name in self.failing:
             self._tell(claim, self.failing[name])
             return
         claim = self._patch(claim, {"spec": {"volumeName": f"pvc-{claim.uid}"}})
         self.set_status(claim, {"phase": "Bound", "capacity": claim.obj["spec"]["resources"]["requests"]})
+
+    def _first_node(self, claim: Stored) -> str | None:
+        """The node of the first Pod with the claim: its volume is made there.
+
+        None while no Pod has one; "" where the sandbox has no nodes, or no Pods of what mounts it.
+        """
+        if not self.all(_NODE):
+            return ""
+        pods = [pod for pod in self.all(_POD) if pod.key.namespace == claim.key.namespace]
+        mounting = [pod.obj["spec"] for pod in pods if claim.key.name in _claims(pod.obj["spec"])]
+        if not mounting:
+            return ""
+        return next((spec["nodeName"] for spec in mounting if spec.get("nodeName")), None)
 
     def _mounted(self, claim: Stored) -> bool:
         for stored in (*self.all(_POD), *self.all(INFERENCE_SERVICE)):
@@ -107,8 +128,7 @@ class ClaimBinder(StandIn):
                 continue
             spec = stored.obj["spec"].get("predictor", stored.obj["spec"])
             ended = stored.obj.get("status", {}).get("phase") in ("Succeeded", "Failed")
-            claims = [v.get("persistentVolumeClaim", {}).get("claimName") for v in spec.get("volumes") or ()]
-            if claim.key.name in claims and not ended:
+            if claim.key.name in _claims(spec) and not ended:
                 return True
         return False
 
@@ -133,3 +153,9 @@ class ClaimBinder(StandIn):
         return self.server.patch(
             kind, claim.key.name, patch, namespace=claim.key.namespace, manager=self.manager
         )
+
+
+def _claims(spec: Manifest) -> list[str]:
+    """The claims that a Pod's spec mounts."""
+    volumes = spec.get("volumes") or ()
+    return [v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v]

@@ -1,4 +1,4 @@
-"""Stand-in for the Job controller, the scheduler and the kubelet: Jobs get a Pod, run, and end.
+"""Stand-in for the Job controller and the kubelet: Jobs get a Pod, run where scheduler.py says, and end.
 
 What an image does is chosen by its reference; an image that nothing is said about prints a dry run. Logs are
 served through the client. Built by sandbox.py.
@@ -6,7 +6,7 @@ served through the client. Built by sandbox.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from aim_operator.sandbox.agenda import Agenda
 from aim_operator.sandbox.clock import age_seconds
 from aim_operator.sandbox.kinds import KindId
 from aim_operator.sandbox.profiles import SandboxImage, image, plain_env
+from aim_operator.sandbox.scheduler import SELECTED_NODE, place
 from aim_operator.sandbox.server import SandboxServer
 from aim_operator.sandbox.stand_in import StandIn, owner_reference
 from aim_operator.sandbox.storage import Change, Key, Stored
@@ -25,6 +26,8 @@ from aim_operator.sandbox.storage import Change, Key, Stored
 JOB = KindId("batch", "Job")
 POD = KindId("", "Pod")
 _EVENT = KindId("", "Event")
+_NODE = KindId("", "Node")
+_CLAIM = KindId("", "PersistentVolumeClaim")
 _DEADLINE = "Job was active longer than specified deadline"
 _BACKOFF = "Job has reached the specified backoff limit"
 
@@ -67,13 +70,17 @@ class JobController(StandIn):
     ) -> None:
         super().__init__(server, agenda)
         self.behaviours: dict[str, ImageBehaviour] = {}
+        self._unplaced: dict[str, Callable[[], None]] = {}  # by uid of the Pod
         self.profiles = dict(profiles)
         self.start_seconds, self.run_seconds = start_seconds, run_seconds
         server.storage.listen(self._changed)
 
     def _changed(self, change: Change) -> None:
         stored = change.new
-        if stored.key.id == JOB and change.type != "DELETED":
+        if stored.key.id == _NODE:
+            for uid, again in self._unplaced.items():
+                self.agenda.put(("schedule", uid), again)
+        elif stored.key.id == JOB and change.type != "DELETED":
             self._job_changed(stored, change.old)
         elif stored.key.id == POD and change.type == "DELETED":
             for owner in stored.obj["metadata"].get("ownerReferences") or ():
@@ -117,11 +124,30 @@ class JobController(StandIn):
             return
         pod = self._create_pod(job)
         self.set_status(job, {"active": 1, "ready": 0, "startTime": self.now()})
+        self._schedule(key, uid, pod.key, pod.uid)
+
+    def _schedule(self, key: Key, uid: str, pod_key: Key, pod_uid: str) -> None:
+        """Finds a node for the Pod, and starts it there; else it is looked at again when a node changes."""
+        job, pod = self.live(key, uid), self.live(pod_key, pod_uid)
+        self._unplaced.pop(pod_uid, None)
+        if job is None or pod is None or finished(job):
+            return
+        behaviour = self._behaviour(job)
+        node, message = self._node_for(pod)
         if behaviour.outcome == "unschedulable":
             message = behaviour.message or "0/1 nodes are available: 1 Insufficient amd.com/gpu."
+        elif message:
+            self._unplaced[pod_uid] = partial(self._schedule, key, uid, pod_key, pod_uid)
+        if message:
             condition = self.condition(pod, "PodScheduled", "False", "Unschedulable", message)
             self.set_status(pod, {"phase": "Pending", "conditions": [condition]})
             return
+        if node:
+            patch = {"spec": {"nodeName": node}}
+            kind = self.server.kinds.of(POD)
+            pod = self.server.patch(
+                kind, pod_key.name, patch, namespace=pod_key.namespace, manager="kube-scheduler"
+            )
         scheduled = [self.condition(pod, "PodScheduled", "True")]
         if behaviour.outcome == "pull error":
             waiting = {"reason": behaviour.reason, "message": behaviour.message or "image not found"}
@@ -135,6 +161,20 @@ class JobController(StandIn):
             self._later(job, "pulled", run, behaviour.pull_seconds)
         else:
             self._run(key, uid, pod.key, pod.uid)
+
+    def _node_for(self, pod: Stored) -> tuple[str, str]:
+        """The node that a Pod runs on, or why on none; neither where the sandbox has no nodes."""
+        nodes = [node.obj for node in self.all(_NODE)]
+        if not nodes:
+            return "", ""
+        spec, namespace = pod.obj["spec"], pod.key.namespace
+        names = [v.get("persistentVolumeClaim", {}).get("claimName") for v in spec.get("volumes") or ()]
+        claims = [self.server.storage.get(Key(_CLAIM, namespace, name)) for name in names if name]
+        annotations = [
+            claim.obj["metadata"].get("annotations") or {} for claim in claims if claim is not None
+        ]
+        bound = [each[SELECTED_NODE] for each in annotations if SELECTED_NODE in each]
+        return place(spec, nodes, bound)
 
     def _run(self, key: Key, uid: str, pod_key: Key, pod_uid: str) -> None:
         """Starts the container: its image is there."""

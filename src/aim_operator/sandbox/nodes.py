@@ -21,3 +21,18 @@ def gpu_node(name: str, *, product: str = "AMD_Instinct_MI300X_OAM", gpus: int =
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
         },
     }
+
+
+def plain_node(name: str) -> Manifest:
+    """A ready node without GPUs."""
+    capacity = {"cpu": "16", "memory": "64Gi", "pods": "110"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+        "status": {
+            "capacity": capacity,
+            "allocatable": capacity,
+            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+        },
+    }
