@@ -28,6 +28,8 @@ T = TypeVar("T")
 def layered(*layers: Scheduling | None) -> Scheduling | None:
     """Lay settings over each other, the first on top; None if no layer says anything."""
     present = [layer for layer in layers if layer is not None]
+    if not present:
+        return None
     tolerations = (one for layer in present for one in layer.tolerations or ())
     out = Scheduling(
         node_selector=_merged(layer.node_selector for layer in present),
@@ -44,6 +46,8 @@ def layered(*layers: Scheduling | None) -> Scheduling | None:
 def layered_pods(*layers: PodSettings | None) -> PodSettings | None:
     """Lay settings over each other, the first on top; None if no layer says anything."""
     present = [layer for layer in layers if layer is not None]
+    if not present:
+        return None
     out = PodSettings(
         labels=_merged(layer.labels for layer in present),
         annotations=_merged(layer.annotations for layer in present),
