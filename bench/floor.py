@@ -29,6 +29,7 @@ from aim_operator.api.v1alpha1 import (
     AIMServiceTemplate,
 )
 from aim_operator.core import labels
+from aim_operator.core.catalog import Template
 from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
@@ -77,6 +78,10 @@ class OneOfEach:
 
     def templates_of(self, namespace: str, image_name: str) -> Iterable[AIMServiceTemplate]:
         del namespace, image_name
+        return ()
+
+    def templates_that_mean(self, namespace: str, digest: str) -> Iterable[Template]:
+        del namespace, digest
         return ()
 
     def cluster_templates_of(self, image_name: str) -> Iterable[AIMClusterServiceTemplate]:

@@ -34,6 +34,8 @@ from aim_operator.api.v1alpha1 import (
     AIMServiceTemplateStatus,
 )
 from aim_operator.core import hardware, labels
+from aim_operator.core.catalog import Template, is_derived
+from aim_operator.core.service.meaning import digest_of
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.service.route import wanted_route
@@ -289,6 +291,16 @@ class FakeCatalog:
             t
             for t in self._objects.values()
             if isinstance(t, AIMClusterServiceTemplate) and t.spec.aim_image_name == image_name
+        ]
+
+    def templates_that_mean(self, namespace: str, digest: str) -> Iterable[Template]:
+        return [
+            t
+            for t in self._objects.values()
+            if isinstance(t, AIMServiceTemplate | AIMClusterServiceTemplate)
+            and t.metadata.namespace == namespace
+            and not is_derived(t)
+            and digest_of(t) == digest
         ]
 
     def runtime_config(self, namespace: str, name: str) -> AIMRuntimeConfig | None:

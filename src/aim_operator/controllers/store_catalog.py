@@ -16,7 +16,7 @@ from aim_operator.api.v1alpha1 import (
     AIMTemplateCache,
 )
 from aim_operator.controllers.gpu_models import GpuModels
-from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, BY_TEMPLATE_IN, Watched
+from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, BY_MEANING_IN, BY_TEMPLATE_IN, Watched
 from aim_operator.core.caching import choose, means
 from aim_operator.core.catalog import Template
 from aim_operator.core.hardware import NodeGpus
@@ -52,6 +52,12 @@ class StoreCatalog:
 
     def cluster_templates_of(self, image_name: str) -> Iterable[AIMClusterServiceTemplate]:
         return self._watched.cluster_templates.store.by_index(BY_IMAGE, image_name)
+
+    def templates_that_mean(self, namespace: str, digest: str) -> Iterable[Template]:
+        key = (namespace, digest)
+        if namespace:
+            return self._watched.templates.store.by_index(BY_MEANING_IN, key)
+        return self._watched.cluster_templates.store.by_index(BY_MEANING_IN, key)
 
     def runtime_config(self, namespace: str, name: str) -> AIMRuntimeConfig | None:
         return self._watched.runtime_configs.store.get(namespace, name)

@@ -34,6 +34,7 @@ from aim_operator.controllers import kept, slim
 from aim_operator.core import labels
 from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
+from aim_operator.core.service import meaning
 from aim_operator.core.service.live_runtime import runtime_of
 from aim_operator.core.service.resolution import model_of
 from aim_operator.kube.protocol import KubeClient
@@ -62,6 +63,7 @@ BY_DEPLOYMENT = "deployment"
 BY_INVOLVED = "involved object"
 BY_SOURCE_IN = "source in namespace"
 BY_UNCACHED_SOURCE_IN = "source without cache in namespace"
+BY_MEANING_IN = "meaning in namespace"
 BY_MODEL_CACHE_IN = "model cache in namespace"
 BY_EXISTING_CLAIM = "namespace of caches on claims that are not the operator's"
 BY_PENDING_CLASS = "storage class of pending claims"
@@ -102,12 +104,15 @@ class Watched:
                 BY_IMAGE: _image,
                 BY_IMAGE_IN: _image_in,
                 BY_CONFIG: _config,
+                BY_MEANING_IN: _meaning_in,
                 DERIVED_IN: _derived_in,
             },
             slim=slim.template,
         )
         self.cluster_templates = self._informer(
-            aim.CLUSTER_TEMPLATES, indexes={BY_IMAGE: _image, BY_CONFIG: _config}, slim=slim.template
+            aim.CLUSTER_TEMPLATES,
+            indexes={BY_IMAGE: _image, BY_CONFIG: _config, BY_MEANING_IN: _meaning_in},
+            slim=slim.template,
         )
         self.services = self._informer(
             aim.SERVICES,
@@ -275,6 +280,11 @@ def _image_in(template: Template) -> Iterator[tuple[str, str]]:
 def _derived_in(template: Template) -> Iterator[tuple[str, str]]:
     if is_derived(template):
         yield template.metadata.namespace, template.spec.aim_image_name
+
+
+def _meaning_in(template: Template) -> Iterator[tuple[str, str]]:
+    if not is_derived(template):
+        yield template.metadata.namespace, meaning.digest_of(template)
 
 
 def _model(service: aim.AIMService) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct, structs
 
 from aim_operator.api.meta import KubeObject, Manifest
@@ -32,7 +30,7 @@ from aim_operator.core.catalog import (
 from aim_operator.core.environment import lay_over, origin
 from aim_operator.core.manifests import child, plain
 from aim_operator.core.naming import derived_template_name, short_hash
-from aim_operator.core.service.meaning import canonical, meaning
+from aim_operator.core.service.meaning import canonical, config_name, digest
 
 
 class Derivation(Struct, frozen=True, kw_only=True):
@@ -95,10 +93,10 @@ def derived_spec(service: AIMService, base: Template) -> AIMServiceTemplateSpec:
     own = base.spec if isinstance(base.spec, AIMServiceTemplateSpec) else None
     env = lay_over(template_env(base), service.spec.env or ())
     secrets = union_pull_secrets(template_pull_secrets(base), service.spec.image_pull_secrets or ())
-    config_name = service.spec.runtime_config_name
+    own_config = service.spec.runtime_config_name
     return AIMServiceTemplateSpec(
         aim_image_name=base.spec.aim_image_name,
-        runtime_config_name=base.spec.runtime_config_name if config_name is None else config_name,
+        runtime_config_name=base.spec.runtime_config_name if own_config is None else own_config,
         metric=base.spec.metric if overrides.metric is None else overrides.metric,
         precision=base.spec.precision if overrides.precision is None else overrides.precision,
         gpu_selector=selector or None,
@@ -127,7 +125,7 @@ def derive(service: AIMService, base: Template, image: Image, catalog: Catalog) 
     spec = canonical(derived_spec(service, base), image)
     desired_spec = plain(spec)
     namespace = service.metadata.namespace
-    equal = _equal_template(meaning(spec, image), namespace, image, catalog)
+    equal = _equal_template(spec, namespace, image, catalog)
     if equal is not None:
         return Derivation(name=equal.metadata.name, template=equal, child=None)
     name = derived_template_name(base.metadata.name, short_hash(desired_spec))
@@ -139,21 +137,15 @@ def derive(service: AIMService, base: Template, image: Image, catalog: Catalog) 
 
 
 def _equal_template(
-    desired_spec: dict[str, Any], namespace: str, image: Image, catalog: Catalog
+    spec: AIMServiceTemplateSpec, namespace: str, image: Image, catalog: Catalog
 ) -> Template | None:
-    image_name = image.metadata.name
-    tiers: list[list[Template]] = [list(catalog.templates_of(namespace, image_name))]
-    if scope_of(image) == "Cluster":
-        tiers.append(list(catalog.cluster_templates_of(image_name)))
-    for tier in tiers:
-        equal = [t for t in tier if not is_derived(t) and _usable(t) and _meaning(t, image) == desired_spec]
+    wanted, config = digest(spec), config_name(spec, image)
+    for where in (namespace, "") if scope_of(image) == "Cluster" else (namespace,):
+        meant = catalog.templates_that_mean(where, wanted)
+        equal = [t for t in meant if _usable(t) and config_name(t.spec, image) == config]
         if equal:
             return min(equal, key=lambda t: t.metadata.name)
     return None
-
-
-def _meaning(template: Template, image: Image) -> dict[str, Any]:
-    return meaning(structs.replace(template.spec, env=template_env(template) or None), image)
 
 
 def _usable(template: KubeObject) -> bool:

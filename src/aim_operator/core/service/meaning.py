@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from aim_operator.api import quantity
 from aim_operator.api.v1alpha1 import AIMClusterServiceTemplateSpec, AIMServiceTemplateSpec, EnvVar
-from aim_operator.core.catalog import DEFAULT_CONFIG, Image
+from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template, template_env
 from aim_operator.core.manifests import plain
 
 
@@ -27,11 +29,28 @@ def canonical(spec: AIMServiceTemplateSpec, image: Image) -> AIMServiceTemplateS
     )
 
 
-def meaning(spec: AIMClusterServiceTemplateSpec, image: Image) -> dict[str, Any]:
-    """Return plain values that are equal where two specs of templates of this image mean the same."""
+def digest_of(template: Template) -> str:
+    """Return the `digest` of what a template means. Stores index templates by it."""
+    return digest(structs.replace(template.spec, env=template_env(template) or None))
+
+
+def digest(spec: AIMClusterServiceTemplateSpec) -> str:
+    """Return what is equal where two specs mean the same, but for the runtime configuration.
+
+    A digest, for a namespace may have thousands of templates, and each service with overrides asks for one.
+    """
+    return hashlib.sha256(msgspec.json.encode(_meaning(spec), order="deterministic")).hexdigest()
+
+
+def config_name(spec: AIMClusterServiceTemplateSpec, image: Image) -> str:
+    """Return the runtime configuration of a template of this image."""
+    return spec.runtime_config_name or _inherited(image)
+
+
+def _meaning(spec: AIMClusterServiceTemplateSpec) -> dict[str, Any]:
     own = spec if isinstance(spec, AIMServiceTemplateSpec) else None
     out: dict[str, Any] = plain(spec)
-    out["runtimeConfigName"] = out.get("runtimeConfigName") or _inherited(image)
+    out.pop("runtimeConfigName", None)
     out["env"] = plain(_ordered(spec.env or ()))
     if own is not None:
         out["imagePullSecrets"] = sorted(secret.name for secret in own.image_pull_secrets or ())

@@ -114,6 +114,8 @@ def _running(
 
     The status that recorded the choice may be lost, but not what was made of it.
     """
+    # To derive a template costs a look at each of the image: not for more than a status lists.
+    weighed = weighed[:_LISTED]
     active = (service.status or AIMServiceStatus()).active
     if active is not None:
         running = (active.resolved_template.name, active.resolved_template.scope)

@@ -416,3 +416,28 @@ def test_services_that_mean_the_same_share_one_and_write_it_alike(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     assert derived(**one).child == derived(**other).child
+
+
+class Counting(FakeCatalog):
+    """Counts the templates that are looked at one by one."""
+
+    looked = 0
+
+    def templates_of(self, namespace: str, image_name: str) -> list[AIMServiceTemplate]:
+        found = list(super().templates_of(namespace, image_name))
+        self.looked += len(found)
+        return found
+
+
+@pytest.mark.parametrize("others", [1, 300])
+def test_a_service_with_overrides_looks_at_no_template_that_means_something_else(others: int) -> None:
+    """A thousand templates of 300 KB would cost each of a thousand services seconds, in the event loop."""
+    templates = [
+        make_template(f"t{index:03}", metric="latency", env=[{"name": "A", "value": str(index)}])
+        for index in range(others)
+    ]
+    image, base = make_image(), make_template("base")
+    catalog = Counting(image, base, *templates)
+    derived = derive(make_service(overrides={"precision": "fp8"}), base, image, catalog)
+    assert derived.child is not None
+    assert catalog.looked == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -399,3 +400,23 @@ def test_a_choice_once_made_stays_where_it_would_not_be_made_any_more() -> None:
     image = make_image()
     service = make_service(allowUnoptimized=False, status=with_choice("preview"))
     assert select(service, image, FakeCatalog(image, PREVIEW, OPTIMIZED)).template is PREVIEW
+
+
+class Derivations(FakeCatalog):
+    """Counts how often a template is derived."""
+
+    count = 0
+
+    def templates_that_mean(self, namespace: str, digest: str) -> Iterable[Template]:
+        self.count += 1
+        return super().templates_that_mean(namespace, digest)
+
+
+@pytest.mark.parametrize("others", [10, 300])
+def test_what_a_service_runs_on_is_looked_for_among_as_many_templates_as_a_status_lists(others: int) -> None:
+    """Its choice is gone, and each of thousands would be derived for it to see whether it is the one."""
+    image = make_image()
+    templates = [profile(f"t{index:03}") for index in range(others)]
+    catalog = Derivations(image, *templates, runtime="gone")
+    select(make_service(overrides={"precision": "fp8"}), image, catalog)
+    assert 0 < catalog.count <= 2 * 64
