@@ -186,8 +186,12 @@ class Operator:
 
     async def _work(self) -> None:
         # Oldest first: then nobody takes a path from those before, and nobody has to be woken.
-        for service in sorted(self.watched.services.store.all(), key=contender):
-            self._services.want_path(service)
+        store = self.watched.services.store
+        for each in sorted(map(contender, store.all())):
+            if (service := store.get(each.namespace, each.name)) is not None:
+                self._services.want_path(service)
+            # A tenant may have thousands, each with the most expensive template: the Lease must not wait.
+            await asyncio.sleep(0)
         await self._controllers.run()
 
     # Who is woken by what

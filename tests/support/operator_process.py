@@ -64,6 +64,13 @@ class OperatorProcess:
     def exit_code(self) -> int | None:
         return self._process.poll()
 
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that it had so far: what a limit would have killed it at."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(peak.split()[1]) * 1024
+
     def synced(self) -> bool:
         """Whether it has read what there is; from then on it also stops in an orderly way."""
         return "caches synced" in self.log.read_text()

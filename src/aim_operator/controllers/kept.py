@@ -16,7 +16,7 @@ from aim_operator.api.meta import MOST_MESSAGE, KubeObject, ObjectMeta, OwnerRef
 from aim_operator.api.v1alpha1.common import GROUP
 from aim_operator.core import engine_args
 from aim_operator.core.discovery_output import PROFILE_BOUNDS
-from aim_operator.core.free_form import problem
+from aim_operator.core.free_form import Bounds, problem
 
 K = TypeVar("K", bound=KubeObject)
 
@@ -33,6 +33,7 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """A copy of the object, which only kubectl reads."""
 _ENTRY = 8
 """Characters that an entry counts beside its name and its value: it takes memory without any."""
+_MODEL_STATUS = Bounds(bytes=16 * 1024, values=256, levels=8)
 _OUR_PREFIX = f"{GROUP}/"
 _NO_SPEC = Raw(b"{}")
 
@@ -79,6 +80,11 @@ def arguments(found: dict[str, Any] | None) -> dict[str, Any] | None:
 def profile(found: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return a profile, if discovery could have brought it."""
     return found if not found or problem(found, PROFILE_BOUNDS) is None else None
+
+
+def model_status(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what KServe says of a model; nothing where that is more than KServe says."""
+    return found if not found or problem(found, _MODEL_STATUS) is None else None
 
 
 def _words(words: dict[str, str] | None, most: int) -> dict[str, str] | None:

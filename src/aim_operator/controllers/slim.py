@@ -40,9 +40,11 @@ def inference_service(obj: InferenceService) -> InferenceService:
     """Keep one of equal specs, of 2 to 5 KB each: nothing in them names the service."""
     encoded = kept.spec(obj.spec)
     spec = _SPECS.get(encoded, lambda: len(encoded), lambda: Raw(encoded))
-    return _with_shared_status(
-        structs.replace(obj, spec=spec, metadata=_metadata(obj.metadata)), obj.status, "conditions"
-    )
+    status = obj.status
+    if status is not None:
+        status = structs.replace(status, model_status=kept.model_status(status.model_status))
+    bounded = structs.replace(obj, spec=spec, metadata=_metadata(obj.metadata))
+    return _with_shared_status(bounded, status, "conditions")
 
 
 def http_route(obj: HTTPRoute) -> HTTPRoute:

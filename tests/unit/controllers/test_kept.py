@@ -123,3 +123,12 @@ def test_what_is_shared_stays_within_its_budget_whatever_comes() -> None:
     before = shared.bytes
     shared.get(large, lambda: len(large), lambda: large)
     assert shared.bytes == before
+
+
+def test_a_model_status_that_kserve_does_not_write_is_not_kept() -> None:
+    usual = {"states": {"activeModelState": "Loaded"}, "transitionStatus": "UpToDate"}
+    for found, want in ((usual, usual), ({"a": [[]] * 300_000}, None)):
+        status: dict[str, Any] = {"modelStatus": found, "url": "http://a"}
+        got = slim.inference_service(decoded(InferenceService, spec={}, status=status))
+        assert got.status is not None
+        assert (got.status.model_status, got.status.url) == (want, "http://a")

@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given, target
+from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
+from aim_operator.api.v1alpha1 import AIMService
+from aim_operator.controllers import slim
 from aim_operator.core import jsonpath
+from aim_operator.core.engine_args import BOUNDS
+from aim_operator.core.routing import document
 from aim_operator.errors import SpecError
+from tests.support.large_objects import large
 
 LIMIT = 2 * jsonpath.MAX_SEARCHES * jsonpath.MAX_STEPS
 """Looks per value of the object, whatever the template: a map is asked for a key, and for its values."""
@@ -164,3 +170,28 @@ def test_twice_the_object_is_twice_the_work(template: str, make: Any, most: int)
 def test_what_would_multiply_the_work_is_refused_before_the_object_is_looked_at(template: str) -> None:
     with pytest.raises(SpecError):
         jsonpath.parse(template)
+
+
+def largest_service() -> dict[str, Any]:
+    """What route templates are evaluated on, of a service with as many values as caches keep."""
+    manifest = large("AIMService", 0, "team")
+    manifest["metadata"]["labels"] = {f"l{index}": "" for index in range(60_000)}
+    manifest["metadata"]["annotations"] = {f"a{index}": "" for index in range(60_000)}
+    manifest["spec"]["engineArgs"] = {"a": [[]] * (BOUNDS.values - 1)}
+    return document(slim.service(msgspec.convert(manifest, AIMService)))
+
+
+@given(
+    st.lists(st.sampled_from(["{..a}", "{.*.*.*}", "{.spec.env[*].*.*}", DESCENT]), min_size=1, max_size=4)
+)
+@settings(max_examples=10, deadline=None)
+def test_the_slowest_template_on_the_largest_service_looks_at_a_bounded_number_of_values(
+    template: list[str],
+) -> None:
+    """So a namespace of 500 such services costs a restart what 500 times as many looks do: some seconds."""
+    try:
+        looks, size = looks_and_size("".join(template), largest_service())
+    except SpecError:
+        return
+    assert size < 12_000
+    assert looks < 10 * 12_000

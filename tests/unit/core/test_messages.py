@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aim_operator.core.messages import one_line, quote
+from aim_operator.core.messages import last_words, one_line, quote
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,25 @@ def test_every_quote_is_one_printable_line_within_its_limit(text: str, limit: in
 )
 def test_one_line(text: str | None, limit: int, want: str) -> None:
     assert one_line(text, limit) == want
+
+
+class CountedText(str):
+    """A text that keeps how many characters of it were looked at."""
+
+    __slots__ = ("__dict__",)
+
+    def __getitem__(self, key: Any) -> str:
+        part = super().__getitem__(key)
+        self.looked: int = len(part)
+        return part
+
+    def splitlines(self, keepends: bool = False) -> list[str]:  # noqa: FBT001, FBT002 - str's own
+        self.looked = len(self)
+        return super().splitlines(keepends)
+
+
+@pytest.mark.parametrize("line", ["a\n", "\n", "x", "\x00", "\u2028"])
+def test_the_last_words_of_a_log_of_megabytes_are_found_at_its_end(line: str) -> None:
+    log = CountedText(line * 1_000_000 + "\nthe end")
+    assert last_words(log, 100).endswith("the end")
+    assert log.looked <= 16 * 100
