@@ -196,7 +196,7 @@ def test_an_object_at_every_bound_is_within_the_budget_of_the_rules(control_plan
         ],
         "imagePullSecrets": [{"name": "s" * 250 + f"{index:03}"} for index in range(32)],
         "routing": {
-            "annotations": {"a." * 126 + f"a/{'b' * 60}{index:03}": "v" * 512 for index in range(64)},
+            "annotations": {"a." * 126 + f"a/{'b' * 60}{index:03}": "v" * 256 for index in range(64)},
             "routeTemplate": "/a" * 512,
             "requestTimeout": "1h1m1s1ms",
         },

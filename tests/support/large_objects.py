@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from aim_operator.api.meta import Manifest
-from aim_operator.api.v1alpha1.environment import DOWNLOAD_VARIABLES, OF_ONE_TEMPLATE
+from aim_operator.api.v1alpha1.caches import MOST_SOURCES
+from aim_operator.api.v1alpha1.environment import (
+    DOWNLOAD_VARIABLES,
+    MOST_DOWNLOAD_ENV_BYTES,
+    MOST_ENV_BYTES,
+    OF_ONE_TEMPLATE,
+)
 from aim_operator.api.v1alpha1.kinds import ALL_KINDS
 
 DEEP_LEVELS = 9000
@@ -47,7 +53,7 @@ def deep(namespace: str) -> str:
 def _env(prefix: str) -> list[Manifest]:
     """128 variables, of which two have all the text that the list may have."""
     reference = {"name": "s" * 253, "key": "k" * 253}
-    values = [{"name": f"{prefix}{index}", "value": text(32 * 1024)} for index in range(2)]
+    values = [{"name": f"{prefix}{index}", "value": text(MOST_ENV_BYTES // 2)} for index in range(2)]
     names = [f"{prefix}_{index:03}_" + "N" * (249 - len(prefix)) for index in range(126)]
     return [*values, *({"name": name, "valueFrom": {"secretKeyRef": reference}} for name in names)]
 
@@ -55,7 +61,7 @@ def _env(prefix: str) -> list[Manifest]:
 def _download_env() -> list[Manifest]:
     reference = {"name": "s" * 253, "key": "k" * 253}
     names = [name for name in DOWNLOAD_VARIABLES if name not in OF_ONE_TEMPLATE]
-    values = [{"name": name, "value": text(32 * 1024)} for name in names[:2]]
+    values = [{"name": name, "value": text(MOST_DOWNLOAD_ENV_BYTES // 2)} for name in names[:2]]
     return [*values, *({"name": name, "valueFrom": {"secretKeyRef": reference}} for name in names[2:])]
 
 
@@ -88,7 +94,7 @@ def _image(name: str) -> Manifest:
 def _cluster_template(name: str) -> Manifest:
     sources = [
         {"name": f"m{index:02}/" + "x" * 249, "sourceUri": f"hf://o{index:02}/" + "x" * 1000, "size": "1Gi"}
-        for index in range(64)
+        for index in range(MOST_SOURCES)
     ]
     return {
         "aimImageName": name,
@@ -125,7 +131,7 @@ def _cache(name: str) -> Manifest:
 
 def _service(name: str) -> Manifest:
     annotations = {f"{'a.' * 126}a/{'b' * 60}{index:03}": "v" for index in range(62)}
-    annotations |= {"example.com/x": text(16_000), "example.com/y": text(16_000)}
+    annotations |= {"example.com/x": text(8_000), "example.com/y": text(8_000)}
     return {
         "model": name,
         "templateRef": name,

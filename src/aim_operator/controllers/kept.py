@@ -20,7 +20,7 @@ from aim_operator.core.free_form import Bounds, problem
 
 K = TypeVar("K", bound=KubeObject)
 
-MOST_METADATA = 32 * 1024
+MOST_METADATA = 16 * 1024
 """Characters of an object's labels, and of its annotations."""
 MOST_ROUTE_METADATA = 128 * 1024
 """The same of an HTTPRoute, which carries the annotations that its service asks for."""

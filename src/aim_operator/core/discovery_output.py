@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from aim_operator.api.v1alpha1 import ModelSource
+from aim_operator.api.v1alpha1.caches import MOST_SOURCES
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import free_form
 from aim_operator.core.free_form import Bounds
@@ -29,7 +30,7 @@ PROFILE_BOUNDS = Bounds(bytes=MAX_PROFILE_BYTES, values=2048, levels=MAX_DEPTH)
 """The published profiles have some thirty values."""
 MAX_PROFILE_VALUES = 2048
 """Values in a profile, at any depth. The published ones have some thirty."""
-MAX_MODELS = 64
+MAX_MODELS = MOST_SOURCES
 MAX_SIZE_GB = 64 * 1024
 _GIB = 1024**3
 _QUOTED = 160

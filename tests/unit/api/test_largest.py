@@ -13,7 +13,7 @@ FREE_FORM = {
     ".spec.engineArgs": 16 * KIB,
     ".status.profile": 64 * KIB,
     # Values of a profile, a configuration and a template, and their names.
-    ".status.active.env": (64 + 64 + 64 + 64) * KIB,
+    ".status.active.env": (64 + 32 + 32 + 32) * KIB,
     ".status.active.serving": KIB,
     # Of two levels that are merged.
     ".status.active.scheduling": 112 * KIB,
@@ -27,12 +27,12 @@ FREE_FORM = {
 MOST_KIB = {
     "AIMImage": 128,
     "AIMClusterImage": 128,
-    "AIMServiceTemplate": 896,
-    "AIMClusterServiceTemplate": 704,
+    "AIMServiceTemplate": 704,
+    "AIMClusterServiceTemplate": 576,
     "AIMRuntimeConfig": 576,
     "AIMClusterRuntimeConfig": 576,
-    "AIMTemplateCache": 384,
-    "AIMModelCache": 416,
+    "AIMTemplateCache": 320,
+    "AIMModelCache": 384,
     "AIMService": 1152,
 }
 STORED_KIB = 1536

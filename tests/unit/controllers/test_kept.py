@@ -73,7 +73,7 @@ def test_what_we_wrote_is_the_last_to_be_left_out() -> None:
 
 
 def test_usual_metadata_is_kept_as_it_is() -> None:
-    metadata = {"labels": {"team": "a"}, "annotations": {"b": "x" * 30_000}, "finalizers": ["f"]}
+    metadata = {"labels": {"team": "a"}, "annotations": {"b": "x" * 12_000}, "finalizers": ["f"]}
     obj = decoded(KubeObject, metadata)
     assert kept.object_of(obj) is obj
 

@@ -14,6 +14,7 @@ from aim_operator.api.v1alpha1 import AIMModelCacheSpec, AIMServiceTemplateStatu
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.discovery_output import (
     HF_SOURCE,
+    MAX_MODELS,
     MAX_PROFILE_BYTES,
     RENDERED_METADATA,
     S3_SOURCE,
@@ -352,9 +353,9 @@ def test_model_names_must_differ() -> None:
 
 
 def test_models_are_limited() -> None:
-    models = [make_model(name=f"m{index}") for index in range(65)]
-    assert len(parse(make_log(make_element(*models[:64]))).model_sources) == 64
-    assert "length <= 64 - at `$.models`" in refusal(make_log(make_element(*models)))
+    models = [make_model(name=f"m{index}") for index in range(MAX_MODELS + 1)]
+    assert len(parse(make_log(make_element(*models[:MAX_MODELS]))).model_sources) == MAX_MODELS
+    assert f"length <= {MAX_MODELS} - at `$.models`" in refusal(make_log(make_element(*models)))
 
 
 def test_fifty_megabytes_before_the_array_are_read_in_little_memory() -> None:

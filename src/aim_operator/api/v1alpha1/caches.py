@@ -22,6 +22,8 @@ from aim_operator.api.v1alpha1.files import EXCLUDE_DOC, INCLUDE_DOC, FilePatter
 from aim_operator.api.v1alpha1.resources import Quantity
 from aim_operator.api.v1alpha1.scheduling import Scheduling
 
+MOST_SOURCES = 16
+"""Of one template. Published images have one; each gets a cache and a volume of its own."""
 HF_SOURCE = "^hf://[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?(:[A-Za-z0-9._/-]+)?$"
 S3_SOURCE = "^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[-A-Za-z0-9/!_.*()=+,@:&~%]*)?$"
 """Buckets by S3's own rules; keys of the characters that S3 calls safe, and those that are safe in a URI, but
@@ -115,7 +117,11 @@ class AIMTemplateCacheStatus(Wire):
     ] = None
     model_caches: Annotated[
         tuple[CachedModel, ...] | None,
-        Field(doc="The model sources of the template and their caches.", max_items=64, list_type="atomic"),
+        Field(
+            doc="The model sources of the template and their caches.",
+            max_items=MOST_SOURCES,
+            list_type="atomic",
+        ),
     ] = None
 
 

@@ -159,24 +159,24 @@ class EnvVar(Wire):
     value_from: Annotated[EnvVarSource | None, Field(doc="Reference to take the value from.")] = None
 
 
-MOST_ENV_BYTES = 64 * 1024
+MOST_ENV_BYTES = 32 * 1024
 """Of all values of one list together, in UTF-8."""
+
+MOST_DOWNLOAD_ENV_BYTES = 8 * 1024
+"""The same of a download: each source of a template has a cache of its own, which repeats it."""
+
+
+def _together(limit: int) -> Rule:
+    message = (
+        f"the values have more than {limit // 1024} KiB together; put long ones into a "
+        "ConfigMap and refer to it with valueFrom.configMapKeyRef"
+    )
+    return at_most_bytes(limit, "e.value", message)
+
 
 EnvVars = Annotated[
     tuple[EnvVar, ...],
-    Field(
-        max_items=128,
-        list_type="map",
-        list_map_keys=("name",),
-        rules=(
-            at_most_bytes(
-                MOST_ENV_BYTES,
-                "e.value",
-                f"the values have more than {MOST_ENV_BYTES // 1024} KiB together; put long ones into a "
-                "ConfigMap and refer to it with valueFrom.configMapKeyRef",
-            ),
-        ),
-    ),
+    Field(max_items=128, list_type="map", list_map_keys=("name",), rules=(_together(MOST_ENV_BYTES),)),
 ]
 
 OF_ONE_TEMPLATE = (
@@ -241,6 +241,7 @@ LD_PRELOAD, AWS_CONFIG_FILE with a credential_process), and would start a downlo
 DownloadEnvVars = Annotated[
     EnvVars,
     Field(
+        rules=(_together(MOST_DOWNLOAD_ENV_BYTES),),
         value=Field(
             rules=(
                 Rule(
@@ -250,7 +251,7 @@ DownloadEnvVars = Annotated[
                     field_path=".name",
                 ),
             )
-        )
+        ),
     ),
 ]
 """Environment that only downloads get."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field, Rule
-from aim_operator.api.v1alpha1.caches import HF_SOURCE, S3_SOURCE, SOURCE_RULES
+from aim_operator.api.v1alpha1.caches import HF_SOURCE, MOST_SOURCES, S3_SOURCE, SOURCE_RULES
 from aim_operator.api.v1alpha1.resources import QUANTITY_RULES, Quantity
 
 _NAME = "[A-Za-z0-9._-]+"
@@ -103,5 +103,5 @@ class GivenModelSource(Wire):
 
 GivenModelSources = Annotated[
     tuple[GivenModelSource, ...],
-    Field(min_items=1, max_items=64, list_type="map", list_map_keys=("name",)),
+    Field(min_items=1, max_items=MOST_SOURCES, list_type="map", list_map_keys=("name",)),
 ]

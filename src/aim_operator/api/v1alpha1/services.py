@@ -26,7 +26,7 @@ from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.serving import ServiceServing, Serving
 
-MOST_ANNOTATION_BYTES = 32 * 1024
+MOST_ANNOTATION_BYTES = 16 * 1024
 """Of all values together, in UTF-8."""
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
+from aim_operator.api.v1alpha1.caches import MOST_SOURCES
 from aim_operator.api.v1alpha1.common import (
     Attempts,
     Conditions,
@@ -159,7 +160,11 @@ class AIMServiceTemplateStatus(Wire):
     conditions: Conditions | None = None
     model_sources: Annotated[
         tuple[ModelSource, ...] | None,
-        Field(doc="Model artifacts that the image needs, as discovered.", max_items=64, list_type="atomic"),
+        Field(
+            doc="Model artifacts that the image needs, as discovered.",
+            max_items=MOST_SOURCES,
+            list_type="atomic",
+        ),
     ] = None
     profile_id: Annotated[
         str | None,
