@@ -16,9 +16,10 @@ from aim_operator.api.v1alpha1 import (
     AIMRuntimeConfigSpec,
     GatewayRef,
 )
+from aim_operator.api.v1alpha1.jobs import JobSecurityContext
 from aim_operator.api.v1alpha1.runtime_configs import Capabilities, SeccompProfile
 
-WHOLE = (Capabilities, GatewayRef, SeccompProfile)
+WHOLE = (Capabilities, GatewayRef, JobSecurityContext, SeccompProfile)
 """Objects whose fields depend on each other."""
 
 BY_NAME = ("env", "image_pull_secrets")

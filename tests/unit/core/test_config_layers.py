@@ -87,6 +87,13 @@ TWO = {"name": "two"}
             id="a security context, its capabilities whole",
         ),
         pytest.param(
+            {"jobs": {"securityContext": {}}},
+            {"jobs": {"securityContext": {"runAsUser": 7}, "scheduling": {"priorityClassName": "low"}}},
+            {"jobs": {"securityContext": {}, "scheduling": {"priorityClassName": "low"}}},
+            ["jobs.scheduling"],
+            id="who Jobs run as, whole: a platform that chooses has the last word",
+        ),
+        pytest.param(
             {"merge": "Replace", "serviceAccountName": "puller"},
             {"routing": {"enabled": True}, "env": variables(A="base")},
             {"merge": "Replace", "serviceAccountName": "puller"},
