@@ -44,7 +44,7 @@ class _List(msgspec.Struct):
 class Api:
     """Speaks to the API server of a cluster of ours as one of its users."""
 
-    def __init__(self, cluster: Cluster, user: str = ADMIN) -> None:
+    def __init__(self, cluster: Cluster, user: str = ADMIN, *, impersonated: str = "") -> None:
         instance = Instance.load(cluster.directory)
         assert instance is not None
         context = ssl.create_default_context(cadata=(instance.certificates / "ca.crt").read_text())
@@ -53,7 +53,11 @@ class Api:
         """This client's own, of which a measurement makes more the longer it takes."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=context),
-            headers={"Authorization": f"Bearer {instance.tokens[user]}", "Accept": JSON},
+            headers={
+                "Authorization": f"Bearer {instance.tokens[user]}",
+                "Accept": JSON,
+                **({"Impersonate-User": impersonated} if impersonated else {}),
+            },
             timeout=aiohttp.ClientTimeout(total=120),
         )
 
