@@ -10,7 +10,8 @@ Before a block:
     <!-- test: fails -->             the last command must fail
     <!-- test: in the background until TEXT -->  the last command goes on; what is next waits for TEXT from it
     <!-- test: at the end -->        run after all other pages
-    <!-- test: part of KIND -->      a part of an object, held to the schema of a whole one
+    <!-- test: part of KIND -->      a part of an object, held to the schema of a whole one; KIND may also be
+                                     "the chart's values"
     <!-- test: run by PATH -->       a test elsewhere runs this; its file must name the page's folder or the
                                      commands, or take them from the page by `commands_for`
     <!-- test: not run, REASON -->   counted; there may be MOST_NOT_RUN of these

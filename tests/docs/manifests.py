@@ -25,9 +25,14 @@ SPEC_OF: dict[str, Manifest] = {
 }
 """What makes an object whole of which a page shows a part."""
 
+CHART_VALUES = "the chart's values"
+"""What a block is part of that goes to Helm; the chart's schema judges it, no API server does."""
+
 
 def manifests(block: Block) -> Iterator[Manifest]:
     """Yield the objects of a YAML block; a part of an object is made whole."""
+    if block.says.get("part of") == CHART_VALUES:
+        return
     for document in yaml.safe_load_all(block.text):
         if document is None:
             continue

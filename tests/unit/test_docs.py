@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import jsonschema
 import pytest
+import yaml
 
 from tests.docs.blocks import COMMANDS, LANGUAGES, MOST_NOT_RUN, ROOT, Block, Page, commands, pages
-from tests.docs.manifests import SPEC_OF, manifests
+from tests.docs.manifests import CHART_VALUES, SPEC_OF, manifests
 
 ALL = pages()
 
@@ -50,6 +52,11 @@ def untestable(block: Block, later: list[Block]) -> Iterator[str]:
             yield f"{block.where}: no command in it"
     elif block.language == "yaml":
         kind = block.says.get("part of")
+        if kind == CHART_VALUES:
+            schema = json.loads((ROOT / "charts/aim-operator/values.schema.json").read_text())
+            errors = jsonschema.Draft7Validator(schema).iter_errors(yaml.safe_load(block.text))
+            yield from (f"{block.where}: {error.json_path}: {error.message}" for error in errors)
+            return
         if kind is not None and kind not in SPEC_OF:
             yield f"{block.where}: part of {kind}, which is none of our kinds"
             return
