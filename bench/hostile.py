@@ -101,8 +101,12 @@ async def measure(cluster: Cluster, quiet_seconds: float, attacked_seconds: floa
         quiet = await _phase(cluster, api, "quiet", quiet_seconds)
         listeners = [(pod["status"]["podIP"], port) for pod in await _pods(api) for port in (8080, 8081)]
         hostile = Hostile(hostile_api, HOSTILE, PATH, listeners)
-        async with hostile.at_work():
-            attacked = await _phase(cluster, api, "attacked", attacked_seconds)
+        try:
+            async with hostile.at_work():
+                attacked = await _phase(cluster, api, "attacked", attacked_seconds)
+        except BaseException:
+            await asyncio.to_thread(_explain, cluster)
+            raise
         states = [s for pod in await _pods(api) for s in pod["status"].get("containerStatuses", [])]
         return Result(
             machine=report.machine(),
@@ -264,6 +268,15 @@ def _peak_mib() -> float:
             line = next(line for line in text.splitlines() if line.startswith("VmHWM:"))
             peaks.append(int(line.split()[1]) / 1024)
     return max(peaks)
+
+
+def _explain(cluster: Cluster) -> None:
+    """Say what became of the operators, where a measurement could not be made."""
+    namespace = f"--namespace={scene.OPERATOR_NAMESPACE}"
+    _say(cluster.kubectl("get", "pods", namespace, "--output=wide"))
+    _say(cluster.kubectl("get", "aimsvc", f"--namespace={VICTIM}", "--output=wide"))
+    _say(cluster.kubectl("logs", namespace, "--selector=app.kubernetes.io/name=aim-operator", "--tail=40"))
+    _say(f"{_peak_mib():.0f} MiB at most")
 
 
 def _say(text: str) -> None:
