@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import pytest
@@ -57,6 +58,9 @@ ANY_JOBS = _any("batch", "v1", "jobs", "Job")
 LEASES = _any("coordination.k8s.io", "v1", "leases", "Lease")
 NEW_EVENTS = _any("events.k8s.io", "v1", "events", "Event")
 PODS = _any("", "v1", "pods", "Pod")
+CLAIMS = _any("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+VOLUMES = _any("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
+CLASSES = _any("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 
 
 class ApplyAs(Protocol):
@@ -986,6 +990,64 @@ async def jobs_are_selected_by_few_fields(w: World) -> None:
     assert 'field label "spec.suspend" not supported for Job' in message
 
 
+async def a_claim_grows_once_it_is_bound_where_its_class_allows_and_never_shrinks(w: World) -> None:
+    binding = {"grows": "Immediate", "fixed": "Immediate", "waits": "WaitForFirstConsumer"}
+    for name, mode in binding.items():
+        storage_class = w.manifest(CLASSES, f"{w.namespace}-{name}") | {
+            "provisioner": "example.com/none",
+            "volumeBindingMode": mode,
+            "allowVolumeExpansion": name != "fixed",
+        }
+        del storage_class["spec"]
+        await w.client.create(CLASSES, storage_class)
+    try:
+        for name in binding:
+            await w.client.apply(CLAIMS, claim(w, name, "1Gi"))
+        for name in ("grows", "fixed"):
+            await bound(w, name)
+        grown = await w.client.apply(CLAIMS, claim(w, "grows", "3Gi"))
+        assert grown.spec["resources"]["requests"] == {"storage": "3Gi"}
+        message = await refusal(Invalid, w.client.apply(CLAIMS, claim(w, "grows", "1Gi")))
+        says = "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"
+        assert says in message
+        message = await refusal(Forbidden, w.client.apply(CLAIMS, claim(w, "fixed", "3Gi")))
+        assert "only dynamically provisioned pvc can be resized and the storageclass" in message
+        message = await refusal(Invalid, w.client.apply(CLAIMS, claim(w, "waits", "3Gi")))
+        assert "spec is immutable after creation except resources.requests" in message
+        assert "for bound claims" in message
+    finally:
+        for name in binding:
+            await w.client.delete(CLASSES, f"{w.namespace}-{name}")
+
+
+def claim(w: World, name: str, size: str) -> Manifest:
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": f"{w.namespace}-{name}",
+        "resources": {"requests": {"storage": size}},
+    }
+    return w.manifest(CLAIMS, name, spec)
+
+
+async def bound(w: World, name: str) -> None:
+    """Gives a claim its volume: by hand where nobody provisions any."""
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": f"{w.namespace}-{name}",
+        "persistentVolumeReclaimPolicy": "Retain",
+        "hostPath": {"path": f"/nowhere/{name}"},
+        "claimRef": {"namespace": w.namespace, "name": name},
+    }
+    with suppress(NotInstalled):
+        await w.client.create(VOLUMES, w.manifest(VOLUMES, f"{w.namespace}-{name}", spec))
+
+    async def is_bound() -> bool:
+        return (await w.get(CLAIMS, name)).status.get("phase") == "Bound"
+
+    await w.until(is_bound, f"claim {name} is bound")
+
+
 SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     a_created_object_has_what_the_server_gives_it,
     a_name_is_taken_once,
@@ -1048,4 +1110,5 @@ SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     an_event_is_the_same_in_both_groups,
     the_log_of_a_missing_pod_is_not_found,
     jobs_are_selected_by_few_fields,
+    a_claim_grows_once_it_is_bound_where_its_class_allows_and_never_shrinks,
 )

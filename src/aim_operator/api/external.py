@@ -128,8 +128,17 @@ class ClaimSpec(Wire):
     resources: ClaimResources = msgspec.field(default_factory=ClaimResources)
 
 
+class ClaimCondition(Wire):
+    type: str
+    status: str
+    reason: str | None = None
+    message: str | None = None
+
+
 class ClaimStatus(Wire):
     phase: str | None = None
+    capacity: dict[str, str | int] | None = None
+    conditions: tuple[ClaimCondition, ...] | None = None
 
 
 class PersistentVolumeClaim(KubeObject):
@@ -143,6 +152,7 @@ class PersistentVolumeClaim(KubeObject):
 class StorageClass(KubeObject):
     provisioner: str = ""
     volume_binding_mode: str | None = None
+    allow_volume_expansion: bool | None = None
 
 
 # serving.kserve.io

@@ -18,6 +18,7 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.controllers.dependents import Config, model_cache_owner, owner_of_job, within
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import (
+    BY_CLASS,
     BY_CONFIG,
     BY_IMAGE_IN,
     BY_MODEL_CACHE_IN,
@@ -119,8 +120,8 @@ class CacheDependents:
         yield from (MODEL_CACHES.ref(cache) for cache in caches if within(cache, namespace))
 
     def model_caches_of_storage_class(self, storage_class: StorageClass) -> Iterator[ObjectRef]:
-        """Return those whose claim waits for a volume: of this class, or for a default one."""
-        for claim in self._watched.claims.store.by_index(BY_PENDING_CLASS, storage_class.metadata.name):
+        """Return those whose claim has this class, and those that wait for a default one."""
+        for claim in self._watched.claims.store.by_index(BY_CLASS, storage_class.metadata.name):
             yield from model_cache_owner(claim)
         for claim in self._watched.claims.store.by_index(BY_PENDING_CLASS, ""):
             yield from model_cache_owner(claim)

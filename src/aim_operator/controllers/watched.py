@@ -66,6 +66,7 @@ BY_UNCACHED_SOURCE_IN = "source without cache in namespace"
 BY_MEANING_IN = "meaning in namespace"
 BY_MODEL_CACHE_IN = "model cache in namespace"
 BY_EXISTING_CLAIM = "namespace of caches on claims that are not the operator's"
+BY_CLASS = "storage class"
 BY_PENDING_CLASS = "storage class of pending claims"
 DERIVED_IN = "derived templates in namespace"
 
@@ -169,7 +170,7 @@ class Watched:
         self.claims = self._informer(
             PERSISTENT_VOLUME_CLAIMS,
             label_selector=ours,
-            indexes={BY_OWNER: _owner, BY_PENDING_CLASS: _pending_class},
+            indexes={BY_OWNER: _owner, BY_CLASS: _class, BY_PENDING_CLASS: _pending_class},
         )
         self.storage_classes = self._informer(STORAGE_CLASSES)
         self.nodes = self._informer(NODES, slim=slim.node)
@@ -345,6 +346,10 @@ def _uncached_sources_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str
     for listed in listed_models(cache):
         if listed.name is None:
             yield cache.metadata.namespace, listed.source_uri
+
+
+def _class(claim: PersistentVolumeClaim) -> Iterator[str]:
+    yield claim.spec.storage_class_name or ""
 
 
 def _pending_class(claim: PersistentVolumeClaim) -> Iterator[str]:

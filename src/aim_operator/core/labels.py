@@ -25,6 +25,8 @@ DERIVED_TEMPLATE = "aim.silogen.ai/derived-template"
 
 APPLIED = "aim.silogen.ai/applied"
 """Annotation with the hash of what was last applied."""
+SIZE = "aim.silogen.ai/size"
+"""Annotation of a claim: the size of the model that it was made or enlarged for, without the headroom."""
 REDISCOVER = "aim.silogen.ai/rediscover"
 RETRY = "aim.silogen.ai/retry"
 """Annotation of a model cache: any new value downloads again at once, after contents of a Secret changed."""

@@ -7,6 +7,7 @@ mentioned is let through unchecked. Called by server.py once, at its start.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from aim_operator.api import quantity
@@ -184,13 +185,37 @@ def _prepare_claim(claim: Manifest) -> None:
 def _validate_claim(claim: Manifest, old: Manifest | None) -> Iterator[Cause]:
     if not claim["spec"].get("accessModes"):
         yield Cause("spec.accessModes", "Required value: at least 1 access mode is required")
-    if old is not None and _immutable(claim, old) != _immutable(old, old):
-        yield Cause("spec", "Forbidden: spec is immutable after creation except resources.requests")
+    if old is None:
+        return
+    bound = claim.get("status", {}).get("phase") == "Bound"
+    if _immutable(claim, old, bound=bound) != _immutable(old, old, bound=bound):
+        yield Cause(
+            "spec",
+            "Forbidden: spec is immutable after creation except resources.requests and "
+            "volumeAttributesClassName for bound claims",
+        )
+    capacity = claim_size(old.get("status", {}).get("capacity") or {})
+    if claim_size(_requests(claim)) < claim_size(_requests(old)) and claim_size(_requests(claim)) <= capacity:
+        yield Cause(
+            "spec.resources.requests.storage", "Forbidden: field can not be less than status.capacity"
+        )
 
 
-def _immutable(claim: Manifest, old: Manifest) -> Manifest:
+def claim_size(amounts: Manifest) -> Decimal:
+    """The bytes that a claim's requests or capacity name; 0 where they name none."""
+    return quantity.parse(amounts.get("storage", 0)) or Decimal(0)
+
+
+def _requests(claim: Manifest) -> Manifest:
+    requests: Manifest = claim["spec"].get("resources", {}).get("requests") or {}
+    return requests
+
+
+def _immutable(claim: Manifest, old: Manifest, *, bound: bool) -> Manifest:
     # The volume's name is filled in once, when the claim is bound; a default class, once there is one.
-    spec = {**claim["spec"], "resources": None, "volumeName": None}
+    spec = {**claim["spec"], "volumeName": None}
+    if bound:
+        spec["resources"] = None
     if not old["spec"].get("storageClassName"):
         spec["storageClassName"] = None
     return spec

@@ -10,8 +10,10 @@ from functools import partial
 
 from aim_operator.api.meta import Manifest
 from aim_operator.sandbox.agenda import Agenda
+from aim_operator.sandbox.builtin import claim_size
 from aim_operator.sandbox.kinds import KindId
 from aim_operator.sandbox.kserve import INFERENCE_SERVICE
+from aim_operator.sandbox.refusals import forbidden
 from aim_operator.sandbox.scheduler import SELECTED_NODE
 from aim_operator.sandbox.server import SandboxServer
 from aim_operator.sandbox.stand_in import StandIn
@@ -27,8 +29,10 @@ _NODE = KindId("", "Node")
 _WAIT = "WaitForFirstConsumer"
 
 
-def storage_class(name: str = "standard", *, default: bool = True, wait: bool = False) -> Manifest:
-    """A class whose claims this stand-in binds; `wait` binds them for their first Pod."""
+def storage_class(
+    name: str = "standard", *, default: bool = True, wait: bool = False, expands: bool = False
+) -> Manifest:
+    """A class whose claims this stand-in binds; `wait` binds them for their first Pod, `expands` lets them grow."""
     metadata: Manifest = {"name": name}
     if default:
         metadata["annotations"] = {DEFAULT_CLASS: "true"}
@@ -38,11 +42,15 @@ def storage_class(name: str = "standard", *, default: bool = True, wait: bool = 
         "metadata": metadata,
         "provisioner": "sandbox",
         "volumeBindingMode": _WAIT if wait else "Immediate",
+        "allowVolumeExpansion": expands,
     }
 
 
 class ClaimBinder(StandIn):
-    """`failing` says by storage class why its claims can't be provisioned."""
+    """`failing` says by storage class why its claims can't be provisioned, `stuck` why they can't be enlarged.
+
+    Volumes of classes that are `offline` grow when a Pod mounts them.
+    """
 
     manager = "kube-controller-manager"
 
@@ -50,6 +58,9 @@ class ClaimBinder(StandIn):
         super().__init__(server, agenda)
         self.bind_seconds = bind_seconds
         self.failing: dict[str, str] = {}
+        self.stuck: dict[str, str] = {}
+        self.offline: set[str] = set()
+        server.admission[CLAIM] = self._admit
         server.storage.listen(self._changed)
 
     def bind_all(self) -> None:
@@ -79,8 +90,40 @@ class ClaimBinder(StandIn):
             return
         if PROTECTION not in finalizers:
             claim = self._patch(claim, {"metadata": {"finalizers": [*finalizers, PROTECTION]}})
-        if claim.obj.get("status", {}).get("phase") == "Pending":
+        phase = claim.obj.get("status", {}).get("phase")
+        if phase == "Pending":
             self._bind(self._with_class(claim))
+        elif phase == "Bound":
+            self._enlarge(claim)
+
+    def _admit(self, claim: Manifest, old: Manifest | None) -> None:
+        """The admission plugin PersistentVolumeClaimResize."""
+        sizes = [claim_size(each["spec"]["resources"].get("requests") or {}) for each in (claim, old or claim)]
+        name = claim["spec"].get("storageClassName", "")
+        storage_class = self.server.storage.get(Key(STORAGE_CLASS, "", name))
+        if sizes[0] > sizes[1] and not (storage_class and storage_class.obj.get("allowVolumeExpansion")):
+            raise forbidden(
+                "persistentvolumeclaims",
+                claim["metadata"]["name"],
+                "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc "
+                "must support resize",
+            )
+
+    def _enlarge(self, claim: Stored) -> None:
+        """What the resizer of a CSI driver, and the kubelet after it, say and do."""
+        requests = claim.obj["spec"]["resources"].get("requests") or {}
+        status, name = claim.obj["status"], claim.obj["spec"].get("storageClassName", "")
+        if claim_size(requests) <= claim_size(status.get("capacity") or {}):
+            return
+        if name in self.stuck:
+            condition = {"type": "ControllerResizeError", "status": "True", "message": self.stuck[name]}
+        elif name in self.offline and not self._mounted(claim):
+            condition = {"type": "FileSystemResizePending", "status": "True"}
+        else:
+            self.set_status(claim, {"phase": "Bound", "capacity": requests, "conditions": None})
+            return
+        if status.get("conditions") != [condition]:
+            self.set_status(claim, {**status, "conditions": [condition]})
 
     def _with_class(self, claim: Stored) -> Stored:
         if claim.obj["spec"].get("storageClassName"):

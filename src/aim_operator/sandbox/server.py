@@ -73,6 +73,8 @@ class SandboxServer:
         """Mutating webhooks: what they return for an object is what is admitted."""
         self.validating: dict[KindId, Callable[[Manifest], None]] = {}
         """Validating webhooks: called with what is created or applied, they raise to refuse it."""
+        self.admission: dict[KindId, Callable[[Manifest, Manifest | None], None]] = {}
+        """Admission plugins: called with what is written and what was there, they raise to refuse it."""
         self.streaming_lists = streaming_lists
         self.bookmark_seconds = bookmark_seconds
         self._rules = evaluate_rules and rules.AVAILABLE
@@ -372,6 +374,8 @@ class SandboxServer:
             causes += rules.broken_rules(kind.schema, obj, rules.UNSET if old is None else old)
         if causes:
             raise invalid(kind.qualified_kind, obj["metadata"]["name"], causes)
+        if kind.id in self.admission:
+            self.admission[kind.id](obj, old)
 
     def _serve(self, change: Change) -> None:
         """Starts and stops serving kinds as their CustomResourceDefinitions come and go."""

@@ -195,7 +195,8 @@ class AIMModelCacheSpec(Wire):
     size: Annotated[
         Quantity | None,
         Field(
-            doc="Size of the files to download, such as 16Gi; if unset, the source is asked for it.",
+            doc="Size of the files to download, such as 16Gi; if unset, the source is asked for it. Raising it "
+            "enlarges the claim where its storage class allows that; claims never shrink.",
             int_or_string=True,
             max_length=64,
             rules=(

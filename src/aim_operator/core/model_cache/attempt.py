@@ -21,7 +21,7 @@ from aim_operator.core.environment import origin
 from aim_operator.core.jobs import attempts, machine, readings
 from aim_operator.core.jobs.machine import Attempt, Deadlines, JobState, JobStep
 from aim_operator.core.messages import one_line
-from aim_operator.core.model_cache import desired, listing, obstacles, report
+from aim_operator.core.model_cache import desired, expansion, listing, obstacles, report
 from aim_operator.core.model_cache.desired import CONTAINER, DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.placement import Place
@@ -238,6 +238,8 @@ def _overdue(inputs: Inputs, step: JobStep) -> Step:
 
 def _failed(inputs: Inputs, step: JobStep, verdict: Verdict, said: report.Progress | None) -> Step:
     """Record an attempt that failed, `said` being its last word on how far it got."""
+    if verdict.reason == Reason.INSUFFICIENT_SPACE:
+        verdict = verdict._replace(message=f"{verdict.message}; {expansion.remedy(inputs.observed)}")
     old, digest = inputs.old, inputs.digest
     progress = progress_of(old.progress, said or inputs.observed.progress)
     downloaded = _downloaded_bytes(progress, said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING
 
 from msgspec import Struct
@@ -87,22 +87,42 @@ def claim(
 
     Raises SpecError for what is no quantity.
     """
-    headroom = (
-        HEADROOM_PERCENT if config.storage.headroom_percent is None else config.storage.headroom_percent
-    )
     size: Quantity = listed_bytes if cache.spec.size is None else cache.spec.size
     spec: Manifest = {
         "accessModes": list(
             ACCESS_MODES if config.storage.access_modes is None else config.storage.access_modes
         ),
-        "resources": {"requests": {"storage": claim_size(size, headroom)}},
+        "resources": {"requests": {"storage": claim_size(size, headroom(config))}},
     }
     if name := storage_class(cache, config):
         spec["storageClassName"] = name
+    known = placement.claim_annotations(cache, nodes)
+    return child(PERSISTENT_VOLUME_CLAIMS, metadata=_claim_metadata(cache, size, known), spec=spec)
+
+
+def enlarged(cache: AIMModelCache, claim: PersistentVolumeClaim, to: str) -> Child:
+    """Render the live claim with another size: nothing else of it can be changed."""
+    spec: Manifest = {
+        "accessModes": list(claim.spec.access_modes or ACCESS_MODES),
+        "resources": {"requests": {"storage": to}},
+    }
+    if claim.spec.storage_class_name is not None:
+        spec["storageClassName"] = claim.spec.storage_class_name
+    size: Quantity = 0 if cache.spec.size is None else cache.spec.size
+    gpu = claim.metadata.annotation(labels.KNOWN_GPU)
+    known = {labels.KNOWN_GPU: gpu} if gpu is not None else {}
+    return child(PERSISTENT_VOLUME_CLAIMS, metadata=_claim_metadata(cache, size, known), spec=spec)
+
+
+def headroom(config: RuntimeConfig) -> int:
+    """Return how much larger than the model a claim is, in percent."""
+    percent = config.storage.headroom_percent
+    return HEADROOM_PERCENT if percent is None else percent
+
+
+def _claim_metadata(cache: AIMModelCache, size: Quantity, known: Mapping[str, str]) -> Manifest:
     metadata = _metadata(cache, claim_name(cache.metadata.name, cache.metadata.uid))
-    if annotations := placement.claim_annotations(cache, nodes):
-        metadata["annotations"] = annotations
-    return child(PERSISTENT_VOLUME_CLAIMS, metadata=metadata, spec=spec)
+    return {**metadata, "annotations": {**known, labels.SIZE: str(size)}}
 
 
 def digest(

@@ -9,6 +9,7 @@ from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
 from aim_operator.core import conditions
 
 _ACTION = "Download"
+_NO_GROWTH = (Reason.EXPANSION_FAILED, Reason.EXPANSION_NOT_SUPPORTED)
 
 
 def transitions(old: AIMModelCacheStatus, new: AIMModelCacheStatus) -> tuple[EventNote, ...]:
@@ -29,6 +30,9 @@ def transitions(old: AIMModelCacheStatus, new: AIMModelCacheStatus) -> tuple[Eve
         notes.append(_note("Warning", Reason.DOWNLOAD_FAILED, message))
     elif new.status in (State.FAILED, State.DEGRADED) and _reason(old) != ready.reason:
         notes.append(_note("Warning", ready.reason, ready.message))
+    was, storage = (conditions.find(status.conditions or (), c.STORAGE_READY) for status in (old, new))
+    if storage is not None and storage.reason in _NO_GROWTH and (was is None or was.reason != storage.reason):
+        notes.append(_note("Warning", storage.reason, storage.message))
     return tuple(notes)
 
 

@@ -8,6 +8,7 @@ from aim_operator.api.external import Job, PersistentVolumeClaim, Pod, StorageCl
 from aim_operator.api.v1alpha1 import AIMModelCache
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.hardware import NodeGpus
+from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.report import Progress
 from aim_operator.errors import ApiError
 
@@ -24,6 +25,8 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     """The class of the live claim; None where it has none, or none of that name exists."""
     provisioning_failure: str = ""
     """What the provisioner last said; only an event of the claim carries it."""
+    allowance: Allowance | None = None
+    """What the storage budget says to the claim that is asked for; None where there is none, or no claim."""
     jobs: tuple[Job, ...] = ()
     """Downloads."""
     listing_jobs: tuple[Job, ...] = ()

@@ -2,7 +2,7 @@
 
 Where nobody says how large the files are, the source is asked first (listing). Then comes the claim
 (storage), and then the download (attempt). Nothing here ever removes a claim: deleting the cache is how a
-user removes the files.
+user removes the files. A claim grows with spec.size (expansion), within the budget (allowance).
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, quantity
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
-from aim_operator.core.model_cache import attempt, desired, events, listing, placement, storage
+from aim_operator.core.model_cache import attempt, desired, events, expansion, listing, placement, storage
+from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.desired import DownloadOptions
+from aim_operator.core.model_cache.expansion import Expansion
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.step import Step
 from aim_operator.core.model_cache.storage import Storage
@@ -38,9 +40,13 @@ def decide(
     cache = observed.cache
     old = cache.status or AIMModelCacheStatus()
     step, claim = _step(observed, about_claim(observed, old), now, options)
+    growth = expansion.judge(observed)
+    children = step.children
+    if observed.claim is not None and growth is not None and growth.to is not None:
+        children = (desired.enlarged(cache, observed.claim, growth.to), *children)
     return Plan(
-        report=partial(_report, observed, step, claim, now),
-        children=step.children,
+        report=partial(_report, observed, step, claim, growth, now),
+        children=children,
         removals=step.removals,
         requeue_after_seconds=step.requeue_after_seconds,
         follow=attempt.log_to_follow(observed),
@@ -49,11 +55,19 @@ def decide(
 
 
 def _report(
-    observed: ModelCacheObserved, step: Step, claim: Storage, now: datetime, outcomes: Outcomes
+    observed: ModelCacheObserved,
+    step: Step,
+    claim: Storage,
+    growth: Expansion | None,
+    now: datetime,
+    outcomes: Outcomes,
 ) -> Report[AIMModelCacheStatus]:
     """Return the status of the step that was decided, and of what could not be written."""
     old = observed.cache.status or AIMModelCacheStatus()
     problem = outcomes.problem(PERSISTENT_VOLUME_CLAIMS.kind)
+    if problem is not None and observed.claim is not None and growth is not None:
+        # The claim is there as it was, and so are its files.
+        growth, problem = expansion.refused(growth, observed.claim, problem.message), None
     if problem is not None:
         hindrance = obstacle(problem, refused=Reason.PROVISIONING_FAILED, remedy="delete it")
         claim = structs.replace(claim, reason=hindrance.reason, message=hindrance.message)
@@ -61,6 +75,8 @@ def _report(
     elif step.state != State.AVAILABLE and (problem := outcomes.problem(JOBS.kind)) is not None:
         remedy = "delete it, or set the annotation aim.silogen.ai/retry for another name"
         step = _hindered(step, obstacle(problem, refused=Reason.JOB_REFUSED, remedy=remedy))
+    if growth is not None:
+        claim = structs.replace(claim, reason=growth.reason, message=growth.message)
     status = _status(observed, old, step, claim, now)
     return Report(status=status, events=events.transitions(old, status))
 
@@ -151,6 +167,8 @@ def _without_claim(
         if not listing.is_done(old, digest):
             # Only once the status has it: after a crash in between, nothing would know it any more.
             return step, claim
+    if observed.allowance is not None and not observed.allowance.granted:
+        return _without_room(step, claim, observed.allowance)
     listed_bytes = (step.listing or Listing()).total_bytes or 0
     try:
         child: Child = desired.claim(observed.cache, config, listed_bytes, observed.nodes)
@@ -158,6 +176,16 @@ def _without_claim(
         failed = {"state": State.FAILED, "reason": error.reason, "message": f"spec.size: {error.message}"}
         return structs.replace(step, **failed), claim
     return structs.replace(step, children=(child,)), claim
+
+
+def _without_room(step: Step, claim: Storage, allowance: Allowance) -> tuple[Step, Storage]:
+    """Wait for what others give back; what is larger than the whole budget needs somebody to do something."""
+    exceeds = allowance.reason == Reason.EXCEEDS_STORAGE_BUDGET
+    reason, message = allowance.reason, allowance.message
+    step = structs.replace(
+        step, state=State.DEGRADED if exceeds else State.PENDING, reason=reason, message=message
+    )
+    return step, structs.replace(claim, reason=reason, message=message)
 
 
 def _waiting(old: AIMModelCacheStatus, claim: Storage) -> Step:
