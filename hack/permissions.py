@@ -64,7 +64,7 @@ APPLIED: tuple[Resource[Any], ...] = (
 )
 """Kinds of the children. A name that is taken is looked up; creating by apply takes two verbs."""
 
-REMOVED: tuple[Resource[Any], ...] = (TEMPLATES, TEMPLATE_CACHES, JOBS, HTTP_ROUTES)
+REMOVED: tuple[Resource[Any], ...] = (TEMPLATES, TEMPLATE_CACHES, MODEL_CACHES, JOBS, HTTP_ROUTES)
 """Kinds that are deleted by the operator; the other children go with their owner."""
 
 OWNERS: tuple[Resource[Any], ...] = (TEMPLATES, CLUSTER_TEMPLATES, MODEL_CACHES, SERVICES)

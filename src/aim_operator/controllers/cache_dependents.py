@@ -18,6 +18,7 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.controllers.dependents import Config, model_cache_owner, owner_of_job, within
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import (
+    BY_AWAITED_ROOM,
     BY_CLASS,
     BY_CONFIG,
     BY_IMAGE_IN,
@@ -28,6 +29,7 @@ from aim_operator.controllers.watched import (
     BY_UNCACHED_SOURCE_IN,
     JOB_LABEL,
     Watched,
+    mounted_claims,
     template_names,
 )
 from aim_operator.core.caching import is_own_template_cache, listed_models, speaks_of_downloads
@@ -117,6 +119,9 @@ class CacheDependents:
         by_config = self._watched.model_caches.store.by_index
         name, namespace = config.metadata.name, config.metadata.namespace
         caches = [*by_config(BY_CONFIG, name), *(by_config(BY_CONFIG, "") if name == DEFAULT_CONFIG else ())]
+        if name == DEFAULT_CONFIG:
+            # Its budget holds for those that name another, too.
+            caches += by_config(BY_AWAITED_ROOM, namespace)
         yield from (MODEL_CACHES.ref(cache) for cache in caches if within(cache, namespace))
 
     def model_caches_of_storage_class(self, storage_class: StorageClass) -> Iterator[ObjectRef]:
@@ -125,6 +130,24 @@ class CacheDependents:
             yield from model_cache_owner(claim)
         for claim in self._watched.claims.store.by_index(BY_PENDING_CLASS, ""):
             yield from model_cache_owner(claim)
+
+    def model_caches_without_room(self, obj: AIMModelCache | PersistentVolumeClaim) -> Iterator[ObjectRef]:
+        """Return those of the same namespace that its storage budget keeps waiting."""
+        store = self._watched.model_caches.store
+        yield from map(MODEL_CACHES.ref, store.by_index(BY_AWAITED_ROOM, obj.metadata.namespace))
+
+    def model_caches_listed(self, cache: AIMTemplateCache) -> Iterator[ObjectRef]:
+        """Return those that a template cache uses."""
+        for listed in listed_models(cache):
+            if listed.name is not None:
+                yield ObjectRef(MODEL_CACHES.kind, cache.metadata.namespace, listed.name)
+
+    def model_caches_mounted(self, service: AIMService) -> Iterator[ObjectRef]:
+        """Return those whose claims the service's model server mounts."""
+        for name in mounted_claims(service):
+            claim = self._watched.claims.store.get(service.metadata.namespace, name)
+            if claim is not None:
+                yield from model_cache_owner(claim)
 
     def model_cache_of_pod(self, pod: Pod) -> Iterator[ObjectRef]:
         namespace, job = pod.metadata.namespace, pod.metadata.label(JOB_LABEL)

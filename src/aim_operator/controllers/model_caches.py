@@ -12,20 +12,41 @@ from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolume
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
-from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCache, AIMModelCacheStatus
+from aim_operator.api.v1alpha1 import (
+    MODEL_CACHES,
+    AIMModelCache,
+    AIMModelCacheStatus,
+    AIMService,
+    AIMTemplateCache,
+    Quantity,
+)
+from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import model_cache_owner
 from aim_operator.controllers.discovery_logs import pods_of
 from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.kind import AimKind
+from aim_operator.controllers.storage_budget import StorageBudget
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import itself, spec_changed
-from aim_operator.controllers.watched import BY_INVOLVED, BY_JOB, BY_OWNER, Watched
-from aim_operator.core.catalog import MissingRuntimeConfig, resolve_runtime_config
+from aim_operator.controllers.watched import (
+    BY_INVOLVED,
+    BY_JOB,
+    BY_MODEL_CACHE_IN,
+    BY_MOUNTED_CLAIM_IN,
+    BY_OWNER,
+    BY_UNCACHED_SOURCE_IN,
+    Watched,
+    mounted_claims,
+)
+from aim_operator.core import conditions, quantity
+from aim_operator.core.caching import listed_models
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, resolve_runtime_config
 from aim_operator.core.jobs.machine import JobState, JobStep
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
-from aim_operator.core.model_cache import attempt, desired, listing, placement
+from aim_operator.core.model_cache import attempt, desired, expansion, listing, placement
+from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import DownloadOptions, about_claim, decide
 from aim_operator.core.naming import (
@@ -34,7 +55,8 @@ from aim_operator.core.naming import (
     is_listing_job_name,
     listing_job_name,
 )
-from aim_operator.errors import ApiError, NotFound
+from aim_operator.core.pause import is_paused
+from aim_operator.errors import ApiError, NotFound, SpecError
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.foreign import ForeignWatches, Name
 from aim_operator.runtime.triggers import Trigger
@@ -57,6 +79,7 @@ class ModelCaches(AimKind):
         self._client, self._watched, self._catalog = client, watched, catalog
         self._options, self._downloads = options, downloads
         self._foreign, self._wake = foreign, wake
+        self._budget = StorageBudget(watched, catalog)
 
     def get(self, ref: ObjectRef) -> tuple[Resource[Any], AIMModelCache] | None:
         cache = self._watched.model_caches.store.get(ref.namespace, ref.name)
@@ -66,11 +89,12 @@ class ModelCaches(AimKind):
         return decide(observed, now=now, options=self._options)
 
     def settle(self, ref: ObjectRef, plan: Plan[Any], outcomes: Outcomes) -> None:
-        del outcomes
+        self._budget.settle(ref, outcomes)
         self._downloads.follow(ref, plan.follow)
 
     def forget(self, ref: ObjectRef) -> None:
         self._foreign.keep(ref, ())
+        self._budget.forget(ref)
         self._downloads.follow(ref, None)
 
     async def gather(self, ref: ObjectRef, obj: AIMModelCache, now: datetime) -> ModelCacheObserved:
@@ -91,6 +115,7 @@ class ModelCaches(AimKind):
             runtime_config=config,
             nodes=self._catalog.gpu_models(),
             claim=claim,
+            in_use=self._in_use(cache, name),
             jobs=tuple(job for job in jobs if not is_listing_job_name(job.metadata.name)),
             listing_jobs=tuple(job for job in jobs if is_listing_job_name(job.metadata.name)),
         )
@@ -105,6 +130,7 @@ class ModelCaches(AimKind):
         )
         if isinstance(config, MissingRuntimeConfig):
             return observed
+        observed = structs.replace(observed, allowance=self._growth(ref, observed, config))
         place = placement.place(cache, config, claim, observed.storage_class)
         digest = desired.digest(cache, config, claim, self._options, place)
         record = (cache.status or AIMModelCacheStatus()).download
@@ -130,15 +156,54 @@ class ModelCaches(AimKind):
         self, ref: ObjectRef, observed: ModelCacheObserved, now: datetime
     ) -> ModelCacheObserved:
         config = observed.runtime_config
-        if isinstance(config, MissingRuntimeConfig) or not listing.is_needed(observed):
+        if isinstance(config, MissingRuntimeConfig):
             return observed
         digest = desired.listing_digest(observed.cache, config, self._options)
         old = about_claim(observed, observed.cache.status or AIMModelCacheStatus())
+        size = listing.known_size(observed, old, digest)
+        observed = structs.replace(observed, allowance=self._room(ref, observed.cache, config, size))
+        if not listing.is_needed(observed):
+            return observed
         return await self._with_job(
             observed,
             listing_job_name(ref.name, digest),
             desired.LISTING_CONTAINER,
             lambda seen: listing.job_step(seen, digest, old, now),
+        )
+
+    def _room(
+        self, ref: ObjectRef, cache: AIMModelCache, config: RuntimeConfig, size: Quantity | None
+    ) -> Allowance | None:
+        """Ask the budget for a claim for that much, where it is known how much."""
+        try:
+            asked = desired.claim_size(size, desired.headroom(config)) if size is not None else None
+        except SpecError:
+            return None
+        return self._budget.ask(ref, cache, int(quantity.parse(asked))) if asked is not None else None
+
+    def _growth(
+        self, ref: ObjectRef, observed: ModelCacheObserved, config: RuntimeConfig
+    ) -> Allowance | None:
+        """Ask the budget for what the claim is to grow, if it is."""
+        storage_class = observed.storage_class
+        if storage_class is None or not storage_class.allow_volume_expansion:
+            return None
+        try:
+            asked = expansion.wanted(observed, config)
+        except SpecError:
+            return None
+        return self._budget.ask(ref, observed.cache, int(quantity.parse(asked))) if asked else None
+
+    def _in_use(self, cache: AIMModelCache, claim: str) -> bool:
+        """Whether a template cache lists it or looks for its source, or a model server mounts it."""
+        namespace, template_caches = cache.metadata.namespace, self._watched.template_caches.store
+        return bool(
+            template_caches.by_index(BY_MODEL_CACHE_IN, (namespace, cache.metadata.name))
+            or template_caches.by_index(BY_UNCACHED_SOURCE_IN, (namespace, cache.spec.source_uri))
+            or self._watched.services.store.by_index(BY_MOUNTED_CLAIM_IN, (namespace, claim))
+            # What can't be decoded may use it.
+            or template_caches.has_undecodable(namespace)
+            or self._watched.services.store.has_undecodable(namespace)
         )
 
     async def _with_job(
@@ -166,11 +231,49 @@ class ModelCaches(AimKind):
             return structs.replace(observed, unread=error)
 
 
+def _size_changed(old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> bool:
+    """Whether a claim takes more or less of a budget than before."""
+    if old is None or new is None:
+        return True
+    return (old.spec.resources, old.status.capacity) != (new.spec.resources, new.status.capacity)
+
+
+def _ask_changed(old: AIMModelCache | None, new: AIMModelCache | None) -> bool:
+    """Whether a cache asks a budget for something else than before, or no more."""
+    return old is None or new is None or _asks(old) != _asks(new)
+
+
+def _asks(cache: AIMModelCache) -> tuple[Any, ...]:
+    status = cache.status or AIMModelCacheStatus()
+    ready = conditions.find(status.conditions or (), c.READY)
+    return (
+        cache.metadata.generation,
+        cache.metadata.deletion_timestamp is None,
+        is_paused(cache),
+        status.listing.total_bytes if status.listing is not None else None,
+        ready.reason if ready is not None else None,
+    )
+
+
+def _listing_changed(old: AIMTemplateCache | None, new: AIMTemplateCache | None) -> bool:
+    if old is None or new is None:
+        return True
+    return {m.name for m in listed_models(old)} != {m.name for m in listed_models(new)}
+
+
+def _mounts_changed(old: AIMService | None, new: AIMService | None) -> bool:
+    return old is None or new is None or set(mounted_claims(old)) != set(mounted_claims(new))
+
+
 def model_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Trigger[Any]]:
     """Return what wakes model caches. Beside these: the log of the running download."""
     return [
         Trigger(watched.model_caches, itself(MODEL_CACHES), own=True),
         Trigger(watched.claims, model_cache_owner),
+        Trigger(watched.claims, caching.model_caches_without_room, when=_size_changed),
+        Trigger(watched.model_caches, caching.model_caches_without_room, when=_ask_changed),
+        Trigger(watched.template_caches, caching.model_caches_listed, when=_listing_changed),
+        Trigger(watched.services, caching.model_caches_mounted, when=_mounts_changed),
         Trigger(watched.provisioning, caching.model_cache_of_event),
         Trigger(watched.storage_classes, caching.model_caches_of_storage_class),
         Trigger(watched.jobs, model_cache_owner),

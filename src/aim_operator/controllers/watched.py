@@ -34,6 +34,7 @@ from aim_operator.controllers import kept, slim
 from aim_operator.core import labels
 from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
+from aim_operator.core.model_cache.allowance import NO_ROOM
 from aim_operator.core.service import meaning
 from aim_operator.core.service.live_runtime import runtime_of
 from aim_operator.core.service.resolution import model_of
@@ -66,6 +67,9 @@ BY_UNCACHED_SOURCE_IN = "source without cache in namespace"
 BY_MEANING_IN = "meaning in namespace"
 BY_MODEL_CACHE_IN = "model cache in namespace"
 BY_EXISTING_CLAIM = "namespace of caches on claims that are not the operator's"
+BY_NAMESPACE = "namespace"
+BY_AWAITED_ROOM = "namespace whose storage budget is waited for"
+BY_MOUNTED_CLAIM_IN = "mounted claim in namespace"
 BY_CLASS = "storage class"
 BY_PENDING_CLASS = "storage class of pending claims"
 DERIVED_IN = "derived templates in namespace"
@@ -123,6 +127,7 @@ class Watched:
                 BY_TEMPLATE: template_names,
                 BY_TEMPLATE_IN: _template_names_in,
                 BY_CONFIG: _service_config,
+                BY_MOUNTED_CLAIM_IN: _mounted_claims_in,
             },
             slim=slim.service,
         )
@@ -165,12 +170,23 @@ class Watched:
         )
         self.model_caches = self._informer(
             aim.MODEL_CACHES,
-            indexes={BY_SOURCE_IN: _source_in, BY_CONFIG: _config, BY_EXISTING_CLAIM: _existing_claim},
+            indexes={
+                BY_SOURCE_IN: _source_in,
+                BY_CONFIG: _config,
+                BY_NAMESPACE: _namespace,
+                BY_AWAITED_ROOM: _awaited_room,
+                BY_EXISTING_CLAIM: _existing_claim,
+            },
         )
         self.claims = self._informer(
             PERSISTENT_VOLUME_CLAIMS,
             label_selector=ours,
-            indexes={BY_OWNER: _owner, BY_CLASS: _class, BY_PENDING_CLASS: _pending_class},
+            indexes={
+                BY_OWNER: _owner,
+                BY_NAMESPACE: _namespace,
+                BY_CLASS: _class,
+                BY_PENDING_CLASS: _pending_class,
+            },
         )
         self.storage_classes = self._informer(STORAGE_CLASSES)
         self.nodes = self._informer(NODES, slim=slim.node)
@@ -346,6 +362,30 @@ def _uncached_sources_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str
     for listed in listed_models(cache):
         if listed.name is None:
             yield cache.metadata.namespace, listed.source_uri
+
+
+def _namespace(obj: KubeObject) -> Iterator[str]:
+    yield obj.metadata.namespace
+
+
+def _awaited_room(cache: aim.AIMModelCache) -> Iterator[str]:
+    """Index by namespace those that a storage budget keeps waiting; "" has all of them."""
+    told = cache.status.conditions if cache.status is not None else None
+    if any(condition.reason in NO_ROOM for condition in told or ()):
+        yield cache.metadata.namespace
+        yield ""
+
+
+def mounted_claims(service: aim.AIMService) -> Iterator[str]:
+    """Return the claims that the service's model server mounts, by the record of what runs."""
+    active = service.status.active if service.status is not None else None
+    for mount in (active.mounts if active is not None else None) or ():
+        yield mount.claim
+
+
+def _mounted_claims_in(service: aim.AIMService) -> Iterator[tuple[str, str]]:
+    for claim in mounted_claims(service):
+        yield service.metadata.namespace, claim
 
 
 def _class(claim: PersistentVolumeClaim) -> Iterator[str]:

@@ -32,7 +32,7 @@ _WAIT = "WaitForFirstConsumer"
 def storage_class(
     name: str = "standard", *, default: bool = True, wait: bool = False, expands: bool = False
 ) -> Manifest:
-    """A class whose claims this stand-in binds; `wait` binds them for their first Pod, `expands` lets them grow."""
+    """A class whose claims this stand-in binds: `wait` for their first Pod. `expands` lets them grow."""
     metadata: Manifest = {"name": name}
     if default:
         metadata["annotations"] = {DEFAULT_CLASS: "true"}
@@ -47,7 +47,7 @@ def storage_class(
 
 
 class ClaimBinder(StandIn):
-    """`failing` says by storage class why its claims can't be provisioned, `stuck` why they can't be enlarged.
+    """`failing` says by storage class why its claims can't be provisioned, `stuck` why not enlarged.
 
     Volumes of classes that are `offline` grow when a Pod mounts them.
     """
@@ -98,15 +98,16 @@ class ClaimBinder(StandIn):
 
     def _admit(self, claim: Manifest, old: Manifest | None) -> None:
         """The admission plugin PersistentVolumeClaimResize."""
-        sizes = [claim_size(each["spec"]["resources"].get("requests") or {}) for each in (claim, old or claim)]
+        specs = [each["spec"]["resources"] for each in (claim, old or claim)]
+        sizes = [claim_size(spec.get("requests") or {}) for spec in specs]
         name = claim["spec"].get("storageClassName", "")
         storage_class = self.server.storage.get(Key(STORAGE_CLASS, "", name))
         if sizes[0] > sizes[1] and not (storage_class and storage_class.obj.get("allowVolumeExpansion")):
             raise forbidden(
                 "persistentvolumeclaims",
                 claim["metadata"]["name"],
-                "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc "
-                "must support resize",
+                "only dynamically provisioned pvc can be resized and the storageclass that provisions the "
+                "pvc must support resize",
             )
 
     def _enlarge(self, claim: Stored) -> None:

@@ -29,7 +29,7 @@ from aim_operator.api.v1alpha1.environment import EnvVar, LocalObjectReference
 from aim_operator.api.v1alpha1.files import LeftOutFiles
 from aim_operator.api.v1alpha1.gateway import GatewayRef
 from aim_operator.api.v1alpha1.images import AIMClusterImage, AIMImage, AIMImageSpec, AIMImageStatus
-from aim_operator.api.v1alpha1.jobs import Jobs, JobSettings
+from aim_operator.api.v1alpha1.jobs import JobResources, Jobs, JobSettings
 from aim_operator.api.v1alpha1.kinds import (
     ALL_KINDS,
     CLUSTER_IMAGES,
@@ -54,6 +54,7 @@ from aim_operator.api.v1alpha1.runtime_configs import (
     ConfigRouting,
     SecurityContext,
     Storage,
+    UnusedCaches,
 )
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.security import PodSecurityContext
@@ -131,6 +132,7 @@ __all__ = [
     "GatewayRef",
     "GivenModelSource",
     "GpuSelector",
+    "JobResources",
     "JobSettings",
     "Jobs",
     "LeftOutFiles",
@@ -157,4 +159,5 @@ __all__ = [
     "Serving",
     "Storage",
     "TemplateCandidate",
+    "UnusedCaches",
 ]

@@ -195,8 +195,8 @@ class AIMModelCacheSpec(Wire):
     size: Annotated[
         Quantity | None,
         Field(
-            doc="Size of the files to download, such as 16Gi; if unset, the source is asked for it. Raising it "
-            "enlarges the claim where its storage class allows that; claims never shrink.",
+            doc="Size of the files to download, such as 16Gi; if unset, the source is asked for it. "
+            "Raising it enlarges the claim where its storage class allows that; claims never shrink.",
             int_or_string=True,
             max_length=64,
             rules=(
@@ -230,6 +230,10 @@ class AIMModelCacheSpec(Wire):
     ] = None
     include: Annotated[FilePatterns | None, Field(doc=f"{INCLUDE_DOC} Immutable.")] = None
     exclude: Annotated[FilePatterns | None, Field(doc=f"{EXCLUDE_DOC} Immutable.")] = None
+    retain: Annotated[
+        bool | None,
+        Field(doc="Keep it also where the runtime configuration has caches deleted that nobody uses."),
+    ] = None
 
 
 class Listing(Attempts):
@@ -304,6 +308,20 @@ class AIMModelCacheStatus(Wire):
     started_at: Annotated[str | None, Field(doc="When the download began.", format="date-time")] = None
     finished_at: Annotated[str | None, Field(doc="When it was complete.", format="date-time")] = None
     download: Annotated[Download | None, Field(doc="What came of downloading the files, so far.")] = None
+    unused_since: Annotated[
+        str | None,
+        Field(
+            doc="When the last template or service that used it was gone; unset while one does.",
+            format="date-time",
+        ),
+    ] = None
+    removal_time: Annotated[
+        str | None,
+        Field(
+            doc="When it is deleted, if nobody uses it until then and storage.unused still says so.",
+            format="date-time",
+        ),
+    ] = None
     resolved_runtime_config: Annotated[
         ResolvedRuntimeConfig | None, Field(doc="Runtime configuration that was used.")
     ] = None

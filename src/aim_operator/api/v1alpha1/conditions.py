@@ -14,6 +14,7 @@ CACHE_READY = "CacheReady"
 RUNTIME_READY = "RuntimeReady"
 ROUTING_READY = "RoutingReady"
 STORAGE_READY = "StorageReady"
+IN_USE = "InUse"
 PAUSED = "Paused"
 
 
@@ -107,6 +108,8 @@ class Reason:
     EXPANSION_FAILED = "ExpansionFailed"
     AWAITING_STORAGE_BUDGET = "AwaitingStorageBudget"
     EXCEEDS_STORAGE_BUDGET = "ExceedsStorageBudget"
+    UNUSED = "Unused"
+    REMOVAL_SCHEDULED = "RemovalScheduled"
     DOWNLOAD_PENDING = "DownloadPending"
     DOWNLOADING = "Downloading"
     DOWNLOADED = "Downloaded"

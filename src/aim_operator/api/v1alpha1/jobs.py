@@ -6,15 +6,38 @@ from typing import Annotated
 
 from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field, Rule
-from aim_operator.api.v1alpha1.resources import ResourceRequirements
+from aim_operator.api.v1alpha1.resources import QUANTITY_RULES, Quantity, ResourceRequirements
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
+
+JobAmounts = Annotated[
+    dict[str, Quantity],
+    Field(
+        max_properties=3,
+        value=Field(int_or_string=True, max_length=64, rules=QUANTITY_RULES),
+        rules=(
+            Rule(
+                rule="self.all(k, k.size() <= 317 && k in ['cpu', 'memory', 'ephemeral-storage'])",
+                message="write cpu, memory or ephemeral-storage; these Jobs use no devices",
+            ),
+        ),
+    ),
+]
+
+
+class JobResources(Wire):
+    """Compute resources of a Job's container."""
+
+    RULES = ResourceRequirements.RULES[:1]
+
+    requests: Annotated[JobAmounts | None, Field(doc="What the scheduler reserves.")] = None
+    limits: Annotated[JobAmounts | None, Field(doc="What the container may use at most.")] = None
 
 
 class JobSettings(Wire):
     """Resources and deadline of one kind of Job."""
 
     resources: Annotated[
-        ResourceRequirements | None,
+        JobResources | None,
         Field(
             doc="Compute resources of its container, over the operator's own requests and limits, resource "
             "by resource."

@@ -139,6 +139,7 @@ KINDS: dict[type, Kind] = {
             Column(name="Source", json_path=".spec.sourceUri"),
             Column(name="Size", json_path=".status.size"),
             _PROGRESS,
+            Column(name="Unused", json_path=".status.unusedSince", type="date"),
             Column(name="Claim", json_path=".status.persistentVolumeClaim", priority=1),
             _REASON,
             _AGE,

@@ -10,6 +10,7 @@ from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGen
 from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, PathPrefix, RouteTemplate
 from aim_operator.api.v1alpha1.jobs import Jobs
+from aim_operator.api.v1alpha1.resources import Quantity
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.security import PodSecurityContext
 from aim_operator.api.v1alpha1.serving import Serving
@@ -34,6 +35,24 @@ class ClusterConfigRouting(ConfigRouting):
 AccessMode = Annotated[
     str, Field(enum=("ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany", "ReadWriteOncePod"))
 ]
+
+
+class UnusedCaches(Wire):
+    """What becomes of model caches that no template and no service uses any more."""
+
+    after_days: Annotated[
+        int | None,
+        Field(doc="Days without use after which the policy applies; 30 if unset.", minimum=1, maximum=3650),
+    ] = None
+    policy: Annotated[
+        str | None,
+        Field(
+            doc="Keep (if unset) shows them, and leaves them alone. Delete announces the deletion a day "
+            "before in a condition and an event, then deletes those that the operator made and that have no "
+            "spec.retain, and their files.",
+            enum=("Keep", "Delete"),
+        ),
+    ] = None
 
 
 class Storage(Wire):
@@ -61,6 +80,25 @@ class Storage(Wire):
     headroom_percent: Annotated[
         int | None,
         Field(doc="Room beyond the model's size, in percent; 10 if unset.", minimum=0, maximum=1000),
+    ] = None
+    budget: Annotated[
+        Quantity | None,
+        Field(
+            doc="What the claims of all model caches of a namespace may ask for together, such as 2Ti; "
+            "without limit if unset. A cache beyond it waits, the oldest first. The smallest of those holds "
+            "that the configurations named default, of cluster and namespace, and the cache's own say.",
+            int_or_string=True,
+            max_length=64,
+            rules=(
+                Rule(
+                    rule="isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",
+                    message="write a quantity above 0, such as 2Ti",
+                ),
+            ),
+        ),
+    ] = None
+    unused: Annotated[
+        UnusedCaches | None, Field(doc="What becomes of model caches that nobody uses any more.")
     ] = None
 
 

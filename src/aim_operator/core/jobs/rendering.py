@@ -11,11 +11,11 @@ from aim_operator.api.external import JOBS
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
+    JobResources,
     JobSettings,
     LocalObjectReference,
     PodSettings,
     Quantity,
-    ResourceRequirements,
     Scheduling,
 )
 from aim_operator.core import scheduling
@@ -60,7 +60,7 @@ def resources(requests: Manifest, limits: Manifest, settings: JobSettings | None
 
     What was chosen stays; what was not gives way, since Kubernetes takes no request above its limit.
     """
-    chosen = (settings.resources if settings is not None else None) or ResourceRequirements()
+    chosen = (settings.resources if settings is not None else None) or JobResources()
     asked: Manifest = {**requests, **(chosen.requests or {})}
     most: Manifest = {**limits, **(chosen.limits or {})}
     for name in asked.keys() & most.keys():

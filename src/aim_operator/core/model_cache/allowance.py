@@ -14,6 +14,9 @@ from msgspec import Struct
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.quantity import readable
 
+NO_ROOM = (Reason.AWAITING_STORAGE_BUDGET, Reason.EXCEEDS_STORAGE_BUDGET)
+"""What a cache or its claim says that a budget keeps waiting."""
+
 
 class Budget(NamedTuple):
     """The bytes that the claims of a namespace may ask for together, and which configuration says so."""

@@ -30,6 +30,9 @@ def transitions(old: AIMModelCacheStatus, new: AIMModelCacheStatus) -> tuple[Eve
         notes.append(_note("Warning", Reason.DOWNLOAD_FAILED, message))
     elif new.status in (State.FAILED, State.DEGRADED) and _reason(old) != ready.reason:
         notes.append(_note("Warning", ready.reason, ready.message))
+    if new.removal_time is not None and new.removal_time != old.removal_time:
+        in_use = conditions.find(new.conditions or (), c.IN_USE)
+        notes.append(_note("Warning", Reason.REMOVAL_SCHEDULED, in_use.message if in_use is not None else ""))
     was, storage = (conditions.find(status.conditions or (), c.STORAGE_READY) for status in (old, new))
     if storage is not None and storage.reason in _NO_GROWTH and (was is None or was.reason != storage.reason):
         notes.append(_note("Warning", storage.reason, storage.message))

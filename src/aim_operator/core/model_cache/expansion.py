@@ -66,9 +66,7 @@ def judge(observed: ModelCacheObserved) -> Expansion | None:
             "another AIMModelCache of this size",
         )
     if observed.allowance is not None and not observed.allowance.granted:
-        return Expansion(
-            reason=observed.allowance.reason, message=f"{before}; {observed.allowance.message}"
-        )
+        return Expansion(reason=observed.allowance.reason, message=f"{before}; {observed.allowance.message}")
     return Expansion(
         reason=Reason.EXPANDING,
         message=f"claim {name!r} is being enlarged from {requested(claim)} to {to}",
@@ -89,9 +87,7 @@ def remedy(observed: ModelCacheObserved) -> str:
     """Say what to do where the files do not fit the claim."""
     if observed.storage_class is not None and observed.storage_class.allow_volume_expansion:
         return "raise spec.size of this AIMModelCache, and its claim is enlarged"
-    return (
-        f"{_class(observed)} can't enlarge volumes, so make another AIMModelCache with a larger spec.size"
-    )
+    return f"{_class(observed)} can't enlarge volumes, so make another AIMModelCache with a larger spec.size"
 
 
 def requested(claim: PersistentVolumeClaim) -> Quantity:

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from aim_operator.api.external import JOBS
 from aim_operator.api.plan import Removal
-from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Listing
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Listing, Quantity
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import pods
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
@@ -85,6 +85,13 @@ def job_step(observed: ModelCacheObserved, digest: str, old: AIMModelCacheStatus
 def is_done(of: Step | AIMModelCacheStatus, digest: str) -> bool:
     """Whether `of.listing` knows the size, for these inputs."""
     return attempts.succeeded(of.listing, digest)
+
+
+def known_size(observed: ModelCacheObserved, old: AIMModelCacheStatus, digest: str) -> Quantity | None:
+    """Return how large the files are, as the cache or its source says; None while that is not known."""
+    if observed.cache.spec.size is not None:
+        return observed.cache.spec.size
+    return old.listing.total_bytes if old.listing is not None and is_done(old, digest) else None
 
 
 def next_step(inputs: Inputs) -> Step:

@@ -27,6 +27,8 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     """What the provisioner last said; only an event of the claim carries it."""
     allowance: Allowance | None = None
     """What the storage budget says to the claim that is asked for; None where there is none, or no claim."""
+    in_use: bool = True
+    """Whether a template cache needs it, or a model server mounts its claim, as far as is known."""
     jobs: tuple[Job, ...] = ()
     """Downloads."""
     listing_jobs: tuple[Job, ...] = ()

@@ -10,23 +10,33 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS
 from aim_operator.api.meta import Condition
-from aim_operator.api.plan import Child, Outcomes, Plan, Report
-from aim_operator.api.v1alpha1 import AIMModelCacheStatus, LeftOutFiles, Listing
+from aim_operator.api.plan import Child, Outcomes, Plan, Removal, Report
+from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCacheStatus, LeftOutFiles, Listing
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, quantity
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
-from aim_operator.core.model_cache import attempt, desired, events, expansion, listing, placement, storage
+from aim_operator.core.model_cache import (
+    attempt,
+    desired,
+    events,
+    expansion,
+    listing,
+    placement,
+    storage,
+    usage,
+)
 from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.expansion import Expansion
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.step import Step
 from aim_operator.core.model_cache.storage import Storage
+from aim_operator.core.model_cache.usage import Usage
 from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.errors import SpecError
 
@@ -39,30 +49,38 @@ def decide(
     """Return the plan for one model cache. Idempotent: at its own result it plans nothing."""
     cache = observed.cache
     old = cache.status or AIMModelCacheStatus()
+    use = usage.judge(observed, old, now)
+    if use.remove:
+        return Plan(removals=(Removal(resource=MODEL_CACHES, live=cache, unchanged=True),))
     step, claim = _step(observed, about_claim(observed, old), now, options)
     growth = expansion.judge(observed)
+    judged = _Judged(observed=observed, step=step, claim=claim, growth=growth, use=use)
     children = step.children
     if observed.claim is not None and growth is not None and growth.to is not None:
         children = (desired.enlarged(cache, observed.claim, growth.to), *children)
     return Plan(
-        report=partial(_report, observed, step, claim, growth, now),
+        report=partial(_report, judged, now),
         children=children,
         removals=step.removals,
-        requeue_after_seconds=step.requeue_after_seconds,
+        requeue_after_seconds=_soonest(step.requeue_after_seconds, use.requeue_after_seconds),
         follow=attempt.log_to_follow(observed),
         unread=step.unread,
     )
 
 
-def _report(
-    observed: ModelCacheObserved,
-    step: Step,
-    claim: Storage,
-    growth: Expansion | None,
-    now: datetime,
-    outcomes: Outcomes,
-) -> Report[AIMModelCacheStatus]:
+class _Judged(Struct, frozen=True, kw_only=True):
+    """Everything that was decided about a cache."""
+
+    observed: ModelCacheObserved
+    step: Step
+    claim: Storage
+    growth: Expansion | None
+    use: Usage
+
+
+def _report(judged: _Judged, now: datetime, outcomes: Outcomes) -> Report[AIMModelCacheStatus]:
     """Return the status of the step that was decided, and of what could not be written."""
+    observed, step, claim, growth = judged.observed, judged.step, judged.claim, judged.growth
     old = observed.cache.status or AIMModelCacheStatus()
     problem = outcomes.problem(PERSISTENT_VOLUME_CLAIMS.kind)
     if problem is not None and observed.claim is not None and growth is not None:
@@ -77,7 +95,7 @@ def _report(
         step = _hindered(step, obstacle(problem, refused=Reason.JOB_REFUSED, remedy=remedy))
     if growth is not None:
         claim = structs.replace(claim, reason=growth.reason, message=growth.message)
-    status = _status(observed, old, step, claim, now)
+    status = _status(structs.replace(judged, step=step, claim=claim), old, now)
     return Report(status=status, events=events.transitions(old, status))
 
 
@@ -198,9 +216,8 @@ def _waiting(old: AIMModelCacheStatus, claim: Storage) -> Step:
     )
 
 
-def _status(
-    observed: ModelCacheObserved, old: AIMModelCacheStatus, step: Step, claim: Storage, now: datetime
-) -> AIMModelCacheStatus:
+def _status(judged: _Judged, old: AIMModelCacheStatus, now: datetime) -> AIMModelCacheStatus:
+    observed, step, claim, use = judged.observed, judged.step, judged.claim, judged.use
     generation = observed.cache.metadata.generation
     config = observed.runtime_config
     reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
@@ -230,14 +247,20 @@ def _status(
         started_at=started_at,
         finished_at=step.finished_at or previous.finished_at,
         download=step.download,
+        unused_since=use.unused_since,
+        removal_time=use.removal_time,
         resolved_runtime_config=reference or None,
         conditions=conditions.merge(
             old.conditions or (),
-            _conditions(step, claim),
+            [*_conditions(step, claim), *((use.condition,) if use.condition is not None else ())],
             now=conditions.timestamp(now),
             generation=generation,
         ),
     )
+
+
+def _soonest(*seconds: float | None) -> float | None:
+    return min((each for each in seconds if each is not None), default=None)
 
 
 def _contents_text(status: AIMModelCacheStatus) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aim_operator.api.v1alpha1 import JobSettings, ResourceRequirements
+from aim_operator.api.v1alpha1 import JobResources, JobSettings
 from aim_operator.core.jobs.rendering import resources
 
 OWN: tuple[dict[str, Any], dict[str, Any]] = (
@@ -14,25 +14,25 @@ OWN: tuple[dict[str, Any], dict[str, Any]] = (
     {"cpu": "4", "memory": "1Gi"},
 )
 
-CASES: dict[str, tuple[ResourceRequirements | None, dict[str, Any]]] = {
+CASES: dict[str, tuple[JobResources | None, dict[str, Any]]] = {
     "nothing is said": (None, {"requests": OWN[0], "limits": OWN[1]}),
     "a quota wants other limits": (
-        ResourceRequirements(limits={"memory": "512Mi", "ephemeral-storage": "1Gi"}),
+        JobResources(limits={"memory": "512Mi", "ephemeral-storage": "1Gi"}),
         {
             "requests": OWN[0],
             "limits": {"cpu": "4", "memory": "512Mi", "ephemeral-storage": "1Gi"},
         },
     ),
     "a limit below the operator's request lowers that": (
-        ResourceRequirements(limits={"memory": "128Mi"}),
+        JobResources(limits={"memory": "128Mi"}),
         {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "4", "memory": "128Mi"}},
     ),
     "a request above the operator's limit raises that": (
-        ResourceRequirements(requests={"cpu": 8}),
+        JobResources(requests={"cpu": 8}),
         {"requests": {"cpu": 8, "memory": "256Mi"}, "limits": {"cpu": 8, "memory": "1Gi"}},
     ),
     "more than Kubernetes can count is left to the API server": (
-        ResourceRequirements(limits={"memory": "9E9"}),
+        JobResources(limits={"memory": "9E9"}),
         {"requests": OWN[0], "limits": {"cpu": "4", "memory": "9E9"}},
     ),
 }
