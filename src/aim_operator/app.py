@@ -20,6 +20,7 @@ from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import Dependents
 from aim_operator.controllers.download_progress import DownloadProgress
+from aim_operator.controllers.download_slots import DownloadSlots
 from aim_operator.controllers.images import Images, image_wakes
 from aim_operator.controllers.model_caches import ModelCaches, model_cache_wakes
 from aim_operator.controllers.route_owners import RouteOwners
@@ -218,6 +219,16 @@ class Operator:
         watched.jobs.add_handler(slots.job_changed)
         watched.templates.add_handler(slots.template_changed)
         watched.cluster_templates.add_handler(slots.template_changed)
+        download_slots = DownloadSlots(
+            watched.jobs.store,
+            watched.model_caches.store,
+            limit=settings.max_download_jobs,
+            clock=clock,
+            wake=self._wake,
+        )
+        watched.jobs.add_handler(download_slots.job_changed)
+        watched.model_caches.add_handler(download_slots.cache_changed)
+        metrics.gauge("aim_downloads", "Download Jobs by state", ("state",), download_slots.samples)
         metrics.gauge("aim_discoveries", "Discovery Jobs by state", ("state",), slots.samples)
         footprint.register(metrics, watched.all)
         templates = Templates(
@@ -247,6 +258,7 @@ class Operator:
             downloads=self._downloads,
             foreign=self._existing_claims,
             wake=self._wake,
+            slots=download_slots,
         )
         caching = CacheDependents(watched, catalog)
         kinds: dict[str, tuple[Kind[Any, Any], list[Trigger[Any]]]] = {

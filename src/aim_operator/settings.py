@@ -21,6 +21,7 @@ class Settings:
     leader_elect: bool = False
     workers: int = 24
     max_discovery_jobs: int = 10
+    max_download_jobs: int = 20
     metrics_address: str = ""
     """host:port of /metrics; "" serves none."""
     metrics_tls_cert: str = ""

@@ -48,6 +48,7 @@ class JobStatus(Wire):
 
 class JobSpec(Wire):
     ttl_seconds_after_finished: int | None = None
+    suspend: bool | None = None
 
 
 class Job(KubeObject):

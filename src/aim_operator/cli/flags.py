@@ -22,6 +22,7 @@ LOG_FORMATS = ("json", "console")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MOST_WORKERS = 512
 MOST_DISCOVERY_JOBS = 1000
+MOST_DOWNLOAD_JOBS = 1000
 LONGEST_PULL_SECONDS = 7 * 24 * 3600
 
 _IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9_.:/@]{0,511}")

@@ -48,6 +48,15 @@ def run(
             help="Discovery Jobs that may run at once.",
         ),
     ] = str(DEFAULT.max_discovery_jobs),
+    max_download_jobs: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_MAX_DOWNLOAD_JOBS",
+            show_envvar=False,
+            metavar="N",
+            help="Download Jobs of model caches that may run at once.",
+        ),
+    ] = str(DEFAULT.max_download_jobs),
     downloader_image: Annotated[
         str,
         typer.Option(
@@ -163,6 +172,7 @@ def run(
         leader_elect=leader_elect,
         workers=flags.count("--workers", workers, flags.MOST_WORKERS),
         max_discovery_jobs=flags.count("--max-discovery-jobs", max_discovery_jobs, flags.MOST_DISCOVERY_JOBS),
+        max_download_jobs=flags.count("--max-download-jobs", max_download_jobs, flags.MOST_DOWNLOAD_JOBS),
         downloader_image=flags.image("--downloader-image", downloader_image),
         discovery_cpu_request=flags.quantity("--discovery-cpu-request", discovery_cpu_request),
         discovery_memory_request=flags.quantity("--discovery-memory-request", discovery_memory_request),

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
-from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
+from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
@@ -25,6 +25,7 @@ from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import model_cache_owner
 from aim_operator.controllers.discovery_logs import pods_of
 from aim_operator.controllers.download_progress import DownloadProgress
+from aim_operator.controllers.download_slots import DownloadSlots
 from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.storage_budget import StorageBudget
 from aim_operator.controllers.store_catalog import StoreCatalog
@@ -45,7 +46,7 @@ from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, resol
 from aim_operator.core.jobs.machine import JobState, JobStep
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
-from aim_operator.core.model_cache import attempt, desired, expansion, listing, placement
+from aim_operator.core.model_cache import attempt, desired, expansion, listing, placement, storage
 from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import DownloadOptions, about_claim, decide
@@ -75,9 +76,10 @@ class ModelCaches(AimKind):
         downloads: DownloadProgress,
         foreign: ForeignWatches,
         wake: Callable[[ObjectRef], None],
+        slots: DownloadSlots,
     ) -> None:
         self._client, self._watched, self._catalog = client, watched, catalog
-        self._options, self._downloads = options, downloads
+        self._options, self._downloads, self._slots = options, downloads, slots
         self._foreign, self._wake = foreign, wake
         self._budget = StorageBudget(watched, catalog)
 
@@ -90,11 +92,15 @@ class ModelCaches(AimKind):
 
     def settle(self, ref: ObjectRef, plan: Plan[Any], outcomes: Outcomes) -> None:
         self._budget.settle(ref, outcomes)
+        if not any(o.child.resource is JOBS and o.object is not None for o in outcomes):
+            refused = outcomes.problem(JOBS.kind)
+            self._slots.ungrant(ref, refused.error if refused is not None else None)
         self._downloads.follow(ref, plan.follow)
 
     def forget(self, ref: ObjectRef) -> None:
         self._foreign.keep(ref, ())
         self._budget.forget(ref)
+        self._slots.withdraw(ref)
         self._downloads.follow(ref, None)
 
     async def gather(self, ref: ObjectRef, obj: AIMModelCache, now: datetime) -> ModelCacheObserved:
@@ -115,11 +121,12 @@ class ModelCaches(AimKind):
             runtime_config=config,
             nodes=self._catalog.gpu_models(),
             claim=claim,
-            in_use=self._in_use(cache, name),
+            in_use=self._in_use(cache, name if existing is None else existing.name),
             jobs=tuple(job for job in jobs if not is_listing_job_name(job.metadata.name)),
             listing_jobs=tuple(job for job in jobs if is_listing_job_name(job.metadata.name)),
         )
         if claim is None:
+            self._slots.withdraw(ref)
             return await self._with_listing(ref, observed, now)
         class_name = claim.spec.storage_class_name or ""
         events = watched.provisioning.store.by_index(BY_INVOLVED, claim.metadata.uid)
@@ -129,15 +136,21 @@ class ModelCaches(AimKind):
             provisioning_failure=last_message(events),
         )
         if isinstance(config, MissingRuntimeConfig):
+            self._slots.withdraw(ref)
             return observed
         observed = structs.replace(observed, allowance=self._growth(ref, observed, config))
         place = placement.place(cache, config, claim, observed.storage_class)
         digest = desired.digest(cache, config, claim, self._options, place)
         record = (cache.status or AIMModelCacheStatus()).download
         observed = structs.replace(observed, progress=self._downloads.last_reported(ref))
+        name = download_job_name(ref.name, digest)
+        step = attempt.job_step(observed, claim, digest, record, now)
+        if step.state is JobState.ABSENT_DUE and storage.judge(observed).usable:
+            return structs.replace(observed, slot=self._slots.request(ref, cache, name))
+        self._slots.withdraw(ref)
         return await self._with_job(
             observed,
-            download_job_name(ref.name, digest),
+            name,
             desired.CONTAINER,
             lambda seen: attempt.job_step(seen, claim, digest, record, now),
         )
@@ -176,10 +189,12 @@ class ModelCaches(AimKind):
     ) -> Allowance | None:
         """Ask the budget for a claim for that much, where it is known how much."""
         try:
-            asked = desired.claim_size(size, desired.headroom(config)) if size is not None else None
+            if size is None or cache.spec.existing_claim is not None:
+                return None
+            asked = desired.claim_size(size, desired.headroom(config))
         except SpecError:
             return None
-        return self._budget.ask(ref, cache, int(quantity.parse(asked))) if asked is not None else None
+        return self._budget.ask(ref, cache, int(quantity.parse(asked)))
 
     def _growth(
         self, ref: ObjectRef, observed: ModelCacheObserved, config: RuntimeConfig

@@ -126,7 +126,9 @@ def _ask(cache: AIMModelCache, size: int) -> Ask:
 
 
 def _waits(cache: AIMModelCache) -> bool:
-    if cache.metadata.deletion_timestamp is not None or is_paused(cache):
+    if cache.spec.existing_claim is not None or cache.metadata.deletion_timestamp is not None:
+        return False
+    if is_paused(cache):
         return False
     ready = conditions.find((cache.status or AIMModelCacheStatus()).conditions or (), c.READY)
     return ready is None or ready.reason not in _STUCK

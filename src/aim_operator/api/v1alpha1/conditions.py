@@ -110,6 +110,7 @@ class Reason:
     EXCEEDS_STORAGE_BUDGET = "ExceedsStorageBudget"
     UNUSED = "Unused"
     REMOVAL_SCHEDULED = "RemovalScheduled"
+    AWAITING_DOWNLOAD_SLOT = "AwaitingDownloadSlot"
     DOWNLOAD_PENDING = "DownloadPending"
     DOWNLOADING = "Downloading"
     DOWNLOADED = "Downloaded"

@@ -172,6 +172,10 @@ def _obstructed(inputs: Inputs, _: JobStep) -> Step:
 
 
 def _absent_due(inputs: Inputs, _: JobStep) -> Step:
+    slot = inputs.observed.slot
+    if not slot.granted:
+        waiting = _waiting(inputs, slot.message)
+        return structs.replace(waiting, state=State.PENDING, reason=Reason.AWAITING_DOWNLOAD_SLOT)
     job = _job(inputs)
     return structs.replace(_waiting(inputs, f"download Job {job.name} is starting"), children=(job,))
 

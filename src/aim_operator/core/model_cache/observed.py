@@ -10,6 +10,7 @@ from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.report import Progress
+from aim_operator.core.model_cache.slots import GRANTED, DownloadSlot
 from aim_operator.errors import ApiError
 
 
@@ -32,6 +33,8 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     jobs: tuple[Job, ...] = ()
     """Downloads."""
     listing_jobs: tuple[Job, ...] = ()
+    slot: DownloadSlot = GRANTED
+    """Asked for only where the next step is to create the download Job."""
     pods: tuple[Pod, ...] = ()
     """Of the Job of the current inputs."""
     refusal: str = ""
