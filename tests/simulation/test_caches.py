@@ -38,7 +38,11 @@ def model_cache(name: str = "own", *, uri: str = SOURCE, **spec: Any) -> dict[st
         "apiVersion": API,
         "kind": "AIMModelCache",
         "metadata": metadata,
-        "spec": {k: v for k, v in {"sourceUri": uri, "size": "1Gi", **spec}.items() if v is not None},
+        "spec": {
+            k: v
+            for k, v in {"sourceUri": uri, "size": "1Gi", "shared": True, **spec}.items()
+            if v is not None
+        },
     }
 
 
@@ -48,7 +52,7 @@ def template_cache(name: str, template: str = "fast", **spec: Any) -> dict[str, 
         "apiVersion": API,
         "kind": "AIMTemplateCache",
         "metadata": metadata,
-        "spec": {"templateRef": template, **spec},
+        "spec": {k: v for k, v in {"templateRef": template, "shared": True, **spec}.items() if v is not None},
     }
 
 
@@ -391,3 +395,76 @@ async def test_files_on_a_claim_that_exists_are_checked_and_served_and_outlive_e
         assert claim is not None
         assert "deletionTimestamp" not in claim["metadata"]
         assert "ownerReferences" not in claim["metadata"]
+
+
+async def test_a_cache_made_by_hand_is_used_by_nobody_else_and_says_so() -> None:
+    """Whoever makes a cache decides from where, and through which proxy, it is filled."""
+    async with World() as world:
+        world.start()
+        elsewhere = [{"name": "HF_ENDPOINT", "value": "https://hub.attacker.example"}]
+        world.apply([cluster_image(defaultServiceTemplate="fast"), cluster_template()])
+        world.apply([template_cache("planted", shared=None, env=elsewhere), model_cache("loot", shared=None)])
+        await world.until(lambda: world.state_of(TEMPLATE_CACHES, "planted", NAMESPACE) == "Available")
+        await world.until(lambda: world.state_of(MODEL_CACHES, "loot", NAMESPACE) == "Available")
+        world.sandbox.jobs.behaviours[SOURCE] = ImageBehaviour(outcome="hangs")
+        world.apply([service(cacheModel=True)])
+        await world.until(lambda: "is not shared" in str(world.status(SERVICES, "chat", NAMESPACE)))
+        told = next(
+            c["message"]
+            for c in world.status(SERVICES, "chat", NAMESPACE)["conditions"]
+            if c["type"] == "CacheReady"
+        )
+        assert "AIMTemplateCache 'planted' is for this template, and is not shared (spec.shared)" in told
+        del world.sandbox.jobs.behaviours[SOURCE]
+        await world.pass_seconds(300)
+        (used,) = world.status(TEMPLATE_CACHES, "fast", NAMESPACE)["modelCaches"]
+        own = world.status(TEMPLATE_CACHES, "planted", NAMESPACE)["modelCaches"][0]["name"]
+        assert used["name"] not in (own, "loot")
+        for kind, name in ((TEMPLATE_CACHES, "planted"), (MODEL_CACHES, "loot")):
+            ready = next(c for c in world.status(kind, name, NAMESPACE)["conditions"] if c["type"] == "Ready")
+            assert ready["message"].endswith("set spec.shared to let them")
+        assert all(download.startswith("Job team/") for download in downloads(world))
+
+
+async def test_a_template_cache_of_the_templates_own_name_that_is_not_shared_says_what_to_do() -> None:
+    async with World() as world:
+        world.start()
+        world.apply([cluster_image(defaultServiceTemplate="fast"), cluster_template()])
+        world.apply([template_cache("fast", shared=None), service(cacheModel=True)])
+        await world.until(
+            lambda: world.reason(SERVICES, "chat", NAMESPACE, "CacheReady") == "False/NameConflict"
+        )
+        assert "set its spec.shared" in str(world.status(SERVICES, "chat", NAMESPACE))
+        world.patch(TEMPLATE_CACHES, "fast", NAMESPACE, {"spec": {"shared": True}})
+        await world.until(lambda: running(world))
+        assert len(downloads(world)) == 1
+
+
+async def test_a_cache_made_by_hand_that_is_in_use_when_sharing_arrives_stays_in_use() -> None:
+    """Objects as an earlier version wrote them: nothing says that they are shared."""
+    async with World() as world:
+        operator = world.start()
+        world.apply([model_cache(), *catalog(), service()])
+        await world.until(lambda: running(world))
+        await world.stop(operator)
+        world.patch(MODEL_CACHES, "own", NAMESPACE, {"spec": {"shared": None}})
+        world.start()
+        await world.pass_seconds(3600)
+        assert running(world)
+        assert len(world.all(MODEL_CACHES)) == 1
+        assert len(downloads(world)) == 1
+
+
+async def test_sharing_a_cache_puts_it_in_the_place_of_the_operators_own() -> None:
+    async with World() as world:
+        world.start()
+        world.apply([cluster_image(defaultServiceTemplate="fast"), cluster_template()])
+        world.apply([template_cache("by-hand", shared=None), service(cacheModel=True)])
+        await world.until(lambda: running(world))
+        assert {c["metadata"]["name"] for c in world.all(TEMPLATE_CACHES)} == {"by-hand", "fast"}
+        assert len(world.all(MODEL_CACHES)) == 1, "the same files from the same place are one cache"
+        world.patch(TEMPLATE_CACHES, "by-hand", NAMESPACE, {"spec": {"shared": True}})
+        await world.until(lambda: {c["metadata"]["name"] for c in world.all(TEMPLATE_CACHES)} == {"by-hand"})
+        await world.pass_seconds(60)
+        assert running(world)
+        assert len(downloads(world)) == 1

@@ -65,9 +65,11 @@ async def test_no_more_downloads_run_at_once_than_there_are_slots_and_all_have_t
             return len(order) == 6
 
         await world.pass_seconds(5)
-        assert ready(world, "m5") == (
-            "AwaitingDownloadSlot",
-            "waiting for one of 2 download slots, which namespaces get in turn; 3 of its namespace come before",
+        reason, message = ready(world, "m5")
+        assert reason == "AwaitingDownloadSlot"
+        assert message == (
+            "waiting for one of 2 download slots, which namespaces get in turn; "
+            "3 of its namespace come before"
         )
         if restart:
             await world.stop(operator)

@@ -25,7 +25,7 @@ def make_model_cache(
     **spec: Any,
 ) -> AIMModelCache:
     """Specs and statuses are written as in YAML; `size` None is one without."""
-    fields = {"sourceUri": SOURCE, "size": "10Gi", **spec}
+    fields = {"sourceUri": SOURCE, "size": "10Gi", "shared": True, **spec}
     return convert(
         {
             "metadata": _metadata(name, metadata),
@@ -71,7 +71,7 @@ def make_template_cache(
     return convert(
         {
             "metadata": _metadata(name, {**marks, **(metadata or {})}),
-            "spec": {"templateRef": template, **spec},
+            "spec": {"templateRef": template, **({} if ours else {"shared": True}), **spec},
             **({"status": told} if told else {}),
         },
         AIMTemplateCache,

@@ -125,6 +125,7 @@ class Services(AimKind):
         return {
             "template_cache": cache,
             "template_cache_taken": self._catalog.template_cache_taken(template, namespace),
+            "unshared_template_cache": self._catalog.unshared_template_cache(template, namespace),
             "model_caches": tuple(c for c in caches if c is not None),
             "live_claims": frozenset(
                 n for n in mounted | filled if n in existing or alive(claims.get(namespace, n))

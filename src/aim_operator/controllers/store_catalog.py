@@ -17,7 +17,7 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.controllers.gpu_models import GpuModels
 from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, BY_MEANING_IN, BY_TEMPLATE_IN, Watched
-from aim_operator.core.caching import choose, means
+from aim_operator.core.caching import choose, means, serves_others
 from aim_operator.core.catalog import Template
 from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.manifests import controlled_by
@@ -71,9 +71,20 @@ class StoreCatalog:
         return choose(template, self._watched.template_caches.store.by_index(BY_TEMPLATE_IN, key), self)
 
     def template_cache_taken(self, template: Template, namespace: str) -> bool:
-        """Whether the name of the operator's own template cache belongs to one of another template."""
+        """Whether the operator's own template cache can't have its name: another template's, or unshared."""
         cache = self._watched.template_caches.store.get(namespace, template.metadata.name)
-        return cache is not None and not means(cache, template, self)
+        return cache is not None and not (means(cache, template, self) and serves_others(cache))
+
+    def unshared_template_cache(self, template: Template, namespace: str) -> str:
+        """Return the name of a template cache that would serve the template if it were shared; else ""."""
+        key = (namespace, template.metadata.name)
+        siblings = self._watched.template_caches.store.by_index(BY_TEMPLATE_IN, key)
+        names = (
+            cache.metadata.name
+            for cache in siblings
+            if means(cache, template, self) and not serves_others(cache)
+        )
+        return min(names, default="")
 
     def gpu_models(self) -> frozenset[NodeGpus]:
         return self.gpus.kinds

@@ -24,7 +24,7 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
+from aim_operator.controllers.wakes import itself, spec_changed
 from aim_operator.controllers.watched import (
     BY_IMAGE_IN,
     BY_MODEL_CACHE_IN,
@@ -41,6 +41,7 @@ from aim_operator.core.caching import (
     model_cache_for,
     new_model_cache_name,
     seniority,
+    serves_others,
     service_caches,
     sources_of,
     speaks_of_downloads,
@@ -120,15 +121,23 @@ class TemplateCaches(AimKind):
             redirected=lambda used: is_own_model_cache(used) and self._senior(cache, used),
         )
         if model_cache is None:
+            unshared = self._unshared(cache, source)
             taken = store.get(namespace, name)
             # One that is being deleted is waited for: its successor has the same name.
             return SourceObserved(
                 source=source,
                 name=name,
+                unshared=unshared,
                 taken=taken is not None and taken.metadata.deletion_timestamp is None,
             )
         senior = self._senior(cache, model_cache)
         return SourceObserved(source=source, name=name, cache=model_cache, senior=senior)
+
+    def _unshared(self, cache: AIMTemplateCache, source: ModelSource) -> str:
+        """Return the name of a model cache of the source that its maker does not share; "" for none."""
+        key = (cache.metadata.namespace, source.source_uri)
+        caches = self._watched.model_caches.store.by_index(BY_SOURCE_IN, key)
+        return min((each.metadata.name for each in caches if not serves_others(each)), default="")
 
     def _senior(self, cache: AIMTemplateCache, model_cache: AIMModelCache) -> bool:
         """Whether no older template cache uses this model cache: its references are kept by the oldest."""
@@ -200,7 +209,7 @@ def template_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Tri
     """Return what wakes template caches."""
     return [
         Trigger(watched.template_caches, itself(TEMPLATE_CACHES), own=True),
-        Trigger(watched.template_caches, caching.template_caches_beside, when=came_or_went),
+        Trigger(watched.template_caches, caching.template_caches_beside, when=spec_changed),
         Trigger(watched.templates, caching.template_caches_of_template),
         Trigger(watched.cluster_templates, caching.template_caches_of_template),
         Trigger(watched.model_caches, caching.template_caches_of_model_cache),

@@ -81,6 +81,16 @@ def is_own_model_cache(cache: AIMModelCache) -> bool:
     return _has_our_label(cache) and is_model_cache_name(cache.metadata.name, cache.spec.source_uri)
 
 
+def serves_others(cache: AIMTemplateCache | AIMModelCache) -> bool:
+    """Whether others than its maker may use it: one of the operator's, or one that says so.
+
+    Whoever makes a cache by hand decides from where, through which proxy and with whose credentials it is
+    filled. So it is used for others only where its maker offers it.
+    """
+    own = is_own_template_cache(cache) if isinstance(cache, AIMTemplateCache) else is_own_model_cache(cache)
+    return own or (cache.spec.shared or False)
+
+
 def _has_our_label(obj: KubeObject) -> bool:
     return obj.metadata.label(labels.MANAGED_BY) == labels.CONTROLLER
 
@@ -100,11 +110,13 @@ def means(cache: AIMTemplateCache, template: Template, catalog: Catalog) -> bool
 def choose(
     template: Template, caches: Iterable[AIMTemplateCache], catalog: Catalog
 ) -> AIMTemplateCache | None:
-    """Return the template cache in use: one that a user made before the operator's, then the oldest."""
+    """Return the template cache in use: one that a user shares before the operator's, then the oldest."""
     candidates = [
         cache
         for cache in caches
-        if cache.metadata.deletion_timestamp is None and means(cache, template, catalog)
+        if cache.metadata.deletion_timestamp is None
+        and means(cache, template, catalog)
+        and serves_others(cache)
     ]
     return min(candidates, key=_rank, default=None)
 
@@ -205,17 +217,19 @@ def model_cache_for(
     and so are those that other patterns choose. One in use that has none yet gives way to one that has them:
     its endpoint may have been changed there and back, and the first one's files are all there.
     Only a cache that has none yet goes along to a new endpoint, if it is in use and `redirected` says so.
+    One that a user made is used where it is shared; one that is in use stays so, as before there was sharing.
     """
     uri = required.source_uri
+    in_use = {(each.name or "") for each in listed if each.source_uri == uri}
     same_files = [
         cache
         for cache in caches
         if cache.spec.source_uri == uri
+        and (serves_others(cache) or cache.metadata.name in in_use)
         and file_patterns.of_model_cache(cache.spec) == required.patterns
         and cache.metadata.deletion_timestamp is None
         and _is_where(cache, required.gpu_model)
     ]
-    in_use = {(each.name or "") for each in listed if each.source_uri == uri}
     of_class = [
         c
         for c in same_files

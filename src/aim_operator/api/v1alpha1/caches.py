@@ -71,6 +71,14 @@ class AIMTemplateCacheSpec(Wire):
     exclude: Annotated[
         FilePatterns | None, Field(doc=f"{EXCLUDE_DOC} Replaces caching.exclude of the template.")
     ] = None
+    shared: Annotated[
+        bool | None,
+        Field(
+            doc="Let services on the template mount what this cache holds, instead of a cache that the "
+            "operator makes for them. Whoever makes it decides from where and with which credentials it is "
+            "filled."
+        ),
+    ] = None
 
 
 class CacheProgress(Wire):
@@ -230,6 +238,13 @@ class AIMModelCacheSpec(Wire):
     ] = None
     include: Annotated[FilePatterns | None, Field(doc=f"{INCLUDE_DOC} Immutable.")] = None
     exclude: Annotated[FilePatterns | None, Field(doc=f"{EXCLUDE_DOC} Immutable.")] = None
+    shared: Annotated[
+        bool | None,
+        Field(
+            doc="Let templates and services of this namespace that need the same files use them, instead of "
+            "a cache that the operator makes for them. Whoever makes it decides how it is filled."
+        ),
+    ] = None
     retain: Annotated[
         bool | None,
         Field(doc="Keep it also where the runtime configuration has caches deleted that nobody uses."),

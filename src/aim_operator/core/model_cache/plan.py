@@ -19,6 +19,7 @@ from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCacheStatus, LeftOut
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, quantity
+from aim_operator.core.caching import serves_others
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.model_cache import (
     attempt,
@@ -39,6 +40,8 @@ from aim_operator.core.model_cache.storage import Storage
 from aim_operator.core.model_cache.usage import Usage
 from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.errors import SpecError
+
+_NOT_SHARED = "; templates and services don't use it, set spec.shared to let them"
 
 __all__ = ["DownloadOptions", "decide"]
 
@@ -234,7 +237,8 @@ def _status(judged: _Judged, old: AIMModelCacheStatus, now: datetime) -> AIMMode
             left_out=step.contents.left_out or None,
         )
     if step.reason == Reason.DOWNLOADED:
-        step = structs.replace(step, message=step.message + _contents_text(with_contents))
+        offer = "" if serves_others(observed.cache) or observed.in_use else _NOT_SHARED
+        step = structs.replace(step, message=step.message + _contents_text(with_contents) + offer)
     return AIMModelCacheStatus(
         observed_generation=generation,
         status=step.state,

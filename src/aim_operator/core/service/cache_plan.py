@@ -171,20 +171,34 @@ def _judge(observed: ServiceObserved, template: Template) -> ConditionSummary:
             ok=False,
             reason=Reason.NAME_CONFLICT,
             message=(
-                f"AIMTemplateCache {name!r} is about another template; rename it, or create one for "
-                f"template {name!r} under another name"
+                (
+                    f"AIMTemplateCache {name!r} is for this template and is not shared; set its spec.shared, "
+                    "or make it under another name"
+                )
+                if observed.unshared_template_cache == name
+                else (
+                    f"AIMTemplateCache {name!r} is about another template; rename it, or create a shared one "
+                    f"for template {name!r} under another name"
+                )
             ),
             state=State.DEGRADED,
         )
     cache = observed.template_cache
     if cache is None:
-        return _waiting(f"AIMTemplateCache {name!r} is being created")
+        return _waiting(f"AIMTemplateCache {name!r} is being created{_unshared(observed)}")
     status = cache.status or AIMTemplateCacheStatus()
     failure = conditions.find(status.conditions or (), c.FAILURE)
     message = f"AIMTemplateCache {cache.metadata.name!r}: {_ready_message(cache) or State.PENDING}"
     if failure is not None and failure.status == "True":
         return ConditionSummary(ok=False, reason=failure.reason, message=message, state=State.DEGRADED)
-    return _waiting(message)
+    return _waiting(message + _unshared(observed))
+
+
+def _unshared(observed: ServiceObserved) -> str:
+    name = observed.unshared_template_cache
+    if not name:
+        return ""
+    return f"; AIMTemplateCache {name!r} is for this template, and is not shared (spec.shared)"
 
 
 def _ready_message(cache: AIMTemplateCache | None) -> str:

@@ -38,7 +38,9 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     template_cache: AIMTemplateCache | None = None
     """The one that serves the resolved template in this namespace."""
     template_cache_taken: bool = False
-    """The name that the operator's template cache would have belongs to one of another template."""
+    """The name of the operator's template cache belongs to another template's, or one that is not shared."""
+    unshared_template_cache: str = ""
+    """The name of one for the template that its maker does not share; "" where there is none."""
     model_caches: tuple[AIMModelCache, ...] = ()
     """Those that the template cache lists."""
     live_claims: frozenset[str] = frozenset()

@@ -113,7 +113,7 @@ def _cache_warm(
     if observed.template_cache_taken:
         reason, message = (
             Reason.NAME_CONFLICT,
-            f"AIMTemplateCache {name!r} is about another template; rename it",
+            f"AIMTemplateCache {name!r} is not about this template, or not shared; rename or share it",
         )
     elif problem is not None:
         remedy = "rename this template or delete that object"

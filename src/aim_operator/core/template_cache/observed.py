@@ -23,6 +23,8 @@ class SourceObserved(Struct, frozen=True, kw_only=True):
     cache: AIMModelCache | None = None
     senior: bool = True
     """No older template cache needs this model cache: the references of that one are ours to keep."""
+    unshared: str = ""
+    """The name of a model cache of the source that a user made and does not share; "" where there is none."""
     taken: bool = False
     """The name that its cache would have belongs to a cache of something else."""
 

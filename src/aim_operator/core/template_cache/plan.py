@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from aim_operator.api.plan import Child, EventNote, Outcome, Outcomes, Plan, Removal, Report
 from aim_operator.api.v1alpha1 import (
@@ -24,7 +24,7 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.caching import is_own_model_cache, is_own_template_cache, sources_of
+from aim_operator.core.caching import is_own_model_cache, is_own_template_cache, serves_others, sources_of
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, Template, reference_to
 from aim_operator.core.outcomes import obstacle
 from aim_operator.core.template_cache.desired import model_cache
@@ -66,7 +66,11 @@ def _case(observed: TemplateCacheObserved, outcomes: Outcomes) -> _Case:
         message = config.message(observed.cache.metadata.namespace)
         return _degraded(Reason.RUNTIME_CONFIG_MISSING, message)
     parts = [_judge(source, _problem(source, outcomes)) for source in observed.sources]
-    return min(parts, key=lambda part: _WORST_FIRST.index(part.state))
+    worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
+    if serves_others(observed.cache):
+        return worst
+    message = f"{worst.message}; services don't use it, set spec.shared to let them"
+    return structs.replace(worst, message=message)
 
 
 def _problem(source: SourceObserved, outcomes: Outcomes) -> Outcome | None:
@@ -136,7 +140,7 @@ def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
         return _Case(
             state=State.PENDING,
             reason=Reason.WAITING_FOR_CACHE,
-            message=f"the AIMModelCache for {uri} is being created",
+            message=f"the AIMModelCache for {uri} is being created{_unshared(source)}",
         )
     name, status = source.cache.metadata.name, source.cache.status or AIMModelCacheStatus()
     state = State.PENDING if status.status is None else status.status
@@ -146,6 +150,12 @@ def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
         return _Case(state=state, reason=Reason.CACHE_WARM, message=f"AIMModelCache {name}{ready_message}")
     reason = ready.reason if ready is not None else Reason.WAITING_FOR_CACHE
     return _Case(state=state, reason=reason, message=f"AIMModelCache {name}{ready_message}")
+
+
+def _unshared(source: SourceObserved) -> str:
+    if not source.unshared:
+        return ""
+    return f"; AIMModelCache {source.unshared!r} has this source and is not shared (spec.shared)"
 
 
 def _status(

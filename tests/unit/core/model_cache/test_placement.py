@@ -80,14 +80,14 @@ def test_which_downloads_run_where_the_model_is_served(
 
 def test_a_node_without_labels_may_have_no_gpu_so_one_that_has_them_is_required_where_there_was_one() -> None:
     new = desired.claim(CACHE, CONFIG, nodes=[hardware.node_gpus(GPU)]).manifest["metadata"]
-    assert new["annotations"] == known("MI300X")
+    assert new["annotations"] == {**known("MI300X"), labels.SIZE: "10Gi"}
     affinity = pod(on=claim("ReadWriteOnce", **known("MI300X")))["affinity"]
     assert admits(affinity, GPU)
     assert not admits(affinity, {})
 
 
 def test_a_cluster_without_labels_keeps_only_known_others_out() -> None:
-    assert "annotations" not in desired.claim(CACHE, CONFIG).manifest["metadata"]
+    assert desired.claim(CACHE, CONFIG).manifest["metadata"]["annotations"] == {labels.SIZE: "10Gi"}
     affinity = pod()["affinity"]
     assert admits(affinity, {})
     assert not admits(affinity, OTHER_GPU)

@@ -165,7 +165,8 @@ SOURCES = make_discovered_status("x", make_result())
         pytest.param(
             SOURCES,
             {"template_cache_taken": True},
-            "False/NameConflict: AIMTemplateCache 'fast' is about another template; rename it",
+            "False/NameConflict: AIMTemplateCache 'fast' is not about this template, or not shared; "
+            "rename or share it",
             id="where another template's cache has the name",
         ),
     ],
