@@ -320,6 +320,7 @@ def model_cache(name: str, namespace: str, hub: ModelHub, **spec: Any) -> dict[s
     fields = {
         "sourceUri": f"hf://{MODEL}",
         "size": "900Mi",
+        "shared": True,
         "env": [{"name": "HF_ENDPOINT", "value": hub.hub.url}],
         **spec,
     }

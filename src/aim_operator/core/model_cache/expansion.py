@@ -37,7 +37,9 @@ def wanted(observed: ModelCacheObserved, config: RuntimeConfig) -> str | None:
     The API server lets a claim grow only once it is bound. Raises SpecError for what is no quantity.
     """
     claim, size = observed.claim, observed.cache.spec.size
-    if claim is None or size is None or observed.cache.spec.existing_claim is not None or not _can_change(claim):
+    if claim is None or size is None or observed.cache.spec.existing_claim is not None:
+        return None
+    if not _can_change(claim):
         return None
     made_for: Quantity = claim.metadata.annotation(labels.SIZE) or requested(claim)
     asked = desired.claim_size(size, desired.headroom(config))
