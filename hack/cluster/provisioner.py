@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 import urllib.error
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def _storage_class(name: str, binding: str = "Immediate", **parameters: str) -> 
         "provisioner": PROVISIONER,
         "reclaimPolicy": "Delete",
         "volumeBindingMode": binding,
+        "allowVolumeExpansion": name != "local-root",
         "parameters": parameters,
     }
 
@@ -57,7 +58,7 @@ class Provisioner:
         self._failed: set[str] = set()  # uids of claims whose failure was reported
 
     def step(self) -> None:
-        """Provisions every waiting claim and removes every released volume."""
+        """Provisions every waiting claim, enlarges those that grew and removes every released volume."""
         claims = self._api.request("GET", "/api/v1/persistentvolumeclaims")["items"]
         waiting = [claim for claim in claims if claim.get("status", {}).get("phase") == "Pending"]
         classes = self._classes() if waiting else {}
@@ -65,7 +66,11 @@ class Provisioner:
             storage_class = classes.get(claim["spec"].get("storageClassName", ""))
             if storage_class is not None and wants_volume(claim, storage_class):
                 self._provision(claim, storage_class)
-        for volume in self._api.request("GET", "/api/v1/persistentvolumes")["items"]:
+        volumes = self._api.request("GET", "/api/v1/persistentvolumes")["items"]
+        for claim in claims:
+            if wants_more(claim, volumes):
+                self._enlarge(claim)
+        for volume in volumes:
             if is_ours_and_released(volume):
                 self._remove(volume)
 
@@ -93,6 +98,17 @@ class Provisioner:
         self._api.apply(volume)
         name = volume["metadata"]["name"]
         self._event(claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {name}")
+
+    def _enlarge(self, claim: Manifest) -> None:
+        """As the resizer of a driver does: the volume first, then what the claim says of it."""
+        metadata, capacity = claim["metadata"], claim["spec"]["resources"]["requests"]
+        patch = "application/merge-patch+json"
+        volume = f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}"
+        self._api.request("PATCH", volume, {"spec": {"capacity": capacity}}, patch)
+        status = (
+            f"/api/v1/namespaces/{metadata['namespace']}/persistentvolumeclaims/{metadata['name']}/status"
+        )
+        self._api.request("PATCH", status, {"status": {"capacity": capacity}}, patch)
 
     def _remove(self, volume: Manifest) -> None:
         path = Path(volume["spec"]["hostPath"]["path"])
@@ -142,6 +158,19 @@ def on_node(annotations: Mapping[str, str]) -> Manifest:
     """The node that the scheduler has chosen for the claim's first Pod."""
     host = {"key": "kubernetes.io/hostname", "operator": "In", "values": [annotations[SELECTED_NODE]]}
     return {"nodeSelectorTerms": [{"matchExpressions": [host]}]}
+
+
+def wants_more(claim: Manifest, volumes: Iterable[Manifest]) -> bool:
+    """Whether a bound claim of ours asks for another size than it has; the API server lets none shrink."""
+    if claim.get("status", {}).get("phase") != "Bound":
+        return False
+    annotations = [
+        volume["metadata"].get("annotations") or {}
+        for volume in volumes
+        if volume["metadata"]["name"] == claim["spec"]["volumeName"]
+    ]
+    ours = any(each.get("pv.kubernetes.io/provisioned-by") == PROVISIONER for each in annotations)
+    return ours and claim["spec"]["resources"]["requests"] != claim["status"].get("capacity")
 
 
 def is_ours_and_released(volume: Manifest) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from hack.cluster.api import object_path, plural
 from hack.cluster.build import without_helm_actions
-from hack.cluster.provisioner import PROVISIONER, SELECTED_NODE, volume_for, wants_volume
+from hack.cluster.provisioner import PROVISIONER, SELECTED_NODE, volume_for, wants_more, wants_volume
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,19 @@ def test_a_claim_whose_consumer_is_scheduled_gets_its_volume() -> None:
     claim["metadata"]["annotations"] = {SELECTED_NODE: "node1"}
     storage_class = {"provisioner": PROVISIONER, "volumeBindingMode": "WaitForFirstConsumer"}
     assert wants_volume(claim, storage_class)
+
+
+@pytest.mark.parametrize(
+    ("phase", "capacity", "provisioner", "want"),
+    [
+        ("Bound", "5Gi", PROVISIONER, True),
+        ("Bound", "10Gi", PROVISIONER, False),
+        ("Bound", "5Gi", "somebody.else/nfs", False),
+        ("Pending", "5Gi", PROVISIONER, False),
+    ],
+    ids=["it grew", "as it is", "another provisioner's", "not bound yet"],
+)
+def test_which_claims_are_enlarged(phase: str, capacity: str, provisioner: str, want: bool) -> None:  # noqa: FBT001
+    claim = _claim(volumeName="pv") | {"status": {"phase": phase, "capacity": {"storage": capacity}}}
+    annotations = {"pv.kubernetes.io/provisioned-by": provisioner}
+    assert wants_more(claim, [{"metadata": {"name": "pv", "annotations": annotations}}]) is want
