@@ -32,7 +32,9 @@ from aim_operator.controllers.template_caches import TemplateCaches, template_ca
 from aim_operator.controllers.templates import Templates, template_wakes
 from aim_operator.controllers.watched import Watched
 from aim_operator.core import labels
+from aim_operator.core.catalog import enforced_path_prefix
 from aim_operator.core.model_cache.plan import DownloadOptions
+from aim_operator.core.routing import keeps_apart
 from aim_operator.core.service.route_owner import contender
 from aim_operator.core.template.plan import DiscoveryOptions
 from aim_operator.kube.protocol import KubeClient
@@ -244,7 +246,12 @@ class Operator:
             operator_namespace=settings.operator_namespace,
             cluster=cluster,
         )
-        route_owners = RouteOwners(watched, clock=clock, wake=self._wake)
+        route_owners = RouteOwners(
+            watched,
+            clock=clock,
+            wake=self._wake,
+            apart=lambda: keeps_apart(enforced_path_prefix(catalog)),
+        )
         self._services = Services(watched=watched, catalog=catalog, route_owners=route_owners)
         model_caches = ModelCaches(
             client=client,

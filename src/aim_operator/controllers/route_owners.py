@@ -16,6 +16,7 @@ from aim_operator.api.v1alpha1 import SERVICES, AIMService
 from aim_operator.controllers.watched import Watched
 from aim_operator.core import labels
 from aim_operator.core.manifests import controlled_by
+from aim_operator.core.routing import covers
 from aim_operator.core.service.path_claims import Claim, Contender, PathClaims
 from aim_operator.core.service.route import ListenerPath
 from aim_operator.core.service.route_owner import Standing, contender, other_claims, routed_paths
@@ -39,10 +40,22 @@ class RouteOwners:
     What is granted may still be routed by a younger one: then that has to go first. And two services must not
     create conflicting routes at the same moment, before the cache shows either. So whoever may write one is
     remembered until its next reconcile, which begins once the cache shows its write.
+
+    Where namespaces are `apart`, by a pathPrefix that names them, no service can want what is another
+    namespace's, and an HTTPRoute that takes it all the same, made or edited by hand, is a stray: it ends no
+    route that is there, and keeps nobody from a path below it.
     """
 
-    def __init__(self, watched: Watched, *, clock: Clock, wake: Callable[[ObjectRef], None]) -> None:
+    def __init__(
+        self,
+        watched: Watched,
+        *,
+        clock: Clock,
+        wake: Callable[[ObjectRef], None],
+        apart: Callable[[], bool],
+    ) -> None:
         """`wake` enqueues a service."""
+        self._apart = apart
         self._services, self._routes = watched.services.store, watched.http_routes.store
         self._clock, self._wake = clock, wake
         self._wanted: dict[_Name, Claim] = {}
@@ -126,12 +139,12 @@ class RouteOwners:
         granted = self._wants.oldest_before(claim, lambda other: other.owner[1:] in self._granted)
         if granted is not None:
             return granted
-        others = self._others.above(claim)
+        others = () if self._apart() else self._others.above(claim)
         if (oldest := min(others, default=None)) is not None and (
             oldest.owner < claim.owner or not self._is_there(claim)
         ):
             return oldest
-        routed = (self._with_age(other) for other in self._routed.conflicting(claim))
+        routed = (self._with_age(other) for other in self._in_the_way(claim))
         return min((other for other in routed if other is not None and other < claim), default=None)
 
     def _with_age(self, routed: Claim) -> Claim | None:
@@ -147,12 +160,21 @@ class RouteOwners:
         """Return the conflicting routes that are there, or may be by now."""
         yield from self._writes.conflicting(claim)
         yield from self._lost_writes.conflicting(claim)
-        for routed in self._routed.conflicting(claim):
+        for routed in self._in_the_way(claim):
             name = routed.owner[1:]
             service, route = self._services.get(*name), self._routes.get(*name)
             if route is None:
                 continue
             if (service is not None and _is_of(route, service)) or _is_of_former(route):
+                yield routed
+
+    def _in_the_way(self, claim: Claim) -> Iterator[Claim]:
+        """Return the conflicting live routes, without strays that change nothing for who is here."""
+        apart = self._apart()
+        for routed in self._routed.conflicting(claim):
+            stray = apart and routed.owner.namespace != claim.owner.namespace
+            above = routed.at.path != claim.at.path and covers(routed.at.path, claim.at.path)
+            if not (stray and (above or self._is_there(claim))):
                 yield routed
 
     def _is_there(self, claim: Claim) -> bool:

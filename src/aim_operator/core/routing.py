@@ -93,6 +93,14 @@ def render_prefix(template: str, namespace: str) -> str:
         ) from error
 
 
+def keeps_apart(path_prefix: str | None) -> bool:
+    """Whether a pathPrefix gives each namespace paths that no other one can have.
+
+    The name has no slash, so that all prefixes have the same number of segments: none lies below another.
+    """
+    return path_prefix is not None and NAMESPACE in path_prefix
+
+
 def covers(prefix: str, path: str) -> bool:
     """Whether a PathPrefix matches a request to `path`: `/a` does `/a` and `/a/b`, but not `/ab`."""
     return path == prefix or path.startswith(prefix + "/")
