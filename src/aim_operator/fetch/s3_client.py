@@ -1,8 +1,9 @@
 """The client of the library: endpoint, region and credentials, from the environment that is given alone.
 
 No configuration files are read: a profile may name a program to run (`credential_process`), and the files
-would be the image's, not the user's. What remains are keys in variables, a web identity, and what container
-and instance roles give.
+would be the image's, not the user's. What remains are keys in variables, a web identity, and what the role of
+a container gives, which a service account was granted. The role of the node is asked only where a variable
+allows it that no Job can have: whoever makes a cache would have all that the node may do.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]*", re.ASCII)
 NOTHING = ""
 """A parameter's value that has the library neither send it nor add it by itself."""
 _WEB_IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
+_RELATIVE_URI, _FULL_URI = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+NODE_ROLE_VARIABLE = "AIM_ALLOW_INSTANCE_ROLE"
 
 
 def value(environment: Mapping[str, str], name: str) -> str:
@@ -142,11 +145,13 @@ def _session(environment: Mapping[str, str], sender: Sender, region_name: str) -
     if web_identity is not None:
         providers.append(web_identity)
     stripped = {name: text.strip() for name, text in environment.items()}
-    providers.append(credentials.ContainerProvider(environ=stripped))
-    fetcher = InstanceMetadataFetcher(
-        timeout=1, num_attempts=1, env=stripped, user_agent=session.user_agent(), config={}
-    )
-    providers.append(credentials.InstanceMetadataProvider(iam_role_fetcher=fetcher))
+    if stripped.get(_RELATIVE_URI) or stripped.get(_FULL_URI):
+        providers.append(_ContainerRole(stripped))
+    if value(environment, NODE_ROLE_VARIABLE).lower() in TRUE:
+        fetcher = InstanceMetadataFetcher(
+            timeout=1, num_attempts=1, env=stripped, user_agent=session.user_agent(), config={}
+        )
+        providers.append(credentials.InstanceMetadataProvider(iam_role_fetcher=fetcher))
     session.register_component("credential_provider", credentials.CredentialResolver(providers=providers))
     for service in ("s3", "sts"):
         session.register(f"before-send.{service}", sender)  # type: ignore[arg-type]
@@ -186,6 +191,35 @@ def _web_identity(environment: Mapping[str, str], session: Session, region_name:
         disable_env_vars=True,
         token_loader_cls=_TokenFile,  # type: ignore[arg-type]
     )
+
+
+class _ContainerRole:
+    """A provider of what the agent of a container's role gives, by the address in a variable."""
+
+    METHOD, CANONICAL_NAME = "container-role", "EcsContainer"
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        from botocore import credentials  # noqa: PLC0415
+
+        relative = environment.get(_RELATIVE_URI, "")
+        if relative and not relative.startswith("/"):
+            # It is put behind the agent's address, where `@169.254.169.254/` would lead to the node's role.
+            raise UserError(f"{_RELATIVE_URI} is no path; it begins with '/'")
+        given = {name: text for name, text in environment.items() if text}
+        self._variable = _RELATIVE_URI if relative else _FULL_URI
+        self._provider = credentials.ContainerProvider(environ=given)
+
+    def load(self) -> Any:
+        """Ask the agent. FetchError for what can't be its address, its token or its answer."""
+        try:
+            return self._provider.load()
+        except (KeyError, ValueError) as error:
+            raise FetchError(
+                FetchReason.AUTHENTICATION_FAILED,
+                f"{self._variable} gives no credentials ({error}); it must be https, or lead to this machine or"
+                " to the agent of a container's role, and the token in AWS_CONTAINER_AUTHORIZATION_TOKEN(_FILE)"
+                " must be one line",
+            ) from error
 
 
 class _TokenFile:

@@ -38,7 +38,7 @@ _SHOWN = (
     (
         re.compile(
             r"AIM_(LIST|INCLUDE|EXCLUDE|CAPACITY|STALL_SECONDS|CONNECTIONS|ATTEMPTS|RETRY_SECONDS|TERMINATION_LOG"
-            r"|ALLOW_PLAIN_HTTP)"
+            r"|ALLOW_PLAIN_HTTP|ALLOW_INSTANCE_ROLE|CHECK)"
         ),
         re.compile(r".{0,4096}"),
     ),

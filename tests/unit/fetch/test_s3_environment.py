@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -208,3 +210,56 @@ async def test_a_role_that_gives_no_credentials_is_said(tmp_path: Path) -> None:
     outcome, lines = await fetched("s3://bucket/m", tmp_path / "out", environment, attempts=1)
     assert outcome.reason == "DownloadFailed", lines
     assert "no credentials can be had from the container's or instance's role" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        pytest.param(
+            "RELATIVE_URI", "@169.254.169.254/latest/meta-data/iam/security-credentials/node", id="user"
+        ),
+        pytest.param("RELATIVE_URI", ".evil.example/role", id="another host"),
+        pytest.param("RELATIVE_URI", ":80@169.254.169.254/role", id="a port and a user"),
+        pytest.param("FULL_URI", "http://169.254.169.254/latest/meta-data/iam/x", id="the node's metadata"),
+        pytest.param("FULL_URI", "http://kubernetes.default/role", id="the API server"),
+        pytest.param("FULL_URI", "no address", id="none"),
+    ],
+)
+async def test_the_address_of_a_containers_role_leads_to_no_node(
+    variable: str, address: str, tmp_path: Path
+) -> None:
+    """The node's own role is what its metadata would give, in the very form of a container's."""
+    name = f"AWS_CONTAINER_CREDENTIALS_{variable}"
+    environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", name: address}
+    outcome, lines = await fetched("s3://bucket/m", tmp_path / "out", environment, attempts=1)
+    assert outcome.reason in ("InvalidRequest", "AuthenticationFailed"), lines
+    assert outcome.message.startswith(name)
+
+
+@pytest.mark.parametrize("allowed", ["", "true"])
+def test_the_role_of_the_node_is_asked_only_where_that_is_allowed(allowed: str, tmp_path: Path) -> None:
+    """What is asked of it goes through the proxy here, which sees it."""
+    asked: list[str] = []
+
+    class Seen(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            asked.append(f"{self.command} {self.path}")
+            self.send_error(404)
+
+        do_GET = do_PUT = answer  # noqa: N815 - their names
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on stderr."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Seen) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        environment = {
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "http_proxy": f"http://127.0.0.1:{proxy.server_port}",
+            "AIM_ALLOW_INSTANCE_ROLE": allowed,
+        }
+        process = FetchProcess("s3://bucket/m", tmp_path / "out", tmp_path / "log", environment=environment)
+        assert process.wait() == 10, process.text
+        proxy.shutdown()
+    assert "there are no credentials for bucket bucket" in process.message["message"]
+    assert any("http://169.254.169.254/latest/" in one for one in asked) is bool(allowed), asked
