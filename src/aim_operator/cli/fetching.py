@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -42,15 +43,16 @@ def run(options: Question | Verification, termination_log: Path | None) -> int:
     def say(text: str) -> None:
         line = redactor.one_line(text, logs.LONGEST_LINE)
         with whole_lines:
-            if terminal is not None:
-                terminal.say(line)
+            if terminal is None:
+                logs.write_line(stdout, line)
                 return
-            stdout.write(f"{line}\n")
-            stdout.flush()
+            with contextlib.suppress(OSError):
+                terminal.say(line)
 
     def draw(progress: Progress) -> None:
         if terminal is not None:
-            with whole_lines:
+            # A terminal that was closed does not end what it shows.
+            with whole_lines, contextlib.suppress(OSError):
                 terminal.show(progress)
 
     show = None if terminal is None else draw
@@ -86,7 +88,8 @@ def run(options: Question | Verification, termination_log: Path | None) -> int:
             message=f"a bug in the downloader: {type(error).__name__}: {error}",
         )
     if terminal is not None:
-        terminal.close()
+        with contextlib.suppress(OSError):
+            terminal.close()
     if outcome.reason not in DONE:
         say(f"{outcome.reason}: {outcome.message}")
     if termination_log is not None:

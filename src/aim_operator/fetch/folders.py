@@ -34,7 +34,7 @@ def folder(below: int, path: str, *, make: bool = False) -> Iterator[int]:
                 following = os.open(name, _FOLDER, dir_fd=current)
             except OSError as error:
                 if error.errno in _NO_FOLDER:
-                    raise _in_the_way(name) from error
+                    raise in_the_way(name) from error
                 raise
             os.close(current)
             current = following
@@ -49,7 +49,7 @@ def open_file(below: int, name: str, flags: int) -> int:
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE, dir_fd=below)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR):
-            raise _in_the_way(name) from error
+            raise in_the_way(name) from error
         raise
 
 
@@ -125,9 +125,10 @@ def volume_error(error: OSError) -> FetchError:
     )
 
 
-def _in_the_way(name: str) -> FetchError:
+def in_the_way(name: str) -> FetchError:
+    """Say that something else lies where a file or a folder of the model belongs."""
     return FetchError(
         FetchReason.DOWNLOAD_FAILED,
-        f"{name!r} on the volume is not what the model needs there (a link, or a file for a folder);"
-        " remove it",
+        f"{name!r} on the volume is not what the model needs there (a link, a folder where a file belongs, or a"
+        " file where a folder does); remove it",
     )

@@ -6,6 +6,7 @@ ends in sys.stdout or sys.stderr, and both are replaced.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import sys
@@ -35,14 +36,12 @@ class RedactedStream(io.TextIOBase):
                 lines.append(self._held[:_MOST_HELD])
                 self._held = self._held[_MOST_HELD:]
             for line in lines:
-                self._stream.write(self._redactor.one_line(line, LONGEST_LINE) + "\n")
-            if lines:
-                self._stream.flush()
+                write_line(self._stream, self._redactor.one_line(line, LONGEST_LINE))
         return len(text)
 
     def flush(self) -> None:
         """Flush what is whole; a secret may be split between two writes."""
-        with self._lock:
+        with self._lock, contextlib.suppress(OSError):
             self._stream.flush()
 
     def finish(self) -> None:
@@ -63,12 +62,26 @@ class RedactedStream(io.TextIOBase):
         return self._stream.encoding
 
 
+def write_line(stream: TextIO, line: str) -> None:
+    """Write and flush. Nothing happens where nobody reads any more (`| head`), or the log's disk is full.
+
+    Neither is an obstacle to a download, and an OSError would be taken for the volume's.
+    """
+    with contextlib.suppress(OSError):
+        stream.write(f"{line}\n")
+        stream.flush()
+
+
 def redact(redactor: Redactor) -> TextIO:
     """Redact all that this process prints and logs from now on; returns the stdout that was there.
 
     Exceptions that nobody catches, warnings and logging's last resort write to whatever sys.stderr is then.
     """
     stdout = sys.stdout
+    for stream in (stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may have characters that the log's encoding has not.
+            stream.reconfigure(errors="backslashreplace")
     sys.stdout, sys.stderr = RedactedStream(stdout, redactor), RedactedStream(sys.stderr, redactor)
     logging.captureWarnings(capture=True)
     for logger in map(logging.getLogger, list(logging.root.manager.loggerDict)):

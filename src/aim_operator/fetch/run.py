@@ -141,7 +141,7 @@ class _Run:
             self._say("what is complete was chosen by other patterns; the source is listed anew")
             volume.records.remove_marker()
             return None
-        if not volume.whole():
+        if not volume.whole(marker):
             self._say("files of a complete download are missing or cut; they are fetched again")
             volume.records.remove_marker()
             return None

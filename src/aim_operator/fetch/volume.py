@@ -23,7 +23,7 @@ from aim_operator.fetch.checksums import as_text
 from aim_operator.fetch.folders import volume_error
 from aim_operator.fetch.listing import STATE_FOLDER, Checksum, RemoteFile
 from aim_operator.fetch.partial import CHUNK_BYTES, SMALL_BYTES, LargeFile, Partial, SmallFile, mapped_bytes
-from aim_operator.fetch.records import Done, MarkedFile, Records
+from aim_operator.fetch.records import Done, MarkedFile, Marker, Records
 
 _PARTIAL = "partial"
 _LAYOUT = 1
@@ -111,13 +111,16 @@ class Volume:
                 with contextlib.suppress(IsADirectoryError, PermissionError):
                     folders.remove(self._partial, name)
 
-    def whole(self) -> bool:
-        """Whether every file that was finished is still there, with its size."""
-        return all(self._has(one) for one in self.records.done.values())
+    def whole(self, marker: Marker) -> bool:
+        """Whether every file of a complete download is still there, with its size.
 
-    def _has(self, done: Done) -> bool:
+        A marker of a version that listed none has them in the other record.
+        """
+        return all(self._has(one) for one in marker.contents or self.records.done.values())
+
+    def _has(self, file: Done | MarkedFile) -> bool:
         self.steps += 1
-        return folders.size_of(self._root, done.path) == done.size
+        return folders.size_of(self._root, file.path) == file.size
 
     def bytes_there(self, files: Iterable[RemoteFile]) -> int:
         """Bytes of these files that take up space already, finished or not."""
@@ -198,7 +201,10 @@ class Volume:
         parent, _, name = done.path.rpartition("/")
         os.stat(f"{done.identity}.data", dir_fd=self._partial, follow_symlinks=False)
         with folders.folder(self._root, parent, make=True) as inside:
-            os.rename(f"{done.identity}.data", name, src_dir_fd=self._partial, dst_dir_fd=inside)
+            try:
+                os.rename(f"{done.identity}.data", name, src_dir_fd=self._partial, dst_dir_fd=inside)
+            except IsADirectoryError as error:
+                raise folders.in_the_way(done.path) from error
 
     def _remove_place(self, path: str) -> None:
         """Remove a file that the source no longer has, and the folders that it leaves empty."""

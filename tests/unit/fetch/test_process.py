@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.fetch_process import FetchProcess, assert_same_files, progress
+from tests.support.fetch_process import AIMCTL, FetchProcess, assert_same_files, progress
 from tests.support.hub_server import Hub
 from tests.support.operator_process import eventually
 
@@ -130,3 +132,66 @@ def peak_kib(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return int(found[1]) if found else 0
+
+
+@pytest.mark.parametrize("to", ["a log whose disk is full", "a reader who is gone"])
+@pytest.mark.parametrize("what", ["download", "list"])
+def test_a_log_that_takes_nothing_is_no_obstacle(to: str, what: str, hub: Hub, tmp_path: Path) -> None:
+    """As /dev/full, and `| head`: neither the volume nor a bug is to blame, and the model is there."""
+    target = [str(tmp_path / "out")] if what == "download" else ["--list"]
+    message = tmp_path / "message"
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [AIMCTL, "fetch", "hf://acme/tiny", *target, "--termination-log", str(message)],
+            stdout=full if "full" in to else write_end,
+            stderr=full if "full" in to else write_end,
+            env={"PATH": os.environ["PATH"], "HF_ENDPOINT": hub.url},
+            timeout=60,
+            check=False,
+        )
+    os.close(write_end)
+    assert ended.returncode == 0, message.read_text()
+    assert json.loads(message.read_text())["reason"] == ("Downloaded" if what == "download" else "Listed")
+    if what == "download":
+        assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_names_that_the_logs_encoding_has_not_are_listed(encoding: str, hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "models" / "acme" / "tiny" / "模型 é.txt").write_text("x")
+    process = FetchProcess(
+        "hf://acme/tiny",
+        None,
+        tmp_path / "log",
+        "--list",
+        environment={"HF_ENDPOINT": hub.url, "PYTHONIOENCODING": encoding},
+    )
+    assert process.wait() == 0, process.log.read_bytes()
+    assert b"\\u6a21\\u578b" in process.log.read_bytes()
+
+
+def test_a_complete_model_that_lost_a_file_and_the_record_of_it_is_fetched_again(
+    hub: Hub, tmp_path: Path
+) -> None:
+    environment = {"HF_ENDPOINT": hub.url}
+    first = FetchProcess("hf://acme/tiny", tmp_path / "out", tmp_path / "first", environment=environment)
+    assert first.wait() == 0, first.text
+    (tmp_path / "out" / "config.json").unlink()
+    (tmp_path / "out" / ".aim-fetch" / "done.jsonl").unlink()
+    second = FetchProcess("hf://acme/tiny", tmp_path / "out", tmp_path / "second", environment=environment)
+    assert second.wait() == 0, second.text
+    assert "missing or cut; they are fetched again" in second.text
+    assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
+
+
+def test_a_folder_where_a_file_belongs_is_named(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "out" / "variants" / "params.json").mkdir(parents=True)
+    process = FetchProcess(
+        "hf://acme/tiny", tmp_path / "out", tmp_path / "log", environment={"HF_ENDPOINT": hub.url}
+    )
+    assert process.wait() == 14, process.text
+    assert (
+        "'variants/params.json' on the volume is not what the model needs there" in process.message["message"]
+    )
