@@ -148,7 +148,11 @@ def _pools(addresses: Addresses) -> dict[str, type[HTTPConnectionPool]]:
 
 
 def _connected(new: connection.HTTPConnection, addresses: Addresses) -> socket.socket:
-    """Connect to the first address that answers, all of them within one timeout; errors are urllib3's."""
+    """Connect to the first address that answers, all of them within one timeout; errors are urllib3's.
+
+    Each has its share of the time: one that swallows packets, as of a network whose IPv6 leads nowhere, would
+    leave none for the next.
+    """
     limit = new.timeout if isinstance(new.timeout, int | float) else _CONNECT_SECONDS
     deadline = time.monotonic() + limit
     try:
@@ -156,13 +160,13 @@ def _connected(new: connection.HTTPConnection, addresses: Addresses) -> socket.s
     except socket.gaierror as error:
         raise exceptions.NameResolutionError(new.host, new, error) from error
     problem: OSError = TimeoutError()
-    for address in found:
-        left = deadline - time.monotonic()
-        if left <= 0:
+    for tried, address in enumerate(found):
+        share = (deadline - time.monotonic()) / (len(found) - tried)
+        if share <= 0:
             break
         try:
             return create_connection(
-                (address, new.port or 0), left, new.source_address, socket_options=new.socket_options
+                (address, new.port or 0), share, new.source_address, socket_options=new.socket_options
             )
         except OSError as error:
             problem = error

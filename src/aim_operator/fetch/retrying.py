@@ -36,11 +36,13 @@ class Policy(Struct, frozen=True):
     """The Hub counts requests in windows of five minutes."""
 
     def wait_seconds(self, failures: int, asked_seconds: float | None) -> float:
-        """How long to wait after the n-th failure in a row: what the server asked for, or exponentially."""
-        if asked_seconds is not None:
-            # Later by up to a tenth, so that streams do not all come at once.
-            return min(asked_seconds, self.most_retry_after_seconds) * spread(1, 1.1)
-        return jittered(exponential(self.first_seconds, self.limit_seconds, failures - 1))
+        """How long after the n-th failure in a row: exponentially, or longer if the server asks to wait."""
+        # Never less: a server that asks to wait 0 s would use up all attempts in a moment.
+        own_seconds = jittered(exponential(self.first_seconds, self.limit_seconds, failures - 1))
+        if asked_seconds is None:
+            return own_seconds
+        # Later by up to a tenth, so that streams do not all come at once.
+        return max(own_seconds, min(asked_seconds, self.most_retry_after_seconds) * spread(1, 1.1))
 
     def given_up(self, what: str, cause: Transient, then: str = "") -> FetchError:
         reason = FetchReason.STALLED if cause.stalled else FetchReason.DOWNLOAD_FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import Counter
 from functools import partial
@@ -158,8 +159,28 @@ async def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to() 
     assert names.asked == {"cdn.example": 1}
 
 
-def fetched(request: Request, names: Names) -> bytes:
-    client = Client(connections=1, idle_seconds=20, environment={}, resolve=names)
+async def test_a_host_whose_first_address_swallows_packets_is_reached_by_the_next() -> None:
+    """As where IPv6 is configured and leads nowhere. A socket whose backlog is full stands for it."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return ranged(request)
+
+    with socket.socket() as silent, contextlib.ExitStack() as held:
+        silent.bind(("127.0.0.2", 0))
+        silent.listen(0)
+        port = silent.getsockname()[1]
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(("127.0.0.2", port))
+        async with serving(answer, port=port) as url:
+            names = Names(cdn_example=[["127.0.0.2", "127.0.0.1"]])
+            request = Request(url=f"http://cdn.example:{port}/x", headers={}, endpoint=url)
+            assert await in_thread(lambda: fetched(request, names, idle_seconds=6)) == CONTENT
+
+
+def fetched(request: Request, names: Names, idle_seconds: float = 20) -> bytes:
+    client = Client(connections=1, idle_seconds=idle_seconds, environment={}, resolve=names)
     try:
         with client.get(request, 0, len(CONTENT), len(CONTENT)) as body:
             return b"".join(body.pieces())

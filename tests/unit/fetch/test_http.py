@@ -26,6 +26,7 @@ CONTENT = bytes(range(256)) * 1000
 async def serving(
     handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
     certificate: trustme.LeafCert | None = None,
+    port: int = 0,
 ) -> AsyncIterator[str]:
     """The address of a server on 127.0.0.1 that answers all requests with `handler`."""
     tls = None
@@ -34,7 +35,7 @@ async def serving(
         certificate.configure_cert(tls)
     runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
     try:
         yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     finally:

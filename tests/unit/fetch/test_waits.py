@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from aim_operator.fetch.retrying import Policy
 from aim_operator.fetch.threads import in_thread
 from aim_operator.fetch.waits import wanted_seconds
 from tests.support.fetch_process import FetchProcess, assert_same_files
@@ -128,3 +129,14 @@ def test_what_the_log_of_a_job_says_of_a_limit(hub: Hub, tmp_path: Path) -> None
     eventually(lambda: said in process.text, "it is said before the wait")
     process.process.terminate()
     assert process.wait(10) == 143, process.text
+
+
+@pytest.mark.parametrize("asked", [0.0, 0.001])
+def test_a_server_that_asks_to_wait_for_nothing_does_not_use_up_all_attempts_in_a_moment(
+    asked: float,
+) -> None:
+    """`Retry-After: 0`, a date that has passed, `t=0`: the pauses are at least our own."""
+    policy = Policy(attempts=8, first_seconds=0.5)
+    waits = [policy.wait_seconds(failures, asked) for failures in range(1, policy.attempts)]
+    assert sum(waits) > 20
+    assert policy.wait_seconds(1, 20.0) >= 20
