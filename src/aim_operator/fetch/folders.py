@@ -129,6 +129,6 @@ def in_the_way(name: str) -> FetchError:
     """Say that something else lies where a file or a folder of the model belongs."""
     return FetchError(
         FetchReason.DOWNLOAD_FAILED,
-        f"{name!r} on the volume is not what the model needs there (a link, a folder where a file belongs, or a"
-        " file where a folder does); remove it",
+        f"{name!r} on the volume is not what the model needs there (a link, a folder where a file belongs, or"
+        " a file where a folder does); remove it",
     )

@@ -216,9 +216,9 @@ class _ContainerRole:
         except (KeyError, ValueError) as error:
             raise FetchError(
                 FetchReason.AUTHENTICATION_FAILED,
-                f"{self._variable} gives no credentials ({error}); it must be https, or lead to this machine or"
-                " to the agent of a container's role, and the token in AWS_CONTAINER_AUTHORIZATION_TOKEN(_FILE)"
-                " must be one line",
+                f"{self._variable} gives no credentials ({error}); it must be https, or lead to this machine"
+                " or to the agent of a container's role, and the token in"
+                " AWS_CONTAINER_AUTHORIZATION_TOKEN(_FILE) must be one line",
             ) from error
 
 
