@@ -1,17 +1,16 @@
-"""Throughput of `aimctl fetch` beside huggingface_hub's snapshot_download and beside curl, in one run.
+"""`aimctl fetch` beside curl and beside huggingface_hub, in turn, round after round, from one local hub.
 
-A hub in a process of its own serves, by sendfile(2), one large file, then many small ones. Each way fetches
-them into an empty directory, in turn, round after round; the best round of each counts. Times are of whole
-processes, start-up included, as a Job pays it. The directory is in memory (/dev/shm) unless another is
-given: a disk would be what is measured, and only `aimctl fetch` waits for it (fsync). `aimctl fetch` also
-lists the model and verifies checksums, which curl does not: "curl, then SHA-256" is curl with the second, and
-"listing alone" is how long the first takes a process that does nothing else.
+nginx serves by sendfile(2), over HTTP and over TLS. Each way fetches into an empty directory, whole processes
+with their start-up, as a Job pays it. Medians of all rounds count, and the median of the ratio to the best
+other way of the same round: machines get slower and faster from one minute to the next. Directories are in
+memory (/dev/shm) unless another is given: a disk would be what is measured, and only `aimctl fetch` waits
+for it (fsync). `aimctl fetch` also lists the model and verifies checksums; "curl, then SHA-256" is curl with
+the second.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -19,18 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from urllib.request import urlopen
+from statistics import median
 
 from msgspec import Struct
 
 from bench import report
+from bench.hub import Hub, hub
+from bench.process import peak_mib
 from bench.report import REPOSITORY, Machine
 
 MIB = 1024 * 1024
-GOAL = 0.9
 CONNECTIONS = 8
 SNAPSHOT = """\
 import sys
@@ -43,14 +42,52 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
     with path.open("rb") as file:
         hashlib.file_digest(file, "sha256")
 """
-LISTING = """\
-import sys
-from huggingface_hub import HfApi
-list(HfApi().list_repo_tree(sys.argv[1], recursive=True))
-"""
-OURS = "aimctl fetch"
-OTHERS = ("snapshot_download", "curl", "curl --parallel")
-VERIFIED = "curl, then SHA-256"
+OURS, SNAPSHOTS, HF, CURL = "aimctl fetch", "snapshot_download", "hf download", "curl"
+PARALLEL, VERIFIED = "curl --parallel", "curl, then SHA-256"
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """What is fetched how. `goal` is the least ratio to the best of `against`."""
+
+    name: str
+    model: str
+    ways: tuple[str, ...]
+    against: tuple[str, ...] = ()
+    goal: float | None = None
+    most_seconds: float | None = None
+    most_mib: float | None = None
+    secure: bool = False
+    on_disk: bool = False
+    once: bool = False
+
+
+CASES = (
+    Case(
+        name="large",
+        model="bench/large",
+        ways=(OURS, CURL, SNAPSHOTS, HF, VERIFIED),
+        against=(CURL,),
+        goal=0.9,
+    ),
+    Case(
+        name="tls",
+        model="bench/large",
+        ways=(OURS, CURL, SNAPSHOTS, HF),
+        against=(CURL,),
+        goal=0.8,
+        secure=True,
+    ),
+    Case(
+        name="small",
+        model="bench/small",
+        ways=(OURS, SNAPSHOTS, HF, CURL, PARALLEL),
+        against=(SNAPSHOTS, HF),
+        goal=1.0,
+    ),
+    Case(name="start-up", model="bench/tiny", ways=(OURS, SNAPSHOTS, HF, CURL), most_seconds=0.3),
+    Case(name="64-files", model="bench/sixty-four", ways=(OURS,), most_mib=80, on_disk=True, once=True),
+    Case(name="20000-files", model="bench/many", ways=(OURS,), most_mib=80, on_disk=True, once=True),
+)
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -58,164 +95,186 @@ class Run(Struct, frozen=True, kw_only=True):
 
     seconds: float
     cpu_seconds: float
-    resident_mib: float
+    peak_mib: float
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    model: str
+    case: Case
     files: int
     bytes: int
-    runs: dict[str, Run]
-    listing_seconds: float
-    """Of a process that only lists the model by huggingface_hub: any that does so takes longer."""
-    share_of_best: float
-    """Throughput of ours as a share of the better one of the others."""
+    runs: dict[str, list[Run]]
+
+    def median(self, way: str) -> Run:
+        runs = self.runs[way]
+        return Run(
+            seconds=median(run.seconds for run in runs),
+            cpu_seconds=median(run.cpu_seconds for run in runs),
+            peak_mib=max(run.peak_mib for run in runs),
+        )
+
+    def ratios(self) -> list[float]:
+        """Throughput of ours as a share of the best other way's, of each round."""
+        others = [self.runs[way] for way in self.case.against if way in self.runs]
+        if not others:
+            return []
+        return [
+            min(runs[number].seconds for runs in others) / ours.seconds
+            for number, ours in enumerate(self.runs[OURS])
+        ]
 
 
 class Report(Struct, frozen=True, kw_only=True):
     machine: Machine
     directory: str
     rounds: int
-    goal: float
     results: list[Result]
 
 
-def make_models(models: Path, large_mib: int, small: int) -> None:
+def make_models(models: Path, cases: Iterable[Case], large_mib: int, small: int) -> None:
     generator = random.Random(0)  # noqa: S311 - content, no secret
-    for name in ("large", "small"):
-        (models / "bench" / name).mkdir(parents=True)
-    with (models / "bench" / "large" / "model.safetensors").open("wb") as file:
-        for _ in range(large_mib):
-            file.write(generator.randbytes(MIB))
-    for number in range(small):
-        content = generator.randbytes(generator.randrange(1024, 256 * 1024))
-        (models / "bench" / "small" / f"part-{number:04}.json").write_bytes(content)
+    for name in sorted({case.model for case in cases}):
+        folder = models / name
+        folder.mkdir(parents=True)
+        match name.rpartition("/")[2]:
+            case "large":
+                with (folder / "model.safetensors").open("wb") as file:
+                    for _ in range(large_mib):
+                        file.write(generator.randbytes(MIB))
+            case "small":
+                for number in range(small):
+                    content = generator.randbytes(generator.randrange(1024, 256 * 1024))
+                    (folder / f"part-{number:04}.json").write_bytes(content)
+            case "tiny":
+                (folder / "config.json").write_bytes(generator.randbytes(1024))
+            case "sixty-four":
+                # One content under many names: the copies take up the space, the source need not.
+                (folder / "model-00.safetensors").write_bytes(generator.randbytes(100_000_000))
+                for number in range(1, 64):
+                    (folder / f"model-{number:02}.safetensors").hardlink_to(folder / "model-00.safetensors")
+            case "many":
+                for number in range(20_000):
+                    (folder / f"part-{number:05}.json").write_bytes(generator.randbytes(1024))
 
 
-@contextmanager
-def hub(models: Path) -> Iterator[str]:
-    """The address of a hub that serves the models."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.hub_server", "--root", str(models)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
-    try:
-        assert server.stdout is not None
-        yield json.loads(server.stdout.readline())["url"]
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def ways(url: str, model: str, commit: str, names: list[str], out: Path) -> dict[str, list[list[str]]]:
-    """For each way the commands that it consists of."""
+def commands(way: str, url: str, model: str, commit: str, names: list[str], out: Path) -> list[list[str]]:
+    """What the way consists of."""
     config = out.with_suffix(".curl")
     config.write_text(
         "".join(f'url = "{url}/{model}/resolve/{commit}/{name}"\noutput = "{out}/{name}"\n' for name in names)
     )
+    here = Path(sys.executable)
     curl = ["curl", "--no-progress-meter", "--fail", "--location", "--config", str(config)]
-    parallel = [*curl, "--parallel", "--parallel-max", str(CONNECTIONS)]
     return {
-        OURS: [[str(Path(sys.executable).with_name("aimctl")), "fetch", f"hf://{model}", str(out)]],
-        "snapshot_download": [[sys.executable, "-c", SNAPSHOT, model, str(out)]],
-        "curl": [curl],
-        "curl --parallel": [parallel],
+        OURS: [[str(here.with_name("aimctl")), "fetch", f"hf://{model}", str(out)]],
+        SNAPSHOTS: [[sys.executable, "-c", SNAPSHOT, model, str(out)]],
+        HF: [[str(here.with_name("hf")), "download", model, "--local-dir", str(out)]],
+        CURL: [curl],
+        PARALLEL: [[*curl, "--parallel", "--parallel-max", str(CONNECTIONS)]],
         VERIFIED: [curl, [sys.executable, "-c", SHA256, str(out)]],
-    }
+    }[way]
 
 
-def measure(root: Path, url: str, model: str, rounds: int) -> Result:
-    source = {path.name: path.stat().st_size for path in sorted((root / "models" / model).iterdir())}
+def measure(root: Path, out_root: Path, server: Hub, case: Case, rounds: int, ways: list[str]) -> Result:
+    source = {path.name: path.stat().st_size for path in sorted((root / "models" / case.model).iterdir())}
+    url = server.secure_url if case.secure else server.url
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
         "HF_ENDPOINT": url,
+        "HF_HOME": str(root / "hf-home"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "SSL_CERT_FILE": str(server.ca),
+        "CURL_CA_BUNDLE": str(server.ca),
     }
-    # By its commit, as the other two ask: the hub has to look a branch up for every file.
-    with urlopen(f"{url}/api/models/{model}/revision/main") as answer:  # noqa: S310 - the hub started above
-        commit = json.load(answer)["sha"]
-    best: dict[str, Run] = {}
-    # The hub hashes what it is asked for first; nobody is to wait for that: round 0 does not count.
-    for number in range(rounds + 1):
-        out = root / f"out-{number}"
-        for name, commands in ways(url, model, commit, list(source), out).items():
+    chosen = [way for way in case.ways if way in ways]
+    runs: dict[str, list[Run]] = {way: [] for way in chosen}
+    # Round 0 is for the page cache, and for the listing's first answer; it does not count.
+    for number in range(1, 2) if case.once else range(rounds + 1):
+        for way in chosen:
+            out = out_root / "out"
             out.mkdir()
-            got = run(commands, environment)
-            assert {path.name: path.stat().st_size for path in out.iterdir() if path.is_file()} == source, (
-                name
-            )
+            got = run(commands(way, url, case.model, server.commits[case.model], list(source), out), environment)
+            there = {path.name: path.stat().st_size for path in out.iterdir() if path.is_file()}
+            assert there == source, f"{way} did not fetch all"
             shutil.rmtree(out)
-            if number and (name not in best or got.seconds < best[name].seconds):
-                best[name] = got
-    listing = [run([[sys.executable, "-c", LISTING, model]], environment).seconds for _ in range(rounds + 1)]
-    return Result(
-        model=model,
-        files=len(source),
-        bytes=sum(source.values()),
-        runs=best,
-        listing_seconds=min(listing),
-        share_of_best=round(min(best[name].seconds for name in OTHERS) / best[OURS].seconds, 3),
-    )
+            if number:
+                runs[way].append(got)
+    return Result(case=case, files=len(source), bytes=sum(source.values()), runs=runs)
 
 
-def run(commands: list[list[str]], environment: Mapping[str, str]) -> Run:
+def run(each: list[list[str]], environment: Mapping[str, str]) -> Run:
     """Wall-clock and CPU seconds of all, and the most memory that was resident in one."""
-    seconds = cpu_seconds = resident_mib = 0.0
-    for command in commands:
+    seconds = cpu_seconds = most_mib = 0.0
+    for command in each:
         began = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, cwd=REPOSITORY)
+        with peak_mib(process.pid) as peak:
+            _, status, usage = os.wait4(process.pid, 0)
         seconds += time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0, f"{command[:3]} ended with {process.returncode}"
         cpu_seconds += usage.ru_utime + usage.ru_stime
-        resident_mib = max(resident_mib, usage.ru_maxrss / 1024)
-    return Run(
-        seconds=round(seconds, 3), cpu_seconds=round(cpu_seconds, 3), resident_mib=round(resident_mib, 1)
-    )
+        most_mib = max(most_mib, peak.mib)
+    return Run(seconds=round(seconds, 3), cpu_seconds=round(cpu_seconds, 3), peak_mib=round(most_mib, 1))
 
 
-def tables(result: Report) -> str:
-    parts = []
-    for each in result.results:
-        rows = [
-            [name, got.seconds, each.bytes / MIB / got.seconds, got.cpu_seconds, got.resident_mib]
-            for name, got in each.runs.items()
-        ]
-        rows.append(["listing alone", each.listing_seconds, None, None, None])
-        title = f"{each.model}: {each.files} files, {each.bytes / MIB:.0f} MiB, in {result.directory}"
-        head = ["", "seconds", "MiB/s", "CPU seconds", "resident MiB"]
-        share = f"  {OURS} has {each.share_of_best:.2f} of the throughput of the best other one; goal {GOAL}"
-        parts.append(f"{report.table(title, head, rows)}\n{share}")
-    return "\n\n".join(parts)
+def table(result: Result, directory: str) -> str:
+    case, mib = result.case, result.bytes / MIB
+    rows = []
+    for way in result.runs:
+        got = result.median(way)
+        rows.append([way, got.seconds, mib / got.seconds, got.cpu_seconds, got.peak_mib])
+    over = "TLS" if case.secure else "HTTP"
+    title = f"{case.name}: {result.files} files, {mib:.0f} MiB over {over}, into {directory}"
+    lines = [report.table(title, ["", "seconds", "MiB/s", "CPU seconds", "peak MiB"], rows)]
+    ours = result.median(OURS)
+    if ratios := result.ratios():
+        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        lines.append(
+            f"  {OURS} has {median(ratios):.2f} of the throughput of the best of {', '.join(case.against)}"
+            f" ({each}); goal {case.goal}"
+        )
+    if case.most_seconds is not None:
+        lines.append(f"  {OURS}: {ours.seconds:.2f} s; goal {case.most_seconds} s")
+    if case.most_mib is not None:
+        lines.append(f"  {OURS}: {ours.peak_mib:.0f} MiB; goal {case.most_mib:.0f} MiB")
+    return "\n".join(lines)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
     parser.add_argument("--dir", type=Path, default=Path("/dev/shm"), help="where source and copies are")  # noqa: S108
+    parser.add_argument("--disk", type=Path, default=None, help="where the copies of the memory cases are")
     parser.add_argument("--large-mib", type=int, default=2048, help="size of the one large file")
     parser.add_argument("--small", type=int, default=500, help="number of small files")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    names = [case.name for case in CASES]
+    parser.add_argument("--case", action="append", choices=names, help="these only; may be repeated")
+    every = [OURS, SNAPSHOTS, HF, CURL, PARALLEL, VERIFIED]
+    parser.add_argument("--way", action="append", choices=every, help="beside ours these only")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.dir, prefix="aim-bench-") as folder:
+    cases = [case for case in CASES if case.name in (options.case or names)]
+    ways = [OURS, *options.way] if options.way else every
+    results = []
+    with (
+        tempfile.TemporaryDirectory(dir=options.dir, prefix="aim-bench-") as folder,
+        tempfile.TemporaryDirectory(dir=options.disk, prefix="aim-bench-") as disk,
+    ):
         root = Path(folder)
-        make_models(root / "models", options.large_mib, options.small)
-        with hub(root / "models") as url:
-            results = [measure(root, url, model, options.rounds) for model in ("bench/large", "bench/small")]
-    result = Report(
-        machine=report.machine(),
-        directory=str(options.dir),
-        rounds=options.rounds,
-        goal=GOAL,
-        results=results,
-    )
-    print(tables(result))
+        make_models(root / "models", cases, options.large_mib, options.small)
+        with hub(root) as server:
+            for case in cases:
+                out_root = Path(disk) if case.on_disk else root
+                result = measure(root, out_root, server, case, options.rounds, ways)
+                results.append(result)
+                where = str(options.disk or tempfile.gettempdir()) if case.on_disk else str(options.dir)
+                print(table(result, where), end="\n\n", flush=True)
     if options.json is not None:
-        report.dump(options.json, result)
+        whole = Report(
+            machine=report.machine(), directory=str(options.dir), rounds=options.rounds, results=results
+        )
+        report.dump(options.json, whole)
     return 0
 
 

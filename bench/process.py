@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hack.cluster import processes
@@ -28,8 +30,46 @@ def cpu_of(stat: str) -> float:
 
 def memory_mib(pid: int) -> float:
     """Return the resident set, now."""
+    return _status_mib(pid, "VmRSS")
+
+
+class Peak:
+    """`mib` is the most that was resident so far."""
+
+    def __init__(self) -> None:
+        self.mib = 0.0
+
+
+@contextmanager
+def peak_mib(pid: int, every_seconds: float = 0.02) -> Iterator[Peak]:
+    """Look at the most that the process had resident, until it ends or the block does.
+
+    Not ru_maxrss of wait4(2): that counts the memory of whoever started the program, too.
+    """
+    peak, ended = Peak(), threading.Event()
+
+    def look() -> None:
+        while True:
+            try:
+                peak.mib = max(peak.mib, _status_mib(pid, "VmHWM"))
+            except (OSError, StopIteration):
+                # It has ended.
+                return
+            if ended.wait(every_seconds):
+                return
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _status_mib(pid: int, name: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) / 1024
 
 
