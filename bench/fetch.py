@@ -156,7 +156,7 @@ def make_models(models: Path, cases: Iterable[Case], large_mib: int, small: int)
                     (folder / f"part-{number:05}.json").write_bytes(generator.randbytes(1024))
 
 
-def commands(way: str, url: str, model: str, commit: str, names: list[str], out: Path) -> list[list[str]]:
+def commands(way: str, out: Path, *, url: str, model: str, commit: str, names: list[str]) -> list[list[str]]:
     """What the way consists of."""
     config = out.with_suffix(".curl")
     config.write_text(
@@ -174,7 +174,7 @@ def commands(way: str, url: str, model: str, commit: str, names: list[str], out:
     }[way]
 
 
-def measure(root: Path, out_root: Path, server: Hub, case: Case, rounds: int, ways: list[str]) -> Result:
+def measure(root: Path, out_root: Path, server: Hub, case: Case, *, rounds: int, ways: list[str]) -> Result:
     source = {path.name: path.stat().st_size for path in sorted((root / "models" / case.model).iterdir())}
     url = server.secure_url if case.secure else server.url
     environment = {
@@ -193,7 +193,9 @@ def measure(root: Path, out_root: Path, server: Hub, case: Case, rounds: int, wa
         for way in chosen:
             out = out_root / "out"
             out.mkdir()
-            got = run(commands(way, url, case.model, server.commits[case.model], list(source), out), environment)
+            commit = server.commits[case.model]
+            each = commands(way, out, url=url, model=case.model, commit=commit, names=list(source))
+            got = run(each, environment)
             there = {path.name: path.stat().st_size for path in out.iterdir() if path.is_file()}
             assert there == source, f"{way} did not fetch all"
             shutil.rmtree(out)
@@ -266,7 +268,7 @@ def main() -> int:
         with hub(root) as server:
             for case in cases:
                 out_root = Path(disk) if case.on_disk else root
-                result = measure(root, out_root, server, case, options.rounds, ways)
+                result = measure(root, out_root, server, case, rounds=options.rounds, ways=ways)
                 results.append(result)
                 where = str(options.disk or tempfile.gettempdir()) if case.on_disk else str(options.dir)
                 print(table(result, where), end="\n\n", flush=True)

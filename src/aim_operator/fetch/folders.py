@@ -88,15 +88,13 @@ def remove(below: int, name: str) -> None:
         os.unlink(name, dir_fd=below)
 
 
-def write_all(descriptor: int, pieces: list[bytes], offset: int) -> None:
-    """Write the pieces one after the other; the kernel may take less at once than it is given."""
-    while pieces:
-        written = os.pwritev(descriptor, pieces[:512], offset)
+def write_all(descriptor: int, content: bytes | bytearray | memoryview, offset: int) -> None:
+    """Write all of it; the kernel may take less at once than it is given."""
+    left = memoryview(content)
+    while left:
+        written = os.pwrite(descriptor, left, offset)
         offset += written
-        while pieces and written >= len(pieces[0]):
-            written -= len(pieces.pop(0))
-        if written:
-            pieces[0] = pieces[0][written:]
+        left = left[written:]
 
 
 def size_of(below: int, path: str) -> int | None:

@@ -25,11 +25,10 @@ from aim_operator.fetch.documents import Budget, Document, decoded
 from aim_operator.fetch.http_errors import translated
 from aim_operator.fetch.listing import Request
 from aim_operator.fetch.redirects import Trail
+from aim_operator.fetch.replies import MOST_BYTES
 from aim_operator.fetch.retrying import Transient
 from aim_operator.fetch.stall import LEAST_BYTES
 
-_PIECE_BYTES = 1024 * 1024
-"""Read at once at most. Each step costs a turn with the interpreter's lock; larger ones gain nothing."""
 _DOCUMENT_PIECE_BYTES = 64 * 1024
 _ERROR_BYTES = 2048
 _TOTAL = re.compile(r"bytes (?:\d{1,19}-\d{1,19}|\*)/(\d{1,19})", re.ASCII)
@@ -74,7 +73,6 @@ class _Answer:
         while left is None or left > 0:
             before = time.monotonic()
             with translated(host, limits.environment, in_body=True):
-                # What one recv(2) gives, straight into the object that is written: no copy in between.
                 piece = response.read1(most if left is None else min(most, left), decode_content=False)
             if not piece:
                 if left is None:
@@ -113,8 +111,11 @@ class Body:
         self.direct = direct
 
     def pieces(self) -> Iterator[bytes]:
-        """The bytes as they come, up to `stop`. Transient if they end earlier, or the connection breaks."""
-        return self._answer.pieces(_PIECE_BYTES, count=self.stop - self._start)
+        """The bytes as they come, up to `stop`. Transient if they end earlier, or the connection breaks.
+
+        A piece is good until the next one is asked for: all share a buffer.
+        """
+        return self._answer.pieces(MOST_BYTES, count=self.stop - self._start)
 
 
 class Client:

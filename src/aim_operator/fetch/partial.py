@@ -60,7 +60,7 @@ class Partial(Protocol):
 
     def missing(self) -> list[int]: ...
 
-    def write(self, pieces: list[bytes], offset: int) -> None: ...
+    def write(self, piece: bytes | memoryview, offset: int) -> None: ...
 
     def mark(self, chunk: int) -> None: ...
 
@@ -104,11 +104,11 @@ class LargeFile:
         there = os.pread(self._map, count, 0)
         return [chunk for chunk in range(count) if there[chunk : chunk + 1] != bytes([_THERE])]
 
-    def write(self, pieces: list[bytes], offset: int) -> None:
+    def write(self, piece: bytes | memoryview, offset: int) -> None:
         # The kernel lets one at a time write to a file, and has the others spin, which costs a core.
         with self._writing:
             if self._data >= 0:
-                folders.write_all(self._data, pieces, offset)
+                folders.write_all(self._data, piece, offset)
 
     def mark(self, chunk: int) -> None:
         with self._writing:
@@ -160,10 +160,8 @@ class SmallFile:
     def missing(self) -> list[int]:
         return [0] if self._content else []
 
-    def write(self, pieces: list[bytes], offset: int) -> None:
-        for piece in pieces:
-            self._content[offset : offset + len(piece)] = piece
-            offset += len(piece)
+    def write(self, piece: bytes | memoryview, offset: int) -> None:
+        self._content[offset : offset + len(piece)] = piece
 
     def mark(self, chunk: int) -> None:
         """Nothing to remember: a kill loses it, and it is less than a chunk."""
@@ -174,7 +172,7 @@ class SmallFile:
     def finish(self, place: Callable[[], None]) -> None:
         descriptor = folders.open_file(self._folder, self._name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            folders.write_all(descriptor, [bytes(self._content)] if self._content else [], 0)
+            folders.write_all(descriptor, self._content, 0)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

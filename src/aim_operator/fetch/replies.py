@@ -2,6 +2,9 @@
 
 A socket's timeout is for each recv(2): a server that sends one byte a second never meets it. The bytes of a
 body are counted by whoever reads them; lines are read here, all of a header's within one limit.
+
+Large pieces of a body are gathered here too: TLS hands out 16 KiB at a time, and each step beyond this loop
+would cost more than to decrypt them.
 """
 
 from __future__ import annotations
@@ -9,8 +12,25 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import threading
 import time
-from typing import Any
+from typing import Any, cast
+
+GATHERED_BYTES = 128 * 1024
+"""Who asks for this much at once gets a view of its thread's buffer, which is good until it asks again."""
+MOST_BYTES = 1024 * 1024
+_GATHER_SECONDS = 0.05
+"""Then what has come is handed out: a slow stream is to look alive."""
+
+
+class _Buffer(threading.local):
+    """One to a thread, used again and again: fresh pages for each piece cost as much as to fill them."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(MOST_BYTES))
+
+
+_BUFFER = _Buffer()
 
 
 class _Lines(io.BufferedReader):
@@ -44,11 +64,51 @@ class Reply(http.client.HTTPResponse):
         # In place of the reader that the base class has just made of the same socket.
         self.fp.close()
         self._lines = _Lines(sock.makefile("rb", buffering=0))
+        self._failure: Exception | None = None
         self.fp = self._lines
         self._start()
 
     def read1(self, n: int = -1) -> bytes:
-        """As the base class, where the lines around a chunk have a limit of their own."""
+        """As the base class, where the lines around a chunk have a limit of their own.
+
+        From GATHERED_BYTES on it is a view of the thread's buffer: urllib3 hands on what it gets.
+        """
+        if n < GATHERED_BYTES:
+            return self._some(n)
+        view = _BUFFER.view[:n]
+        return cast("bytes", view[: self._gathered(view)])
+
+    def _gathered(self, view: memoryview) -> int:
+        """Fill the view, or as much of it as comes at once; 0 at the end. An error comes after the bytes."""
+        count, until = 0, time.monotonic() + _GATHER_SECONDS
+        while count < len(view):
+            try:
+                got = self._received(view[count:])
+            except (OSError, http.client.HTTPException) as error:
+                if not count:
+                    raise
+                self._failure = error
+                break
+            count += got
+            if not got or time.monotonic() >= until:
+                break
+        return count
+
+    def _received(self, view: memoryview) -> int:
+        if self._failure is not None:
+            raise self._failure
+        if self.chunked or self.length is None or self.fp is None:
+            piece = self._some(len(view))
+            view[: len(piece)] = piece
+            return len(piece)
+        # What one recv(2) gives, straight into the view.
+        got = self._lines.readinto1(view[: self.length]) if self.length else 0
+        self.length -= got
+        return got
+
+    def _some(self, n: int) -> bytes:
+        if self._failure is not None:
+            raise self._failure
         self._start()
         return super().read1(n)
 

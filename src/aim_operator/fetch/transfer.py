@@ -29,8 +29,6 @@ from aim_operator.fetch.stall import StallWatch
 from aim_operator.fetch.threads import in_thread
 from aim_operator.fetch.volume import Volume
 
-_WRITE_BYTES = 1024 * 1024
-"""Gathered before each write, so that a write costs little beside what it writes."""
 _PROGRESS_BYTES = 64 * 1024
 """An attempt that gained less counts as one that gained nothing: a server that sends a little and breaks off
 each time would be tried for ever."""
@@ -224,36 +222,25 @@ class Transfer:
 
     def _store(self, stream: Stream, body: Body) -> bool:
         """Put what comes on the volume. Whether the file has all its bytes then: no more are needed."""
-        pieces: list[bytes] = []
-        held = 0
-        try:
-            for piece in body.pieces():
-                if self._stopped.is_set():
-                    raise _Stopped
-                self._progress.received(len(piece))
-                self._stall.received(len(piece))
-                pieces.append(piece)
-                held += len(piece)
-                if held >= _WRITE_BYTES or stream.position + held == body.stop:
-                    written, pieces, held = pieces, [], 0
-                    if self._write(stream, written):
-                        return True
-        except Transient:
-            # Received is received: the next attempt begins behind it.
-            if self._write(stream, pieces):
+        for piece in body.pieces():
+            if self._stopped.is_set():
+                raise _Stopped
+            self._progress.received(len(piece))
+            self._stall.received(len(piece))
+            # At once: what a broken stream had received stays, and the next attempt begins behind it.
+            if self._write(stream, piece):
                 return True
-            raise
         return False
 
-    def _write(self, stream: Stream, pieces: list[bytes]) -> bool:
+    def _write(self, stream: Stream, piece: bytes | memoryview) -> bool:
         """Write and remember. Whether nothing of the file is missing any more."""
         pending = stream.pending
         before = stream.position
-        after = before + sum(map(len, pieces))
+        after = before + len(piece)
         with self._on_volume():
             with self._changed:
                 new = [chunk for chunk in stream.ends(before, after) if chunk in pending.missing]
-            pending.partial.write(pieces, before)
+            pending.partial.write(piece, before)
             for chunk in new:
                 pending.partial.mark(chunk)
         stream.position = after

@@ -51,7 +51,7 @@ async def got(url: str, *spans: tuple[int, int], environment: dict[str, str] | N
             content = b""
             for start, stop in spans:
                 with client.get(Request(url=url, headers={}), start, stop, len(CONTENT)) as body:
-                    content += b"".join(body.pieces())
+                    content += b"".join(map(bytes, body.pieces()))
             return content
         finally:
             client.close()

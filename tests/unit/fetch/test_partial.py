@@ -52,7 +52,7 @@ def test_what_was_marked_is_there_after_any_kill(chunks: int, rest: int, steps: 
                 partial.close()
                 partial = LargeFile(descriptor, NAME, size, sync_chunks=False)
             elif isinstance(step, int) and step < chunks:
-                partial.write([bytes([step + 1])], step * CHUNK_BYTES)
+                partial.write(bytes([step + 1]), step * CHUNK_BYTES)
                 partial.mark(step)
                 marked.add(step)
             assert partial.missing() == [chunk for chunk in range(chunks) if chunk not in marked]
