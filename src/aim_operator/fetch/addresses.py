@@ -32,7 +32,8 @@ _METADATA = tuple(
 """Metadata of clouds that is not link-local: Alibaba, Oracle, Azure, and AWS and Google over IPv6."""
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 """0.0.0.0 connects to this machine."""
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NAT64 = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")))
+"""The well-known prefix, the one for local use (RFC 8215), and that of stateless translation (RFC 7915)."""
 _API_SERVER_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
@@ -144,7 +145,7 @@ def _innermost(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if address.sixtofour is not None:
         return address.sixtofour
     value = int(address)
-    if address in _NAT64 or 1 < value < 1 << 32:
+    if any(address in network for network in _NAT64) or 1 < value < 1 << 32:
         return IPv4Address(value & 0xFFFFFFFF)
     return address
 

@@ -95,6 +95,13 @@ class HubSource:
             return f"the token in {account.variable} may not read {repository}; set it to one that may"
         return f"{repository} is private, or there is no such model; set HF_TOKEN to a token that may read it"
 
+    @property
+    def _hidden(self) -> str:
+        """To whoever has a token, hubs answer 404 for what it may not read."""
+        return (
+            f", or none that the token in {self._account.variable} may read" if self._account.headers else ""
+        )
+
     def _list(self, revision: str) -> Listing:
         commit = self._commit(revision)
         self._revision = commit
@@ -220,7 +227,7 @@ class HubSource:
         if status == HTTPStatus.NOT_FOUND:
             return FetchError(
                 FetchReason.SOURCE_NOT_FOUND,
-                f"{self._host} has no model {repository}; check the URI"
+                f"{self._host} has no model {repository}{self._hidden}; check the URI"
                 + ("" if self._account.is_public_hub else ", and HF_ENDPOINT"),
             )
         if status in answers.PASSING or status >= 500:

@@ -162,3 +162,13 @@ def test_the_process_lists_into_its_termination_message(llama: str, tmp_path: Pa
     neither = FetchProcess("hf://acme/tiny", None, tmp_path / "neither", environment={})
     assert neither.wait() == 2
     assert "name a directory" in neither.text
+
+
+async def test_a_model_that_the_token_may_not_read_is_no_mistake_in_the_uri_alone(
+    hub: Hub, tmp_path: Path
+) -> None:
+    """To whoever has a token the Hub answers 404 for others' private models, as for what is not there."""
+    environment = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_of_somebody_else"}
+    outcome, lines = await fetched("hf://acme/private", tmp_path / "out", environment)
+    assert outcome.reason == "SourceNotFound", lines
+    assert "or none that the token in HF_TOKEN may read" in outcome.message
