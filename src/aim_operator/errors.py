@@ -39,10 +39,12 @@ class ApiError(AimError):
 
     `code` is the HTTP status (0 when no answer came), `reason` the machine-readable
     reason of the Kubernetes Status object ("" when there was none). `wrote` is the kind, namespace and name
-    of the object whose write failed, where runtime.apply made it; None for a read.
+    of the object whose write failed, where runtime.apply made it; None for a read. `known_for_seconds` is how
+    long yet whoever remembers the error answers with it instead of asking again; 0 for a new one.
     """
 
     wrote: tuple[str, str, str] | None = None
+    known_for_seconds: float = 0.0
 
     def __init__(self, message: str, *, code: int = 0, reason: str = "") -> None:
         super().__init__(message)

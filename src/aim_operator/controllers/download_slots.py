@@ -65,6 +65,7 @@ class DownloadSlots:
         """
         refused = self._refused.get(ref)
         if refused is not None and refused.job_name == job_name and self._clock.monotonic() < refused.until:
+            refused.error.known_for_seconds = refused.until - self._clock.monotonic()
             raise refused.error.with_traceback(None)
         if ref in self._granted:
             self._granted[ref] = job_name

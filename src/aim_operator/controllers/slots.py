@@ -85,6 +85,7 @@ class DiscoverySlots:
         """
         refused = self._refused.get(ref)
         if refused is not None and refused.job_name == job_name and self._clock.monotonic() < refused.until:
+            refused.error.known_for_seconds = refused.until - self._clock.monotonic()
             raise refused.error.with_traceback(None)
         if ref in self._granted:
             # For whichever Job comes of it: its inputs may have changed before one could be created.

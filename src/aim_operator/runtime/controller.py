@@ -18,6 +18,7 @@ from msgspec import Struct
 from aim_operator.api.meta import ObjectRef
 from aim_operator.errors import (
     AimError,
+    ApiError,
     Conflict,
     Forbidden,
     Invalid,
@@ -288,7 +289,9 @@ class _Lane:
             self._complain(ref, self._log.warning, "refused by the API server, trying again later", error)
 
     def _retry(self, ref: ObjectRef, error: AimError, *, at_least_seconds: float = 0.0) -> None:
-        self.queue.add_rate_limited(ref, at_least_seconds=at_least_seconds)
+        # An error that is only remembered says nothing new until it is forgotten: not a failure each time.
+        known = error.known_for_seconds if isinstance(error, ApiError) else 0.0
+        self.queue.add_rate_limited(ref, at_least_seconds=max(known, at_least_seconds))
         self._complain(ref, self._log.info, "trying again", error)
 
     def _complain(self, ref: ObjectRef, say: Callable[..., Any], event: str, error: AimError) -> None:

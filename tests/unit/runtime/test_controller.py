@@ -150,6 +150,17 @@ async def test_429_is_honoured() -> None:
     assert times == [0, 17]
 
 
+@pytest.mark.parametrize("kind", [errors.Unavailable, errors.TooManyRequests])
+async def test_an_error_that_is_remembered_is_not_asked_for_until_it_is_forgotten(
+    kind: type[errors.ApiError],
+) -> None:
+    """Each answer from memory would else double the backoff: one refusal became minutes."""
+    remembered = kind("refused")
+    remembered.known_for_seconds = 15.0
+    with capture_logs():
+        assert await run_times(remembered, Result(), seconds=600) == [0, 15]
+
+
 async def test_what_is_forbidden_is_retried_after_a_while() -> None:
     """Somebody mends the role, in minutes; and is told once which verb is missing."""
     error = errors.Forbidden('the operator may not "create" jobs.batch in namespace team: add it to its role')
