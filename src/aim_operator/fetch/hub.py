@@ -133,7 +133,10 @@ class HubSource:
             page, link = self._page(f"tree/{quote(commit, safe='')}", query)
             for entry in page:
                 if entry.type == "file":
-                    yield _file(entry.path, entry.whole_size, entry.sha256 or entry.oid)
+                    if entry.whole_size is None:
+                        # The model's own list is asked, and each file that lacks its size there.
+                        raise _NoTree
+                    yield _file(entry.path, entry.whole_size, entry.sha256 or entry.oid or "")
             query = next_query(link)
             following = urlencode(query or {})
             if query is not None and following in asked:

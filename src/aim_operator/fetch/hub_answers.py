@@ -16,27 +16,27 @@ _MOST_PARAMETERS = 32
 class Lfs(Struct, frozen=True):
     """A large file: trees call its SHA-256 `oid`, a model's own list `sha256`."""
 
-    oid: str = ""
-    sha256: str = ""
+    oid: str | None = None
+    sha256: str | None = None
     size: int | None = None
 
 
 class Entry(Struct, frozen=True):
-    """One entry of a tree."""
+    """One entry of a tree; a mirror may have null in it, above all for folders."""
 
     path: str
     type: str = "file"
-    size: int = 0
-    oid: str = ""
+    size: int | None = 0
+    oid: str | None = None
     lfs: Lfs | None = None
 
     @property
-    def whole_size(self) -> int:
+    def whole_size(self) -> int | None:
         return self.size if self.lfs is None or self.lfs.size is None else self.lfs.size
 
     @property
     def sha256(self) -> str:
-        return (self.lfs.oid or self.lfs.sha256) if self.lfs else ""
+        return (self.lfs.oid or self.lfs.sha256 or "") if self.lfs else ""
 
 
 Entries = list[Entry]
@@ -57,7 +57,7 @@ class Sibling(Struct, frozen=True, rename={"blob_id": "blobId"}):
 
     @property
     def sha256(self) -> str:
-        return (self.lfs.sha256 or self.lfs.oid) if self.lfs else ""
+        return (self.lfs.sha256 or self.lfs.oid or "") if self.lfs else ""
 
 
 class Info(Struct, frozen=True):

@@ -120,3 +120,13 @@ async def test_a_commit_that_is_none_is_not_used(sha: str, tmp_path: Path) -> No
         outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": url}, attempts=2)
     assert outcome.reason == "SourceNotFound", lines
     assert asked[1:] == ["/api/models/acme/tiny/tree/main"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+async def test_a_mirror_whose_tree_has_null_for_sizes(kind: str, hub: Hub, tmp_path: Path) -> None:
+    """Of folders it does not matter; of files the model's own list is asked."""
+    path = "variants" if kind == "directory" else "config.json"
+    hub.extra_entries.append({"type": kind, "path": path, "size": None, "oid": None, "lfs": None})
+    outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url})
+    assert outcome.reason == "Downloaded", lines
+    assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
