@@ -15,6 +15,7 @@ from aim_operator.errors import FetchError
 from aim_operator.fetch import proxies
 from aim_operator.fetch.http import Client
 from aim_operator.fetch.listing import Request
+from aim_operator.fetch.retrying import Transient
 from aim_operator.fetch.threads import in_thread
 from tests.support.fetch_process import FetchProcess, assert_same_files
 from tests.support.hub_server import Hub
@@ -146,3 +147,42 @@ def test_proxies_are_honoured(hub: Hub, tmp_path: Path) -> None:
 def test_which_proxy(variables: dict[str, str], scheme: str, netloc: str, want: str) -> None:
     proxy = proxies.for_url(f"{scheme}://{netloc}/x", variables)
     assert (proxy.url if proxy else "") == want
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_what_came_before_a_body_broke_off_is_handed_out_first(tmp_path: Path, *, secure: bool) -> None:
+    there = 200_000
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        headers = {
+            "Content-Length": str(len(CONTENT)),
+            "Content-Range": f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}",
+        }
+        response = web.StreamResponse(status=206, headers=headers)
+        await response.prepare(request)
+        await response.write(CONTENT[:there])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    def fetch(url: str) -> tuple[bytes, str]:
+        client = Client(
+            connections=1, idle_seconds=20, environment={"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+        )
+        content = b""
+        try:
+            with client.get(Request(url=url, headers={}), 0, len(CONTENT), len(CONTENT)) as body:
+                for piece in body.pieces():
+                    content += piece
+        except Transient as error:
+            return content, str(error)
+        finally:
+            client.close()
+        return content, ""
+
+    async with serving(answer, authority.issue_cert("127.0.0.1") if secure else None) as url:
+        content, said = await in_thread(lambda: fetch(url))
+    assert content == CONTENT[:there]
+    assert "ended the body early" in said
