@@ -16,6 +16,7 @@ import itertools
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -38,9 +39,10 @@ MISSING = 2
 IMAGE = "ghcr.io/example/llama-3.1-8b-instruct:v1.2.0"
 MODEL = "the-victims-model"
 VICTIM, HOSTILE, USER = "victim", "hostile", "mallory"
+BARE = "bare"
 PATH = f"/{VICTIM}/chat"
 OPERATOR_FLAG = f"--operator-namespace={scene.OPERATOR_NAMESPACE}".encode()
-LIMIT_MIB = 512.0
+LIMIT_MIB = 1024.0
 """Of memory, in the chart's values."""
 MARGIN_SECONDS = 2.0
 CHANGES_PER_SECOND, REQUESTS_PER_SECOND = 4, 10
@@ -55,6 +57,8 @@ class Phase(Struct, frozen=True, kw_only=True):
     """What the victim saw: seconds from a change to its InferenceService, and who answered its requests."""
 
     changes: list[float]
+    bare: list[float]
+    """The same two hops without an operator: a ConfigMap patched and seen, in turn with the changes."""
     answers: dict[str, int]
 
     @property
@@ -95,6 +99,8 @@ async def measure(cluster: Cluster, quiet_seconds: float, attacked_seconds: floa
         await scene.make_namespaces(api, [VICTIM, HOSTILE])
         await _admit(api)
         await _catalog(api)
+        bare = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": BARE}, "data": {"turn": ""}}
+        await api.create(f"/api/v1/namespaces/{VICTIM}/configmaps", bare)
         await api.create(SERVICES.collection_path(VICTIM), _service("chat"))
         await _answers(cluster.gateway_url, MODEL)
         leader = await _leader(api)
@@ -172,6 +178,7 @@ async def _phase(cluster: Cluster, api: Api, name: str, seconds: float) -> Phase
     """Create services, change them and ask the one that serves, for so long."""
     answers: Counter[str] = Counter()
     changes: list[float] = []
+    bare: list[float] = []
     end = time.monotonic() + seconds
     _say(f"{name}: {seconds:.0f} s")
 
@@ -185,13 +192,14 @@ async def _phase(cluster: Cluster, api: Api, name: str, seconds: float) -> Phase
         for i in itertools.count():
             if time.monotonic() > end:
                 return
+            bare.append(await _bare_change(api, i))
             changes.append(await _one_change(api, name, i))
             await asyncio.sleep(1 / CHANGES_PER_SECOND)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(ask())
         group.create_task(change())
-    return Phase(changes=changes, answers=dict(answers))
+    return Phase(changes=changes, bare=bare, answers=dict(answers))
 
 
 async def _one_change(api: Api, phase: str, number: int) -> float:
@@ -220,6 +228,22 @@ async def _one_change(api: Api, phase: str, number: int) -> float:
             await api.merge(SERVICES.object_path(name, VICTIM), {"spec": {"env": env}})
         await asyncio.wait_for(children.until(changed), 120)
         return time.monotonic() - began
+
+
+async def _bare_change(api: Api, number: int) -> float:
+    """Two writes one after the other, each until its watch shows it: a service and its InferenceService."""
+    path = f"/api/v1/namespaces/{VICTIM}/configmaps"
+    values = (f"{number}-service", f"{number}-child")
+    async with api.watching(path, f"fieldSelector=metadata.name={BARE}") as changes:
+        began = time.monotonic()
+        for value in values:
+            await api.merge(f"{path}/{BARE}", {"data": {"turn": value}})
+            await changes.until(_has_turn(value))
+        return time.monotonic() - began
+
+
+def _has_turn(value: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda obj: obj["data"].get("turn") == value
 
 
 async def _model(session: aiohttp.ClientSession, gateway: str) -> str:
@@ -289,6 +313,8 @@ def tables(result: Result) -> str:
         ("changes", [len(p.changes) for p in phases]),
         ("  p50, s", [median(p.changes) for p in phases]),
         ("  p99, s", [p.p99 for p in phases]),
+        ("  the API server's own p50, s", [median(p.bare) for p in phases]),
+        ("  the API server's own p99, s", [quantiles(p.bare, n=100)[-1] for p in phases]),
         ("requests answered by the victim's model", [p.answers.get(MODEL, 0) for p in phases]),
         ("  by anything else", [sum(p.answers.values()) - p.answers.get(MODEL, 0) for p in phases]),
     ]
