@@ -7,6 +7,7 @@ is merged by these rules without a line here.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from msgspec import Struct, structs
@@ -41,19 +42,25 @@ def layered(
 
 def _merged(over: Any, base: Any, path: str, inherited: list[str]) -> Any:
     values: dict[str, Any] = {}
-    for field in structs.fields(type(over)):
-        here = f"{path}{field.encode_name}"
-        upper, lower = getattr(over, field.name), getattr(base, field.name, None)
+    for name, encoded in _names(type(over)):
+        here = f"{path}{encoded}"
+        upper, lower = getattr(over, name), getattr(base, name, None)
         if lower is None:
             continue
         if upper is None:
-            values[field.name] = lower
+            values[name] = lower
             inherited.append(here)
-        elif field.name in BY_NAME:
-            values[field.name] = _by_name(upper, lower, here, inherited)
+        elif name in BY_NAME:
+            values[name] = _by_name(upper, lower, here, inherited)
         elif isinstance(upper, Struct) and not isinstance(upper, WHOLE):
-            values[field.name] = _merged(upper, lower, f"{here}.", inherited)
+            values[name] = _merged(upper, lower, f"{here}.", inherited)
     return structs.replace(over, **values)
+
+
+@cache
+def _names(type_: type[Struct]) -> tuple[tuple[str, str], ...]:
+    """Return the fields of a type, by attribute and as they are written; msgspec takes long to say."""
+    return tuple((field.name, field.encode_name) for field in structs.fields(type_))
 
 
 def _by_name(
