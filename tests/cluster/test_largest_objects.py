@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -19,7 +20,10 @@ from tests.support.large_objects import deep, large
 from tests.support.operator_process import OperatorProcess, eventually, grant_roles, running_operator
 from tests.support.plugin import Measure
 
-EACH = 100
+EACH = int(os.environ.get("AIM_LARGEST_EACH", "25"))
+"""Of each kind. A hundred take two and a half minutes; a quarter of them is held to a quarter of the room."""
+IDLE_MIB = 64
+"""What an operator without objects has."""
 MIB = 1024 * 1024
 VALUES = Path(__file__).parents[2] / "charts" / "aim-operator" / "values.yaml"
 STATES = {"Pending", "Starting", "Running", "Failed", "Degraded"}
@@ -90,7 +94,7 @@ def test_the_operator_survives_the_largest_objects_that_are_accepted(
     )
     assert made == EACH
     assert re.search(rf"{deepest}/deep: [^\n]*recursion", log), "nobody is told of the one left out"
-    assert max(first, again) < limit_bytes() / MIB
+    assert max(first, again) - IDLE_MIB < (limit_bytes() / MIB - IDLE_MIB) * EACH / 100
 
 
 def create_all(cluster: Cluster, namespace: str) -> list[int]:

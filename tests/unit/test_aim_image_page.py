@@ -176,7 +176,7 @@ def test_where_the_dry_run_runs_is_as_the_page_says() -> None:
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert container["resources"] == {"requests": requests}
+    assert container["resources"] == {"requests": requests, "limits": {"cpu": "2", "memory": "4Gi"}}
     assert template_desired.DEADLINE_SECONDS == 10 * 60, "from the container's start"
     assert job["spec"]["activeDeadlineSeconds"] == 2 * 60 * 60 + 10 * 60, "with the pull before it"
     assert template_desired.PORT == 8000
@@ -184,6 +184,7 @@ def test_where_the_dry_run_runs_is_as_the_page_says() -> None:
     for said in (
         "uid and gid 65532",
         "50m CPU and 64 MiB",
+        "2 CPU and 4 GiB",
         "10 minutes",
         "port **8000**",
         "/workspace/model-cache",
