@@ -42,7 +42,8 @@ def layered(
 
 def _merged(over: Any, base: Any, path: str, inherited: list[str]) -> Any:
     values: dict[str, Any] = {}
-    for name, encoded in _names(type(over)):
+    kind: type[Struct] = type(over)
+    for name, encoded in _names(kind):
         here = f"{path}{encoded}"
         upper, lower = getattr(over, name), getattr(base, name, None)
         if lower is None:
