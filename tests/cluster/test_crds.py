@@ -319,6 +319,7 @@ COLUMNS = [
             "size": "8589934592",
             "persistentVolumeClaim": "claim-1",
             "progress": {"totalBytes": 2**33, "downloadedBytes": 2**32, "percentage": 50},
+            "unusedSince": "2026-01-01T00:00:00Z",
         },
         {
             "STATUS": "Progressing",
@@ -354,6 +355,7 @@ def test_kubectl_get_shows_what_the_object_points_at_and_how_it_is(
     head, line = told.splitlines()
     got = dict(zip(head.split(), line.split(), strict=True))
     assert got.pop("AGE").endswith("s")
+    assert got.pop("UNUSED", "1d")[-1] in "dy", "the age of a date"
     assert got == {"NAME": "sample", "REASON": "BecauseOfTheTest"} | want
 
 

@@ -77,6 +77,7 @@ def test_the_operator_survives_the_largest_objects_that_are_accepted(
         with running_operator(cluster) as operator:
             eventually(operator.synced, "the operator is at work", 120)
             wait_until(lambda: "" not in states(cluster, hostile), "all services have a state")
+            wait_until(lambda: inference_services(cluster, hostile) == EACH, "each has an InferenceService")
             assert_serves_others(cluster, other, "first")
             first = peak(operator)
         made = inference_services(cluster, hostile)

@@ -45,6 +45,7 @@ PUT_RIGHT = ("the Lease was lost, standing by", "a write did not come back by it
 # What a cluster's life has and this test's few minutes have not.
 RARE: dict[Act, str] = {
     ("patch", "events.events.k8s.io"): "an event comes again within minutes",
+    ("delete", "aimmodelcaches.aim.silogen.ai"): "unused for days, where a configuration says so",
     **{
         ("update", f"{owner}.aim.silogen.ai/finalizers"): "nothing is sent: admission asks for the right"
         for owner in ("aimservices", "aimservicetemplates", "aimclusterservicetemplates", "aimmodelcaches")

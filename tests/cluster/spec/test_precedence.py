@@ -126,18 +126,24 @@ def test_the_name_of_the_runtime_config_is_inherited_from_template_then_image_th
     world.until_service("Running")
 
 
-def test_a_namespaced_config_replaces_the_cluster_one_whole(world: World) -> None:
+def test_a_namespaced_config_is_laid_over_the_cluster_one_unless_it_replaces_it(world: World) -> None:
     name = world.shared("config")
     namespaced = world.config(name, securityContext={"runAsUser": 1000})
+    alone = world.config(name, securityContext={"runAsUser": 1000}, merge="Replace")
     world.apply(
         *world.catalog(),
         world.cluster_config(name, routing=routed("/whole/{.metadata.namespace}")),
-        namespaced,
+        alone,
     )
     status = world.run(world.service(runtimeConfigName=name))
     assert resolved(world, "RuntimeConfig") == ("Namespace", name)
     assert told(status, "RoutingReady") == "", "nothing of the cluster configuration is merged in"
     assert world.get("HTTPRoute", "chat") is None
+    world.apply(namespaced)
+    eventually(lambda: world.get("HTTPRoute", "chat") is not None, "the cluster's routing counts")
+    status = world.until_service("Running")
+    assert status["resolvedRuntimeConfig"]["fromCluster"] == ["routing"]
+    assert status["routing"]["path"] == f"/whole/{world.namespace}"
     world.delete(namespaced)
     until_resolved(world, "RuntimeConfig", "Cluster", name)
     status = world.until_service("Running")

@@ -72,7 +72,7 @@ def replace_by_pipe(path: Path) -> None:
         pytest.param(flip, "has sha256 ", id="one bit"),
         pytest.param(lambda path: os.truncate(path, 1000), "has 1000 bytes, and had 20000001", id="cut"),
         pytest.param(Path.unlink, "is missing", id="gone"),
-        pytest.param(replace_by_link, "a link, or a file for a folder", id="a link"),
+        pytest.param(replace_by_link, "or a file where a folder does", id="a link"),
         pytest.param(replace_by_pipe, "is no file any more", id="a pipe"),
     ],
 )
