@@ -28,9 +28,6 @@ FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 TLS_GOODBYE_SECONDS = 0.1
 CONNECT_SECONDS = 10.0
-READ_BUFFER_BYTES = 1024 * 1024
-"""Of one answer, filled only while its reader is behind. aiohttp's own 64 KiB is less than one large object
-of a watch, which then takes several turns of a busy event loop."""
 IDLE_CONNECTION_SECONDS = 60.0
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
 """Of one object, etcd takes 1.5 MiB; as JSON a built-in kind may be some times that."""
@@ -198,9 +195,7 @@ class Transport:
                 ssl=self._connection.ssl_context or True,
                 socket_factory=_socket,
             )
-            self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=READ_BUFFER_BYTES
-            )
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
             # It would repeat PUT and DELETE by itself; what may be repeated is for `send` to say.
             self._session._retry_connection = False  # noqa: SLF001 - there is no other switch
         return self._session
