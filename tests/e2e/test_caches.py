@@ -312,6 +312,64 @@ def test_a_volume_of_root_that_takes_no_fsgroup_says_what_to_set_and_works_once_
         assert claim in cluster.kubectl("get", "pvc", f"--namespace={namespace}", "-o", "name")
 
 
+def test_a_budget_holds_back_the_second_model_and_lets_it_go_when_the_first_is_removed(
+    full_cluster: Cluster, operator_image: str, tmp_path: Path
+) -> None:
+    """And then that one grows, once there is room for it."""
+    cluster = full_cluster
+    grant_roles(cluster)
+    with (
+        model_hub(cluster, tmp_path, weights_mib=8) as hub,
+        cluster.namespace() as namespace,
+        running_operator(cluster, f"--namespaces={namespace}", f"--downloader-image={operator_image}"),
+    ):
+
+        def ready(name: str) -> tuple[str, str]:
+            told = status_of(cluster, "aimmc", name, namespace).get("conditions", [])
+            found = next((c for c in told if c["type"] == "Ready"), {"reason": "", "message": ""})
+            return found["reason"], found["message"]
+
+        def budget(amount: str) -> str:
+            return json.dumps(
+                {
+                    "apiVersion": "aim.silogen.ai/v1alpha1",
+                    "kind": "AIMRuntimeConfig",
+                    "metadata": {"name": "default", "namespace": namespace},
+                    "spec": {"defaultStorageClassName": "local", "storage": {"budget": amount}},
+                }
+            )
+
+        apply_yaml(cluster, budget("1Gi"))
+        apply_yaml(cluster, json.dumps(model_cache("first", namespace, hub)))
+        eventually(lambda: ready("first")[0] == "Downloaded", "the first model is there", timeout_seconds=90)
+        apply_yaml(cluster, json.dumps(model_cache("second", namespace, hub)))
+        eventually(lambda: ready("second")[0] == "AwaitingStorageBudget", "the second one waits")
+        assert "1 claim has 1Gi of it" in ready("second")[1]
+        claims = cluster.kubectl("get", "pvc", f"--namespace={namespace}", "-o", "name").split()
+        assert len(claims) == 1
+        cluster.kubectl("delete", "aimmc", "first", f"--namespace={namespace}")
+        eventually(lambda: ready("second")[0] == "Downloaded", "the second one goes", timeout_seconds=90)
+
+        apply_yaml(cluster, json.dumps(model_cache("second", namespace, hub, size="2Gi")))
+
+        def claim() -> dict[str, Any]:
+            items = json.loads(cluster.kubectl("get", "pvc", f"--namespace={namespace}", "-o", "json"))[
+                "items"
+            ]
+            found: dict[str, Any] = items[0]
+            return found
+
+        def storage() -> str:
+            told = status_of(cluster, "aimmc", "second", namespace).get("conditions", [])
+            return next((c["reason"] for c in told if c["type"] == "StorageReady"), "")
+
+        eventually(lambda: storage() == "ExceedsStorageBudget", "there is no room to grow")
+        apply_yaml(cluster, budget("4Gi"))
+        eventually(lambda: claim()["status"]["capacity"]["storage"] == "3Gi", "the claim has grown")
+        eventually(lambda: storage() == "StorageReady", "and the cache says so")
+        assert ready("second")[0] == "Downloaded", "the files were there all the while"
+
+
 IMPATIENT = [{"name": "AIM_ATTEMPTS", "value": "2"}]
 
 
