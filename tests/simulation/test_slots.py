@@ -8,7 +8,8 @@ import pytest
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import JOBS
-from aim_operator.controllers.slots import LONGEST_HOLD_SECONDS, REFUSED_SECONDS
+from aim_operator.controllers.slot_table import REFUSED_SECONDS
+from aim_operator.controllers.slots import LONGEST_HOLD_SECONDS
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.template import desired
 from aim_operator.core.template.desired import DEADLINE_SECONDS

@@ -7,30 +7,19 @@ next is decided as for discoveries, by core/template/slots.py; which Jobs count,
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from aim_operator.api.external import Job
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCache
 from aim_operator.controllers.dependents import model_cache_owner
+from aim_operator.controllers.slot_table import SlotTable
 from aim_operator.controllers.watched import BY_OWNER
 from aim_operator.core.model_cache.slots import DownloadSlot, holds_slot, says_that_it_waits
-from aim_operator.core.template.slots import WaitingTemplate, gets_slot, next_templates
+from aim_operator.core.template.slots import WaitingTemplate
 from aim_operator.errors import ApiError
 from aim_operator.runtime.clock import Clock
 from aim_operator.runtime.store import Store
-
-REFUSED_SECONDS = 15.0
-"""Before a slot is given again for a Job that the API server refused: a quota, Pod Security, a webhook."""
-
-
-class _Refused(NamedTuple):
-    job_name: str
-    error: ApiError
-    until: float
 
 
 class DownloadSlots:
@@ -46,55 +35,29 @@ class DownloadSlots:
         wake: Callable[[ObjectRef], None],
     ) -> None:
         self._jobs, self._caches = jobs, caches
-        self._limit, self._clock, self._wake = limit, clock, wake
-        self._waiting: dict[str, list[WaitingTemplate]] = {}
-        self._places: dict[ObjectRef, WaitingTemplate] = {}
-        self._granted: dict[ObjectRef, str] = {}
-        """The name of the Job that a cache may create."""
+        self._limit = limit
+
+        def wake_cache(each: WaitingTemplate) -> None:
+            wake(ObjectRef(MODEL_CACHES.kind, each.namespace, each.name))
+
+        # Who waits says how many are before it.
+        self._table = SlotTable(limit=limit, clock=clock, wake=wake_cache, moved=wake_cache)
         self._holding: dict[ObjectRef, set[str]] = {}
         """The names of a cache's Jobs that count; all of them together hold one slot."""
-        self._refused: dict[ObjectRef, _Refused] = {}
-        self._held: Counter[str] = Counter()
-        """Slots in use by namespace: `_granted` and `_holding` counted."""
 
     def request(self, ref: ObjectRef, cache: AIMModelCache, job_name: str) -> DownloadSlot:
-        """Ask for a slot for this cache's Job; asking again while waiting keeps the place.
-
-        Raises the ApiError that refused this very Job less than REFUSED_SECONDS ago. Two caches that are
-        refused would hand the slot to each other for ever, each by the change of its own status.
-        """
-        refused = self._refused.get(ref)
-        if refused is not None and refused.job_name == job_name and self._clock.monotonic() < refused.until:
-            refused.error.known_for_seconds = refused.until - self._clock.monotonic()
-            raise refused.error.with_traceback(None)
-        if ref in self._granted:
-            self._granted[ref] = job_name
+        """Ask for a slot for this cache's Job. Raises the ApiError that refused it just now: SlotTable."""
+        if self._table.request(ref, _place(cache), job_name):
             return DownloadSlot(granted=True, limit=self._limit)
-        self._wait(ref, cache)
-        if not gets_slot(self._places[ref], self._waiting, self._held, self._limit):
-            ahead = bisect_left(self._waiting[ref.namespace], self._places[ref])
-            return DownloadSlot(granted=False, limit=self._limit, ahead=ahead)
-        self._leave(ref)
-        self._held[ref.namespace] += 1
-        self._granted[ref] = job_name
-        return DownloadSlot(granted=True, limit=self._limit)
+        return DownloadSlot(granted=False, limit=self._limit, ahead=self._table.ahead(ref))
 
     def ungrant(self, ref: ObjectRef, error: ApiError | None = None) -> None:
         """Give up a grant, if there is one: no Job came of it this time, because of `error` if given."""
-        job_name = self._granted.get(ref)
-        if job_name is None:
-            return
-        if error is not None:
-            self._refused[ref] = _Refused(job_name, error, self._clock.monotonic() + REFUSED_SECONDS)
-        self._ungrant(ref)
-        self._wake_next()
+        self._table.ungrant(ref, error)
 
     def withdraw(self, ref: ObjectRef) -> None:
         """Give up a grant or a place in the queue: the cache needs no Job (now)."""
-        self._refused.pop(ref, None)
-        waited, held = self._leave(ref), self._ungrant(ref)
-        if waited or held:
-            self._wake_next()
+        self._table.withdraw(ref)
 
     # Informer handlers
 
@@ -109,7 +72,7 @@ class DownloadSlots:
             return
         ref = MODEL_CACHES.ref(cache)
         if old is None and new is not None and says_that_it_waits(new):
-            self._wait(ref, new)
+            self._table.wait(ref, _place(new))
         if new is None:
             self.withdraw(ref)
         names = set(self._holding.get(ref, ()))
@@ -130,37 +93,7 @@ class DownloadSlots:
 
     def samples(self) -> list[tuple[tuple[str, ...], float]]:
         """Return how many downloads run and wait: for a gauge labelled `state`."""
-        return [(("running",), float(self._held.total())), (("waiting",), float(len(self._places)))]
-
-    # Who waits
-
-    def _wait(self, ref: ObjectRef, cache: AIMModelCache) -> None:
-        metadata = cache.metadata
-        own = WaitingTemplate(metadata.creation_timestamp or "", metadata.name, metadata.namespace)
-        if self._places.get(ref) == own:
-            return
-        self._leave(ref)
-        self._places[ref] = own
-        insort(self._waiting.setdefault(ref.namespace, []), own)
-
-    def _leave(self, ref: ObjectRef) -> bool:
-        own = self._places.pop(ref, None)
-        if own is None:
-            return False
-        beside = self._waiting[ref.namespace]
-        place = bisect_left(beside, own)
-        del beside[place]
-        for behind in beside[place:]:
-            # They say how many are before them.
-            self._wake(ObjectRef(MODEL_CACHES.kind, behind.namespace, behind.name))
-        if not beside:
-            del self._waiting[ref.namespace]
-        return True
-
-    def _wake_next(self) -> None:
-        free = max(0, self._limit - self._held.total())
-        for each in next_templates(self._waiting, self._held, free):
-            self._wake(ObjectRef(MODEL_CACHES.kind, each.namespace, each.name))
+        return self._table.samples()
 
     # Who holds
 
@@ -175,11 +108,10 @@ class DownloadSlots:
     def _hold(self, ref: ObjectRef, name: str) -> None:
         if name in self._holding.get(ref, ()):
             return
-        if self._granted.get(ref) == name:
-            self._ungrant(ref)
+        self._table.arrived(ref, name)
         if ref not in self._holding:
             self._holding[ref] = set()
-            self._held[ref.namespace] += 1
+            self._table.hold(ref)
         self._holding[ref].add(name)
 
     def _release(self, ref: ObjectRef, name: str) -> None:
@@ -189,19 +121,12 @@ class DownloadSlots:
         names.discard(name)
         if not names:
             del self._holding[ref]
-            self._free_one(ref)
-            self._wake_next()
+            self._table.release(ref)
 
-    def _ungrant(self, ref: ObjectRef) -> bool:
-        if self._granted.pop(ref, None) is None:
-            return False
-        self._free_one(ref)
-        return True
 
-    def _free_one(self, ref: ObjectRef) -> None:
-        self._held[ref.namespace] -= 1
-        if not self._held[ref.namespace]:
-            del self._held[ref.namespace]
+def _place(cache: AIMModelCache) -> WaitingTemplate:
+    metadata = cache.metadata
+    return WaitingTemplate(metadata.creation_timestamp or "", metadata.name, metadata.namespace)
 
 
 def _caches_of(job: Job | None) -> Iterator[ObjectRef]:
