@@ -93,7 +93,7 @@ def new_client(
     config = Config(
         signature_version=botocore.UNSIGNED if anonymous else "s3v4",
         retries={"total_max_attempts": 1},
-        ignore_configured_endpoint_urls=True,  # type: ignore[call-arg]
+        ignore_configured_endpoint_urls=True,  # type: ignore[call-arg]  # not in the stubs
         # Headers that not every store knows; they are asked for where they are of use.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -154,7 +154,7 @@ def _session(environment: Mapping[str, str], sender: Sender, region_name: str) -
         providers.append(credentials.InstanceMetadataProvider(iam_role_fetcher=fetcher))
     session.register_component("credential_provider", credentials.CredentialResolver(providers=providers))
     for service in ("s3", "sts"):
-        session.register(f"before-send.{service}", sender)  # type: ignore[arg-type]
+        session.register(f"before-send.{service}", sender)  # type: ignore[arg-type]  # the stubs want its **kwargs
     return session
 
 
@@ -189,7 +189,7 @@ def _web_identity(environment: Mapping[str, str], session: Session, region_name:
         client_creator=client_of,
         profile_name="environment",
         disable_env_vars=True,
-        token_loader_cls=_TokenFile,  # type: ignore[arg-type]
+        token_loader_cls=_TokenFile,  # type: ignore[arg-type]  # only botocore's own, by the stubs
     )
 
 

@@ -20,6 +20,7 @@ from aim_operator.fetch.retrying import Transient
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+    from urllib3 import BaseHTTPResponse
 
 _MOST_BYTES = 4 * 1024 * 1024
 """A thousand keys of 1024 bytes, each of them escaped, are 3.4 MB."""
@@ -93,12 +94,12 @@ class _Body(io.BytesIO):
         yield self.read()
 
 
-def _read(response: object, host: str, most: int, until: float) -> list[bytes]:
+def _read(response: BaseHTTPResponse, host: str, most: int, until: float) -> list[bytes]:
     """Return the body in pieces. Transient if it is longer than `most`, or not whole by then: it trickles."""
     pieces: list[bytes] = []
     length = 0
     while True:
-        piece: bytes = response.read1(64 * 1024, decode_content=False)  # type: ignore[attr-defined]
+        piece: bytes = response.read1(64 * 1024, decode_content=False)
         if not piece:
             return pieces
         pieces.append(piece)
