@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import base64
 import json
-import logging
 import sys
 import threading
 import time
@@ -28,14 +27,12 @@ from urllib.parse import quote
 from aiohttp import web
 
 from tests.support.faults import Faults
+from tests.support.http_serving import Serving
 from tests.support.hub_faults import KINDS, played
 from tests.support.hub_models import HubFile, Models
 from tests.support.ranges import Broken, RequestLog, serve_file
 
 PAGE = 1000
-# Connections that break are what this server is for.
-_QUIET = logging.getLogger("tests.hub")
-_QUIET.disabled = True
 
 
 class Hub:
@@ -72,7 +69,7 @@ class Hub:
         self._host = host
         self._ports = (port, cdn_port)
         self._large: dict[str, HubFile] = {}
-        self._runners: list[web.AppRunner] = []
+        self._servers: list[Serving] = []
         self.url = self.cdn = ""
 
     async def start(self) -> None:
@@ -89,19 +86,14 @@ class Hub:
         cdn.router.add_get("/cdn/{sha256}", self._from_cdn)
         addresses = []
         for application, port in zip((hub, cdn), self._ports, strict=True):
-            runner = web.AppRunner(
-                application, access_log=None, logger=_QUIET, handler_cancellation=True, shutdown_timeout=0.1
-            )
-            await runner.setup()
-            site = web.TCPSite(runner, self._host, port)
-            await site.start()
-            self._runners.append(runner)
-            addresses.append(f"http://{self._host}:{runner.addresses[0][1]}")
+            server = await Serving.start(application, host=self._host, port=port)
+            self._servers.append(server)
+            addresses.append(f"http://{self._host}:{server.port}")
         self.url, self.cdn = addresses
 
     async def close(self) -> None:
-        for runner in self._runners:
-            await runner.cleanup()
+        for server in self._servers:
+            await server.close()
 
     @web.middleware
     async def _broken(self, request: web.Request, handler: Any) -> web.StreamResponse:

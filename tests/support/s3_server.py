@@ -29,6 +29,7 @@ from botocore.config import Config
 
 from hack.cluster.ports import pick_ports
 from tests.support.faults import Fault, Faults
+from tests.support.http_serving import Serving
 from tests.support.ranges import RequestLog
 from tests.support.s3_signatures import Refusal, refusal
 
@@ -121,17 +122,13 @@ class S3Server:
                 await asyncio.sleep(0.1)
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._pass_on)
-        self._runner = web.AppRunner(
-            application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
-        )
-        await self._runner.setup()
         tls = None
         if self._certificate is not None:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self._certificate.configure_cert(tls)
-        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls).start()
+        self._server = await Serving.start(application, tls=tls)
         scheme = "http" if tls is None else "https"
-        self.url = f"{scheme}://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"{scheme}://127.0.0.1:{self._server.port}"
 
     def as_new(self) -> None:
         """Forget faults, refusals and the like: the next test has a store that knows everything."""
@@ -169,7 +166,7 @@ class S3Server:
         return None
 
     async def _close(self) -> None:
-        await self._runner.cleanup()
+        await self._server.close()
         await self._session.close()
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from aim_operator.fetch.listing import Request
 from aim_operator.fetch.retrying import Transient
 from aim_operator.fetch.threads import in_thread
 from tests.support.fetch_process import FetchProcess, assert_same_files
+from tests.support.http_serving import Serving
 from tests.support.hub_server import Hub
 
 CONTENT = bytes(range(256)) * 1000
@@ -34,13 +35,11 @@ async def serving(
     if certificate is not None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         certificate.configure_cert(tls)
-    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
+    server = await Serving.start(web.Server(handler), port=port, tls=tls)
     try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
     finally:
-        await runner.cleanup()
+        await server.close()
 
 
 async def got(url: str, *spans: tuple[int, int], environment: dict[str, str] | None = None) -> bytes:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from tests.support.fetch_process import FetchProcess
 from tests.support.fetching import fetched
+from tests.support.http_serving import Serving
 from tests.support.s3_server import KEY, SECRET, S3Server
 from tests.unit.fetch.test_process import peak_kib
 
@@ -231,11 +232,9 @@ async def eavesdropper() -> AsyncIterator[tuple[str, list[web.Request]]]:
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", note)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
-    await runner.cleanup()
+    server = await Serving.start(application)
+    yield f"http://127.0.0.1:{server.port}", seen
+    await server.close()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -18,6 +18,7 @@ from aim_operator.kube.client import MOST_PAGE_BYTES, Client
 from aim_operator.kube.credentials import Connection
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.kube.transport import ATTEMPTS, SilentObserver
+from tests.support.http_serving import Serving
 
 JOB: dict[str, Any] = {
     "apiVersion": "batch/v1",
@@ -108,18 +109,16 @@ async def connected(
 ) -> AsyncIterator[Client]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    serving = await Serving.start(app)
     connection = Connection(
-        server=f"http://127.0.0.1:{runner.addresses[0][1]}", authorization=authorization or Anonymous()
+        server=f"http://127.0.0.1:{serving.port}", authorization=authorization or Anonymous()
     )
     client = Client(connection, timeout_seconds=timeout_seconds, observer=observer)
     try:
         yield client
     finally:
         await client.close()
-        await runner.cleanup()
+        await serving.close()
 
 
 def event(kind: str, name: str = "j", version: str = "6") -> bytes:
