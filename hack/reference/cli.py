@@ -20,6 +20,10 @@ a line that names the flag, the value and what to write instead.
 """
 
 
+VERBATIM = "\b\n"
+"""How a paragraph of help begins whose lines stay as they are: examples."""
+
+
 def text() -> str:
     """Return the page."""
     program: Any = typer.main.get_command(app)
@@ -31,7 +35,10 @@ def text() -> str:
 
 def _command(command: Any) -> Iterator[str]:
     for paragraph in inspect.cleandoc(command.help).split("\n\n"):
-        yield f"{prose(' '.join(paragraph.split()))}\n"
+        if paragraph.startswith(VERBATIM):
+            yield f"```text\n{paragraph.removeprefix(VERBATIM).strip()}\n```\n"
+        else:
+            yield f"{prose(' '.join(paragraph.split()))}\n"
     if flags := [_flag(parameter) for parameter in command.params]:
         yield "\n".join(flags) + "\n"
 

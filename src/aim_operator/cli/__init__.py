@@ -5,10 +5,10 @@ Owns the mapping from errors to exit codes: 0 done, 1 not achieved, 2 something 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from aim_operator.errors import AimError
 
@@ -17,11 +17,19 @@ MEND = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. Errors made on purpose become one line on stderr."""
-    from aim_operator.cli.app import app  # noqa: PLC0415 - only here may typer's usage errors end the process
+    # Only here may typer's usage errors end the process.
+    from aim_operator.cli import program  # noqa: PLC0415
+    from aim_operator.cli.app import app  # noqa: PLC0415
+    from aim_operator.cli.completion import VARIABLE  # noqa: PLC0415
 
     _take_interrupts()
+    if VARIABLE in os.environ:
+        # A shell asks for completions; typer knows how to answer once it is told to.
+        from typer._completion_classes import completion_init  # noqa: PLC0415
+
+        completion_init()
     try:
-        app(args=None if argv is None else list(argv), prog_name=_program())
+        app(args=None if argv is None else list(argv), prog_name=program.name())
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except AimError as error:
@@ -36,9 +44,7 @@ def _take_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _program() -> str:
-    return "kubectl aim" if Path(sys.argv[0]).name.startswith("kubectl-") else "aimctl"
-
-
 def _one_line(error: AimError) -> str:
-    return " ".join(str(error).split())
+    from aim_operator.cli import program  # noqa: PLC0415
+
+    return program.named(" ".join(str(error).split()))

@@ -61,10 +61,7 @@ async def _refusal(
         await client.list(resource, namespace=namespace, limit=1)
     except NotInstalled as error:
         if resource == CUSTOM_RESOURCE_DEFINITIONS:
-            raise UserError(
-                f"{connection.server} answers, but is no Kubernetes API server: it knows no "
-                f"CustomResourceDefinitions; correct the server's address ({connection.source})"
-            ) from error
+            raise no_kubernetes(connection) from error
         return None
     except Forbidden as error:
         return resource.qualified, str(error)
@@ -73,6 +70,14 @@ async def _refusal(
     except ApiError as error:
         raise UserError(f"the API server {connection.server} can't be used: {error}") from error
     return None
+
+
+def no_kubernetes(connection: Connection) -> UserError:
+    """Return what to say of a server that answers and has no CustomResourceDefinitions."""
+    return UserError(
+        f"{connection.server} answers, but is no Kubernetes API server: it knows no "
+        f"CustomResourceDefinitions; correct the server's address ({connection.source})"
+    )
 
 
 def _sum_up(refused: list[tuple[str, str]]) -> str:

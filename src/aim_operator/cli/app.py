@@ -9,35 +9,32 @@ from typing import Annotated
 
 import typer
 
+from aim_operator.cli import version as versions
+from aim_operator.cli.completion import completion
 from aim_operator.cli.crds import crds
 from aim_operator.cli.demo import demo
 from aim_operator.cli.fetch import fetch
+from aim_operator.cli.program import Command, Group
 from aim_operator.cli.run import run
+from aim_operator.cli.status.command import status
+from aim_operator.cli.version import version
 
 # Without markup, help is plain text and typer leaves rich alone.
 app = typer.Typer(
+    cls=Group,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command()(demo)
-app.command()(run)
-app.command()(crds)
-app.command()(fetch)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    from importlib import metadata  # noqa: PLC0415 - most runs do not ask
-
-    typer.echo(f"aimctl {metadata.version('aim-operator')}")
+# By what most people look for first.
+for command in (demo, status, run, crds, fetch, version, completion):
+    app.command(cls=Command)(command)
 
 
 def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer calls it
     if requested:
-        version()
+        typer.echo(f"aimctl {versions.client()}")
         raise typer.Exit
 
 
@@ -52,7 +49,9 @@ def aimctl(
 ) -> None:
     """Turn a catalog of AI model images into running, routed inference services on Kubernetes.
 
-    Start with `aimctl demo`: it needs no cluster.
+    \b
+    aimctl demo            # see it work; needs no cluster
+    aimctl status -A       # what runs in your cluster, and what does not
     """
     del show_version
     # With no command at all it says what there is, and that is no error: as kubectl and helm do.

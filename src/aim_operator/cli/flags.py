@@ -75,6 +75,14 @@ def namespaces(text: str | None) -> tuple[str, ...]:
     return names
 
 
+def namespace(flag: str, text: str) -> str:
+    """Return the name of one namespace."""
+    if not _DNS_LABEL.fullmatch(text):
+        remedy = "write the name of a namespace: lower-case letters, digits and '-', at most 63"
+        raise UserError(f"{flag} is {text!r}: {remedy}")
+    return text
+
+
 def operator_namespace(text: str | None, pod_namespace: Path = POD_NAMESPACE) -> str:
     """Return the operator's namespace: as given, else the Pod's own, else kaiwo-system."""
     if text:
@@ -161,6 +169,14 @@ def choice(flag: str, text: str, allowed: Iterable[str]) -> str:
     if text not in allowed:
         *others, last = allowed
         raise _refused(flag, text, f"write {', '.join(others)} or {last}")
+    return text
+
+
+def one_of(flag: str, text: str, allowed: Iterable[str]) -> str:
+    """Return `text` if it is one of `allowed`; for what is set by no environment variable."""
+    if text not in allowed:
+        *others, last = allowed
+        raise UserError(f"{flag} is {text!r}: write {', '.join(others)} or {last}")
     return text
 
 

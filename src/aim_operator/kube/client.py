@@ -29,7 +29,7 @@ _MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
 _APPLY_PATCH = {"Content-Type": "application/apply-patch+yaml"}
 _METADATA = "application/json;as={kind};g=meta.k8s.io;v=v1"
 # Unknown fields are dropped with a warning, which is logged: an older KServe must not stop everything.
-_WRITE = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Warn"}
+_WRITE = {"fieldValidation": "Warn"}
 
 MOST_PAGE_BYTES = 4 * 1024 * 1024
 """Of a page of several objects. Decoded it may take twenty times that: an empty list takes three bytes."""
@@ -48,7 +48,9 @@ class Client:
         *,
         observer: Observer | None = None,
         timeout_seconds: float = 30.0,
+        field_manager: str = FIELD_MANAGER,
     ) -> None:
+        self._write = _WRITE | {"fieldManager": field_manager}
         self._observer = observer or SilentObserver()
         self._transport = Transport(connection, self._observer, timeout_seconds)
         self._codecs: dict[Resource[Any], Codec[Any]] = {}
@@ -133,7 +135,7 @@ class Client:
                 call=_call("create", resource, namespace, _name(manifest)),
                 method="POST",
                 path=resource.collection_path(namespace),
-                query=_WRITE,
+                query=self._write,
                 headers=_JSON | _accept(resource, "PartialObjectMetadata"),
                 body=msgspec.json.encode(manifest),
                 idempotent=False,
@@ -148,7 +150,7 @@ class Client:
                 call=_call("patch", resource, namespace, name),
                 method="PATCH",
                 path=resource.object_path(name, namespace),
-                query=_WRITE | {"force": "true" if force else "false"},
+                query=self._write | {"force": "true" if force else "false"},
                 headers=_APPLY_PATCH | _accept(resource, "PartialObjectMetadata"),
                 body=msgspec.json.encode(manifest),
             ),
@@ -162,7 +164,7 @@ class Client:
                 call=_call("update", resource, namespace, name),
                 method="PUT",
                 path=resource.object_path(name, namespace),
-                query=_WRITE,
+                query=self._write,
                 headers=_JSON | _accept(resource, "PartialObjectMetadata"),
                 body=msgspec.json.encode(manifest),
             ),
@@ -247,7 +249,7 @@ class Client:
                 call=_call("patch", resource, namespace, name, subresource),
                 method="PATCH",
                 path=resource.object_path(name, namespace, subresource),
-                query=_WRITE,
+                query=self._write,
                 headers=(_JSON_PATCH if isinstance(patch, list) else _MERGE_PATCH)
                 | _accept(resource, "PartialObjectMetadata"),
                 body=msgspec.json.encode(patch),

@@ -11,14 +11,14 @@ import binascii
 import os
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 import yaml
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from aim_operator.errors import UserError
 from aim_operator.kube.authorization import (
@@ -50,6 +50,8 @@ class Connection(Struct, frozen=True, kw_only=True):
     namespace: str = "default"
     source: str = ""
     """Where this came from, for people: a context and file, or the cluster itself."""
+    impersonated: tuple[tuple[str, str], ...] = ()
+    """Headers by which the user acts as another one, as kubectl's --as; the API server decides on it."""
 
 
 def load(
@@ -81,6 +83,15 @@ def load(
                 f"({paths[0]} does not exist)"
             )
     return _from_files(paths, context)
+
+
+def impersonating(connection: Connection, user: str, groups: Sequence[str] = ()) -> Connection:
+    """Return the connection of the same user who acts as `user`, a member of `groups`, as --as does.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
+    """
+    headers = (("Impersonate-User", user), *(("Impersonate-Group", group) for group in groups))
+    return structs.replace(connection, impersonated=headers)
 
 
 def in_cluster(directory: Path, environment: Mapping[str, str]) -> Connection:

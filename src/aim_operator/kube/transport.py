@@ -154,6 +154,7 @@ class Transport:
         loop = asyncio.get_running_loop()
         start = loop.time()
         code = 0
+        impersonated = self._connection.impersonated
         try:
             headers = {**self._headers, **request.headers}
             authorization = await self._authorization(rejected=rejected)
@@ -162,7 +163,8 @@ class Transport:
             response = await self._opened_session().request(
                 request.method,
                 self._url(request),
-                headers=headers,
+                # A user may be of several groups, each a header of the same name.
+                headers=[*headers.items(), *impersonated] if impersonated else headers,
                 data=request.body,
                 timeout=limits,
                 allow_redirects=False,

@@ -52,6 +52,12 @@ def kubeconfig(tmp_path: Path) -> Path:
         ),
         pytest.param(["fetch", "hf://a/b", "d", "--connections=0"], "--connections", id="no connections"),
         pytest.param(["fetch", "hf://a/b", "d", "--stall-seconds=0"], "--stall-seconds", id="no time at all"),
+        pytest.param(["status", "-o", "xml"], "--output", id="an unknown form"),
+        pytest.param(["status", "-n", "A_b"], "--namespace", id="a namespace that is none"),
+        pytest.param(["status", "-A", "-n", "a"], "--all-namespaces", id="one namespace and all"),
+        pytest.param(["status", "--as-group", "g"], "--as-group needs --as", id="a group without a user"),
+        pytest.param(["status", "-w", "-o", "json"], "--watch", id="JSON that never ends"),
+        pytest.param(["completion", "tcsh"], "bash, zsh or fish", id="a shell that nobody knows"),
         pytest.param(["demo", "--dir", "/no/such"], "--dir /no/such", id="a directory that is not there"),
         pytest.param(["crds", "--output-dir", "/dev/null"], "/dev/null", id="a directory that is a file"),
     ],
@@ -72,7 +78,7 @@ def test_a_wrong_context_names_the_right_ones(kubeconfig: Path, capsys: pytest.C
     assert "here" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["run"], ["demo", "--cluster"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["run"], ["demo", "--cluster"], ["status"]], ids=" ".join)
 def test_a_server_that_does_not_answer_is_one_line(command: list[str], kubeconfig: Path) -> None:
     done = subprocess.run(
         [AIMCTL, *command, f"--kubeconfig={kubeconfig}"], capture_output=True, text=True, check=False
@@ -91,6 +97,45 @@ def test_an_unknown_flag_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> 
 def test_version(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 0
     assert capsys.readouterr().out.startswith("aimctl ")
+
+
+def test_versions_without_a_cluster_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = subprocess.run(
+        [AIMCTL, "version"], env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("\n") == 1
+    assert main(["version", "-o", "json", "--client"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"client"}
+
+
+def test_the_version_is_said_also_where_the_cluster_does_not_answer(
+    kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["version", "--kubeconfig", str(kubeconfig)]) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("aimctl ")
+    assert said.err.startswith("error: the API server http://127.0.0.1:9 can't be used: ")
+
+
+def test_help_names_the_program_as_it_was_called() -> None:
+    plugin = str(Path(AIMCTL).with_name("kubectl-aim"))
+    done = subprocess.run([plugin, "status", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: kubectl aim status")
+    assert "kubectl aim status -A --watch" in done.stdout
+    assert "aimctl" not in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_get_their_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    # As docs/guides/command-line.md has it: source <(aimctl completion bash)
+    assert "_AIMCTL_COMPLETE" in capsys.readouterr().out
+
+
+def test_a_shell_is_told_which_commands_there_are() -> None:
+    asked = {"_AIMCTL_COMPLETE": "complete_bash", "COMP_WORDS": "aimctl st", "COMP_CWORD": "1"}
+    done = subprocess.run([AIMCTL], env=asked, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["status"]
 
 
 def test_no_command_at_all_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from aim_operator import errors
 from aim_operator.api.external import JOBS, NODES
 from aim_operator.kube.authorization import Anonymous
 from aim_operator.kube.client import MOST_PAGE_BYTES, Client
-from aim_operator.kube.credentials import Connection
+from aim_operator.kube.credentials import Connection, impersonating
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.kube.transport import ATTEMPTS, SilentObserver
 from tests.support.http_serving import Serving
@@ -105,7 +105,13 @@ def streaming(*chunks: bytes, breaks: bool = False) -> Handler:
 
 @asynccontextmanager
 async def connected(
-    server: Server, *, authorization: Any = None, timeout_seconds: float = 30, observer: Any = None
+    server: Server,
+    *,
+    authorization: Any = None,
+    timeout_seconds: float = 30,
+    observer: Any = None,
+    as_user: str = "",
+    as_groups: tuple[str, ...] = (),
 ) -> AsyncIterator[Client]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
@@ -113,6 +119,8 @@ async def connected(
     connection = Connection(
         server=f"http://127.0.0.1:{serving.port}", authorization=authorization or Anonymous()
     )
+    if as_user:
+        connection = impersonating(connection, as_user, as_groups)
     client = Client(connection, timeout_seconds=timeout_seconds, observer=observer)
     try:
         yield client
@@ -365,6 +373,24 @@ async def test_nobody_listens() -> None:
     with pytest.raises(errors.Unavailable, match=r"cannot connect to 127\.0\.0\.1:9"):
         await client.get(JOBS, "j", namespace="team")
     await client.close()
+
+
+async def test_whom_a_user_acts_as_is_said_with_every_request() -> None:
+    """Several groups are several headers of one name."""
+    seen: list[tuple[str | None, list[str]]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(
+            (request.headers.get("Impersonate-User"), request.headers.getall("Impersonate-Group", []))
+        )
+        return web.json_response(JOB)
+
+    server = Server(answer)
+    async with connected(server) as client:
+        await client.get(JOBS, "j", namespace="team")
+    async with connected(server, as_user="jane", as_groups=("ml", "dev")) as client:
+        await client.get(JOBS, "j", namespace="team")
+    assert seen == [(None, []), ("jane", ["ml", "dev"])]
 
 
 async def test_rejected_credentials_are_renewed_once() -> None:

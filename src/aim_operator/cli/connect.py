@@ -1,0 +1,165 @@
+"""How commands for users of a cluster reach it: kubectl's flags, and one line for whatever goes wrong.
+
+Owns the flags and what a refusal says to a user; kube/ owns files and requests. Called by the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from typer.models import OptionInfo
+
+if TYPE_CHECKING:
+    from aim_operator.api.resource import K, Resource
+    from aim_operator.errors import ApiError
+    from aim_operator.kube.credentials import Connection
+    from aim_operator.kube.protocol import KubeClient
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 5.0
+"""How long a server may take to answer; a person waits."""
+FIELD_MANAGER = "aimctl"
+
+
+def _option(*names: str, metavar: str | None = None, **more: Any) -> OptionInfo:
+    option: OptionInfo = typer.Option(*names, metavar=metavar, **more)
+    return option
+
+
+Namespace = Annotated[
+    str | None,
+    _option("--namespace", "-n", metavar="NAME", help="Namespace; else that of the kubeconfig's context."),
+]
+AllNamespaces = Annotated[bool, _option("--all-namespaces", "-A", help="All namespaces.")]
+Kubeconfig = Annotated[
+    str | None,
+    _option(
+        "--kubeconfig",
+        metavar="FILE",
+        envvar="AIM_KUBECONFIG",
+        show_envvar=False,
+        help="Kubeconfig; else $KUBECONFIG, the Pod's service account, or ~/.kube/config.",
+    ),
+]
+Context = Annotated[
+    str | None,
+    _option(
+        "--context",
+        metavar="NAME",
+        envvar="AIM_CONTEXT",
+        show_envvar=False,
+        help="Context of the kubeconfig; its current one if left out.",
+    ),
+]
+AsUser = Annotated[
+    str | None, _option("--as", metavar="USER", help="Act as this user; needs the right to impersonate.")
+]
+AsGroups = Annotated[
+    list[str] | None,
+    _option("--as-group", metavar="GROUP", help="With --as: of this group; may be given several times."),
+]
+
+
+def connect(
+    kubeconfig: str | None = None,
+    context: str | None = None,
+    *,
+    namespace: str | None = None,
+    as_user: str | None = None,
+    as_groups: list[str] | None = None,
+) -> Connection:
+    """Return whom to ask, with the namespace that is meant. Raises UserError; nothing is sent yet."""
+    from msgspec import structs  # noqa: PLC0415 - `--help` need not import them
+
+    from aim_operator.cli import flags  # noqa: PLC0415
+    from aim_operator.errors import UserError  # noqa: PLC0415
+    from aim_operator.kube import credentials  # noqa: PLC0415
+
+    if as_groups and not as_user:
+        raise UserError("--as-group needs --as: a group has no name of its own to act under")
+    if namespace:
+        flags.namespace("--namespace", namespace)
+    connection = credentials.load(kubeconfig, context)
+    if namespace:
+        connection = structs.replace(connection, namespace=namespace)
+    if as_user:
+        connection = credentials.impersonating(connection, as_user, as_groups or ())
+    return connection
+
+
+def ask(connection: Connection, work: Callable[[KubeClient], Awaitable[T]]) -> T:
+    """Return what `work` returns. Raises UserError, in one line, for what the API server refuses."""
+    import asyncio  # noqa: PLC0415
+
+    from aim_operator.errors import ApiError, NotInstalled, UserError  # noqa: PLC0415
+    from aim_operator.kube.client import Client  # noqa: PLC0415
+
+    async def asked() -> T:
+        client = Client(connection, timeout_seconds=ANSWER_SECONDS, field_manager=FIELD_MANAGER)
+        try:
+            return await work(client)
+        except NotInstalled as error:
+            await _refuse_others(client, connection)
+            raise UserError(refusal(connection, error)) from error
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(asked())
+    except ApiError as error:
+        raise UserError(refusal(connection, error)) from error
+
+
+async def _refuse_others(client: KubeClient, connection: Connection) -> None:
+    """Raise UserError where the server is no Kubernetes at all, but a web page, for example."""
+    from aim_operator.api.external import CUSTOM_RESOURCE_DEFINITIONS  # noqa: PLC0415
+    from aim_operator.cli.access import no_kubernetes  # noqa: PLC0415
+    from aim_operator.errors import Forbidden, NotInstalled  # noqa: PLC0415
+
+    try:
+        await client.list(CUSTOM_RESOURCE_DEFINITIONS, limit=1)
+    except NotInstalled as error:
+        raise no_kubernetes(connection) from error
+    except Forbidden:
+        # Kubernetes says so; most users may not list them.
+        return
+
+
+def refusal(connection: Connection, error: ApiError) -> str:
+    """Return what an error of the API server means to somebody at a terminal, and what to do."""
+    from aim_operator.errors import NotInstalled, Unauthorized, Unavailable  # noqa: PLC0415
+
+    if isinstance(error, NotInstalled):
+        return (
+            f"{connection.server} does not serve these kinds ({error}); if it is the right cluster "
+            f"({connection.source}), install them: aimctl crds | kubectl apply --server-side -f -"
+        )
+    if isinstance(error, Unauthorized):
+        return f"{connection.source}: {error}; renew them, or choose another --context"
+    if isinstance(error, Unavailable):
+        return f"the API server {connection.server} can't be used: {error} ({connection.source})"
+    return in_the_users_words(error)
+
+
+def in_the_users_words(error: ApiError) -> str:
+    """Return the error's message as it is meant for a user; kube/ words it for the operator."""
+    message = str(error)
+    if message.startswith("the operator may not"):
+        message = message.replace("the operator may not", "you may not", 1)
+        return message.replace(": add it to its role", ": ask for a role that has it")
+    return message
+
+
+async def everything(client: KubeClient, resource: Resource[K], namespace: str = "") -> list[K]:
+    """Return all objects of a kind, page by page; those that do not fit their type are left out."""
+    objects: list[K] = []
+    token = ""
+    while True:
+        page = await client.list(resource, namespace=namespace, continue_token=token)
+        objects += page.items
+        token = page.continue_token
+        if not token:
+            return objects

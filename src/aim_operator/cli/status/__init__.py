@@ -1,0 +1,1 @@
+"""`aimctl status`: what there is in a cluster, and how it is."""

@@ -1,0 +1,110 @@
+"""`aimctl status`: everything at a glance. Parses; gather.py reads, view.py draws."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aim_operator.cli import connect
+
+if TYPE_CHECKING:
+    from aim_operator.cli.status.rows import Status
+    from aim_operator.kube.credentials import Connection
+
+FORMS = ("table", "wide", "json", "yaml")
+WATCH_SECONDS = 2.0
+
+
+def status(
+    *,
+    namespace: connect.Namespace = None,
+    all_namespaces: connect.AllNamespaces = False,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="|".join(FORMS), help="How to print it.")
+    ] = "table",
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again and again, until Ctrl-C.")
+    ] = False,
+    kubeconfig: connect.Kubeconfig = None,
+    context: connect.Context = None,
+    as_user: connect.AsUser = None,
+    as_groups: connect.AsGroups = None,
+) -> None:
+    """Show what there is, how it is, and why something is not ready.
+
+    \b
+    aimctl status                   # the namespace of your context, and the cluster's catalog
+    aimctl status -A --watch        # everything, live
+    aimctl status -n team -o wide   # with models, templates and claims
+    aimctl status -o json | jq '.services[] | select(.status != "Running")'
+
+    What you may not read is named, and left out.
+    """
+    from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.errors import UserError  # noqa: PLC0415
+
+    flags.one_of("--output", output, FORMS)
+    if watch and output in ("json", "yaml"):
+        raise UserError(f"--watch shows tables; leave it out for -o {output}")
+    if namespace and all_namespaces:
+        raise UserError("--namespace and --all-namespaces: choose one")
+    connection = connect.connect(
+        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
+    )
+    where = "" if all_namespaces else connection.namespace
+    if watch:
+        _watched(connection, where, wide=output == "wide")
+        return
+    from aim_operator.cli.printing import STRUCTURED, structured  # noqa: PLC0415
+    from aim_operator.cli.status.gather import read  # noqa: PLC0415
+
+    found = connect.ask(connection, lambda client: read(client, where))
+    if output in STRUCTURED:
+        sys.stdout.write(structured(found, output))
+        return
+    _print(found, where, wide=output == "wide")
+
+
+def _print(found: Status, where: str, *, wide: bool) -> None:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from aim_operator.cli.printing import console  # noqa: PLC0415
+    from aim_operator.cli.status.view import draw  # noqa: PLC0415
+
+    screen = console()
+    drawn = draw(found, namespace=where, now=datetime.now(UTC), wide=wide, bars=screen.is_terminal)
+    screen.print(drawn)
+
+
+def _watched(connection: Connection, where: str, *, wide: bool) -> None:
+    """Show it until Ctrl-C: on a terminal in one place, else anew each time that something changed."""
+    import asyncio  # noqa: PLC0415
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from rich.live import Live  # noqa: PLC0415
+
+    from aim_operator.cli.printing import console  # noqa: PLC0415
+    from aim_operator.cli.status.gather import read  # noqa: PLC0415
+    from aim_operator.cli.status.view import draw  # noqa: PLC0415
+    from aim_operator.kube.protocol import KubeClient  # noqa: PLC0415
+
+    screen = console()
+
+    async def shown(client: KubeClient) -> None:
+        before = None
+        with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
+            while True:
+                found = await read(client, where)
+                drawn = draw(
+                    found, namespace=where, now=datetime.now(UTC), wide=wide, bars=screen.is_terminal
+                )
+                if screen.is_terminal:
+                    live.update(drawn, refresh=True)
+                elif found != before:
+                    screen.print(drawn)
+                before = found
+                await asyncio.sleep(WATCH_SECONDS)
+
+    connect.ask(connection, shown)

@@ -1,0 +1,76 @@
+"""`aimctl version`: of this program, and of the operator and the CRDs in a cluster."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aim_operator.cli import connect
+
+if TYPE_CHECKING:
+    from aim_operator.cli.versions import Versions
+    from aim_operator.kube.credentials import Connection
+
+FORMS = ("text", "json", "yaml")
+
+
+def client() -> str:
+    """Return the version of this program."""
+    return metadata.version("aim-operator")
+
+
+def version(
+    *,
+    client_only: Annotated[
+        bool, typer.Option("--client", help="Of this program alone; asks no cluster.")
+    ] = False,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="|".join(FORMS), help="How to print it.")
+    ] = "text",
+    kubeconfig: connect.Kubeconfig = None,
+    context: connect.Context = None,
+    as_user: connect.AsUser = None,
+    as_groups: connect.AsGroups = None,
+) -> None:
+    """Print the versions of aimctl, operator and CRDs.
+
+    \b
+    aimctl version                 # and whether the cluster's CRDs are this version's
+    aimctl version --client        # without a cluster
+
+    Without a kubeconfig it is the version of aimctl alone.
+    """
+    from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.errors import UserError  # noqa: PLC0415
+
+    flags.one_of("--output", output, FORMS)
+    connection = None
+    if not client_only:
+        try:
+            connection = connect.connect(kubeconfig, context, as_user=as_user, as_groups=as_groups)
+        except UserError:
+            # Nobody said which cluster: there is none to ask.
+            if kubeconfig or context or as_user:
+                raise
+    # First of all: it holds also where the cluster does not answer.
+    if output == "text":
+        typer.echo(f"aimctl    {client()}")
+    found = _ask(connection)
+    if output != "text":
+        from aim_operator.cli.printing import structured  # noqa: PLC0415
+
+        sys.stdout.write(structured(found, output))
+        return
+    for line in found.lines:
+        typer.echo(line)
+
+
+def _ask(connection: Connection | None) -> Versions:
+    from aim_operator.cli.versions import Versions, read  # noqa: PLC0415
+
+    if connection is None:
+        return Versions(client=client())
+    return connect.ask(connection, lambda cluster: read(cluster, client()))
