@@ -18,6 +18,7 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.controllers.dependents import Config, model_cache_owner, owner_of_job, within
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import (
+    ANY_SOURCE,
     BY_AWAITED_ROOM,
     BY_CLASS,
     BY_CONFIG,
@@ -32,8 +33,14 @@ from aim_operator.controllers.watched import (
     mounted_claims,
     template_names,
 )
-from aim_operator.core.caching import is_own_template_cache, listed_models, speaks_of_downloads
+from aim_operator.core.caching import (
+    is_own_model_cache,
+    is_own_template_cache,
+    listed_models,
+    speaks_of_downloads,
+)
 from aim_operator.core.catalog import DEFAULT_CONFIG, Template
+from aim_operator.core.naming import is_model_cache_name
 from aim_operator.core.service.resolution import resolve
 
 
@@ -45,11 +52,12 @@ class CacheDependents:
         self._catalog = catalog
 
     def services_of_template_cache(self, cache: AIMTemplateCache) -> Iterator[ObjectRef]:
-        """Return services on the template that the cache is about."""
-        namespace, name = cache.metadata.namespace, cache.spec.template_ref
-        for template in self._templates_named(namespace, name):
-            key = (namespace, template.spec.aim_image_name)
-            yield from map(SERVICES.ref, self._watched.services.store.by_index(BY_IMAGE_IN, key))
+        """Return services on the template that it is about, and on the one of its own name."""
+        namespace = cache.metadata.namespace
+        for name in _template_names(cache):
+            for template in self._templates_named(namespace, name):
+                key = (namespace, template.spec.aim_image_name)
+                yield from map(SERVICES.ref, self._watched.services.store.by_index(BY_IMAGE_IN, key))
 
     def services_of_claim(self, claim: PersistentVolumeClaim) -> Iterator[ObjectRef]:
         """Return services that mount it, or wait for it."""
@@ -58,10 +66,11 @@ class CacheDependents:
                 yield from self.services_of_template_cache(cache)
 
     def templates_of_template_cache(self, cache: AIMTemplateCache) -> Iterator[ObjectRef]:
-        """Return the namespaced template whose CacheWarm follows the cache."""
-        template = self._catalog.template(cache.metadata.namespace, cache.spec.template_ref)
-        if template is not None:
-            yield TEMPLATES.ref(template)
+        """Return the template whose CacheWarm follows it, and the one of its own name."""
+        for name in _template_names(cache):
+            template = self._catalog.template(cache.metadata.namespace, name)
+            if template is not None:
+                yield TEMPLATES.ref(template)
 
     def template_caches_of_template(self, template: Template) -> Iterator[ObjectRef]:
         namespace, name = template.metadata.namespace, template.metadata.name
@@ -74,14 +83,18 @@ class CacheDependents:
         yield from map(TEMPLATE_CACHES.ref, caches)
 
     def template_caches_of_model_cache(self, cache: AIMModelCache) -> Iterator[ObjectRef]:
-        """Return template caches that list it, and those whose sources it may serve."""
-        namespace = cache.metadata.namespace
-        listing = self._template_caches_listing(namespace, cache.metadata.name)
-        yield from map(TEMPLATE_CACHES.ref, listing)
-        waiting = self._watched.template_caches.store.by_index(
-            BY_UNCACHED_SOURCE_IN, (namespace, cache.spec.source_uri)
-        )
+        """Return template caches that list it, those whose sources it may serve, or whose name it has."""
+        namespace, name = cache.metadata.namespace, cache.metadata.name
+        store = self._watched.template_caches.store
+        yield from map(TEMPLATE_CACHES.ref, self._template_caches_listing(namespace, name))
+        waiting = store.by_index(BY_UNCACHED_SOURCE_IN, (namespace, cache.spec.source_uri))
         yield from map(TEMPLATE_CACHES.ref, waiting)
+        if not is_own_model_cache(cache):
+            # The name that the operator would give to the cache of another source.
+            for other in store.by_index(BY_UNCACHED_SOURCE_IN, (namespace, ANY_SOURCE)):
+                uncached = (listed.source_uri for listed in listed_models(other) if listed.name is None)
+                if any(is_model_cache_name(name, uri) for uri in uncached):
+                    yield TEMPLATE_CACHES.ref(other)
 
     def template_caches_beside(self, cache: AIMTemplateCache) -> Iterator[ObjectRef]:
         """Return template caches that share a model cache or a template with this one."""
@@ -171,3 +184,8 @@ class CacheDependents:
         for template in (self._catalog.template(namespace, name), self._catalog.cluster_template(name)):
             if template is not None:
                 yield template
+
+
+def _template_names(cache: AIMTemplateCache) -> set[str]:
+    """Return the template that the cache is about, and the one whose own cache it may be in the way of."""
+    return {cache.spec.template_ref, cache.metadata.name}

@@ -64,6 +64,8 @@ BY_DEPLOYMENT = "deployment"
 BY_INVOLVED = "involved object"
 BY_SOURCE_IN = "source in namespace"
 BY_UNCACHED_SOURCE_IN = "source without cache in namespace"
+ANY_SOURCE = "*"
+"""Key in BY_UNCACHED_SOURCE_IN of all that lack a cache; no source is called so."""
 BY_MEANING_IN = "meaning in namespace"
 BY_MODEL_CACHE_IN = "model cache in namespace"
 BY_EXISTING_CLAIM = "namespace of caches on claims that are not the operator's"
@@ -362,6 +364,7 @@ def _uncached_sources_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str
     for listed in listed_models(cache):
         if listed.name is None:
             yield cache.metadata.namespace, listed.source_uri
+            yield cache.metadata.namespace, ANY_SOURCE
 
 
 def _namespace(obj: KubeObject) -> Iterator[str]:
