@@ -25,6 +25,7 @@ from aim_operator.controllers.watched import (
     BY_IMAGE_IN,
     BY_MODEL_CACHE_IN,
     BY_PENDING_CLASS,
+    BY_SOURCE_IN,
     BY_TEMPLATE,
     BY_TEMPLATE_IN,
     BY_UNCACHED_SOURCE_IN,
@@ -150,10 +151,16 @@ class CacheDependents:
         yield from map(MODEL_CACHES.ref, store.by_index(BY_AWAITED_ROOM, obj.metadata.namespace))
 
     def model_caches_listed(self, cache: AIMTemplateCache) -> Iterator[ObjectRef]:
-        """Return those that a template cache uses."""
+        """Return those that a template cache uses, and those of the sources that it has no cache for."""
+        namespace = cache.metadata.namespace
         for listed in listed_models(cache):
             if listed.name is not None:
-                yield ObjectRef(MODEL_CACHES.kind, cache.metadata.namespace, listed.name)
+                yield ObjectRef(MODEL_CACHES.kind, namespace, listed.name)
+                continue
+            of_source = self._watched.model_caches.store.by_index(
+                BY_SOURCE_IN, (namespace, listed.source_uri)
+            )
+            yield from map(MODEL_CACHES.ref, of_source)
 
     def model_caches_mounted(self, service: AIMService) -> Iterator[ObjectRef]:
         """Return those whose claims the service's model server mounts."""

@@ -41,7 +41,7 @@ from aim_operator.controllers.watched import (
     mounted_claims,
 )
 from aim_operator.core import conditions, quantity
-from aim_operator.core.caching import listed_models
+from aim_operator.core.caching import listed_models, serves_others
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, resolve_runtime_config
 from aim_operator.core.jobs.machine import JobState, JobStep
 from aim_operator.core.manifests import controlled_by
@@ -214,7 +214,10 @@ class ModelCaches(AimKind):
         namespace, template_caches = cache.metadata.namespace, self._watched.template_caches.store
         return bool(
             template_caches.by_index(BY_MODEL_CACHE_IN, (namespace, cache.metadata.name))
-            or template_caches.by_index(BY_UNCACHED_SOURCE_IN, (namespace, cache.spec.source_uri))
+            or (
+                serves_others(cache)
+                and template_caches.by_index(BY_UNCACHED_SOURCE_IN, (namespace, cache.spec.source_uri))
+            )
             or self._watched.services.store.by_index(BY_MOUNTED_CLAIM_IN, (namespace, claim))
             # What can't be decoded may use it.
             or template_caches.has_undecodable(namespace)
@@ -273,7 +276,11 @@ def _asks(cache: AIMModelCache) -> tuple[Any, ...]:
 def _listing_changed(old: AIMTemplateCache | None, new: AIMTemplateCache | None) -> bool:
     if old is None or new is None:
         return True
-    return {m.name for m in listed_models(old)} != {m.name for m in listed_models(new)}
+    return _listed(old) != _listed(new)
+
+
+def _listed(cache: AIMTemplateCache) -> set[tuple[str, str | None]]:
+    return {(model.source_uri, model.name) for model in listed_models(cache)}
 
 
 def _mounts_changed(old: AIMService | None, new: AIMService | None) -> bool:

@@ -126,6 +126,12 @@ def _children(observed: TemplateCacheObserved, template: Template, config: Runti
 
 def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
     uri = source.source.source_uri
+    if source.taken and source.unshared == source.name:
+        return _degraded(
+            Reason.NAME_CONFLICT,
+            f"the AIMModelCache for {uri} can't be made: {source.name!r}, which has its name, is not shared; "
+            "set its spec.shared, or delete it",
+        )
     if source.taken:
         return _degraded(
             Reason.NAME_CONFLICT,

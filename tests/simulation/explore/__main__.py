@@ -1,0 +1,91 @@
+"""`make simulate SEEDS=n`: play the stories of n seeds, and shorten those that break a rule.
+
+python -m tests.simulation.explore --seeds 1000 [--first 0] [--jobs 2]
+python -m tests.simulation.explore --seed 17               # one, with its steps
+python -m tests.simulation.explore --kept "a name"         # one of kept.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections import Counter
+
+from tests.simulation.explore.draw import story
+from tests.simulation.explore.kept import encoded, kept
+from tests.simulation.explore.play import Failure, play
+from tests.simulation.explore.shrink import shrink
+from tests.simulation.explore.steps import Story, lines
+
+
+def explore(seed: int) -> tuple[int, Failure | None]:
+    """Play the story of a seed. Every second one restarts the operator after each step."""
+    return seed, play(story(seed), restarts=seed % 2 == 0)
+
+
+def shortened(seed: int) -> tuple[Story, Failure | None]:
+    """Return the shortest story that breaks the same rule as that of the seed, and how."""
+    restarts = seed % 2 == 0
+    first = play(story(seed), restarts=restarts)
+    if first is None:
+        return story(seed), None
+
+    def breaks(candidate: Story) -> bool:
+        failure = play(candidate, restarts=restarts)
+        return failure is not None and failure.rule == first.rule
+
+    short = shrink(story(seed)[: max(first.step, 1)], breaks)
+    return short, play(short, restarts=restarts)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.explore")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many stories")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count(), help="processes")
+    parser.add_argument("--seed", type=int, help="replay one, and shorten it if it breaks a rule")
+    parser.add_argument("--kept", help="replay one of kept.json, by its name")
+    parser.add_argument("--json", action="store_true", help="print the story as kept.json has it, too")
+    parser.add_argument("--whole", action="store_true", help="don't shorten")
+    parser.add_argument("--show", type=int, default=3, help="how many failures to shorten and print")
+    options = parser.parse_args()
+    if options.kept is not None:
+        return _told(options.kept, (told := kept()[options.kept]), play(told), as_json=options.json)
+    if options.seed is not None:
+        return _replay(options.seed, whole=options.whole, as_json=options.json)
+    seeds = range(options.first, options.first + options.seeds)
+    began = time.monotonic()
+    failures: dict[int, Failure] = {}
+    with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=500) as pool:
+        for number, (seed, failure) in enumerate(pool.imap_unordered(explore, seeds, chunksize=5), 1):
+            if failure is not None:
+                failures[seed] = failure
+                print(f"seed {seed}: {failure}", flush=True)
+            if number % 1000 == 0 or number == len(seeds):
+                seconds = time.monotonic() - began
+                print(f"{number} stories: {60 * number / seconds:.0f} a minute", flush=True)
+    if not failures:
+        return 0
+    print(f"{len(failures)} broke a rule: {dict(Counter(f.rule for f in failures.values()))}")
+    for seed in sorted(failures)[: 0 if options.whole else options.show]:
+        _replay(seed, whole=False)
+    return 1
+
+
+def _replay(seed: int, *, whole: bool, as_json: bool = False) -> int:
+    told, failure = (story(seed), explore(seed)[1]) if whole else shortened(seed)
+    shorter = failure is not None and not whole
+    return _told(f"seed {seed}{', shortened' if shorter else ''}", told, failure, as_json=as_json)
+
+
+def _told(name: str, told: Story, failure: Failure | None, *, as_json: bool) -> int:
+    print(f"\n{name}:", *lines(told), failure or "every rule holds", sep="\n")
+    if as_json:
+        print(encoded(told))
+    return 0 if failure is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

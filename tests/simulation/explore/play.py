@@ -1,0 +1,175 @@
+"""Play a story on the real operator, and say what rule it broke, if any.
+
+After each step everything comes to rest; then a restart must write nothing: whatever it would write was a
+wake-up that got lost. No faults: those are of the other explorers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from aim_operator.sandbox.claims import storage_class
+from tests.simulation.explore.checks import SLOTS, Checks
+from tests.simulation.explore.steps import Restart, Story, act
+from tests.simulation.world import SHOWN, World
+
+REST_SECONDS = 20.0
+"""Nothing was written for so long: then all that a step causes is done, but for what is tried again later."""
+LONGEST_UNREST = 30
+"""How often in a row something may be written within REST_SECONDS, after one step."""
+RESTART_SECONDS = 3.0
+SILENT_SECONDS = 3600.0
+WRITES_PER_STEP = 150
+"""More than any single step needs in catalogs of this size."""
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """`step` counts from 1; 0 is before the first one. `rule` is the same for the same fault."""
+
+    step: int
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"after step {self.step}: {self.rule}: {self.text}"
+
+
+def play(story: Story, *, restarts: bool = True) -> Failure | None:
+    """Play a story; without `restarts` the operator is only restarted at the end."""
+    failure = _play(story, restarts=restarts, spared=None)
+    if failure is not None and failure.rule == "wake-up":
+        # What would have been written anyhow at this very time, by a retry, is not the restart's.
+        without = _play(story[: failure.step], restarts=restarts, spared=failure.step)
+        if without is not None and without.text == failure.text:
+            return None
+    return failure
+
+
+def _play(story: Story, *, restarts: bool, spared: int | None) -> Failure | None:
+    with structlog.testing.capture_logs() as logged:
+        return asyncio.run(_Player(story, logged, restarts=restarts, spared=spared).play())
+
+
+class _Player:
+    def __init__(self, story: Story, logged: Sequence[Any], *, restarts: bool, spared: int | None) -> None:
+        self._story, self._logged = story, logged
+        self._restarts, self._spared = restarts, spared
+        self._operator: asyncio.Task[None] | None = None
+
+    async def play(self) -> Failure | None:
+        number = 0
+        try:
+            async with World() as world:
+                world.apply([storage_class("quick", default=False)])
+                self._world, self._checks = world, Checks(world)
+                # Most of what happens in a quiet hour would be bookmarks.
+                world.sandbox.server.bookmark_seconds = 900.0
+                self._start()
+                await world.pass_seconds(1)
+                for number, step in enumerate(self._story, 1):
+                    if isinstance(step, Restart):
+                        await self._stop()
+                        await world.pass_seconds(step.down)
+                        self._start()
+                    else:
+                        self._checks.by_user = True
+                        act(world, step)
+                        self._checks.by_user = False
+                    last = number == len(self._story)
+                    if failure := await self._settled(number, step.seconds, last=last):
+                        return failure
+                await world.pass_seconds(SILENT_SECONDS)
+                if failure := self._broken(number):
+                    return failure
+            return _leaked(number)
+        except AssertionError as error:
+            return Failure(step=number, rule="spins", text=str(error))
+
+    async def _settled(self, number: int, seconds: float, *, last: bool) -> Failure | None:
+        """Let pass what comes after a step, and look at what is there then."""
+        world, before = self._world, len(self._world.writes())
+        await world.pass_seconds(seconds)
+        if seconds < REST_SECONDS and not last:
+            return self._broken(number)
+        for _ in range(LONGEST_UNREST):
+            written = len(world.writes())
+            await world.pass_seconds(REST_SECONDS)
+            if len(world.writes()) == written:
+                break
+        else:
+            recent = Counter(world.writes()[written:])
+            return Failure(step=number, rule="unrest", text=f"it never comes to rest: {dict(recent)}")
+        if (made := len(world.writes()) - before) > WRITES_PER_STEP:
+            return Failure(step=number, rule="writes", text=f"{made} writes by one step")
+        self._checks.at_rest()
+        if failure := self._broken(number):
+            return failure
+        return await self._restarted(number) if self._restarts or last else None
+
+    async def _restarted(self, number: int) -> Failure | None:
+        world, before = self._world, len(self._world.writes())
+        there = _objects(world)
+        if number != self._spared:
+            await self._stop()
+            self._start()
+        await world.pass_seconds(RESTART_SECONDS)
+        if written := world.writes()[before:]:
+            changes = "; ".join(_differences(there, _objects(world)))
+            return Failure(step=number, rule="wake-up", text=f"a restart writes {changes or written}")
+        return self._broken(number)
+
+    def _broken(self, number: int) -> Failure | None:
+        errors = [entry for entry in self._logged if entry["log_level"] in ("error", "critical")]
+        if errors:
+            return Failure(step=number, rule="error log", text=repr(errors[0]))
+        if self._operator is not None and self._operator.done():
+            return Failure(step=number, rule="ended", text=f"the operator ended: {self._operator!r}")
+        if self._checks.broken:
+            text = self._checks.broken[0]
+            return Failure(step=number, rule="invariant", text=text)
+        return None
+
+    def _start(self) -> None:
+        self._operator = self._world.start(max_discovery_jobs=SLOTS)
+
+    async def _stop(self) -> None:
+        if self._operator is not None:
+            await self._world.stop(self._operator)
+
+
+def _leaked(number: int) -> Failure | None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        return Failure(step=number, rule="leak", text=f"tasks are left: {sorted(map(str, left))}")
+    return None
+
+
+def _objects(world: World) -> dict[str, Any]:
+    """Return spec and status of everything that the operator may write."""
+    return {
+        f"{obj['kind']} {obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}": {
+            "spec": obj.get("spec"),
+            "status": obj.get("status"),
+        }
+        for resource in SHOWN
+        for obj in world.all(resource)
+    }
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """Yield what differs, leaf by leaf."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in sorted({*before, *after}):
+            yield from _differences(before.get(name), after.get(name), f"{path}.{name}" if path else name)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for place, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(old, new, f"{path}[{place}]")
+    elif before != after and not path.endswith(("Time", "Generation")):
+        yield f"{path}: {json.dumps(before)} -> {json.dumps(after)}"
