@@ -9,7 +9,7 @@ from tests.simulation.explore.kept import kept
 from tests.simulation.explore.play import play
 from tests.simulation.explore.steps import lines
 
-SEEDS = 240
+SEEDS = 60
 """In the suite; `make simulate SEEDS=10000` plays more."""
 AT_ONCE = 20
 
