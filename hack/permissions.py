@@ -16,6 +16,7 @@ from aim_operator.api.external import (
     INFERENCE_SERVICES,
     JOBS,
     PERSISTENT_VOLUME_CLAIMS,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     SERVING_RUNTIMES,
 )
@@ -60,11 +61,19 @@ APPLIED: tuple[Resource[Any], ...] = (
     SERVING_RUNTIMES,
     CLUSTER_SERVING_RUNTIMES,
     INFERENCE_SERVICES,
+    POD_DISRUPTION_BUDGETS,
     HTTP_ROUTES,
 )
 """Kinds of the children. A name that is taken is looked up; creating by apply takes two verbs."""
 
-REMOVED: tuple[Resource[Any], ...] = (TEMPLATES, TEMPLATE_CACHES, MODEL_CACHES, JOBS, HTTP_ROUTES)
+REMOVED: tuple[Resource[Any], ...] = (
+    TEMPLATES,
+    TEMPLATE_CACHES,
+    MODEL_CACHES,
+    JOBS,
+    POD_DISRUPTION_BUDGETS,
+    HTTP_ROUTES,
+)
 """Kinds that are deleted by the operator; the other children go with their owner."""
 
 OWNERS: tuple[Resource[Any], ...] = (TEMPLATES, CLUSTER_TEMPLATES, MODEL_CACHES, SERVICES)

@@ -18,6 +18,7 @@ from aim_operator.api.external import (
     InferenceService,
     InferenceServiceStatus,
     Pod,
+    PodDisruptionBudget,
 )
 from aim_operator.api.meta import KubeObject
 from aim_operator.api.v1alpha1 import (
@@ -173,6 +174,10 @@ def make_inference_service(
         status["modelStatus"] = model_status
     live = _build(InferenceService, "chat", NAMESPACE, {}, {"generation": generation})
     return structs.replace(live, status=msgspec.convert(status, type=InferenceServiceStatus))
+
+
+def make_disruption_budget() -> PodDisruptionBudget:
+    return _build(PodDisruptionBudget, "chat", NAMESPACE, {})
 
 
 def make_http_route(

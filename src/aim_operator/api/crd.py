@@ -41,6 +41,8 @@ _SHAPE = (
 )
 _MOST_WRITTEN = 64 * 1024
 """Characters of one text in what we write ourselves: whatever a profile of that size may hold."""
+_LEVELS = 4
+"""At which a list may be written: service, template, configurations of namespace and cluster."""
 _KEYWORDS = (
     "min_length",
     "max_length",
@@ -200,6 +202,9 @@ def _shape(schema: Manifest) -> Manifest:
     out: Manifest = {key: value for key, value in schema.items() if key in _SHAPE}
     if out.get("type") == "string" or "x-kubernetes-int-or-string" in out:
         out["maxLength"] = _MOST_WRITTEN
+    if out.get("type") == "array":
+        # Merged, they may have more entries than any single level.
+        out |= {"maxItems": _LEVELS * schema["maxItems"], "x-kubernetes-list-type": "atomic"}
     if "properties" in out:
         out["properties"] = {name: _shape(each) for name, each in out["properties"].items()}
     for key in ("items", "additionalProperties"):

@@ -176,6 +176,13 @@ class ClusterServingRuntime(OwnedObject):
     """The cluster-scoped twin."""
 
 
+# policy
+
+
+class PodDisruptionBudget(OwnedObject):
+    """One that the operator made for a service."""
+
+
 # gateway.networking.k8s.io
 
 
@@ -282,6 +289,14 @@ CLUSTER_SERVING_RUNTIMES = Resource(
     kind="ClusterServingRuntime",
     namespaced=False,
     type=ClusterServingRuntime,
+)
+POD_DISRUPTION_BUDGETS = Resource(
+    group="policy",
+    version="v1",
+    plural="poddisruptionbudgets",
+    kind="PodDisruptionBudget",
+    namespaced=True,
+    type=PodDisruptionBudget,
 )
 OTHER_HTTP_ROUTES = Resource(
     group="gateway.networking.k8s.io",

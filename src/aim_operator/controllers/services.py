@@ -80,6 +80,7 @@ class Services(AimKind):
         http_route = watched.http_routes.store.get(ref.namespace, ref.name)
         mine = service.metadata
         owns_inference_service = inference_service is not None and controlled_by(inference_service, mine)
+        budget = watched.disruption_budgets.store.get(ref.namespace, ref.name)
         owns_http_route = http_route is not None and controlled_by(http_route, mine)
         pods = tuple(watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name)))
         return ServiceObserved(
@@ -93,6 +94,7 @@ class Services(AimKind):
             or (http_route is not None and owns_http_route and _breaks_limits(http_route, prefix)),
             inference_service=inference_service if owns_inference_service else None,
             http_route=http_route if owns_http_route else None,
+            disruption_budget=budget if budget is not None and controlled_by(budget, mine) else None,
             pods=pods,
             pods_refused=self._pods_refused(ref, pods),
             kserve_installed=watched.inference_services.installed,
@@ -224,6 +226,7 @@ def service_wakes(
         Trigger(watched.inference_services, service_owner),
         Trigger(watched.pods, depend.service_of_pod),
         Trigger(watched.replica_refusals, depend.service_of_refusal),
+        Trigger(watched.disruption_budgets, service_owner),
         Trigger(watched.http_routes, service_owner),
         Trigger(watched.http_routes, route_owners.services_at, when=paths_changed),
         Trigger(watched.other_routes, route_owners.services_below, when=other_paths_changed),

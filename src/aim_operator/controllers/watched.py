@@ -20,6 +20,7 @@ from aim_operator.api.external import (
     NODES,
     OTHER_HTTP_ROUTES,
     PERSISTENT_VOLUME_CLAIMS,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     SERVING_RUNTIMES,
     STORAGE_CLASSES,
@@ -205,6 +206,9 @@ class Watched:
         )
         self.cluster_serving_runtimes = self._informer(
             CLUSTER_SERVING_RUNTIMES, label_selector=ours, slim=slim.own_bytes
+        )
+        self.disruption_budgets = self._informer(
+            POD_DISRUPTION_BUDGETS, label_selector=ours, slim=slim.own_bytes
         )
         self.http_routes = self._informer(HTTP_ROUTES, label_selector=ours, slim=slim.http_route)
         # Whose requests no service may take; ours are above.

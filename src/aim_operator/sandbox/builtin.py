@@ -316,6 +316,8 @@ def builtin_kinds() -> list[ServedKind]:
         _kind("batch", "v1", "jobs", "Job", schema=_JOB, has_status=True, has_generation=True,
               selectable=frozenset({"status.successful"}), prepare=_prepare_job, validate=_validate_job),
         _kind("coordination.k8s.io", "v1", "leases", "Lease", created_by_replace=True),
+        _kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", has_status=True,
+              has_generation=True),
         _kind("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False),
         _kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition",
               namespaced=False, has_status=True, has_generation=True, schema=anything, prepare=_prepare_crd),

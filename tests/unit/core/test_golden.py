@@ -208,6 +208,52 @@ EXAMPLES = {
             ),
         ),
     ),
+    "everything-of-a-server": Example(
+        service=make_service(
+            replicas=2,
+            serviceAccountName="chat",
+            securityContext={"runAsUser": 1000},
+            podSecurityContext={"fsGroup": 2000},
+            metadata={"annotations": {"aim.silogen.ai/restart": "2026-11-26T10:00"}},
+            serving={
+                "sharedMemorySize": "32Gi",
+                "drainSeconds": 120,
+                "volumes": [
+                    {
+                        "name": "lora",
+                        "mountPath": "/adapters",
+                        "readOnly": True,
+                        "persistentVolumeClaim": {"claimName": "lora-adapters"},
+                    },
+                    {
+                        "name": "chat-template",
+                        "mountPath": "/config/chat.jinja",
+                        "subPath": "chat.jinja",
+                        "configMap": {"name": "chat"},
+                    },
+                ],
+                "disruptionBudget": {"maxUnavailable": 1},
+            },
+            pods={"annotations": {"team": "chat"}},
+        ),
+        objects=(
+            make_image(),
+            make_template(serving={"terminationGracePeriodSeconds": 180}),
+            make_runtime_config(
+                serviceAccountName="model-server",
+                securityContext={"runAsNonRoot": True, "runAsUser": 65532},
+                serving={
+                    "volumes": [
+                        {
+                            "name": "company-ca",
+                            "mountPath": "/etc/ssl/company",
+                            "secret": {"secretName": "company-ca", "optional": True},
+                        }
+                    ]
+                },
+            ),
+        ),
+    ),
     "cpu": Example(
         service=make_service(),
         objects=(

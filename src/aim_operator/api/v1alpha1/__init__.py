@@ -69,7 +69,7 @@ from aim_operator.api.v1alpha1.services import (
     ServiceRouting,
     TemplateCandidate,
 )
-from aim_operator.api.v1alpha1.serving import ResourcesPerGpu, ServiceServing, Serving
+from aim_operator.api.v1alpha1.serving import DisruptionBudget, ResourcesPerGpu, ServiceServing, Serving
 from aim_operator.api.v1alpha1.templates import (
     AIMClusterServiceTemplate,
     AIMClusterServiceTemplateSpec,
@@ -80,6 +80,7 @@ from aim_operator.api.v1alpha1.templates import (
     Discovery,
     ModelSource,
 )
+from aim_operator.api.v1alpha1.volumes import Volume
 
 __all__ = [
     "ALL_KINDS",
@@ -126,6 +127,7 @@ __all__ = [
     "ClusterConfigRouting",
     "ConfigRouting",
     "Discovery",
+    "DisruptionBudget",
     "Download",
     "EnvVar",
     "ExistingClaim",
@@ -160,4 +162,5 @@ __all__ = [
     "Storage",
     "TemplateCandidate",
     "UnusedCaches",
+    "Volume",
 ]

@@ -131,6 +131,7 @@ class EventReason:
     TEMPLATE_RESOLVED = "TemplateResolved"
     INFERENCE_SERVICE_CREATED = "InferenceServiceCreated"
     INFERENCE_SERVICE_UPDATED = "InferenceServiceUpdated"
+    RESTARTED = "Restarted"
     DISCOVERY_STARTED = "DiscoveryStarted"
     DISCOVERY_SUCCEEDED = "DiscoverySucceeded"
     DOWNLOAD_STARTED = "DownloadStarted"

@@ -22,8 +22,9 @@ from aim_operator.api.v1alpha1.environment import EnvVar, EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 from aim_operator.api.v1alpha1.profiles import EngineArgs
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
-from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting
+from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting, SecurityContext
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
+from aim_operator.api.v1alpha1.security import PodSecurityContext
 from aim_operator.api.v1alpha1.serving import ServiceServing, Serving
 
 MOST_ANNOTATION_BYTES = 16 * 1024
@@ -150,6 +151,21 @@ class AIMServiceSpec(Wire):
             "runtime configuration."
         ),
     ] = None
+    service_account_name: Annotated[
+        ObjectName | None,
+        Field(
+            doc="Service account of the model server, whose token it gets; that of the runtime "
+            "configuration if unset, and else the namespace's default without its token."
+        ),
+    ] = None
+    security_context: Annotated[
+        SecurityContext | None,
+        Field(doc="Security context of the serving container, field by field over the configuration's."),
+    ] = None
+    pod_security_context: Annotated[
+        PodSecurityContext | None,
+        Field(doc="Groups of the Pods, for devices and volumes, field by field over the configuration's."),
+    ] = None
     overrides: Annotated[Overrides | None, Field(doc="Differences from the template.")] = None
     env: Annotated[
         EnvVars | None,
@@ -263,6 +279,14 @@ class ActiveWorkload(Wire):
     routing: Annotated[
         ConfigRouting, Field(doc="Routing of the configuration.", preserve_unknown_fields=True)
     ] = ConfigRouting()
+    restart: Annotated[
+        str | None,
+        Field(
+            doc="Value of the annotation aim.silogen.ai/restart that the Pods were last replaced for; of a "
+            "long one its hash.",
+            max_length=64,
+        ),
+    ] = None
     mounts: Annotated[
         tuple[ActiveMount, ...] | None,
         Field(doc="Cached models that are mounted.", max_items=64, list_type="atomic"),

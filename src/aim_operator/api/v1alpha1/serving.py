@@ -7,6 +7,7 @@ from typing import Annotated
 from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.resources import QUANTITY_RULES, Quantity
+from aim_operator.api.v1alpha1.volumes import Volumes
 
 _MEMORY = "quantity(string(self.memory))"
 _MEMORY_LIMIT = "quantity(string(self.memoryLimit))"
@@ -57,8 +58,30 @@ class ResourcesPerGpu(Wire):
     ] = None
 
 
+class DisruptionBudget(Wire):
+    """How many replicas may be away at once because nodes are drained."""
+
+    enabled: Annotated[
+        bool | None,
+        Field(doc="Whether there is a PodDisruptionBudget of more than one replica; true if unset."),
+    ] = None
+    max_unavailable: Annotated[
+        int | None, Field(doc="Replicas that may be away at once; 1 if unset.", minimum=1, maximum=1000)
+    ] = None
+
+
 class ServiceServing(Wire):
     """How the model server of one service is run."""
+
+    RULES = (
+        Rule(
+            rule="!has(self.drainSeconds) || !has(self.terminationGracePeriodSeconds)"
+            " || self.drainSeconds < self.terminationGracePeriodSeconds",
+            message="the grace period runs while a Pod drains, and must be longer; lower it or raise "
+            "terminationGracePeriodSeconds",
+            field_path=".drainSeconds",
+        ),
+    )
 
     shared_memory_size: Annotated[
         Quantity | None,
@@ -82,6 +105,36 @@ class ServiceServing(Wire):
             minimum=10,
             maximum=86400,
         ),
+    ] = None
+    drain_seconds: Annotated[
+        int | None,
+        Field(
+            doc="How long a Pod that is to go continues to answer before its server is told to stop (a "
+            "preStop sleep): gateways hear of it meanwhile, and requests in progress end. 10 if unset, 0 for "
+            "none.",
+            minimum=0,
+            maximum=3600,
+        ),
+    ] = None
+    termination_grace_period_seconds: Annotated[
+        int | None,
+        Field(
+            doc="How long a Pod that is to go has, draining included, before it is killed; 30 more than "
+            "drainSeconds if unset.",
+            minimum=1,
+            maximum=7200,
+        ),
+    ] = None
+    volumes: Annotated[
+        Volumes | None,
+        Field(
+            doc="Files that the model server gets. Added to those of the levels below; of two with one "
+            "name or one mountPath, the nearest level's is used."
+        ),
+    ] = None
+    disruption_budget: Annotated[
+        DisruptionBudget | None,
+        Field(doc="How many replicas may be away at once because nodes are drained."),
     ] = None
 
 

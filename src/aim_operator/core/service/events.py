@@ -7,7 +7,8 @@ from aim_operator.api.plan import EventNote, Outcomes, OutcomeType
 from aim_operator.api.v1alpha1 import AIMServiceStatus, ResolvedReference
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
-from aim_operator.core import conditions
+from aim_operator.core import conditions, labels
+from aim_operator.core.messages import quote
 
 
 def writes(outcomes: Outcomes) -> tuple[EventNote, ...]:
@@ -33,6 +34,7 @@ def transitions(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote
     return (
         *_config(old, new),
         *_template(old, new),
+        *_restart(old, new),
         *_trouble(old, new),
         *_cache(old, new),
         *_recovery(old, new),
@@ -65,6 +67,14 @@ def _template(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, 
     if after is None or (before is not None and before.name == after.name and before.scope == after.scope):
         return ()
     return (_normal(EventReason.TEMPLATE_RESOLVED, f"using {_where(after)}"),)
+
+
+def _restart(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:
+    """Tell that the Pods are being replaced because somebody asked for it, and nothing else changed."""
+    if old.active is None or new.active is None or new.active.restart in (None, old.active.restart):
+        return ()
+    message = f"replacing the Pods: annotation {labels.RESTART} is {quote(new.active.restart)}"
+    return (EventNote(type="Normal", reason=EventReason.RESTARTED, message=message, action="Apply"),)
 
 
 def _trouble(old: AIMServiceStatus, new: AIMServiceStatus) -> tuple[EventNote, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from aim_operator.api.external import HTTPRoute, InferenceService, Pod
+from aim_operator.api.external import HTTPRoute, InferenceService, Pod, PodDisruptionBudget
 from aim_operator.api.v1alpha1 import AIMModelCache, AIMService, AIMTemplateCache
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.service.path_claims import Claim
@@ -13,7 +13,7 @@ from aim_operator.core.service.route import Route, RouteProblem
 
 
 class ServiceObserved(Struct, frozen=True, kw_only=True):
-    """`inference_service` and `http_route` are ours."""
+    """`inference_service`, `http_route` and `disruption_budget` are ours."""
 
     service: AIMService
     resolution: Resolution
@@ -28,6 +28,7 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     """The path of the live HTTPRoute belongs to somebody older, or its namespace may not have it."""
     inference_service: InferenceService | None = None
     http_route: HTTPRoute | None = None
+    disruption_budget: PodDisruptionBudget | None = None
     pods: tuple[Pod, ...] = ()
     pods_refused: str = ""
     """Why the cluster took no Pod of it since the youngest of `pods`."""

@@ -11,8 +11,13 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, SERVING_RUNTIMES
-from aim_operator.api.plan import Outcome, Outcomes, Plan, Report
+from aim_operator.api.external import (
+    HTTP_ROUTES,
+    INFERENCE_SERVICES,
+    POD_DISRUPTION_BUDGETS,
+    SERVING_RUNTIMES,
+)
+from aim_operator.api.plan import Outcome, Outcomes, OutcomeType, Plan, Report
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
     TEMPLATES,
@@ -59,7 +64,7 @@ def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus
             *runtime.children,
             *route.children,
         ),
-        removals=route.removals,
+        removals=(*runtime.removals, *route.removals),
     )
 
 
@@ -109,10 +114,19 @@ def _with_problems(
             active=None if old.active is None else runtime.active,
             state=hindrance.state,
         )
+    elif runtime.problem is None and (problem := outcomes.problem(POD_DISRUPTION_BUDGETS.kind)) is not None:
+        runtime = structs.replace(runtime, problem=_without_budget(problem))
     if (problem := outcomes.problem(HTTP_ROUTES.kind)) is not None:
         hindrance = obstacle(problem, refused=Reason.ROUTE_FAILED, remedy=remedy)
         route = hindered_route(observed, old, hindrance)
     return _Parts(resolved=resolved, cache=cache, runtime=runtime, route=route)
+
+
+def _without_budget(problem: Outcome) -> ConditionSummary | None:
+    """Say why there is no PodDisruptionBudget, unless its name is taken: then the user has an own one."""
+    if problem.type in (OutcomeType.FOREIGN, OutcomeType.GOING_AWAY):
+        return None
+    return _hindered_part(obstacle(problem, refused=Reason.WRITE_FAILED, remedy=""))
 
 
 def _runtime_problem(outcomes: Outcomes) -> Outcome | None:

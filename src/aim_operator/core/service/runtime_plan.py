@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
-from aim_operator.api.external import SERVING_RUNTIMES
-from aim_operator.api.plan import Child
+from aim_operator.api.external import INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS, SERVING_RUNTIMES
+from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import labels
 from aim_operator.core.service.cache_plan import CachePlan
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
+from aim_operator.core.serving.disruption import disruption_budget
 from aim_operator.core.serving.pin import workload
 from aim_operator.core.serving.rollout import STARTING, rollout
-from aim_operator.core.serving.workload import inference_service, own_runtime, own_runtime_name, revision_of
+from aim_operator.core.serving.workload import (
+    inference_service,
+    own_runtime,
+    own_runtime_name,
+    restart_of,
+    revision_of,
+    serving_of,
+)
 from aim_operator.errors import SpecError
 
 
@@ -26,6 +34,7 @@ class RuntimePlan(Struct, frozen=True, kw_only=True):
 
     summary: ConditionSummary
     children: tuple[Child, ...] = ()
+    removals: tuple[Removal, ...] = ()
     problem: ConditionSummary | None = None
     active: ActiveWorkload | None = None
 
@@ -39,7 +48,7 @@ def plan_runtime(
     other is recorded in status before it is made: whatever gets lost between the two, the service is never
     rendered from something that it left.
     """
-    pinned = old.active
+    pinned = None if old.active is None else _restarted(observed, old.active, old.active)
     blocker = next((part for part in (resolved, cache.summary) if not part.ok), None)
     broken = resolved.state == State.DEGRADED and pinned is None
     if not observed.kserve_installed and not broken:
@@ -52,7 +61,7 @@ def plan_runtime(
         cold = bool(observed.lost_claims) and observed.resolution.template is not None
         return _following(observed, blocker) if pinned is None or cold else _rendered(observed, pinned)
     try:
-        desired = _desired(observed, cache)
+        desired = _restarted(observed, _desired(observed, cache), pinned)
     except SpecError as error:
         hindered = hindered_runtime(observed, reason=error.reason, message=error.message)
         if pinned is None or observed.inference_service is None:
@@ -77,6 +86,15 @@ def plan_runtime(
     if not ahead.children:
         return structs.replace(here, problem=ahead.problem)  # It stays in use until there is a way ahead.
     return _moving(here, desired)
+
+
+def _restarted(
+    observed: ServiceObserved, workload: ActiveWorkload, before: ActiveWorkload | None
+) -> ActiveWorkload:
+    """Return a workload whose Pods are replaced for a new value of the annotation, not for its removal."""
+    asked = restart_of(observed.service)
+    restart = (before.restart if before is not None else None) if asked is None else asked
+    return workload if workload.restart == restart else structs.replace(workload, restart=restart)
 
 
 def _moving(runtime: RuntimePlan, desired: ActiveWorkload) -> RuntimePlan:
@@ -114,7 +132,26 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None) -> Runti
     except SpecError as error:
         return hindered_runtime(observed, reason=error.reason, message=error.message)
     summary, problem = _follow(observed, revision_of(child))
-    return RuntimePlan(summary=summary, children=(*children, child), problem=problem, active=active)
+    budgets, removals = _budgets(observed, active, child)
+    return RuntimePlan(
+        summary=summary,
+        children=(*children, child, *budgets),
+        removals=removals,
+        problem=problem,
+        active=active,
+    )
+
+
+def _budgets(
+    observed: ServiceObserved, active: ActiveWorkload, inference_service: Child
+) -> tuple[tuple[Child, ...], tuple[Removal, ...]]:
+    """Return the budget of a service that may have several replicas, or take away that of one that had."""
+    replicas = inference_service.manifest["spec"]["predictor"]["maxReplicas"]
+    budget = disruption_budget(observed.service, serving_of(observed.service, active), replicas=replicas)
+    live = observed.disruption_budget
+    if budget is not None:
+        return (structs.replace(budget, after=INFERENCE_SERVICES.kind),), ()
+    return (), (Removal(resource=POD_DISRUPTION_BUDGETS, live=live),) if live is not None else ()
 
 
 def _blocked(reason: str, message: str) -> RuntimePlan:

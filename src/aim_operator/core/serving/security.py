@@ -1,4 +1,6 @@
-"""What a serving Pod may do: a safe default that AIM images run under, and what a configuration says over it.
+"""What a serving Pod may do: a safe default for AIM images, and what configuration and service say.
+
+The service's fields are laid over the configuration's.
 
 The default leaves the user to the image, since many images start as root, and takes from it what no model
 server needs: capabilities, more privileges than it starts with, system calls beyond the container runtime's
@@ -8,7 +10,8 @@ profile, and a token for the API. Whether more is allowed in a namespace is Pod 
 from __future__ import annotations
 
 from aim_operator.api.meta import Manifest
-from aim_operator.api.v1alpha1 import ActiveWorkload
+from aim_operator.api.v1alpha1 import ActiveWorkload, AIMService
+from aim_operator.core.manifests import plain
 
 _DEFAULT: Manifest = {
     "allowPrivilegeEscalation": False,
@@ -19,13 +22,19 @@ _DEFAULT: Manifest = {
 _OF_PODS = ("runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile")
 
 
-def container_security(active: ActiveWorkload) -> Manifest:
-    """Return the container's security context: each field as configured, else the default's.
+def container_security(service: AIMService, active: ActiveWorkload) -> Manifest:
+    """Return the container's security context: each field as the nearest level says, else the default's.
 
-    A list of capabilities to drop that is empty drops none. Privileged containers have no default: the API
-    server takes the first field of it with none of them, and the others mean nothing.
+    Capabilities are taken whole from one level. A list of those to drop that is empty drops none. Privileged
+    containers have no default: the API server takes the first field of it with none of them, and the others
+    mean nothing.
     """
-    own = active.security_context or {}
+    of_service: Manifest = plain(service.spec.security_context) or {}
+    configured = dict(active.security_context or {})
+    if of_service.get("privileged"):
+        # With it the API server refuses it, and the service's word is the nearer one.
+        configured.pop("allowPrivilegeEscalation", None)
+    own = configured | of_service
     if own.get("privileged"):
         return own
     capabilities = {**_DEFAULT["capabilities"], **own.get("capabilities", {})}
@@ -34,18 +43,21 @@ def container_security(active: ActiveWorkload) -> Manifest:
     return {field: value for field, value in merged.items() if value != {}}
 
 
-def pod_security(active: ActiveWorkload) -> Manifest:
-    """Return what the Pod says itself: what it has of the container's, and the configuration's groups."""
-    container = container_security(active)
+def pod_security(service: AIMService, active: ActiveWorkload) -> Manifest:
+    """Return what the Pod says itself: what it has of the container's, and the groups that are configured."""
+    container = container_security(service, active)
     shared = {field: container[field] for field in _OF_PODS if field in container}
-    return shared | (active.pod_security_context or {})
+    groups: Manifest = plain(service.spec.pod_security_context) or {}
+    return shared | (active.pod_security_context or {}) | groups
 
 
-def credentials(active: ActiveWorkload) -> Manifest:
-    """Return the service account. Its token is mounted only where a configuration names the account.
+def credentials(service: AIMService, active: ActiveWorkload) -> Manifest:
+    """Return the service account. Its token is mounted only where service or configuration name the account.
 
     Then the account itself decides. A Pod that says nothing gets the token of the namespace's `default`.
     """
-    if active.service_account_name is None:
+    own = service.spec.service_account_name
+    name = active.service_account_name if own is None else own
+    if name is None:
         return {"automountServiceAccountToken": False}
-    return {"serviceAccountName": active.service_account_name}
+    return {"serviceAccountName": name}

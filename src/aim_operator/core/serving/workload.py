@@ -25,7 +25,7 @@ from aim_operator.core import engine_args, hardware, labels, resources, scheduli
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
-from aim_operator.core.serving import security, settings
+from aim_operator.core.serving import security, settings, volumes
 from aim_operator.core.serving.go_templates import without_templates
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
 
@@ -34,6 +34,7 @@ OF_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 """The label that KServe gives to the Pods of an InferenceService, by its name."""
 _SCALE = ("minReplicas", "maxReplicas")
 """What changes no Pod."""
+_MOST_RESTART = 64
 
 
 def own_runtime(service: AIMService, active: ActiveWorkload) -> Child:
@@ -104,6 +105,17 @@ def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: s
     return without_templates(rendered)
 
 
+def serving_of(service: AIMService, active: ActiveWorkload) -> Serving:
+    """Return how the model server of a service is run, by all levels."""
+    return settings.layered(service.spec.serving, active.serving) or Serving()
+
+
+def restart_of(service: AIMService) -> str | None:
+    """Return the value of a service's annotation that asks for a restart, a long one by its hash."""
+    value = service.metadata.annotation(labels.RESTART)
+    return short_hash(value) if value is not None and len(value) > _MOST_RESTART else value
+
+
 def revision_of(inference_service: Child) -> str:
     """Return what tells the Pods of this rendering from those of another."""
     revision: str = inference_service.manifest["metadata"]["labels"][labels.REVISION]
@@ -112,7 +124,8 @@ def revision_of(inference_service: Child) -> str:
 
 def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
     spec, mounts = service.spec, active.mounts or ()
-    serving = settings.layered(spec.serving, active.serving) or Serving()
+    serving = serving_of(service, active)
+    own_volumes = serving.volumes or ()
     merged = resources.merge(
         spec.resources,
         active.template_resources,
@@ -130,10 +143,15 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         ),
         "resources": {"requests": merged.requests, "limits": merged.limits},
         **settings.probes(serving),
+        **settings.lifecycle(serving),
         # Gives the Pod's status the last words of a server that ended, without reading its log.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         # The path by which vLLM shares memory between its processes.
-        "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}, *map(_volume_mount, mounts)],  # noqa: S108
+        "volumeMounts": [
+            {"name": "dshm", "mountPath": "/dev/shm"},  # noqa: S108
+            *map(_volume_mount, mounts),
+            *volumes.mounts(own_volumes),
+        ],
     }
     if mounts:
         # Without any storage KServe takes a predictor for a multi-model server and adds its agent:
@@ -150,13 +168,15 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         "volumes": [
             {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory(serving)}},
             *map(_volume, mounts),
+            *volumes.pod_volumes(own_volumes),
         ],
+        "terminationGracePeriodSeconds": settings.grace_period(serving),
     }
-    if context := security.container_security(active):
+    if context := security.container_security(service, active):
         model["securityContext"] = context
-    if pod_context := security.pod_security(active):
+    if pod_context := security.pod_security(service, active):
         predictor["securityContext"] = pod_context
-    predictor |= security.credentials(active) | _pull_secrets(service, active)
+    predictor |= security.credentials(service, active) | _pull_secrets(service, active)
     return predictor | _placement(service, active, model)
 
 
@@ -172,6 +192,9 @@ def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> 
         model["imagePullPolicy"] = pods.image_pull_policy
     gpu = None if active.gpu_model is None else hardware.node_affinity(active.gpu_model)
     own_pods = {OF_INFERENCE_SERVICE: service.metadata.name}
+    metadata = scheduling.metadata(pods)
+    if active.restart is not None:
+        metadata["annotations"] = {**metadata.get("annotations", {}), labels.RESTART: active.restart}
     return {
         **scheduling.pod_fields(
             scheduling.layered(service.spec.scheduling, scheduling.read(active.scheduling, Scheduling)),
@@ -179,7 +202,7 @@ def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> 
             same=own_pods,
         ),
         **scheduling.service_links(pods),
-        **scheduling.metadata(pods),
+        **metadata,
     }
 
 

@@ -244,7 +244,11 @@ def test_a_service_is_rendered_from_what_it_runs_on_while(
     assert got["model"]["image"] == "ghcr.io/example/model:v1"
     assert got["model"]["runtime"] == "fast"
     assert got["minReplicas"] == 3
-    assert [kind for kind in kinds(plan) if kind != "AIMTemplateCache"] == ["InferenceService", "HTTPRoute"]
+    assert [kind for kind in kinds(plan) if kind != "AIMTemplateCache"] == [
+        "InferenceService",
+        "PodDisruptionBudget",
+        "HTTPRoute",
+    ]
     status = status_of(plan)
     assert status.active == active
     assert status.resolved_template == active.resolved_template
@@ -310,7 +314,11 @@ def test_a_first_start_is_rendered_and_recorded_at_once() -> None:
 
 def test_the_service_of_an_older_operator_is_rendered_and_recorded_at_once_when_all_is_there() -> None:
     plan = decide(snapshot(None), now=NOW)
-    assert kinds(plan) == ["InferenceService", "HTTPRoute"]
+    assert kinds(plan) == [
+        "InferenceService",
+        "PodDisruptionBudget",
+        "HTTPRoute",
+    ]
     assert plan.status is not None
     assert plan.status.active == recorded()
 
@@ -437,7 +445,12 @@ def test_a_rollout_that_fails_degrades_a_service_that_goes_on_serving() -> None:
 )
 def test_a_service_whose_templates_runtime_is_gone_makes_its_own(catalog: FakeCatalog) -> None:
     plan = decide(snapshot(catalog, active=recorded(), runtimes=frozenset()), now=NOW)
-    assert kinds(plan) == ["ServingRuntime", "InferenceService", "HTTPRoute"]
+    assert kinds(plan) == [
+        "ServingRuntime",
+        "InferenceService",
+        "PodDisruptionBudget",
+        "HTTPRoute",
+    ]
     assert predictor(plan)["model"]["runtime"] == plan.children[0].name == "chat-active"
     assert plan.children[1].after == "ServingRuntime"
     assert plan.children[0].manifest["spec"]["containers"][0]["image"] == "ghcr.io/example/model:v1"

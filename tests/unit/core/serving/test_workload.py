@@ -133,6 +133,7 @@ def test_what_nobody_asks_for_is_absent() -> None:
         "volumes",
         "securityContext",
         "automountServiceAccountToken",
+        "terminationGracePeriodSeconds",
     }
     assert set(got["model"]) == {
         "modelFormat",
@@ -143,6 +144,7 @@ def test_what_nobody_asks_for_is_absent() -> None:
         "volumeMounts",
         "storage",
         "terminationMessagePolicy",
+        "lifecycle",
         "securityContext",
         "startupProbe",
         "livenessProbe",
