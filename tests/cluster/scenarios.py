@@ -237,7 +237,7 @@ async def unknown_fields_are_dropped_from_a_created_object(w: World) -> None:
 
 async def a_bad_value_is_refused_with_its_field(w: World) -> None:
     for spec, says in (
-        ({"replicas": 0}, "spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or"),
+        ({"replicas": -1}, "spec.replicas: Invalid value: -1: spec.replicas in body should be greater than"),
         (
             {"replicas": "2"},
             'spec.replicas: Invalid value: "string": spec.replicas in body must be of type int',

@@ -12,6 +12,7 @@ _SUMMARY = {
     "Starting": ("False", "True", "False"),
     "Running": ("True", "False", "False"),
     "Failed": ("False", "False", "True"),
+    "Stopped": ("False", "False", "False"),
     "Degraded": ("False", "False", "True"),
 }
 

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from aim_operator.api.meta import KubeObject, Manifest
 from aim_operator.api.resource import Resource
-from aim_operator.api.schema import Column, Field, Rule
+from aim_operator.api.schema import Column, Field, Rule, Scale
 from aim_operator.api.v1alpha1.kinds import ALL_KINDS, KINDS
 
 CATEGORIES = ("aim", "all")
@@ -86,7 +86,7 @@ def crd(resource: Resource[Any]) -> Manifest:
                     "name": resource.version,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    "subresources": {"status": {}, **_scale(kind.scale)},
                     "additionalPrinterColumns": [_column(column) for column in kind.columns],
                     "schema": {"openAPIV3Schema": schema(resource)},
                 }
@@ -266,6 +266,18 @@ def _column(column: Column) -> Manifest:
         "priority": column.priority,
     }
     return {key: value for key, value in out.items() if value}
+
+
+def _scale(scale: Scale | None) -> Manifest:
+    if scale is None:
+        return {}
+    return {
+        "scale": {
+            "specReplicasPath": scale.replicas,
+            "statusReplicasPath": scale.status_replicas,
+            "labelSelectorPath": scale.selector,
+        }
+    }
 
 
 def _is_struct(base: Any) -> bool:

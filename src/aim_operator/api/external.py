@@ -156,6 +156,27 @@ class StorageClass(KubeObject):
     allow_volume_expansion: bool | None = None
 
 
+# apps/v1
+
+
+class DeploymentSpec(Wire):
+    replicas: int = 1
+
+
+class DeploymentStatus(Wire):
+    observed_generation: int | None = None
+    replicas: int = 0
+    ready_replicas: int = 0
+    updated_replicas: int = 0
+
+
+class Deployment(KubeObject):
+    """One that KServe makes of an InferenceService, whose labels it has."""
+
+    spec: DeploymentSpec = msgspec.field(default_factory=DeploymentSpec)
+    status: DeploymentStatus = msgspec.field(default_factory=DeploymentStatus)
+
+
 # serving.kserve.io
 
 
@@ -236,6 +257,9 @@ class HTTPRoute(OwnedObject):
 
 
 JOBS = Resource(group="batch", version="v1", plural="jobs", kind="Job", namespaced=True, type=Job)
+DEPLOYMENTS = Resource(
+    group="apps", version="v1", plural="deployments", kind="Deployment", namespaced=True, type=Deployment
+)
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod", namespaced=True, type=Pod)
 PERSISTENT_VOLUME_CLAIMS = Resource(
     group="",

@@ -74,6 +74,15 @@ class Column(Struct, frozen=True, kw_only=True):
     doc: str = ""
 
 
+class Scale(Struct, frozen=True, kw_only=True):
+    """Where the scale subresource, which `kubectl scale` and autoscalers use, reads and writes."""
+
+    replicas: str
+    status_replicas: str
+    selector: str
+    """In status: labels of the Pods that count, as text."""
+
+
 class Kind(Struct, frozen=True, kw_only=True):
     """What a CRD says beside the schema."""
 
@@ -83,5 +92,6 @@ class Kind(Struct, frozen=True, kw_only=True):
     namespaced: bool
     doc: str
     columns: tuple[Column, ...] = ()
+    scale: Scale | None = None
     name_rules: tuple[Rule, ...] = ()
     """Rules at the root of the object, where `self.metadata.name` can be read."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from aim_operator.api.external import Event, InferenceService, Pod
+from aim_operator.api.external import Deployment, Event, InferenceService, Pod
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
@@ -169,6 +169,10 @@ class Dependents:
         name = involved.name.rpartition("-")[0].removesuffix(PREDICTOR)
         if self._watched.services.store.get(involved.namespace, name) is not None:
             yield ObjectRef(SERVICES.kind, involved.namespace, name)
+
+    def service_of_deployment(self, deployment: Deployment) -> Iterator[ObjectRef]:
+        name = deployment.metadata.name.removesuffix(PREDICTOR)
+        yield ObjectRef(SERVICES.kind, deployment.metadata.namespace, name)
 
     def all_services(self) -> Iterator[ObjectRef]:
         yield from map(SERVICES.ref, self._watched.services.store.all())

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from aim_operator.api.external import HTTPRoute, InferenceService, OtherHTTPRoute, OwnedObject
+from aim_operator.api.external import Deployment, HTTPRoute, InferenceService, OtherHTTPRoute, OwnedObject
 from aim_operator.api.meta import KubeObject, ObjectMeta
 from aim_operator.api.v1alpha1 import (
     AIMClusterServiceTemplate,
@@ -17,7 +17,8 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.controllers import kept
 from aim_operator.controllers.shared import LARGEST_PART, Shared
-from aim_operator.core import hardware
+from aim_operator.core import hardware, labels
+from aim_operator.core.serving.scale import OF_INFERENCE_SERVICE
 
 T = TypeVar("T")
 O = TypeVar("O", bound=OwnedObject)  # noqa: E741 - an Owned object
@@ -47,6 +48,16 @@ def inference_service(obj: InferenceService) -> InferenceService:
     return _with_shared_status(bounded, status, "conditions")
 
 
+def deployment(obj: Deployment) -> Deployment:
+    """Keep the counts, and the labels that tell whose it is and of which revision."""
+    told = (labels.REVISION, OF_INFERENCE_SERVICE)
+    kept_labels = {name: value for name, value in (obj.metadata.labels or {}).items() if name in told}
+    metadata = structs.replace(
+        obj.metadata, labels=_words(kept_labels), annotations=None, owner_references=None, finalizers=None
+    )
+    return structs.replace(obj, metadata=metadata)
+
+
 def http_route(obj: HTTPRoute) -> HTTPRoute:
     bounded = structs.replace(
         obj, spec=Raw(kept.spec(obj.spec)), metadata=_metadata(obj.metadata, kept.MOST_ROUTE_METADATA)
@@ -64,11 +75,11 @@ def other_route(obj: OtherHTTPRoute) -> OtherHTTPRoute:
 
 def node(obj: KubeObject) -> KubeObject:
     """Keep the name and the labels about GPUs: nodes carry fifty labels, and change every minute."""
-    labels = {
+    gpu_labels = {
         name: value for name, value in (obj.metadata.labels or {}).items() if hardware.is_gpu_label(name)
     }
     metadata = structs.replace(
-        obj.metadata, labels=_words(labels), annotations=None, owner_references=None, finalizers=None
+        obj.metadata, labels=_words(gpu_labels), annotations=None, owner_references=None, finalizers=None
     )
     return structs.replace(obj, metadata=metadata)
 

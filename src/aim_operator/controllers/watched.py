@@ -13,6 +13,7 @@ from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import (
     CLUSTER_SERVING_RUNTIMES,
     CUSTOM_RESOURCE_DEFINITIONS,
+    DEPLOYMENTS,
     EVENTS,
     HTTP_ROUTES,
     INFERENCE_SERVICES,
@@ -199,6 +200,8 @@ class Watched:
             slim=slim.inference_service,
             indexes={BY_RUNTIME_IN: _runtime_in},
         )
+        # KServe's, with the labels of their InferenceServices: how many copies there are.
+        self.deployments = self._informer(DEPLOYMENTS, label_selector=ours, slim=slim.deployment)
         self.serving_runtimes = self._informer(SERVING_RUNTIMES, label_selector=ours, slim=slim.own_bytes)
         # Whose name a cluster template's runtime must not have; ours are above.
         self.other_runtimes = self._informer(

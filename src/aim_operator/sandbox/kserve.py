@@ -1,7 +1,8 @@
 """Stand-in for KServe's controller in Standard (raw) mode: InferenceServices become ready.
 
 A service needs its runtime: a ServingRuntime of its namespace shadows a ClusterServingRuntime of the same
-name. Makes the predictor's Service, no Pods. Built by sandbox.py.
+name. Makes the predictor's Service and its Deployment, with the counts of Pods that are not there. Built by
+sandbox.py.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ INFERENCE_SERVICE = KindId("serving.kserve.io", "InferenceService")
 RUNTIME = KindId("serving.kserve.io", "ServingRuntime")
 CLUSTER_RUNTIME = KindId("serving.kserve.io", "ClusterServingRuntime")
 SERVICE = KindId("", "Service")
+DEPLOYMENT = KindId("apps", "Deployment")
+_AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
+_NO_AUTOSCALER = "none"
 
 
 class KServe(StandIn):
@@ -79,9 +83,11 @@ class KServe(StandIn):
             self._invalid(service, "InvalidPredictorSpec", message)
             return
         self._make_backend(service)
-        if self._is_ready(service) and not self._crash(service, runtime):
+        replicas = self._make_deployment(service)
+        if not replicas or (self._is_ready(service) and not self._crash(service, runtime)):
             self._set_ready(key, uid)
             return
+        self._count_pods(service, replicas, ready=0)
         message = self.broken.get((key.namespace, key.name), "") or self._crash(service, runtime)
         self._not_ready(service, message)
         if not message:
@@ -124,11 +130,16 @@ class KServe(StandIn):
 
     def _set_ready(self, key: Key, uid: str) -> None:
         service = self.live(key, uid)
-        if service is None or key[1:] in self.broken:
+        if service is None:
             return
+        # Zero Pods are as many as are wanted: a Deployment is available then.
+        replicas = self._make_deployment(service)
+        if replicas and key[1:] in self.broken:
+            return
+        self._count_pods(service, replicas, ready=replicas)
         host = f"{key.name}-{key.namespace}.example.com"
         states = {"activeModelState": "Loaded", "targetModelState": "Loaded"}
-        copies = {"failedCopies": 0, "totalCopies": service.obj["spec"]["predictor"].get("minReplicas", 1)}
+        copies = {"failedCopies": 0, "totalCopies": replicas}
         model = {"transitionStatus": "UpToDate", "lastFailureInfo": None, "states": states, "copies": copies}
         urls = {
             "url": f"http://{host}",
@@ -162,6 +173,43 @@ class KServe(StandIn):
         }
         kind = self.server.kinds.of(SERVICE)
         self.server.create(kind, manifest, namespace=service.key.namespace, manager=self.manager)
+
+    def _make_deployment(self, service: Stored) -> int:
+        """How many Pods it has. KServe writes their number only where no autoscaler is chosen.
+
+        Labels and annotations of the InferenceService are the Deployment's and its Pods'
+        (`createRawDefaultDeployment` and `Reconcile` in its deployment_reconciler.go).
+        """
+        metadata = service.obj["metadata"]
+        labels = metadata.get("labels", {}) | {"serving.kserve.io/inferenceservice": service.key.name}
+        annotations = metadata.get("annotations", {})
+        name, namespace = f"{service.key.name}-predictor", service.key.namespace
+        spec: Manifest = {"template": {"metadata": {"labels": labels, "annotations": annotations}}}
+        if annotations.get(_AUTOSCALER_CLASS) == _NO_AUTOSCALER:
+            spec["replicas"] = service.obj["spec"]["predictor"].get("minReplicas", 1)
+        manifest = {
+            "metadata": {
+                "name": name,
+                "labels": labels,
+                "annotations": annotations,
+                "ownerReferences": [owner_reference(service)],
+            },
+            "spec": spec,
+        }
+        kind = self.server.kinds.of(DEPLOYMENT)
+        if self.server.storage.get(Key(DEPLOYMENT, namespace, name)) is None:
+            made = self.server.create(kind, manifest, namespace=namespace, manager=self.manager)
+        else:
+            made = self.server.patch(kind, name, manifest, namespace=namespace, manager=self.manager)
+        replicas: int = made.obj["spec"]["replicas"]
+        return replicas
+
+    def _count_pods(self, service: Stored, replicas: int, *, ready: int) -> None:
+        key = Key(DEPLOYMENT, service.key.namespace, f"{service.key.name}-predictor")
+        made = self.server.storage.get(key)
+        if made is not None:
+            status = {"replicas": replicas, "readyReplicas": ready, "updatedReplicas": replicas}
+            self.set_status(made, {"observedGeneration": made.obj["metadata"]["generation"], **status})
 
 
 def _model(service: Stored) -> Manifest:

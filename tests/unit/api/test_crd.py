@@ -14,7 +14,7 @@ from aim_operator.api import crd
 from aim_operator.api.meta import Manifest, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.api.schema import Field, Rule
-from aim_operator.api.v1alpha1.kinds import ALL_KINDS, KINDS
+from aim_operator.api.v1alpha1.kinds import ALL_KINDS, KINDS, SERVICES
 from hack.generate import Generated, drifted, everything
 
 each_kind = pytest.mark.parametrize("resource", ALL_KINDS, ids=lambda resource: resource.kind)
@@ -183,7 +183,7 @@ def test_the_names_of_a_kind_are_those_that_users_type(resource: Resource[Any]) 
     assert manifest["spec"]["scope"] == ("Cluster" if "Cluster" in resource.kind else "Namespaced")
     [version] = manifest["spec"]["versions"]
     assert (version["name"], version["served"], version["storage"]) == ("v1alpha1", True, True)
-    assert version["subresources"] == {"status": {}}
+    assert set(version["subresources"]) == {"status"} | ({"scale"} if resource is SERVICES else set())
 
 
 @each_kind

@@ -60,7 +60,7 @@ def test_every_field_has_its_heading_and_every_rule_its_message(resource: Resour
 def test_a_field_is_told_with_type_bounds_default_and_meaning() -> None:
     page = api.files()["aimservice.md"]
     assert (
-        "### `spec.replicas`\n\ninteger, 1 to 1000, default `1`\n\nCopies of the model server to run.\n"
+        "### `spec.replicas`\n\ninteger, 0 to 1000, default `1`\n\nCopies of the model server to run. 0 stops"
         in page
     )
     assert "string, one of `latency`, `throughput`" in page

@@ -35,7 +35,7 @@ async def test_loading_refuses_what_no_server_knows() -> None:
         with pytest.raises(UserError, match="no kind 'ServingRuntime'"):
             cluster.sandbox.load([runtime])
         with pytest.raises(Invalid, match=r"spec\.replicas"):
-            cluster.sandbox.load([make_service(replicas=0)])
+            cluster.sandbox.load([make_service(replicas=-1)])
         cluster.sandbox.install_kserve()
         cluster.sandbox.load([runtime])
         cluster.sandbox.uninstall_kserve()

@@ -27,6 +27,7 @@ class State:
     STARTING = "Starting"
     RUNNING = "Running"
     READY = "Ready"
+    STOPPED = "Stopped"
     FAILED = "Failed"
     DEGRADED = "Degraded"
 
@@ -82,6 +83,7 @@ class Reason:
     RUNTIME_FAILED = "RuntimeFailed"
     ROLLING_OUT = "RollingOut"
     ROLLOUT_FAILED = "RolloutFailed"
+    STOPPED = "Stopped"
     # Routing
     CONFIGURING_ROUTE = "ConfiguringRoute"
     ROUTE_READY = "RouteReady"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aim_operator.api.resource import K, Resource
-from aim_operator.api.schema import Column, Kind, Rule
+from aim_operator.api.schema import Column, Kind, Rule, Scale
 from aim_operator.api.v1alpha1.caches import AIMModelCache, AIMTemplateCache
 from aim_operator.api.v1alpha1.common import GROUP, VERSION
 from aim_operator.api.v1alpha1.images import AIMClusterImage, AIMImage
@@ -155,9 +155,31 @@ KINDS: dict[type, Kind] = {
             _STATUS,
             Column(name="Model", json_path=".spec.model"),
             Column(name="Template", json_path=".status.resolvedTemplate.name"),
+            Column(
+                name="Desired",
+                json_path=".status.desiredReplicas",
+                type="integer",
+                doc="Copies that are wanted now, by the spec or by an autoscaler.",
+            ),
+            Column(
+                name="Ready",
+                json_path=".status.readyReplicas",
+                type="integer",
+                doc="Copies that answer requests.",
+            ),
+            Column(
+                name="Updated",
+                json_path=".status.updatedReplicas",
+                type="integer",
+                priority=1,
+                doc="Copies of the current revision.",
+            ),
             Column(name="Path", json_path=".status.routing.path"),
             _REASON,
             _AGE,
+        ),
+        scale=Scale(
+            replicas=".spec.replicas", status_replicas=".status.replicas", selector=".status.selector"
         ),
         name_rules=(_SERVICE_NAME,),
     ),

@@ -131,7 +131,14 @@ class AIMServiceSpec(Wire):
     ] = None
     runtime_config_name: RuntimeConfigName | None = None
     replicas: Annotated[
-        int, Field(doc="Copies of the model server to run.", minimum=1, maximum=1000, default=1)
+        int,
+        Field(
+            doc="Copies of the model server to run. 0 stops the service and keeps everything else: caches, "
+            "the route and its path, and what it runs on. Scaled by `kubectl scale` and autoscalers.",
+            minimum=0,
+            maximum=1000,
+            default=1,
+        ),
     ] = 1
     resources: Annotated[
         ResourceRequirements | None, Field(doc="Resources of one replica; override template and image.")
@@ -300,8 +307,9 @@ class AIMServiceStatus(Wire):
     status: Annotated[
         str | None,
         Field(
-            doc="Where the service is in its life. Degraded: something that it needs is missing or wrong.",
-            enum=("Pending", "Starting", "Running", "Failed", "Degraded"),
+            doc="Where the service is in its life. Degraded: something that it needs is missing or wrong. "
+            "Stopped: it is scaled to zero.",
+            enum=("Pending", "Starting", "Running", "Stopped", "Failed", "Degraded"),
         ),
     ] = None
     conditions: Conditions | None = None
@@ -316,6 +324,18 @@ class AIMServiceStatus(Wire):
     ] = None
     routing: Annotated[
         RoutingStatus | None, Field(doc="Where the service is reached through the gateway.")
+    ] = None
+    replicas: Annotated[int | None, Field(doc="Copies that there are, of any revision.", minimum=0)] = None
+    desired_replicas: Annotated[
+        int | None, Field(doc="Copies that are wanted now, by the spec or by an autoscaler.", minimum=0)
+    ] = None
+    ready_replicas: Annotated[int | None, Field(doc="Copies that answer requests.", minimum=0)] = None
+    updated_replicas: Annotated[
+        int | None, Field(doc="Copies of the current revision, ready or not.", minimum=0)
+    ] = None
+    selector: Annotated[
+        str | None,
+        Field(doc="Labels of the service's Pods, for autoscalers that read their metrics.", max_length=1024),
     ] = None
     template_matching: Annotated[
         tuple[TemplateCandidate, ...] | None,

@@ -27,7 +27,7 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions
+from aim_operator.core import conditions, labels
 from aim_operator.core.catalog import Template
 from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.core.service import events
@@ -80,6 +80,7 @@ def _report(
         cache=parts.cache.summary,
         runtime=parts.runtime.summary,
         problem=parts.runtime.problem,
+        revision=parts.runtime.revision or _revision_of(observed),
         active=parts.runtime.active if parts.runtime.active is not None else old.active,
         route=parts.route.summary,
         path=parts.route.path,
@@ -90,6 +91,11 @@ def _report(
         events=events.transitions(old, status),
         write_events=events.writes(outcomes),
     )
+
+
+def _revision_of(observed: ServiceObserved) -> str:
+    live = observed.inference_service
+    return (live.metadata.label(labels.REVISION) if live is not None else None) or ""
 
 
 def _with_problems(

@@ -15,6 +15,7 @@ from aim_operator.core.service.status import ConditionSummary
 from aim_operator.core.serving.disruption import disruption_budget
 from aim_operator.core.serving.pin import workload
 from aim_operator.core.serving.rollout import STARTING, rollout
+from aim_operator.core.serving.scale import desired_replicas, is_stopped, remaining_pods
 from aim_operator.core.serving.workload import (
     inference_service,
     own_runtime,
@@ -37,6 +38,8 @@ class RuntimePlan(Struct, frozen=True, kw_only=True):
     removals: tuple[Removal, ...] = ()
     problem: ConditionSummary | None = None
     active: ActiveWorkload | None = None
+    revision: str = ""
+    """That of the InferenceService as it is rendered; "" if it is not."""
 
 
 def plan_runtime(
@@ -131,7 +134,8 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None) -> Runti
         child = structs.replace(inference_service(service, active, runtime=runtime), after=after)
     except SpecError as error:
         return hindered_runtime(observed, reason=error.reason, message=error.message)
-    summary, problem = _follow(observed, revision_of(child))
+    revision = revision_of(child)
+    summary, problem = _follow(observed, revision)
     budgets, removals = _budgets(observed, active, child)
     return RuntimePlan(
         summary=summary,
@@ -139,6 +143,7 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None) -> Runti
         removals=removals,
         problem=problem,
         active=active,
+        revision=revision,
     )
 
 
@@ -175,11 +180,13 @@ def _follow(
             ),
             None,
         )
+    if is_stopped(observed.service):
+        return _stopped(observed), None
     state = rollout(
         live,
         observed.pods,
         revision=revision or live.metadata.label(labels.REVISION) or "",
-        replicas=observed.service.spec.replicas,
+        replicas=desired_replicas(observed.service),
         refused=observed.pods_refused,
     )
     if not state.serving:
@@ -199,6 +206,21 @@ def _follow(
         reason=Reason.ROLLOUT_FAILED,
         message=f"the new revision does not come up, the previous one serves: {state.failure}",
         state=State.DEGRADED,
+    )
+
+
+def _stopped(observed: ServiceObserved) -> ConditionSummary:
+    """Judge a service that is scaled to zero: whatever its model server says, it is to go."""
+    remaining = remaining_pods(observed.deployment, observed.pods)
+    message = "scaled to zero; set spec.replicas, or scale it, to start it again"
+    if remaining:
+        message = f"stopping: {remaining} Pods of the model server are still there"
+    return ConditionSummary(
+        ok=False,
+        reason=Reason.STOPPED,
+        message=message,
+        state=State.STOPPED,
+        progressing=bool(remaining),
     )
 
 

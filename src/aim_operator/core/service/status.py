@@ -20,6 +20,7 @@ from aim_operator.core import conditions
 from aim_operator.core.catalog import reference_to
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Resolution
+from aim_operator.core.serving.scale import count, selector
 
 
 class ConditionSummary(Struct, frozen=True, kw_only=True):
@@ -34,7 +35,14 @@ class ConditionSummary(Struct, frozen=True, kw_only=True):
 
 
 # The worst part speaks for the whole. Failed (the model server crashed) says more than Degraded.
-_WORST_FIRST = (State.FAILED, State.DEGRADED, State.PENDING, State.STARTING, State.RUNNING)
+_WORST_FIRST = (
+    State.FAILED,
+    State.DEGRADED,
+    State.PENDING,
+    State.STOPPED,
+    State.STARTING,
+    State.RUNNING,
+)
 
 
 def build_status(
@@ -47,13 +55,14 @@ def build_status(
     route: ConditionSummary | None,
     path: str | None,
     now: datetime,
+    revision: str = "",
     active: ActiveWorkload | None = None,
     problem: ConditionSummary | None = None,
 ) -> AIMServiceStatus:
     """Return the whole status; equal inputs give an equal one.
 
-    `active` is what the service runs on. `problem` is one beside a runtime that continues: it speaks in the
-    summary only.
+    `active` is what the service runs on, in `revision`. `problem` is one beside a runtime that continues: it
+    speaks in the summary only.
     """
     serving = observed.inference_service is not None
     if serving:
@@ -74,6 +83,7 @@ def build_status(
         template = template if old.resolved_template is None else old.resolved_template
         config = config if old.resolved_runtime_config is None else old.resolved_runtime_config
     generation = observed.service.metadata.generation
+    replicas = count(observed.service, observed.deployment, revision=revision)
     return AIMServiceStatus(
         observed_generation=generation,
         status=worst.state,
@@ -82,6 +92,11 @@ def build_status(
         resolved_runtime_config=config,
         active=active,
         routing=RoutingStatus(path=path) if path is not None else None,
+        replicas=replicas.present,
+        desired_replicas=replicas.desired,
+        ready_replicas=replicas.ready,
+        updated_replicas=replicas.updated,
+        selector=selector(observed.service),
         # Without the image nothing is weighed; the choice made before waits for the image to come back.
         template_matching=old.template_matching
         if observed.resolution.image is None

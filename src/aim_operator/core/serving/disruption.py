@@ -9,7 +9,7 @@ from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import labels
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, owner_reference
-from aim_operator.core.serving.workload import OF_INFERENCE_SERVICE
+from aim_operator.core.serving.scale import OF_INFERENCE_SERVICE
 
 
 def disruption_budget(service: AIMService, serving: Serving, *, replicas: int) -> Child | None:

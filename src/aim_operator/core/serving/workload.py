@@ -27,11 +27,10 @@ from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
 from aim_operator.core.serving import security, settings, volumes
 from aim_operator.core.serving.go_templates import without_templates
+from aim_operator.core.serving.scale import OF_INFERENCE_SERVICE
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
 
 CACHE_PATH = "/workspace/model-cache"
-OF_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
-"""The label that KServe gives to the Pods of an InferenceService, by its name."""
 _SCALE = ("minReplicas", "maxReplicas")
 """What changes no Pod."""
 _MOST_RESTART = 64

@@ -46,6 +46,18 @@ def summed(serving: bool = False, **parts: Any) -> AIMServiceStatus:  # noqa: FB
         pytest.param({}, "Running", "runtime", id="all in order: the runtime speaks"),
         pytest.param({"runtime": part("Starting")}, "Starting", "StartingPart", id="starting"),
         pytest.param(
+            {"runtime": part("Stopped"), "route": part("Starting")},
+            "Stopped",
+            "StoppedPart",
+            id="stopped, whatever the gateway says of a Service that is gone",
+        ),
+        pytest.param(
+            {"runtime": part("Stopped"), "route": part("Degraded")},
+            "Degraded",
+            "DegradedPart",
+            id="what would stop it from serving is told before it is started",
+        ),
+        pytest.param(
             {"resolved": part("Pending"), "runtime": part("Starting")},
             "Pending",
             "PendingPart",
