@@ -128,16 +128,20 @@ class World:
         self,
         *,
         rates: Rates | None = None,
+        network: Network | None = None,
         crash_after_write: int = 0,
         seed: int = 0,
         user: str = "operator",
         **settings: Any,
     ) -> asyncio.Task[None]:
-        """Start an operator; with `crash_after_write` n it is gone right after its n-th write."""
-        network = self.network = Network(self.clock, seed=seed, rates=rates)
+        """Start an operator; with `crash_after_write` n it is gone right after its n-th write.
+
+        `network` is what lies between it and the API server, and all that goes wrong there; None: a new one.
+        """
+        network = self.network = network or Network(self.clock, seed=seed, rates=rates)
         task = self.run(self.sandbox.client(user, network=network), user=user, **settings)
         if crash_after_write:
-            network.after_write = _crash_at(task, crash_after_write, network)
+            crash_at(task, crash_after_write, network)
         return task
 
     def run(self, client: KubeClient, *, user: str = "operator", **settings: Any) -> asyncio.Task[None]:
@@ -217,19 +221,25 @@ async def _outcome(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def _crash_at(task: asyncio.Task[None], number: int, network: Network) -> Callable[[int], None]:
-    """Kill the operator at its n-th write: from then on none of its calls reaches the server."""
+def crash_at(task: asyncio.Task[None], number: int, network: Network, *, lost: bool = False) -> None:
+    """Kill the operator at its n-th write: from then on none of its calls reaches the server.
+
+    With `lost` that write does not reach it either.
+    """
 
     def dead(_: int) -> None:
         raise Crash
 
-    def after(count: int) -> None:
+    def gone(count: int) -> None:
         if count >= number:
             network.before_write = dead
             task.cancel()
             raise Crash
 
-    return after
+    if lost:
+        network.before_write = gone
+    else:
+        network.after_write = gone
 
 
 def _key(obj: dict[str, Any]) -> str:

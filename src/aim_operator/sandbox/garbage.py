@@ -19,7 +19,7 @@ from aim_operator.sandbox.storage import Change, Key, Stored
 
 class GarbageCollector:
     def __init__(self, server: SandboxServer, agenda: Agenda, *, delay_seconds: float = 0.0) -> None:
-        self._server, self._agenda, self._delay = server, agenda, delay_seconds
+        self._server, self._agenda, self.delay_seconds = server, agenda, delay_seconds
         server.storage.listen(self._changed)
 
     def _changed(self, change: Change) -> None:
@@ -39,7 +39,7 @@ class GarbageCollector:
                 self._later(("namespace", stored.key.name), partial(self._empty, stored.key.name))
 
     def _later(self, key: tuple[str, str], work: Work) -> None:
-        self._agenda.put(("garbage", *key), work, after_seconds=self._delay)
+        self._agenda.put(("garbage", *key), work, after_seconds=self.delay_seconds)
 
     def _owner_gone(self, uid: str) -> None:
         for dependent in self._server.storage.dependents(uid):

@@ -96,6 +96,13 @@ class Network:
         self._stalled.clear()
         self._apply_stalls()
 
+    def calm(self) -> None:
+        """Ends everything that goes wrong: scripted faults, rates, delays and stalls."""
+        self.rates = Rates()
+        self._faults.clear()
+        self._delays.clear()
+        self.resume_watches()
+
     async def request(self, verb: str, resource: str, name: str) -> None:
         """The way there. Raises the faults that hit before the server sees the call."""
         await self._travel()

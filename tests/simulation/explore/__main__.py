@@ -13,30 +13,36 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.explore.draw import story
+from tests.simulation.explore import chaos, draw
 from tests.simulation.explore.kept import encoded, kept
 from tests.simulation.explore.play import Failure, play
 from tests.simulation.explore.shrink import shrink
-from tests.simulation.explore.steps import Story, lines
+from tests.simulation.explore.stories import Story, lines
+
+TELLERS = {"edits": draw.story, "chaos": chaos.story}
+Place = tuple[str, int]
+"""Which explorer, and a seed."""
 
 
-def explore(seed: int) -> tuple[int, Failure | None]:
+def explore(place: Place) -> tuple[Place, Failure | None]:
     """Play the story of a seed. Every second one restarts the operator after each step."""
-    return seed, play(story(seed), restarts=seed % 2 == 0)
+    teller, seed = place
+    return place, play(TELLERS[teller](seed), restarts=seed % 2 == 0)
 
 
-def shortened(seed: int) -> tuple[Story, Failure | None]:
+def shortened(place: Place) -> tuple[Story, Failure | None]:
     """Return the shortest story that breaks the same rule as that of the seed, and how."""
-    restarts = seed % 2 == 0
-    first = play(story(seed), restarts=restarts)
+    teller, seed = place
+    told, restarts = TELLERS[teller](seed), seed % 2 == 0
+    first = play(told, restarts=restarts)
     if first is None:
-        return story(seed), None
+        return told, None
 
     def breaks(candidate: Story) -> bool:
         failure = play(candidate, restarts=restarts)
         return failure is not None and failure.rule == first.rule
 
-    short = shrink(story(seed)[: max(first.step, 1)], breaks)
+    short = shrink(told[: max(first.step, 1)], breaks)
     return short, play(short, restarts=restarts)
 
 
@@ -46,6 +52,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count(), help="processes")
     parser.add_argument("--seed", type=int, help="replay one, and shorten it if it breaks a rule")
+    parser.add_argument("--teller", choices=TELLERS, help="one explorer only; else all in turn")
     parser.add_argument("--kept", help="replay one of kept.json, by its name")
     parser.add_argument("--json", action="store_true", help="print the story as kept.json has it, too")
     parser.add_argument("--whole", action="store_true", help="don't shorten")
@@ -54,30 +61,34 @@ def main() -> int:
     if options.kept is not None:
         return _told(options.kept, (told := kept()[options.kept]), play(told), as_json=options.json)
     if options.seed is not None:
-        return _replay(options.seed, whole=options.whole, as_json=options.json)
-    seeds = range(options.first, options.first + options.seeds)
+        return _replay((options.teller or "edits", options.seed), whole=options.whole, as_json=options.json)
+    tellers = [options.teller] if options.teller else list(TELLERS)
+    numbers = range(options.first, options.first + options.seeds)
+    seeds: list[Place] = [(tellers[number % len(tellers)], number) for number in numbers]
     began = time.monotonic()
-    failures: dict[int, Failure] = {}
+    failures: dict[Place, Failure] = {}
     with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=500) as pool:
-        for number, (seed, failure) in enumerate(pool.imap_unordered(explore, seeds, chunksize=5), 1):
+        for number, (place, failure) in enumerate(pool.imap_unordered(explore, seeds, chunksize=5), 1):
             if failure is not None:
-                failures[seed] = failure
-                print(f"seed {seed}: {failure}", flush=True)
+                failures[place] = failure
+                print(f"{place[0]} seed {place[1]}: {failure}", flush=True)
             if number % 1000 == 0 or number == len(seeds):
                 seconds = time.monotonic() - began
                 print(f"{number} stories: {60 * number / seconds:.0f} a minute", flush=True)
     if not failures:
         return 0
     print(f"{len(failures)} broke a rule: {dict(Counter(f.rule for f in failures.values()))}")
-    for seed in sorted(failures)[: 0 if options.whole else options.show]:
-        _replay(seed, whole=False)
+    for place in sorted(failures)[: 0 if options.whole else options.show]:
+        _replay(place, whole=False)
     return 1
 
 
-def _replay(seed: int, *, whole: bool, as_json: bool = False) -> int:
-    told, failure = (story(seed), explore(seed)[1]) if whole else shortened(seed)
+def _replay(place: Place, *, whole: bool, as_json: bool = False) -> int:
+    told, failure = (TELLERS[place[0]](place[1]), explore(place)[1]) if whole else shortened(place)
     shorter = failure is not None and not whole
-    return _told(f"seed {seed}{', shortened' if shorter else ''}", told, failure, as_json=as_json)
+    return _told(
+        f"{place[0]} seed {place[1]}{', shortened' if shorter else ''}", told, failure, as_json=as_json
+    )
 
 
 def _told(name: str, told: Story, failure: Failure | None, *, as_json: bool) -> int:

@@ -15,7 +15,6 @@ from aim_operator.core.naming import model_cache_name
 from aim_operator.sandbox.nodes import gpu_node
 from tests.simulation.catalog import API, IMAGE, routed
 from tests.simulation.explore.steps import (
-    AnyStep,
     Apply,
     Behave,
     Delete,
@@ -24,9 +23,9 @@ from tests.simulation.explore.steps import (
     Install,
     Patch,
     Restart,
-    Story,
     Wait,
 )
+from tests.simulation.explore.stories import AnyStep, Story
 
 NAMESPACES = ("team", "other")
 MODELS = ("model", "small")

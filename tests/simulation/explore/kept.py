@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.simulation.explore.steps import AnyStep, Story
+from tests.simulation.explore.stories import AnyStep, Story
 
 FILE = Path(__file__).with_name("kept.json")
 

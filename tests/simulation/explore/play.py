@@ -1,7 +1,7 @@
 """Play a story on the real operator, and say what rule it broke, if any.
 
 After each step everything comes to rest; then a restart must write nothing: whatever it would write was a
-wake-up that got lost. No faults: those are of the other explorers.
+wake-up that got lost. In a story with faults that is so once they have ended, at its end.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import structlog
 from msgspec import Struct
 
 from aim_operator.sandbox.claims import storage_class
+from aim_operator.sandbox.network import Network
 from tests.simulation.explore.checks import SLOTS, Checks
-from tests.simulation.explore.steps import Restart, Story, act
-from tests.simulation.world import SHOWN, World
+from tests.simulation.explore.faults import AnyFault, Calm, Crash
+from tests.simulation.explore.steps import Restart
+from tests.simulation.explore.stories import AnyStep, Story, act
+from tests.simulation.world import SHOWN, World, crash_at
 
 REST_SECONDS = 20.0
 """Nothing was written for so long: then all that a step causes is done, but for what is tried again later."""
@@ -26,6 +29,13 @@ LONGEST_UNREST = 30
 """How often in a row something may be written within REST_SECONDS, after one step."""
 RESTART_SECONDS = 3.0
 SILENT_SECONDS = 3600.0
+EXPECTED = frozenset(
+    {
+        "refused by the API server, waiting for a change",
+        "a write never came back, continuing with an old cache",
+    }
+)
+"""What may be logged as an error while calls are refused and watches stall."""
 WRITES_PER_STEP = 150
 """More than any single step needs in catalogs of this size."""
 
@@ -43,6 +53,8 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 def play(story: Story, *, restarts: bool = True) -> Failure | None:
     """Play a story; without `restarts` the operator is only restarted at the end."""
+    if any(isinstance(step, AnyFault) for step in story) and not isinstance(story[-1], Calm):
+        story = (*story, Calm())
     failure = _play(story, restarts=restarts, spared=None)
     if failure is not None and failure.rule == "wake-up":
         # What would have been written anyhow at this very time, by a retry, is not the restart's.
@@ -61,6 +73,7 @@ class _Player:
     def __init__(self, story: Story, logged: Sequence[Any], *, restarts: bool, spared: int | None) -> None:
         self._story, self._logged = story, logged
         self._restarts, self._spared = restarts, spared
+        self._chaos = any(isinstance(step, AnyFault) for step in story)
         self._operator: asyncio.Task[None] | None = None
 
     async def play(self) -> Failure | None:
@@ -69,19 +82,13 @@ class _Player:
             async with World() as world:
                 world.apply([storage_class("quick", default=False)])
                 self._world, self._checks = world, Checks(world)
+                self._network = Network(world.clock, seed=len(self._story))
                 # Most of what happens in a quiet hour would be bookmarks.
                 world.sandbox.server.bookmark_seconds = 900.0
                 self._start()
                 await world.pass_seconds(1)
                 for number, step in enumerate(self._story, 1):
-                    if isinstance(step, Restart):
-                        await self._stop()
-                        await world.pass_seconds(step.down)
-                        self._start()
-                    else:
-                        self._checks.by_user = True
-                        act(world, step)
-                        self._checks.by_user = False
+                    await self._take(step)
                     last = number == len(self._story)
                     if failure := await self._settled(number, step.seconds, last=last):
                         return failure
@@ -92,11 +99,33 @@ class _Player:
         except AssertionError as error:
             return Failure(step=number, rule="spins", text=str(error))
 
+    async def _take(self, step: AnyStep) -> None:
+        world = self._world
+        match step:
+            case Restart():
+                await self._stop()
+                await world.pass_seconds(step.down)
+                self._start()
+            case Crash():
+                assert self._operator is not None
+                crash_at(self._operator, world.network.writes + step.writes, world.network, lost=step.lost)
+                await world.pass_seconds(step.seconds)
+                if self._operator.done():
+                    await self._stop()
+                    await world.pass_seconds(step.down)
+                    self._start()
+                else:
+                    world.network.before_write = world.network.after_write = None
+            case _:
+                self._checks.by_user = True
+                act(world, step)
+                self._checks.by_user = False
+
     async def _settled(self, number: int, seconds: float, *, last: bool) -> Failure | None:
         """Let pass what comes after a step, and look at what is there then."""
         world, before = self._world, len(self._world.writes())
         await world.pass_seconds(seconds)
-        if seconds < REST_SECONDS and not last:
+        if (seconds < REST_SECONDS or self._chaos) and not last:
             return self._broken(number)
         for _ in range(LONGEST_UNREST):
             written = len(world.writes())
@@ -106,7 +135,7 @@ class _Player:
         else:
             recent = Counter(world.writes()[written:])
             return Failure(step=number, rule="unrest", text=f"it never comes to rest: {dict(recent)}")
-        if (made := len(world.writes()) - before) > WRITES_PER_STEP:
+        if (made := len(world.writes()) - before) > WRITES_PER_STEP and not self._chaos:
             return Failure(step=number, rule="writes", text=f"{made} writes by one step")
         self._checks.at_rest()
         if failure := self._broken(number):
@@ -127,6 +156,7 @@ class _Player:
 
     def _broken(self, number: int) -> Failure | None:
         errors = [entry for entry in self._logged if entry["log_level"] in ("error", "critical")]
+        errors = [entry for entry in errors if not (self._chaos and entry["event"] in EXPECTED)]
         if errors:
             return Failure(step=number, rule="error log", text=repr(errors[0]))
         if self._operator is not None and self._operator.done():
@@ -137,7 +167,9 @@ class _Player:
         return None
 
     def _start(self) -> None:
-        self._operator = self._world.start(max_discovery_jobs=SLOTS)
+        network = self._network
+        network.before_write = network.after_write = None
+        self._operator = self._world.start(network=network, max_discovery_jobs=SLOTS)
 
     async def _stop(self) -> None:
         if self._operator is not None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from msgspec import structs
 
-from tests.simulation.explore.steps import Apply, Story
+from tests.simulation.explore.steps import Apply
+from tests.simulation.explore.stories import Story
 
 Breaks = Callable[[Story], bool]
 

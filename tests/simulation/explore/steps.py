@@ -7,7 +7,6 @@ nothing: so any part of a story is a story, and a long one can be shortened.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -23,7 +22,6 @@ from aim_operator.api.external import (
     SERVING_RUNTIMES,
 )
 from aim_operator.api.resource import Resource
-from aim_operator.errors import ApiError, UserError
 from aim_operator.sandbox.jobs import ImageBehaviour
 from aim_operator.sandbox.kinds import NAMESPACE as NAMESPACE_KIND
 from tests.simulation.world import World
@@ -184,25 +182,6 @@ class Wait(Step, frozen=True, kw_only=True):
 
     def act(self, world: World) -> None:
         pass
-
-
-AnyStep = Apply | Patch | Delete | DeleteOne | DeleteNamespace | Install | Behave | Restart | Wait
-Story = tuple[AnyStep, ...]
-
-
-def act(world: World, step: AnyStep) -> bool:
-    """Do it. Returns whether the API server took it."""
-    try:
-        step.act(world)
-    except (ApiError, UserError):
-        return False
-    return True
-
-
-def lines(story: Story) -> Iterator[str]:
-    """A story as a person reads it."""
-    for number, step in enumerate(story, 1):
-        yield f"{number:3}. {step}" + (f"; {step.seconds:g} s later:" if number < len(story) else "")
 
 
 def _named(kind: str, metadata: dict[str, Any]) -> str:

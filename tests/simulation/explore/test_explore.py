@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.explore.draw import story
 from tests.simulation.explore.kept import kept
 from tests.simulation.explore.play import play
-from tests.simulation.explore.steps import lines
+from tests.simulation.explore.stories import lines
 
 SEEDS = 60
 """In the suite; `make simulate SEEDS=10000` plays more."""

@@ -1,0 +1,38 @@
+"""A story: what happens, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aim_operator.errors import ApiError, UserError
+from tests.simulation.explore.faults import AnyFault
+from tests.simulation.explore.steps import (
+    Apply,
+    Behave,
+    Delete,
+    DeleteNamespace,
+    DeleteOne,
+    Install,
+    Patch,
+    Restart,
+    Wait,
+)
+from tests.simulation.world import World
+
+AnyStep = Apply | Patch | Delete | DeleteOne | DeleteNamespace | Install | Behave | Restart | Wait | AnyFault
+Story = tuple[AnyStep, ...]
+
+
+def act(world: World, step: AnyStep) -> bool:
+    """Do it. Returns whether the API server took it."""
+    try:
+        step.act(world)
+    except (ApiError, UserError):
+        return False
+    return True
+
+
+def lines(story: Story) -> Iterator[str]:
+    """A story as a person reads it."""
+    for number, step in enumerate(story, 1):
+        yield f"{number:3}. {step}" + (f"; {step.seconds:g} s later:" if number < len(story) else "")
