@@ -277,16 +277,13 @@ class _Lane:
         return "ok"
 
     def _refused(self, ref: ObjectRef, error: Invalid) -> None:
-        """A write of this very object waits for its change, which wakes it. Any other is tried again slowly.
+        """Try again slowly: no watch reports when a webhook, a policy or a CRD of another version was fixed.
 
-        A child is refused by a webhook or a policy as well, and no watch reports when that was fixed.
+        A status is refused by those, too, and would be wrong until the object changes or the operator restarts.
         """
-        if error.wrote == ref:
-            self.queue.forget(ref)
-            self._complain(ref, self._log.error, "refused by the API server, waiting for a change", error)
-        else:
-            self.queue.add_rate_limited(ref, at_least_seconds=DENIED_SECONDS)
-            self._complain(ref, self._log.warning, "refused by the API server, trying again later", error)
+        self.queue.add_rate_limited(ref, at_least_seconds=DENIED_SECONDS)
+        say = self._log.error if error.wrote == ref else self._log.warning
+        self._complain(ref, say, "refused by the API server, trying again later", error)
 
     def _retry(self, ref: ObjectRef, error: AimError, *, at_least_seconds: float = 0.0) -> None:
         # An error that is only remembered says nothing new until it is forgotten: not a failure each time.

@@ -22,6 +22,7 @@ from tests.simulation.explore.faults import AnyFault, Calm, Crash
 from tests.simulation.explore.steps import Restart
 from tests.simulation.explore.stories import AnyStep, Story, act
 from tests.simulation.world import SHOWN, World, crash_at
+from tests.simulation.world import Crash as CrashError
 
 REST_SECONDS = 20.0
 """Nothing was written for so long: then all that a step causes is done, but for what is tried again later."""
@@ -31,7 +32,7 @@ RESTART_SECONDS = 3.0
 SILENT_SECONDS = 3600.0
 EXPECTED = frozenset(
     {
-        "refused by the API server, waiting for a change",
+        "refused by the API server, trying again later",
         "a write never came back, continuing with an old cache",
     }
 )
@@ -78,6 +79,7 @@ class _Player:
 
     async def play(self) -> Failure | None:
         number = 0
+        asyncio.get_running_loop().set_exception_handler(self._unhandled)
         try:
             async with World() as world:
                 world.apply([storage_class("quick", default=False)])
@@ -165,6 +167,11 @@ class _Player:
             text = self._checks.broken[0]
             return Failure(step=number, rule="invariant", text=text)
         return None
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        del loop
+        if not isinstance(context.get("exception"), CrashError):
+            self._checks.broken.append(f"unhandled: {context}")
 
     def _start(self) -> None:
         network = self._network

@@ -177,32 +177,16 @@ async def test_a_missing_kind_is_looked_for_now_and_then() -> None:
     assert await run_times(errors.NotInstalled("no"), Result(), seconds=100) == [0, MISSING_KIND_SECONDS]
 
 
-async def test_what_is_refused_of_the_object_itself_waits_for_its_change() -> None:
-    """Said once, not tried again; a change tries again at once."""
-    clock = VirtualClock()
-    refused = errors.Invalid("status.x: bad")
-    refused.wrote = ref()
-    script = Scripted(clock, refused, refused, Result())
-    with capture_logs() as logs:
-        async with running(clock, Controller("c", script, [])) as group:
-            group.enqueue("c", ref())
-            await clock.advance(10_000)
-            assert len(script.ran) == 1
-            group.enqueue("c", ref())
-            await clock.advance(10_000)
-            assert len(script.ran) == 2
-    assert sum(line["log_level"] == "error" for line in logs) == 1
-
-
 @pytest.mark.parametrize(
-    "wrote",
+    ("wrote", "level"),
     [
-        pytest.param(None, id="a read"),
-        pytest.param(("Job", "team", "discover-a"), id="a write of a child"),
-        pytest.param(("Widget", "team", "b"), id="a write of another of the kind"),
+        pytest.param(None, "warning", id="a read"),
+        pytest.param(("Job", "team", "discover-a"), "warning", id="a write of a child"),
+        pytest.param(("Widget", "team", "b"), "warning", id="a write of another of the kind"),
+        pytest.param(ref(), "error", id="its status, by a webhook or the CRD of another version"),
     ],
 )
-async def test_what_is_refused_of_another_object_heals_by_itself(wrote: tuple[str, str, str] | None) -> None:
+async def test_what_is_refused_heals_by_itself(wrote: tuple[str, str, str] | None, level: str) -> None:
     """No watch tells when a webhook or a policy was mended. Meanwhile it is asked rarely, and said once."""
     refused = errors.Invalid("denied by a webhook", code=400)
     refused.wrote = wrote
@@ -210,7 +194,7 @@ async def test_what_is_refused_of_another_object_heals_by_itself(wrote: tuple[st
         times = await run_times(*[refused] * 20, Result(), seconds=20 * 300)
     assert len(times) == 21
     assert all(later - earlier >= DENIED_SECONDS for earlier, later in pairwise(times))
-    assert [line["log_level"] for line in logs] == ["warning"]
+    assert [line["log_level"] for line in logs] == [level]
 
 
 async def test_a_bug_is_logged_with_its_traceback() -> None:
