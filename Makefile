@@ -50,12 +50,12 @@ test-unit: .venv/.setup  ## single functions and processes, no cluster
 test-simulation: .venv/.setup  ## the whole operator on an API server in memory, with faults and crashes
 	@$(PYTEST) tests/simulation
 
-# `make simulate SEED=17` replays one story, and shortens it if it breaks a rule.
+# `make simulate TELLER=chaos SEED=17` replays one story, and shortens it if it breaks a rule.
 SEEDS ?= 10000
 
 .PHONY: simulate
 simulate: .venv/.setup  ## play SEEDS=n random stories on the operator in memory; SEED=n replays one
-	@$(BIN)/python -m tests.simulation.explore $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	@$(BIN)/python -m tests.simulation.explore $(if $(TELLER),--teller $(TELLER)) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 .PHONY: test-cluster
 test-cluster: cluster-build  ## on a real control plane: API server, etcd, controllers

@@ -279,7 +279,7 @@ class _Lane:
     def _refused(self, ref: ObjectRef, error: Invalid) -> None:
         """Try again slowly: no watch reports when a webhook, a policy or a CRD of another version was fixed.
 
-        A status is refused by those, too, and would be wrong until the object changes or the operator restarts.
+        They refuse a status, too, which would stay wrong until its object changes or the operator restarts.
         """
         self.queue.add_rate_limited(ref, at_least_seconds=DENIED_SECONDS)
         say = self._log.error if error.wrote == ref else self._log.warning

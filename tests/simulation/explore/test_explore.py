@@ -1,25 +1,33 @@
-"""Random stories, the kept ones, and that the explorer finds what it is for."""
+"""Random stories of each explorer, and those that are kept."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.simulation.explore.draw import story
+from tests.simulation.explore import chaos, draw
 from tests.simulation.explore.kept import kept
 from tests.simulation.explore.play import play
 from tests.simulation.explore.stories import lines
 
-SEEDS = 60
-"""In the suite; `make simulate SEEDS=10000` plays more."""
-AT_ONCE = 20
+EDITS, CHAOS = 200, 100
+"""How many stories the suite plays, in a minute of one core; `make simulate SEEDS=10000` plays more."""
+AT_ONCE = 10
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
+@pytest.mark.parametrize("first", range(0, EDITS, AT_ONCE))
 def test_no_edit_loses_a_wake_up_or_breaks_another_rule(first: int) -> None:
-    """To shorten and print one that does: `make simulate SEED=n`."""
+    """To shorten and print one that does: `make simulate TELLER=edits SEED=n`."""
     for seed in range(first, first + AT_ONCE):
-        failure = play(story(seed), restarts=seed % 2 == 0)
-        assert failure is None, f"seed {seed}: {failure}"
+        failure = play(draw.story(seed), restarts=seed % 2 == 0)
+        assert failure is None, f"edits seed {seed}: {failure}"
+
+
+@pytest.mark.parametrize("first", range(0, CHAOS, AT_ONCE))
+def test_whatever_goes_wrong_all_is_well_once_it_has_ended(first: int) -> None:
+    """To shorten and print a story of which that is not so: `make simulate TELLER=chaos SEED=n`."""
+    for seed in range(first, first + AT_ONCE):
+        failure = play(chaos.story(seed), restarts=seed % 2 == 0)
+        assert failure is None, f"chaos seed {seed}: {failure}"
 
 
 @pytest.mark.parametrize("name", kept())
