@@ -26,6 +26,7 @@ from aim_operator.api.resource import Resource
 from aim_operator.app import Operator
 from aim_operator.core import labels
 from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.clock import Clock
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.network import Network, Rates
 from aim_operator.sandbox.nodes import gpu_node
@@ -90,7 +91,7 @@ class World:
         self.sandbox.server.storage.listen(self._note_creation)
         self.network = Network(self.clock)
         """That of the operator which was started last."""
-        self._running: list[asyncio.Task[None]] = []
+        self.running: list[asyncio.Task[None]] = []
         self._sandbox_task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -98,7 +99,7 @@ class World:
         return self
 
     async def __aexit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        for task in self._running:
+        for task in self.running:
             await self._end(task)
         assert self._sandbox_task is not None
         await self._end(self._sandbox_task)
@@ -144,15 +145,17 @@ class World:
             crash_at(task, crash_after_write, network)
         return task
 
-    def run(self, client: KubeClient, *, user: str = "operator", **settings: Any) -> asyncio.Task[None]:
-        """Start an operator that speaks to the sandbox by `client`."""
-        operator = Operator(client, Settings(**settings), clock=self.clock, identity=user)
+    def run(
+        self, client: KubeClient, *, user: str = "operator", clock: Clock | None = None, **settings: Any
+    ) -> asyncio.Task[None]:
+        """Start an operator that speaks to the sandbox by `client`, on a clock of its own if given."""
+        operator = Operator(client, Settings(**settings), clock=clock or self.clock, identity=user)
         task = asyncio.create_task(operator.run(), name=user)
-        self._running.append(task)
+        self.running.append(task)
         return task
 
     async def stop(self, task: asyncio.Task[None]) -> None:
-        self._running.remove(task)
+        self.running.remove(task)
         await self._end(task)
 
     async def pass_seconds(self, seconds: float) -> None:

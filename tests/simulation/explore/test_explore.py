@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.explore import chaos, draw
+from tests.simulation.explore import chaos, draw, leaders
 from tests.simulation.explore.kept import kept
 from tests.simulation.explore.play import play
 from tests.simulation.explore.stories import lines
 
-EDITS, CHAOS = 200, 100
+EDITS, CHAOS, LEADERS = 200, 100, 20
 """How many stories the suite plays, in a minute of one core; `make simulate SEEDS=10000` plays more."""
 AT_ONCE = 10
 
@@ -28,6 +28,13 @@ def test_whatever_goes_wrong_all_is_well_once_it_has_ended(first: int) -> None:
     for seed in range(first, first + AT_ONCE):
         failure = play(chaos.story(seed), restarts=seed % 2 == 0)
         assert failure is None, f"chaos seed {seed}: {failure}"
+
+
+@pytest.mark.parametrize("first", range(0, LEADERS, AT_ONCE))
+def test_of_three_replicas_never_two_write_and_one_always_goes_on(first: int) -> None:
+    for seed in range(first, first + AT_ONCE):
+        failure = leaders.play(leaders.story(seed))
+        assert failure is None, f"leaders seed {seed}: {failure}"
 
 
 @pytest.mark.parametrize("name", kept())

@@ -1,0 +1,213 @@
+"""The third explorer: three replicas, one of which works, while lines, processes and the Lease fail.
+
+Two never write in turns: once somebody wrote under a newer term, nobody writes under an older one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import structlog
+from msgspec import structs
+
+from aim_operator.app import LEASE_NAME
+from aim_operator.runtime.leader import LEASES
+from aim_operator.sandbox.claims import storage_class
+from aim_operator.sandbox.storage import Change
+from tests.simulation.explore import draw
+from tests.simulation.explore.checks import SLOTS, Checks
+from tests.simulation.explore.play import EXPECTED, RESTART_SECONDS, Failure
+from tests.simulation.explore.replica import Line, StoppableClock
+from tests.simulation.explore.steps import Restart, Step
+from tests.simulation.explore.stories import AnyStep, Story, act
+from tests.simulation.world import World
+
+REPLICAS = 3
+PAUSES = (0.0, 1.0, 4.0, 9.0, 14.0, 30.0)
+LONGEST_FAILOVER_SECONDS = 60.0
+
+
+class Trouble(Step, frozen=True, kw_only=True):
+    """What happens to one replica, or to the Lease."""
+
+    what: str
+    replica: int = 0
+    hang: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.what}: replica {self.replica}{f', {self.hang:g} s' if self.hang else ''}"
+
+
+TROUBLES = ("is cut off", "is killed", "stands still", "is asked to stop", "goes on", "the Lease is deleted")
+
+
+def story(seed: int) -> tuple[AnyStep | Trouble, ...]:
+    """Return the story of a seed."""
+    chance = random.Random(seed)
+    return tuple(_steps(chance, draw.story(seed)))
+
+
+def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep | Trouble]:
+    for step in edits:
+        if isinstance(step, Restart):
+            continue
+        yield structs.replace(step, seconds=chance.choice(PAUSES))
+        while chance.random() < 0.6:
+            yield Trouble(
+                what=chance.choice(TROUBLES),
+                replica=chance.randrange(REPLICAS),
+                hang=chance.choice((0.0, 3.0, 30.0)),
+                seconds=chance.choice(PAUSES),
+            )
+
+
+def play(told: Sequence[AnyStep | Trouble]) -> Failure | None:
+    """Play a story, and say what rule it broke."""
+    with structlog.testing.capture_logs() as logged:
+        return asyncio.run(_Player(told, logged).play())
+
+
+class _Replica:
+    """One of them, in all its lives: each has an identity of its own."""
+
+    def __init__(self, world: World, number: int, terms: _Terms) -> None:
+        self._world, self._number, self._terms = world, number, terms
+        self._lives = 0
+        self.start()
+
+    def start(self) -> None:
+        self._lives += 1
+        user = f"operator-{self._number}-{self._lives}"
+        self.line = Line(self._world.clock, lambda: self._terms.wrote(user))
+        self.clock = StoppableClock(self._world.clock)
+        client = self._world.sandbox.client(user, network=self.line)
+        self.task = self._world.run(
+            client, user=user, clock=self.clock, leader_elect=True, max_discovery_jobs=SLOTS
+        )
+
+    async def kill(self) -> None:
+        self.line.die()
+        await self._end()
+
+    async def stop(self) -> None:
+        self.go_on()
+        await self._end()
+
+    async def _end(self) -> None:
+        self.clock.resume()
+        if self.task in self._world.running:
+            await self._world.stop(self.task)
+
+    def stand_still(self) -> None:
+        self.line.stop()
+        self.clock.stop()
+
+    def go_on(self) -> None:
+        self.line.calm()
+        self.line.resume()
+        self.clock.resume()
+
+
+class _Terms:
+    """Who wrote under which term. A term begins with the write that makes somebody the Lease's holder."""
+
+    def __init__(self, world: World) -> None:
+        self.broken: list[str] = []
+        self._began: dict[str, int] = {}
+        self._last = ""
+        self._holder = ""
+        world.sandbox.server.storage.listen(self._changed)
+
+    def wrote(self, user: str) -> None:
+        if user not in self._began:
+            self.broken.append(f"{user} wrote and never held the Lease")
+        elif self._last and self._began[user] < self._began[self._last]:
+            self.broken.append(f"{user} wrote after {self._last}, whose term is later")
+        self._last = user
+
+    def _changed(self, change: Change) -> None:
+        if change.new.key.id.kind != LEASES.kind:
+            return
+        holder = "" if change.type == "DELETED" else change.new.obj["spec"].get("holderIdentity", "")
+        if holder and holder != self._holder:
+            self._began[holder] = change.revision
+        self._holder = holder
+
+
+class _Player:
+    def __init__(self, told: Sequence[AnyStep | Trouble], logged: Sequence[Any]) -> None:
+        self._story, self._logged = told, logged
+
+    async def play(self) -> Failure | None:
+        number = 0
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # those that are killed
+        async with World() as world:
+            world.apply([storage_class("quick", default=False)])
+            world.sandbox.server.bookmark_seconds = 900.0
+            self._world, self._checks, self._terms = world, Checks(world), _Terms(world)
+            self._replicas = [_Replica(world, number, self._terms) for number in range(REPLICAS)]
+            await world.pass_seconds(30)
+            for number, step in enumerate(self._story, 1):
+                if isinstance(step, Trouble):
+                    await self._trouble(step)
+                else:
+                    self._checks.by_user = True
+                    act(world, step)
+                    self._checks.by_user = False
+                await world.pass_seconds(step.seconds)
+                if failure := self._broken(number):
+                    return failure
+            return await self._ended(number)
+
+    async def _trouble(self, step: Trouble) -> None:
+        replica = self._replicas[step.replica]
+        match step.what:
+            case "is cut off":
+                replica.line.cut(hang=step.hang)
+            case "is killed":
+                await replica.kill()
+                replica.start()
+            case "stands still":
+                replica.stand_still()
+            case "is asked to stop":
+                await replica.stop()
+                replica.start()
+            case "goes on":
+                replica.go_on()
+            case _:
+                if self._world.find(LEASES, LEASE_NAME) is not None:
+                    self._world.delete(LEASES, LEASE_NAME, "kaiwo-system")
+
+    async def _ended(self, number: int) -> Failure | None:
+        """All replicas go on: one of them leads soon, and brings everything to rest."""
+        world = self._world
+        for replica in self._replicas:
+            replica.go_on()
+        await world.pass_seconds(LONGEST_FAILOVER_SECONDS)
+        lease = world.find(LEASES, LEASE_NAME)
+        if lease is None or not lease["spec"].get("holderIdentity"):
+            return Failure(step=number, rule="nobody leads", text=str(lease))
+        await world.pass_seconds(4000)
+        if failure := self._broken(number):
+            return failure
+        self._checks.at_rest()
+        for replica in self._replicas:
+            await replica.stop()
+        before = len(world.writes())
+        world.start(max_discovery_jobs=SLOTS)
+        await world.pass_seconds(RESTART_SECONDS)
+        if written := world.writes()[before:]:
+            return Failure(step=number, rule="wake-up", text=f"a restart writes {written}")
+        return self._broken(number)
+
+    def _broken(self, number: int) -> Failure | None:
+        errors = [entry for entry in self._logged if entry["log_level"] in ("error", "critical")]
+        errors = [entry for entry in errors if entry["event"] not in EXPECTED]
+        if errors:
+            return Failure(step=number, rule="error log", text=repr(errors[0]))
+        if broken := [*self._terms.broken, *self._checks.broken]:
+            return Failure(step=number, rule="invariant", text=broken[0])
+        return None
