@@ -30,13 +30,22 @@ class GatewayController(StandIn):
     def __init__(self, server: SandboxServer, agenda: Agenda, *, accept_seconds: float = 0.0) -> None:
         super().__init__(server, agenda)
         self.accept_seconds = accept_seconds
+        self._routes_of: dict[Key, dict[Key, None]] = {}
+        """Routes by the Services that they lead to: thousands of both would take the square of that."""
         server.storage.listen(self._changed)
 
     def _changed(self, change: Change) -> None:
         stored = change.new
-        if stored.key.id in (GATEWAY, SERVICE):
+        if stored.key.id == GATEWAY:
             for route in self.all(ROUTE):
                 self._later(route, self._judge)
+        elif stored.key.id == SERVICE:
+            for key in tuple(self._routes_of.get(stored.key, ())):
+                leading = self.server.storage.get(key)
+                if leading is not None:
+                    self._later(leading, self._judge)
+        elif stored.key.id == ROUTE:
+            self._index(change)
         if change.type == "DELETED":
             return
         if stored.key.id == ROUTE:
@@ -45,6 +54,12 @@ class GatewayController(StandIn):
             self._later(stored, self._program)
         elif stored.key.id == GATEWAY_CLASS:
             self._later(stored, self._accept_class)
+
+    def _index(self, change: Change) -> None:
+        for backend in _backends(change.old) if change.old is not None else ():
+            self._routes_of.get(backend, {}).pop(change.new.key, None)
+        for backend in _backends(change.new) if change.type != "DELETED" else ():
+            self._routes_of.setdefault(backend, {})[change.new.key] = None
 
     def _later(self, stored: Stored, work: Callable[[Key, str], None]) -> None:
         todo = partial(work, stored.key, stored.uid)
@@ -114,11 +129,9 @@ class GatewayController(StandIn):
         return "True", "Accepted", ""
 
     def _missing_backend(self, route: Stored) -> str:
-        for rule in route.obj["spec"].get("rules", ()):
-            for backend in rule.get("backendRefs", ()):
-                namespace = backend.get("namespace", route.key.namespace)
-                if self.server.storage.get(Key(SERVICE, namespace, backend["name"])) is None:
-                    return f"Service {namespace}/{backend['name']} not found"
+        for backend in _backends(route):
+            if self.server.storage.get(backend) is None:
+                return f"Service {backend.namespace}/{backend.name} not found"
         return ""
 
     def _condition(
@@ -133,6 +146,15 @@ class GatewayController(StandIn):
     ) -> Manifest:
         condition = self.condition(stored, type_, status, reason, message, among=among)
         return condition | {"observedGeneration": stored.obj["metadata"]["generation"]}
+
+
+def _backends(route: Stored) -> list[Key]:
+    """The Services that a route leads to."""
+    return [
+        Key(SERVICE, backend.get("namespace", route.key.namespace), backend["name"])
+        for rule in route.obj["spec"].get("rules", ())
+        for backend in rule.get("backendRefs", ())
+    ]
 
 
 def _is_gateway(reference: Manifest) -> bool:

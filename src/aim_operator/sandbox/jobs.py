@@ -70,6 +70,8 @@ class JobController(StandIn):
     ) -> None:
         super().__init__(server, agenda)
         self.behaviours: dict[str, ImageBehaviour] = {}
+        self.made_up = True
+        """Whether listings, and images without a profile, get an answer; else their Jobs never end."""
         self._unplaced: dict[str, Callable[[], None]] = {}  # by uid of the Pod
         self.profiles = dict(profiles)
         self.start_seconds, self.run_seconds = start_seconds, run_seconds
@@ -106,7 +108,12 @@ class JobController(StandIn):
 
     def _behaviour(self, job: Stored) -> ImageBehaviour:
         container = _container(job)
-        return self.behaviours.get(downloads.source(container) or container["image"], ImageBehaviour())
+        source = downloads.source(container)
+        said = self.behaviours.get(source or container["image"])
+        if said is not None:
+            return said
+        known = not downloads.is_listing(container) if source else container["image"] in self.profiles
+        return ImageBehaviour(outcome="succeeds" if known or self.made_up else "hangs")
 
     def _start(self, key: Key, uid: str) -> None:
         job = self.live(key, uid)

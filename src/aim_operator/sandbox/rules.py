@@ -1,16 +1,19 @@
 """CEL rules of CRDs (x-kubernetes-validations), evaluated where the `cel` package is installed.
 
-It is a development dependency only: it takes 0.7 s to import. Without it objects are checked against their
-schemas alone, and `AVAILABLE` says so. Kubernetes' quantity library is provided here. Called by server.py.
+Where it is missing, objects are checked against their schemas alone, and `AVAILABLE` says so. Kubernetes'
+quantity library is provided here. Called by server.py.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
+import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -129,10 +132,25 @@ def _verdict(rule: str, message: str, message_expression: str, value: bytes, old
 
 @lru_cache
 def _program(text: str) -> Any:
-    import cel  # noqa: PLC0415 - takes 0.7 s, and most runs have no need of it
-
+    cel = _library()
     # The library's own `matches` has Rust's syntax, which reads [[] otherwise than Kubernetes' RE2.
     return cel.compile(text.replace(".matches(", ".matchesRE2("))
+
+
+@lru_cache
+def _library() -> Any:
+    """Import CEL without the command line that its package brings: 0.05 s instead of 0.5 s."""
+    without = {"cel.cli": ModuleType("cel.cli")}
+    before = {name: sys.modules.get(name) for name in without}
+    sys.modules.update(without)
+    try:
+        return importlib.import_module("cel")
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
 
 
 def _amount(text: str) -> Decimal:
@@ -145,8 +163,7 @@ def _amount(text: str) -> Decimal:
 @lru_cache
 def _context() -> Any:
     """The one context of all evaluations, which only lends its variables to each."""
-    import cel  # noqa: PLC0415
-
+    cel = _library()
     # A quantity is its own text to CEL; the methods below read it again.
     functions: dict[str, Callable[..., Any]] = {
         "matchesRE2": lambda text, pattern: compiled(pattern).search(text) is not None,
