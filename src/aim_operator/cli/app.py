@@ -14,6 +14,7 @@ from aim_operator.cli.completion import completion
 from aim_operator.cli.crds import crds
 from aim_operator.cli.demo import demo
 from aim_operator.cli.fetch import fetch
+from aim_operator.cli.plan.command import PlanCommand, plan
 from aim_operator.cli.program import Command, Group
 from aim_operator.cli.run import run
 from aim_operator.cli.status.command import status
@@ -28,7 +29,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 # By what most people look for first.
-for command in (demo, status, run, crds, fetch, version, completion):
+app.command(cls=Command)(demo)
+app.command(cls=PlanCommand)(plan)
+for command in (status, run, crds, fetch, version, completion):
     app.command(cls=Command)(command)
 
 
@@ -51,6 +54,7 @@ def aimctl(
 
     \b
     aimctl demo            # see it work; needs no cluster
+    aimctl plan catalog/   # what would come of these files; needs no cluster
     aimctl status -A       # what runs in your cluster, and what does not
     """
     del show_version

@@ -51,8 +51,7 @@ async def run_in_sandbox(
     display: AbstractContextManager[Display],
 ) -> Ending:
     """Run the demo to its end. Raises UserError for objects that an API server refuses."""
-    # CEL rules take 0.7 s to import, and the real server will hold the objects to them anyway.
-    sandbox = Sandbox(clock, profiles=directory / PROFILES, evaluate_rules=False)
+    sandbox = Sandbox(clock, profiles=directory / PROFILES)
     sandbox.load([storage_class()])
     sandbox.jobs.start_seconds, sandbox.jobs.run_seconds = START_SECONDS, RUN_SECONDS
     sandbox.kserve.ready_seconds = READY_SECONDS

@@ -1,0 +1,1 @@
+"""`aimctl plan`: what the operator would make of files, before anything is applied."""

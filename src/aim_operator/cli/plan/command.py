@@ -1,0 +1,135 @@
+"""`aimctl plan`: what would come of files, without a cluster. Parses; the modules beside it do the rest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aim_operator.cli.program import Command
+
+if TYPE_CHECKING:
+    from aim_operator.cli.plan.consequences import Plan
+
+FORMS = ("tree", "yaml", "json", "markdown", "github")
+NOTHING, DEGRADED, CHANGES, BAD_INPUT = 0, 1, 2, 3
+
+
+class PlanCommand(Command):
+    """Ends with 3 for a call that is none: 2 means changes here."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "exit_code", 0) == CHANGES:
+                error.exit_code = BAD_INPUT  # type: ignore[attr-defined]
+            raise
+
+
+def plan(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Files, folders, or - for standard input.")
+    ],
+    *,
+    profiles: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="JSON files with what images print in discovery, as in examples/quickstart/profiles; may be "
+            "given several times. Folders called profiles below a PATH are read anyway.",
+        ),
+    ] = None,
+    namespace: Annotated[
+        str,
+        typer.Option("--namespace", "-n", metavar="NAME", help="Of objects that name none."),
+    ] = "default",
+    output: Annotated[
+        str, typer.Option("--output", "--format", "-o", metavar="|".join(FORMS), help="How to print it.")
+    ] = "tree",
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="For hooks: end with 0 where all is well, also if something is made."),
+    ] = False,
+) -> None:
+    """Show what would come of files, and what is wrong with them. Needs no cluster.
+
+    \b
+    aimctl plan catalog/                         # what each service comes to, and why
+    kustomize build . | aimctl plan -            # from standard input
+    aimctl plan catalog/ --profiles profiles/    # with what discovery found, for images that are known
+    aimctl plan catalog/ --format github         # annotations on a pull request
+    aimctl plan catalog/ -o yaml                 # with every object that the operator would make
+
+    Each object is held to the schemas and rules of the API server, then the real operator runs on a cluster
+    in memory until nothing changes any more. Discovery is not invented: what an image without a profile would
+    answer is shown as unknown.
+
+    For scripts the exit code tells: 0 nothing would be made, 2 something would, 1 something would be Degraded
+    or Failed, 3 the files or the call are not right.
+    """
+    from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.errors import UserError  # noqa: PLC0415
+
+    try:
+        flags.one_of("--output", output, FORMS)
+        flags.namespace("--namespace", namespace)
+        found = _planned(paths, profiles or [], namespace)
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(BAD_INPUT) from error
+    made, wrong = found
+    _print(made, output)
+    if wrong:
+        raise typer.Exit(BAD_INPUT)
+    if made.degraded:
+        raise typer.Exit(DEGRADED)
+    if (made.children or made.objects) and not check:
+        raise typer.Exit(CHANGES)
+
+
+def _planned(paths: list[str], profiles: list[Path], namespace: str) -> tuple[Plan, bool]:
+    """Return the plan, and whether the input has mistakes: what follows from the rest is shown all the same.
+
+    Raises UserError.
+    """
+    import asyncio  # noqa: PLC0415
+
+    from msgspec import structs  # noqa: PLC0415
+
+    from aim_operator.cli.plan import consequences, documents, problems, world  # noqa: PLC0415
+
+    read, unreadable = documents.read(paths)
+    images = world.images([*profiles, *documents.profile_folders(paths)])
+
+    async def run() -> tuple[Plan, bool]:
+        cluster = world.World(images)
+        loaded = problems.load(cluster.sandbox, read, namespace)
+        found = [*problems.unreadable(unreadable), *loaded.problems]
+        cluster.surround(loaded.documents)
+        made = consequences.plan(await cluster.settle(), loaded.documents, namespace)
+        return structs.replace(
+            made,
+            problems=(*found, *made.problems),
+            assumed=cluster.assumed,
+            skipped=loaded.skipped,
+        ), any(problem.severity == "error" for problem in found)
+
+    return asyncio.run(run())
+
+
+def _print(plan: Plan, output: str) -> None:
+    from aim_operator.cli.plan import view  # noqa: PLC0415
+    from aim_operator.cli.printing import STRUCTURED, console, structured  # noqa: PLC0415
+
+    if output in STRUCTURED:
+        sys.stdout.write(structured(plan, output))
+    elif output == "markdown":
+        sys.stdout.write(view.markdown(plan))
+    elif output == "github":
+        sys.stdout.write(view.github(plan.problems))
+        sys.stdout.write(f"{view.summary(plan)}\n")
+    else:
+        console().print(view.tree(plan))
