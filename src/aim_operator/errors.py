@@ -85,7 +85,12 @@ class Expired(ApiError):
 
 
 class Invalid(ApiError):
-    """400, 413 or 422 for a write, or a watch that the server can't serve: it will not take this as it is."""
+    """400, 413 or 422 for a write, or a watch that the server can't serve: it will not take this as it is.
+
+    `causes` are fields and what is wrong with each, where the server says so one by one.
+    """
+
+    causes: tuple[tuple[str, str], ...] = ()
 
 
 class TooLarge(ApiError):

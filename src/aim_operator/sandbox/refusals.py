@@ -70,17 +70,11 @@ def owned_by_others(conflicts: Sequence[tuple[str, Sequence[str]]]) -> Conflict:
     return Conflict(f"Apply failed with {count} {noun}: " + "\n".join(parts), code=409, reason="Conflict")
 
 
-class Refused(Invalid):
-    """Invalid, with each violation by itself for those who look for its place in a file."""
-
-    def __init__(self, message: str, causes: Sequence[Cause]) -> None:
-        super().__init__(message, code=422, reason="Invalid")
-        self.causes = tuple(causes)
-
-
-def invalid(qualified_kind: str, name: str, causes: Sequence[Cause]) -> Refused:
+def invalid(qualified_kind: str, name: str, causes: Sequence[Cause]) -> Invalid:
     details = str(causes[0]) if len(causes) == 1 else f"[{', '.join(str(cause) for cause in causes)}]"
-    return Refused(f'{qualified_kind} "{name}" is invalid: {details}', causes)
+    error = Invalid(f'{qualified_kind} "{name}" is invalid: {details}', code=422, reason="Invalid")
+    error.causes = tuple(causes)
+    return error
 
 
 def bad_request(message: str) -> Invalid:

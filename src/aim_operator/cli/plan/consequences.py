@@ -23,6 +23,7 @@ from aim_operator.core import labels
 from aim_operator.sandbox.storage import Stored
 
 BAD = (State.DEGRADED, State.FAILED)
+GOOD = (State.RUNNING, State.STOPPED)
 UNKNOWN_PROFILE = "unknown until its discovery has run: no profile of its image is given"
 CHILDREN = (
     "AIMServiceTemplate",
@@ -169,7 +170,7 @@ def _service(obj: Manifest, world: _World) -> Service:
         reason=condition.get("reason", ""),
         message=condition.get("message", ""),
         image=image_object["spec"]["image"] if image_object else "",
-        replicas=spec.get("replicas", 1),
+        replicas=1 if spec.get("replicas") is None else spec["replicas"],
         model=_reference(image, ""),
         template=_reference(template, _why_template(spec, status, image_object, found)),
         runtime_config=_reference(
@@ -186,7 +187,7 @@ def _service(obj: Manifest, world: _World) -> Service:
 
 def _open(template: Manifest | None, status: Manifest) -> str:
     """Return what is not known of a service; "" if all is."""
-    if status.get("status") in (*BAD, State.RUNNING):
+    if status.get("status") in (*BAD, *GOOD):
         return ""
     if template is not None and not _profile(template):
         return f"what follows from the profile of {template['kind']} {template['metadata']['name']}: " + (

@@ -16,11 +16,10 @@ from msgspec import Struct
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.meta import Manifest
 from aim_operator.cli.plan.documents import Document, Unreadable
-from aim_operator.errors import ApiError, UserError
+from aim_operator.errors import ApiError, Invalid, UserError
 from aim_operator.sandbox import Sandbox
 from aim_operator.sandbox.apply import untyped
 from aim_operator.sandbox.kinds import ServedKind
-from aim_operator.sandbox.refusals import Refused
 from aim_operator.sandbox.schema import Node
 
 Severity = Literal["error", "warning"]
@@ -171,11 +170,12 @@ def _refusals(sandbox: Sandbox, kind: ServedKind, document: Document, namespace:
         return
     try:
         sandbox.load([manifest])
-    except Refused as error:
-        for cause in error.causes:
-            yield _problem(document, cause.field, f"{cause.field}: {cause.message}".removeprefix(": "))
     except (ApiError, UserError) as error:
-        yield _problem(document, "", " ".join(str(error).split()))
+        causes = error.causes if isinstance(error, Invalid) else ()
+        for field, message in causes:
+            yield _problem(document, field, f"{field}: {message}".removeprefix(": "))
+        if not causes:
+            yield _problem(document, "", " ".join(str(error).split()))
 
 
 def _misfit(document: Document, schema: Node, misfit: str) -> Problem:

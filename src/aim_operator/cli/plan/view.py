@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from aim_operator.cli.plan.consequences import BAD, Cache, Plan, Reference, Service
+from aim_operator.cli.plan.consequences import BAD, GOOD, Cache, Plan, Reference, Service
 from aim_operator.cli.plan.problems import Problem
 from aim_operator.cli.plan.resources import Quantity
 
@@ -40,7 +40,7 @@ def tree(plan: Plan) -> RenderableType:
 
 
 def _service(service: Service) -> Tree:
-    style = "red" if service.status in BAD else "green" if service.status == "Running" else "yellow"
+    style = "red" if service.status in BAD else "green" if service.status in GOOD else "yellow"
     title = Text.assemble(
         (f"AIMService {service.namespace}/{service.name}", "bold"), "  ", (_comes_to(service), style)
     )
@@ -53,7 +53,9 @@ def _service(service: Service) -> Tree:
 def _comes_to(service: Service) -> str:
     if service.status in BAD:
         return f"{service.status}: {service.reason}"
-    return "would run" if service.status == "Running" else f"{service.status}: {service.reason}"
+    if service.status in GOOD:
+        return "would run" if service.replicas else "would be there, with no replicas"
+    return f"{service.status}: {service.reason}"
 
 
 def details(service: Service) -> Iterator[tuple[str, str]]:
@@ -105,7 +107,7 @@ def named(reference: Reference) -> str:
 def summary(plan: Plan) -> str:
     """Return one line: how many objects, what becomes of the services, what is made."""
     parts = [_count(plan.objects, "object")]
-    running = sum(service.status == "Running" for service in plan.services)
+    running = sum(service.status in GOOD for service in plan.services)
     bad = sum(service.status in BAD for service in plan.services)
     waiting = len(plan.services) - running - bad
     if plan.services:

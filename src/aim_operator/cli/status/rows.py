@@ -20,7 +20,7 @@ from aim_operator.core.pause import is_paused
 
 UNJUDGED = "Unknown"
 """The state of an object that no operator has looked at, or not since its last change."""
-_GOOD = (State.AVAILABLE, State.RUNNING, State.READY)
+_GOOD = (State.AVAILABLE, State.RUNNING, State.READY, State.STOPPED)
 
 
 class Row(Struct, frozen=True, kw_only=True, rename="camel"):
