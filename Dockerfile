@@ -25,6 +25,7 @@ RUN /opt/uv/bin/uv sync --frozen --no-default-groups --no-install-project --comp
 FROM dependencies AS project
 COPY README.md LICENSE ./
 COPY examples examples
+COPY docs/reference/reasons.md docs/reference/reasons.md
 COPY src src
 # The build backend comes from the lock too, with its hashes.
 RUN UV_PROJECT_ENVIRONMENT=/opt/build /opt/uv/bin/uv sync --frozen --only-group build --quiet \

@@ -39,6 +39,7 @@ NATIVE = next((name for name, machine in MACHINES.items() if machine == platform
 SOURCES = (
     "Dockerfile", ".dockerignore",
     "pyproject.toml", "uv.lock", "README.md", "LICENSE", "src", "examples",
+    "docs/reference/reasons.md",
 )  # fmt: skip
 SUITE = "bookworm"
 BASE_PACKAGES = ("python3", "python3.11-venv", "ca-certificates")

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from aim_operator.api.v1alpha1.conditions import EventReason, Reason
+from aim_operator.cli.why.remedies import remedy
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "reasons.md"
 ROW = re.compile(r"^\| (?:<a id=\"[^\"]*\"></a>)?`(\w+)` \|(.*)\|$", re.MULTILINE)
@@ -41,3 +42,10 @@ def test_every_row_can_be_linked_to_by_its_reason_in_lower_case() -> None:
 def test_a_reason_is_one_word_for_programs() -> None:
     for value in constants(Reason) + constants(EventReason):
         assert re.fullmatch(r"[A-Z][A-Za-z0-9]*", value), value
+
+
+def test_aimctl_why_knows_what_to_do_about_every_reason() -> None:
+    for name, cells in ROW.findall(PAGE.read_text()):
+        words = remedy(name)
+        assert words or "Nothing to do" in cells, name
+        assert "](" not in words, f"{name}: a link is no link on a terminal"

@@ -13,12 +13,15 @@ from aim_operator.cli import version as versions
 from aim_operator.cli.completion import completion
 from aim_operator.cli.crds import crds
 from aim_operator.cli.demo import demo
+from aim_operator.cli.everyday.switches import pause, rediscover, restart, resume, retry
+from aim_operator.cli.everyday.waiting import wait
 from aim_operator.cli.fetch import fetch
 from aim_operator.cli.plan.command import PlanCommand, plan
 from aim_operator.cli.program import Command, Group
 from aim_operator.cli.run import run
 from aim_operator.cli.status.command import status
 from aim_operator.cli.version import version
+from aim_operator.cli.why.command import why
 
 # Without markup, help is plain text and typer leaves rich alone.
 app = typer.Typer(
@@ -31,7 +34,9 @@ app = typer.Typer(
 # By what most people look for first.
 app.command(cls=Command)(demo)
 app.command(cls=PlanCommand)(plan)
-for command in (status, run, crds, fetch, version, completion):
+USE = (status, why, wait, restart, rediscover, retry, pause, resume)
+SERVE = (run, crds, fetch)
+for command in (*USE, *SERVE, version, completion):
     app.command(cls=Command)(command)
 
 
@@ -56,6 +61,7 @@ def aimctl(
     aimctl demo            # see it work; needs no cluster
     aimctl plan catalog/   # what would come of these files; needs no cluster
     aimctl status -A       # what runs in your cluster, and what does not
+    aimctl why chat        # why a service is not ready, and what to do
     """
     del show_version
     # With no command at all it says what there is, and that is no error: as kubectl and helm do.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aim_operator.kube.credentials import Connection
     from aim_operator.kube.protocol import KubeClient
 
+
 T = TypeVar("T")
 
 ANSWER_SECONDS = 5.0

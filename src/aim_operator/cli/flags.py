@@ -110,6 +110,14 @@ def seconds(flag: str, text: str, most: float) -> float:
     return number
 
 
+def seconds_of(flag: str, text: str, most: float) -> float:
+    """Return a length of time above 0, of a flag that no environment variable sets."""
+    number = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else 0.0
+    if not 0 < number <= most:
+        raise UserError(f"{flag} is {text!r}: write seconds above 0, at most {most:g}")
+    return number
+
+
 def size(flag: str, text: str, most: int) -> int:
     """Return a number of bytes, at least 1: a whole number, or a quantity such as 10Gi."""
     from aim_operator.api.quantity import parse as parse_quantity  # noqa: PLC0415 - as below

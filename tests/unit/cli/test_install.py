@@ -35,3 +35,6 @@ def test_aimctl_is_installed_from_a_checkout(tmp_path: Path) -> None:
     (objects,) = re.findall(r"^ +kubectl apply --server-side -f ([^-].*)$", shown.stdout, re.MULTILINE)
     assert (tmp_path / objects).is_relative_to(tmp_path / "tools")
     assert (tmp_path / objects / "04-service.yaml").is_file()
+    # What `aimctl why` tells to do is in the package, too.
+    (page,) = (tmp_path / "tools").rglob("why/reasons.md")
+    assert page.read_text() == (ROOT / "docs" / "reference" / "reasons.md").read_text()

@@ -57,6 +57,8 @@ def kubeconfig(tmp_path: Path) -> Path:
         pytest.param(["status", "-A", "-n", "a"], "--all-namespaces", id="one namespace and all"),
         pytest.param(["status", "--as-group", "g"], "--as-group needs --as", id="a group without a user"),
         pytest.param(["status", "-w", "-o", "json"], "--watch", id="JSON that never ends"),
+        pytest.param(["why", "servce/chat"], "did you mean service?", id="a kind that is not there"),
+        pytest.param(["wait", "chat", "--timeout", "nan"], "--timeout", id="a time that is no number"),
         pytest.param(["completion", "tcsh"], "bash, zsh or fish", id="a shell that nobody knows"),
         pytest.param(["demo", "--dir", "/no/such"], "--dir /no/such", id="a directory that is not there"),
         pytest.param(["crds", "--output-dir", "/dev/null"], "/dev/null", id="a directory that is a file"),
@@ -78,7 +80,11 @@ def test_a_wrong_context_names_the_right_ones(kubeconfig: Path, capsys: pytest.C
     assert "here" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["run"], ["demo", "--cluster"], ["status"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [["run"], ["demo", "--cluster"], ["status"], ["why", "chat"], ["restart", "chat"]],
+    ids=" ".join,
+)
 def test_a_server_that_does_not_answer_is_one_line(command: list[str], kubeconfig: Path) -> None:
     done = subprocess.run(
         [AIMCTL, *command, f"--kubeconfig={kubeconfig}"], capture_output=True, text=True, check=False

@@ -39,7 +39,7 @@ class Row(Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def good(self) -> bool:
-        return self.status in _GOOD
+        return is_good(self.status)
 
 
 class ServiceRow(Row, frozen=True, kw_only=True, rename="camel"):
@@ -103,6 +103,11 @@ class Status(Struct, frozen=True, kw_only=True, rename="camel"):
     @property
     def rows(self) -> tuple[Row, ...]:
         return (*self.services, *self.templates, *self.caches, *self.images, *self.runtime_configs)
+
+
+def is_good(state: str) -> bool:
+    """Whether an object in this state has all that it is to have."""
+    return state in _GOOD
 
 
 def collected(objects: Iterable[KubeObject], unseen: Iterable[Unseen] = ()) -> Status:
@@ -196,7 +201,7 @@ def _shared(obj: Any) -> dict[str, Any]:
     state = (status.status or UNJUDGED) if current else UNJUDGED
     conditions = (status.conditions or ()) if current else ()
     decisive = decisive_condition(conditions)
-    explained = decisive if state not in _GOOD else None
+    explained = None if is_good(state) else decisive
     return {
         "kind": type(obj).__name__,
         "namespace": metadata.namespace,

@@ -1,0 +1,1 @@
+"""Small commands for every day: annotations without `$(date)`, waiting, addresses and events."""

@@ -1,0 +1,183 @@
+"""`aimctl rediscover`, `retry`, `restart`, `pause` and `resume`: annotations, without having to know them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aim_operator.cli import connect
+
+if TYPE_CHECKING:
+    from aim_operator.api.resource import Resource
+    from aim_operator.kube.credentials import Connection
+
+Object = Annotated[str, typer.Argument(metavar="[KIND/]NAME", help="The object.")]
+
+
+def rediscover(
+    obj: Annotated[
+        str,
+        typer.Argument(metavar="[KIND/]NAME", help="The template; template/ if no kind is given."),
+    ],
+    *,
+    namespace: connect.Namespace = None,
+    kubeconfig: connect.Kubeconfig = None,
+    context: connect.Context = None,
+    as_user: connect.AsUser = None,
+    as_groups: connect.AsGroups = None,
+) -> None:
+    """Ask a template's image again what it needs.
+
+    \b
+    aimctl rediscover fast -n team
+    aimctl rediscover clustertemplate/fast
+    """
+    from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.core import labels  # noqa: PLC0415
+
+    connection = connect.connect(
+        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
+    )
+    kinds = (aim.TEMPLATES, aim.CLUSTER_TEMPLATES)
+    _annotate(
+        connection, obj, kinds, annotation=labels.REDISCOVER, value=_now(), done="its discovery runs again"
+    )
+
+
+def retry(
+    obj: Annotated[
+        str,
+        typer.Argument(metavar="[KIND/]NAME", help="The cache; cache/ if no kind is given."),
+    ],
+    *,
+    namespace: connect.Namespace = None,
+    kubeconfig: connect.Kubeconfig = None,
+    context: connect.Context = None,
+    as_user: connect.AsUser = None,
+    as_groups: connect.AsGroups = None,
+) -> None:
+    """Try a failed download again at once.
+
+    \b
+    aimctl retry llama-3-8b -n team    # after a Secret was corrected, for example
+    """
+    from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.core import labels  # noqa: PLC0415
+
+    connection = connect.connect(
+        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
+    )
+    _annotate(
+        connection,
+        obj,
+        (aim.MODEL_CACHES,),
+        annotation=labels.RETRY,
+        value=_now(),
+        done="its download is tried again",
+    )
+
+
+def restart(
+    obj: Annotated[str, typer.Argument(metavar="NAME", help="The service.")],
+    *,
+    namespace: connect.Namespace = None,
+    kubeconfig: connect.Kubeconfig = None,
+    context: connect.Context = None,
+    as_user: connect.AsUser = None,
+    as_groups: connect.AsGroups = None,
+) -> None:
+    """Replace the Pods of a service, one after the other.
+
+    \b
+    aimctl restart chat -n team
+    """
+    from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.core import labels  # noqa: PLC0415
+
+    connection = connect.connect(
+        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
+    )
+    _annotate(
+        connection,
+        obj,
+        (aim.SERVICES,),
+        annotation=labels.RESTART,
+        value=_now(),
+        done="its Pods are replaced",
+    )
+
+
+def pause(
+    obj: Object,
+    *,
+    namespace: connect.Namespace = None,
+    kubeconfig: connect.Kubeconfig = None,
+    context: connect.Context = None,
+    as_user: connect.AsUser = None,
+    as_groups: connect.AsGroups = None,
+) -> None:
+    """Have the operator leave an object alone.
+
+    \b
+    aimctl pause chat -n team          # a service
+    aimctl pause clusterimage/llama    # any kind of ours
+    aimctl resume chat -n team         # until then nothing is done to it, nor to what belongs to it
+    """
+    from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.core import labels  # noqa: PLC0415
+
+    connection = connect.connect(
+        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
+    )
+    _annotate(
+        connection, obj, (aim.SERVICES, *aim.ALL_KINDS), annotation=labels.PAUSED, value="true", done="paused"
+    )
+
+
+def resume(
+    obj: Object,
+    *,
+    namespace: connect.Namespace = None,
+    kubeconfig: connect.Kubeconfig = None,
+    context: connect.Context = None,
+    as_user: connect.AsUser = None,
+    as_groups: connect.AsGroups = None,
+) -> None:
+    """Have the operator continue with an object that was paused.
+
+    \b
+    aimctl resume chat -n team
+    """
+    from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.core import labels  # noqa: PLC0415
+
+    connection = connect.connect(
+        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
+    )
+    _annotate(
+        connection, obj, (aim.SERVICES, *aim.ALL_KINDS), annotation=labels.PAUSED, value=None, done="resumed"
+    )
+
+
+def _now() -> str:
+    """Return a value that is new each time; the operator acts on the change, not on what it is."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _annotate(
+    connection: Connection,
+    text: str,
+    kinds: tuple[Resource[Any], ...],
+    *,
+    annotation: str,
+    value: str | None,
+    done: str,
+) -> None:
+    """Set an annotation of an object of one of `kinds`, the first of which is meant if none is named."""
+    from aim_operator.cli.everyday.annotations import annotate, find_of  # noqa: PLC0415
+
+    named = find_of(text, connection.namespace, kinds)
+    connect.ask(connection, lambda client: annotate(client, named, annotation, value))
+    typer.echo(f"{named}: {done}")

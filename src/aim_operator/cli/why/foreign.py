@@ -1,0 +1,168 @@
+"""What others' objects say about why they do not go on: Pods, Jobs, claims and routes, as hops. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from aim_operator.api.external import INFERENCE_SERVICES as OWNED_INFERENCE_SERVICES
+from aim_operator.api.external import (
+    ContainerState,
+    ContainerTerminated,
+    Event,
+    HTTPRoute,
+    InferenceServiceStatus,
+    Job,
+    JobCondition,
+    PersistentVolumeClaim,
+    Pod,
+)
+from aim_operator.api.meta import KubeObject
+from aim_operator.api.resource import Resource
+from aim_operator.cli.why.chain import Hop
+from aim_operator.core import pods, remedies
+from aim_operator.core.messages import one_line
+
+OUT_OF_MEMORY = "OOMKilled"
+
+
+class InferenceService(KubeObject):
+    """One with its status, which has what KServe says."""
+
+    status: InferenceServiceStatus = msgspec.field(default_factory=InferenceServiceStatus)
+
+
+INFERENCE_SERVICES = Resource(
+    group=OWNED_INFERENCE_SERVICES.group,
+    version=OWNED_INFERENCE_SERVICES.version,
+    plural=OWNED_INFERENCE_SERVICES.plural,
+    kind=OWNED_INFERENCE_SERVICES.kind,
+    namespaced=True,
+    type=InferenceService,
+)
+
+
+def job_hop(job: Job, events: Iterable[Event]) -> Hop:
+    """Return a Job: how it ended, or why it gets no Pod."""
+    ended = next(
+        (each for each in job.status.conditions or () if each.type == "Failed" and each.status == "True"),
+        None,
+    )
+    refused = _last(event for event in events if event.reason == "FailedCreate")
+    return Hop(
+        kind="Job",
+        namespace=job.metadata.namespace,
+        name=job.metadata.name,
+        state=_job_state(job, ended),
+        reason=(ended.reason or "") if ended is not None else "FailedCreate" if refused is not None else "",
+        message=one_line(ended.message if ended is not None else refused.message if refused else ""),
+        since=ended.last_transition_time if ended is not None else job.status.start_time,
+        remedy="allow what the message names" if refused is not None and ended is None else "",
+    )
+
+
+def _job_state(job: Job, ended: JobCondition | None) -> str:
+    if ended is not None:
+        return "Failed"
+    return "running" if job.status.active else "waiting" if job.status.start_time is None else "started"
+
+
+def claim_hop(claim: PersistentVolumeClaim, events: Iterable[Event]) -> Hop:
+    """Return a claim: its phase, and the provisioner's words, which only events have."""
+    word = _last(event for event in events if event.type == "Warning") or _last(events)
+    return Hop(
+        kind="PersistentVolumeClaim",
+        namespace=claim.metadata.namespace,
+        name=claim.metadata.name,
+        state=claim.status.phase or "Pending",
+        reason=(word.reason or "") if word is not None else "",
+        message=one_line(word.message) if word is not None else "",
+        since=claim.metadata.creation_timestamp,
+    )
+
+
+def route_hop(route: HTTPRoute) -> Hop:
+    """Return a route: the first thing that a gateway has against it."""
+    parents = (route.status.parents or ()) if route.status is not None else ()
+    for parent in parents:
+        for condition in parent.conditions or ():
+            if condition.type in ("Accepted", "ResolvedRefs") and condition.status == "False":
+                where = parent.parent_ref.namespace or route.metadata.namespace
+                return Hop(
+                    kind="HTTPRoute",
+                    namespace=route.metadata.namespace,
+                    name=route.metadata.name,
+                    state=f"not {condition.type} by Gateway {where}/{parent.parent_ref.name}",
+                    reason=condition.reason,
+                    message=condition.message,
+                    since=condition.last_transition_time,
+                    remedy=_OF_ROUTES.get(condition.reason, "correct what the gateway names"),
+                )
+    return Hop(
+        kind="HTTPRoute",
+        namespace=route.metadata.namespace,
+        name=route.metadata.name,
+        state="no answer from its gateway" if not parents else "Accepted",
+        message="" if parents else "no gateway controller has said anything about it",
+        since=route.metadata.creation_timestamp,
+        remedy="" if parents else "see that the Gateway is there and that its controller runs",
+    )
+
+
+_OF_ROUTES = {
+    "NotAllowedByListeners": "let the Gateway's listener take routes of this namespace (allowedRoutes), "
+    "or name another in routing.gatewayRef",
+    "NoMatchingParent": "name a Gateway, section and port that are there in routing.gatewayRef",
+    "NoMatchingListenerHostname": "give the Gateway's listener a hostname that fits, or none",
+    "BackendNotFound": "wait for KServe to make the Service; it comes with the model server",
+}
+
+
+def pod_hop(pod: Pod, of: str, placed_by: str) -> Hop:
+    """Return a Pod: why it does not start, or how its containers end. `placed_by` is the field to change."""
+    where = {"kind": "Pod", "namespace": pod.metadata.namespace, "name": pod.metadata.name}
+    since = pod.status.start_time or pod.metadata.creation_timestamp
+    for container, ended in _ended(pod):
+        if ended.reason == OUT_OF_MEMORY:
+            return Hop(
+                **where,
+                state="CrashLoop",
+                reason=OUT_OF_MEMORY,
+                message=f"container {container} took more memory than its limit",
+                since=since,
+                remedy="raise resources.limits.memory of the service or its template",
+            )
+    waiting = pods.waiting([pod], f"the Pod of the {of}", placed_by)
+    if waiting is not None:
+        return Hop(**where, state="waiting", reason=waiting.reason, message=waiting.message, since=since)
+    for container, ended in _ended(pod):
+        words = remedies.with_remedy(ended.message)
+        said = f": {words}" if words else ""
+        return Hop(
+            **where,
+            state="ended",
+            reason=ended.reason or "Error",
+            message=f"container {container} exited with code {ended.exit_code}{said}",
+            since=since,
+        )
+    cause = pod.status.message or pod.status.reason or ""
+    return Hop(
+        **where,
+        state=pod.status.phase or "Pending",
+        reason=pod.status.reason or "",
+        message=one_line(cause),
+        since=since,
+    )
+
+
+def _ended(pod: Pod) -> Iterator[tuple[str, ContainerTerminated]]:
+    """Yield containers that ended with an error, now or before the kubelet started them again."""
+    for status in pods.container_statuses(pod):
+        for state in (status.state, status.last_state or ContainerState()):
+            if state.terminated is not None and state.terminated.exit_code != 0:
+                yield status.name, state.terminated
+
+
+def _last(events: Iterable[Event]) -> Event | None:
+    return max(events, key=lambda event: event.metadata.creation_timestamp or "", default=None)
