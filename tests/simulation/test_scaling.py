@@ -134,3 +134,69 @@ async def test_a_stopped_model_server_that_would_crash_is_no_failure(replicas: i
         await world.until(lambda: state(world) == ("Starting" if replicas else "Stopped"))
         await world.pass_seconds(60)
         assert state(world) == ("Starting" if replicas else "Stopped")
+
+
+def pod(name: str, revision: str, placement: str, *conditions: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"chat-predictor-{name}",
+            "namespace": NAMESPACE,
+            "labels": {
+                "app.kubernetes.io/managed-by": "aim-controller",
+                "serving.kserve.io/inferenceservice": "chat",
+                "aim.silogen.ai/revision": revision,
+                "aim.silogen.ai/placement": placement,
+            },
+        },
+        "spec": {"containers": [{"name": "kserve-container", "image": "x"}]},
+        "status": {"conditions": list(conditions)},
+    }
+
+
+def own_label(world: World, name: str) -> str:
+    found = world.find(INFERENCE_SERVICES, "chat", NAMESPACE)
+    assert found is not None
+    label: str = found["metadata"]["labels"][f"aim.silogen.ai/{name}"]
+    return label
+
+
+@pytest.mark.parametrize("fits", [True, False], ids=["in its place", "nowhere"])
+async def test_on_a_full_node_the_old_pod_makes_room_for_what_fits(fits: bool) -> None:  # noqa: FBT001 - a table
+    ready = {"type": "Ready", "status": "True"}
+    async with World() as world:
+        await running(world)
+        world.apply([pod("old", own_label(world, "revision"), own_label(world, "placement"), ready)])
+        more: dict[str, Any] = {} if fits else {"scheduling": {"nodeSelector": {"pool": "other"}}}
+        world.apply([service(routing=routed("/chat"), env=[{"name": "A", "value": "b"}], **more)])
+        await world.pass_seconds(1)
+        no_gpu = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient amd.com/gpu.",
+            "lastTransitionTime": world.sandbox.kserve.now(),
+        }
+        revision = own_label(world, "revision")
+        world.apply([pod("new", revision, own_label(world, "placement"), no_gpu)])
+        await world.pass_seconds(10)
+        assert "deploymentStrategy" not in predictor(world)
+        await world.pass_seconds(3600)
+        if fits:
+            assert predictor(world)["deploymentStrategy"] == {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+            }
+            assert status(world)["rollout"] == {"revision": revision, "strategy": "OldFirst"}
+            assert "it goes first, and the model is away until the new one is ready" in message(
+                world, "Ready"
+            )
+            assert (state(world), own_label(world, "revision")) == ("Running", revision)
+        else:
+            assert "deploymentStrategy" not in predictor(world)
+            assert (state(world), "rollout" in status(world)) == ("Degraded", False)
+            assert message(world, "Ready").endswith(
+                "1 Insufficient amd.com/gpu.; rollout.strategy: Recreate has the old Pods go first, whether "
+                "the new ones fit or not"
+            )

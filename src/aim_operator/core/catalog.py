@@ -32,6 +32,7 @@ from aim_operator.api.v1alpha1 import (
     PodSettings,
     ResolvedReference,
     ResolvedRuntimeConfig,
+    Rollout,
     Scheduling,
     Scope,
     SecurityContext,
@@ -89,6 +90,7 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     serving: Serving | None = None
     scheduling: Scheduling | None = None
     pods: PodSettings | None = None
+    rollout: Rollout | None = None
     storage_class_name: str = ""
     """Of model caches; "" is the cluster's default class."""
     storage: Storage = Storage()
@@ -162,6 +164,7 @@ def resolve_runtime_config(
         serving=spec.serving,
         scheduling=spec.scheduling,
         pods=spec.pods,
+        rollout=spec.rollout,
         storage_class_name=spec.default_storage_class_name or "",
         storage=spec.storage or Storage(),
         jobs=spec.jobs or Jobs(),

@@ -16,11 +16,12 @@ from aim_operator.api.v1alpha1 import (
     AIMClusterRuntimeConfigSpec,
     AIMRuntimeConfigSpec,
     GatewayRef,
+    Rollout,
 )
 from aim_operator.api.v1alpha1.jobs import JobSecurityContext
 from aim_operator.api.v1alpha1.runtime_configs import Capabilities, SeccompProfile
 
-WHOLE = (Capabilities, GatewayRef, JobSecurityContext, SeccompProfile)
+WHOLE = (Capabilities, GatewayRef, JobSecurityContext, Rollout, SeccompProfile)
 """Objects whose fields depend on each other."""
 
 BY_NAME = ("env", "image_pull_secrets", "volumes")

@@ -21,6 +21,8 @@ TEMPLATE_PRECISION = "aim.silogen.ai/template.precision"
 MODEL_CACHE = "aim.silogen.ai/model-cache"
 REVISION = "aim.silogen.ai/revision"
 """Of an InferenceService and, through it, of its Pods: differs where the Pods would."""
+PLACEMENT = "aim.silogen.ai/placement"
+"""Of an InferenceService and its Pods: equal where one can take another's place on a node."""
 DERIVED_TEMPLATE = "aim.silogen.ai/derived-template"
 
 APPLIED = "aim.silogen.ai/applied"

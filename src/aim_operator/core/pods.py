@@ -105,6 +105,11 @@ def pulling_since(pod: Pod | None, container: str) -> str | None:
     return pod.status.start_time if met >= {"PodReadyToStartContainers", "Initialized"} else None
 
 
+def is_ready(pod: Pod) -> bool:
+    """Whether the Pod answers requests."""
+    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
+
+
 def is_disrupted(pod: Pod) -> bool:
     """Whether the Pod is taken away for no fault of its own: drained, preempted, evicted or deleted."""
     if pod.metadata.deletion_timestamp is not None:

@@ -338,6 +338,9 @@ EXAMPLES = {
         service=make_service("c" * 53, replicas=40, routing=ROUTED),
         objects=(
             make_image(),
+            make_runtime_config(
+                rollout={"strategy": "RollingUpdate", "maxSurge": "10%", "maxUnavailable": 0}
+            ),
             make_template(
                 "a-template-with-a-name-that-is-longer-than-any-label-value-may-be.v1",
                 status=make_template_status(sources=("s3://models/llama-3.1/8b", "hf://example/draft")),

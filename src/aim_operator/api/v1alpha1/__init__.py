@@ -44,6 +44,7 @@ from aim_operator.api.v1alpha1.kinds import (
 )
 from aim_operator.api.v1alpha1.profiles import GivenModelSource
 from aim_operator.api.v1alpha1.resources import Quantity, ResourceRequirements
+from aim_operator.api.v1alpha1.rollout import Rollout, RolloutStatus
 from aim_operator.api.v1alpha1.runtime_configs import (
     AIMClusterRuntimeConfig,
     AIMClusterRuntimeConfigSpec,
@@ -152,6 +153,8 @@ __all__ = [
     "ResolvedRuntimeConfig",
     "ResourceRequirements",
     "ResourcesPerGpu",
+    "Rollout",
+    "RolloutStatus",
     "RoutingStatus",
     "Scheduling",
     "Scope",

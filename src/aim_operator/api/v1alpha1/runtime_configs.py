@@ -11,6 +11,7 @@ from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEn
 from aim_operator.api.v1alpha1.gateway import GatewayRef, PathPrefix, RouteTemplate
 from aim_operator.api.v1alpha1.jobs import Jobs
 from aim_operator.api.v1alpha1.resources import Quantity
+from aim_operator.api.v1alpha1.rollout import Rollout
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.security import PodSecurityContext
 from aim_operator.api.v1alpha1.serving import Serving
@@ -243,6 +244,10 @@ class _RuntimeConfigSpec(Wire):
     pods: Annotated[
         PodSettings | None,
         Field(doc="Labels, annotations and so on of model servers' Pods; templates and services override."),
+    ] = None
+    rollout: Annotated[
+        Rollout | None,
+        Field(doc="How Pods of services are replaced by those of a new revision; services override."),
     ] = None
     env: Annotated[
         ClusterConfigEnvVars | None,

@@ -22,6 +22,7 @@ from aim_operator.api.v1alpha1.environment import EnvVar, EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 from aim_operator.api.v1alpha1.profiles import EngineArgs
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
+from aim_operator.api.v1alpha1.rollout import Rollout, RolloutStatus
 from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting, SecurityContext
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.security import PodSecurityContext
@@ -140,6 +141,10 @@ class AIMServiceSpec(Wire):
             default=1,
         ),
     ] = 1
+    rollout: Annotated[
+        Rollout | None,
+        Field(doc="How Pods are replaced by those of a new revision; overrides the runtime configuration."),
+    ] = None
     resources: Annotated[
         ResourceRequirements | None, Field(doc="Resources of one replica; override template and image.")
     ] = None
@@ -283,6 +288,10 @@ class ActiveWorkload(Wire):
         dict[str, Any] | None,
         Field(doc="Security context of serving Pods.", preserve_unknown_fields=True),
     ] = None
+    rollout: Annotated[
+        Rollout | None,
+        Field(doc="How Pods are replaced, by the configuration."),
+    ] = None
     routing: Annotated[
         ConfigRouting, Field(doc="Routing of the configuration.", preserve_unknown_fields=True)
     ] = ConfigRouting()
@@ -321,6 +330,9 @@ class AIMServiceStatus(Wire):
     active: Annotated[
         ActiveWorkload | None,
         Field(doc="What the service runs on, where a model server was started for it."),
+    ] = None
+    rollout: Annotated[
+        RolloutStatus | None, Field(doc="What was decided for the last roll-out, if anything.")
     ] = None
     routing: Annotated[
         RoutingStatus | None, Field(doc="Where the service is reached through the gateway.")

@@ -52,7 +52,7 @@ def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus
     old = observed.service.status or AIMServiceStatus()
     resolved = _resolved(observed)
     cache = plan_cache(observed)
-    runtime = plan_runtime(observed, old, resolved, cache)
+    runtime = plan_runtime(observed, old, resolved, cache, now=now)
     route = plan_route(observed, runtime.summary, old, backend=bool(runtime.children))
     parts = _Parts(resolved=resolved, cache=cache, runtime=runtime, route=route)
     derived = observed.resolution.derived
@@ -64,6 +64,7 @@ def decide(observed: ServiceObserved, *, now: datetime) -> Plan[AIMServiceStatus
             *runtime.children,
             *route.children,
         ),
+        requeue_after_seconds=runtime.requeue_after_seconds,
         removals=(*runtime.removals, *route.removals),
     )
 
@@ -82,6 +83,7 @@ def _report(
         problem=parts.runtime.problem,
         revision=parts.runtime.revision or _revision_of(observed),
         active=parts.runtime.active if parts.runtime.active is not None else old.active,
+        rollout=parts.runtime.rollout if parts.runtime.revision else old.rollout,
         route=parts.route.summary,
         path=parts.route.path,
         now=now,

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import Struct, structs
 
 from aim_operator.api.external import INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS, SERVING_RUNTIMES
 from aim_operator.api.plan import Child, Removal
-from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus
+from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus, RolloutStatus
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import labels
 from aim_operator.core.service.cache_plan import CachePlan
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
 from aim_operator.core.serving.disruption import disruption_budget
+from aim_operator.core.serving.handover import Handover, handover, overdue, strategy
 from aim_operator.core.serving.pin import workload
-from aim_operator.core.serving.rollout import STARTING, rollout
+from aim_operator.core.serving.rollout import STARTING, Rollout, rollout
 from aim_operator.core.serving.scale import desired_replicas, is_stopped, remaining_pods
 from aim_operator.core.serving.workload import (
     inference_service,
     own_runtime,
     own_runtime_name,
+    placement_of,
     restart_of,
     revision_of,
+    rollout_of,
     serving_of,
+    with_strategy,
 )
 from aim_operator.errors import SpecError
+
+_NEW_FIRST = Handover()
+_FORCE = "; rollout.strategy: Recreate has the old Pods go first, whether the new ones fit or not"
 
 
 class RuntimePlan(Struct, frozen=True, kw_only=True):
@@ -38,12 +47,20 @@ class RuntimePlan(Struct, frozen=True, kw_only=True):
     removals: tuple[Removal, ...] = ()
     problem: ConditionSummary | None = None
     active: ActiveWorkload | None = None
+    rollout: RolloutStatus | None = None
+    """What was decided for the roll-out to `revision`."""
+    requeue_after_seconds: float | None = None
     revision: str = ""
     """That of the InferenceService as it is rendered; "" if it is not."""
 
 
 def plan_runtime(
-    observed: ServiceObserved, old: AIMServiceStatus, resolved: ConditionSummary, cache: CachePlan
+    observed: ServiceObserved,
+    old: AIMServiceStatus,
+    resolved: ConditionSummary,
+    cache: CachePlan,
+    *,
+    now: datetime,
 ) -> RuntimePlan:
     """Render the InferenceService from what the service runs on.
 
@@ -62,14 +79,14 @@ def plan_runtime(
     if blocker is not None:
         # A new model server on files that are gone, or half there, would crash and hold up their download.
         cold = bool(observed.lost_claims) and observed.resolution.template is not None
-        return _following(observed, blocker) if pinned is None or cold else _rendered(observed, pinned)
+        return _following(observed, blocker) if pinned is None or cold else _rendered(observed, pinned, now)
     try:
         desired = _restarted(observed, _desired(observed, cache), pinned)
     except SpecError as error:
         hindered = hindered_runtime(observed, reason=error.reason, message=error.message)
         if pinned is None or observed.inference_service is None:
             return hindered
-        return structs.replace(_rendered(observed, pinned), problem=hindered.problem)
+        return structs.replace(_rendered(observed, pinned, now), problem=hindered.problem)
     if observed.runtime_shadowed:
         return hindered_runtime(
             observed,
@@ -80,10 +97,10 @@ def plan_runtime(
                 "runtime; rename or delete it"
             ),
         )
-    ahead = _rendered(observed, desired)
+    ahead = _rendered(observed, desired, now)
     if pinned is None or pinned == desired or observed.inference_service is None:
         return ahead
-    here = _rendered(observed, pinned)
+    here = _rendered(observed, pinned, now)
     if here.children == ahead.children:
         return ahead  # The same Pods: only the record of where they come from differs.
     if not ahead.children:
@@ -121,7 +138,7 @@ def _desired(observed: ServiceObserved, cache: CachePlan) -> ActiveWorkload:
     return workload(image, template, config, cache.mounts)
 
 
-def _rendered(observed: ServiceObserved, active: ActiveWorkload | None) -> RuntimePlan:
+def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: datetime) -> RuntimePlan:
     if active is None:
         raise AssertionError("nothing is rendered from nothing")
     service, template = observed.service, observed.resolution.template
@@ -134,8 +151,22 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None) -> Runti
         child = structs.replace(inference_service(service, active, runtime=runtime), after=after)
     except SpecError as error:
         return hindered_runtime(observed, reason=error.reason, message=error.message)
-    revision = revision_of(child)
-    summary, problem = _follow(observed, revision)
+    revision, wanted = revision_of(child), rollout_of(service, active)
+    decided = service.status.rollout if service.status is not None else None
+    # What is decided now is told first, and done with the next reconcile.
+    child = with_strategy(child, strategy(wanted, decided, revision))
+    turn = handover(
+        wanted,
+        decided,
+        observed.pods,
+        revision=revision,
+        want=placement_of(child),
+        replicas=desired_replicas(service),
+        refused=observed.pods_refused,
+        now=now,
+    )
+    late, seconds = overdue(wanted, observed.pods, revision=revision, now=now)
+    summary, problem = _follow(observed, revision, turn, late)
     budgets, removals = _budgets(observed, active, child)
     return RuntimePlan(
         summary=summary,
@@ -144,6 +175,8 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None) -> Runti
         problem=problem,
         active=active,
         revision=revision,
+        rollout=turn.decided,
+        requeue_after_seconds=min((s for s in (turn.wait_seconds, seconds) if s > 0), default=None),
     )
 
 
@@ -166,7 +199,7 @@ def _blocked(reason: str, message: str) -> RuntimePlan:
 
 
 def _follow(
-    observed: ServiceObserved, revision: str = ""
+    observed: ServiceObserved, revision: str = "", turn: Handover = _NEW_FIRST, late: str = ""
 ) -> tuple[ConditionSummary, ConditionSummary | None]:
     """Judge what runs, as far as `revision` if one is rendered; and what keeps it from coming up, if serving.
 
@@ -187,11 +220,12 @@ def _follow(
         observed.pods,
         revision=revision or live.metadata.label(labels.REVISION) or "",
         replicas=desired_replicas(observed.service),
-        refused=observed.pods_refused,
+        # No room for a Pod is no failure while that is being seen to.
+        refused="" if turn.message else observed.pods_refused,
     )
+    failure = state.failure or late
     if not state.serving:
-        word = State.FAILED if state.failure else State.STARTING
-        return ConditionSummary(ok=False, reason=state.reason, message=state.message, state=word), None
+        return _away(state, failure, turn), None
     summary = ConditionSummary(
         ok=True,
         reason=state.reason,
@@ -199,14 +233,29 @@ def _follow(
         state=State.RUNNING,
         progressing=not state.complete,
     )
-    if not state.failure:
+    if turn.message and not state.complete:
+        summary = structs.replace(summary, message=f"{turn.message}; {state.message}")
+    elif state.unplaced and not failure:
+        failure = f"{state.unplaced}{_FORCE if turn.can_force else ''}"
+    if not failure or state.complete:
         return summary, None
     return summary, ConditionSummary(
         ok=False,
         reason=Reason.ROLLOUT_FAILED,
-        message=f"the new revision does not come up, the previous one serves: {state.failure}",
+        message=f"the new revision does not come up, the previous one serves: {failure}",
         state=State.DEGRADED,
     )
+
+
+def _away(state: Rollout, failure: str, turn: Handover) -> ConditionSummary:
+    """Say why nothing serves; where old Pods made room, that this was to be expected."""
+    if failure:
+        reason = state.reason if state.failure else Reason.RUNTIME_FAILED
+        return ConditionSummary(ok=False, reason=reason, message=failure, state=State.FAILED)
+    if turn.message:
+        message = f"{turn.message}; {state.message}"
+        return ConditionSummary(ok=False, reason=Reason.ROLLING_OUT, message=message, state=State.STARTING)
+    return ConditionSummary(ok=False, reason=state.reason, message=state.message, state=State.STARTING)
 
 
 def _stopped(observed: ServiceObserved) -> ConditionSummary:

@@ -12,6 +12,7 @@ from aim_operator.api.v1alpha1 import (
     AIMServiceStatus,
     ResolvedReference,
     ResolvedRuntimeConfig,
+    RolloutStatus,
     RoutingStatus,
 )
 from aim_operator.api.v1alpha1 import conditions as c
@@ -56,6 +57,7 @@ def build_status(
     path: str | None,
     now: datetime,
     revision: str = "",
+    rollout: RolloutStatus | None = None,
     active: ActiveWorkload | None = None,
     problem: ConditionSummary | None = None,
 ) -> AIMServiceStatus:
@@ -92,6 +94,7 @@ def build_status(
         resolved_runtime_config=config,
         active=active,
         routing=RoutingStatus(path=path) if path is not None else None,
+        rollout=rollout,
         replicas=replicas.present,
         desired_replicas=replicas.desired,
         ready_replicas=replicas.ready,

@@ -15,7 +15,7 @@ from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions, labels
 from aim_operator.core.messages import one_line
-from aim_operator.core.pods import waiting
+from aim_operator.core.pods import is_ready, waiting
 from aim_operator.core.remedies import with_remedy
 
 STARTING = "waiting for KServe to start the model server"
@@ -36,7 +36,8 @@ _POD = "the model server's Pod"
 class Rollout(Struct, frozen=True, kw_only=True):
     """`serving`: requests are answered. `complete`: by this revision, on all replicas.
 
-    `failure` is what keeps this revision from coming up, "" where nothing does.
+    `failure` is what keeps this revision from coming up, "" where nothing does; `unplaced` is why a Pod of it
+    has no node while others serve.
     """
 
     serving: bool
@@ -44,6 +45,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     reason: str
     message: str
     failure: str = ""
+    unplaced: str = ""
 
 
 def rollout(
@@ -63,7 +65,7 @@ def rollout(
     status_conditions = status.conditions or ()
     # KServe takes back its Ready in these cases, while old Pods answer.
     taken_back = _is_overdue(status_conditions) or _is_refused(status_conditions)
-    serving = (ready is not None and ready.status == "True") or (taken_back and any(map(_is_ready, present)))
+    serving = (ready is not None and ready.status == "True") or (taken_back and any(map(is_ready, present)))
     failure = _failure(current, one_line(refused) if not current else "", status)
     if not serving:
         return Rollout(
@@ -73,7 +75,7 @@ def rollout(
             message=failure or _waiting_message(current or present, status.conditions or ()) or STARTING,
             failure=failure,
         )
-    in_service = sum(map(_is_ready, current))
+    in_service = sum(map(is_ready, current))
     if not present or in_service >= replicas:
         return Rollout(
             serving=True,
@@ -87,7 +89,8 @@ def rollout(
         complete=False,
         reason=Reason.ROLLING_OUT,
         message=message if in_service else f"the previous revision serves; {message}",
-        failure=failure or _obstacle(current),
+        failure=failure,
+        unplaced=_obstacle(current),
     )
 
 
@@ -116,10 +119,6 @@ def _obstacle(pods: Sequence[Pod]) -> str:
     """Return why Pods of a new revision are not placed: beside an old one there may be no GPU for them."""
     stuck = waiting(pods, _POD, "scheduling")
     return stuck.message if stuck is not None and stuck.reason == Reason.UNSCHEDULABLE else ""
-
-
-def _is_ready(pod: Pod) -> bool:
-    return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
 
 
 def _model_failure(status: InferenceServiceStatus) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import structs
+
 from aim_operator.api.external import INFERENCE_SERVICES, SERVING_RUNTIMES
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
@@ -17,6 +19,7 @@ from aim_operator.api.v1alpha1 import (
     ActiveWorkload,
     AIMService,
     PodSettings,
+    Rollout,
     Scheduling,
     Serving,
 )
@@ -25,7 +28,7 @@ from aim_operator.core import engine_args, hardware, labels, resources, scheduli
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
-from aim_operator.core.serving import security, settings, volumes
+from aim_operator.core.serving import handover, security, settings, volumes
 from aim_operator.core.serving.go_templates import without_templates
 from aim_operator.core.serving.scale import OF_INFERENCE_SERVICE
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
@@ -84,6 +87,7 @@ def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: s
         labels.TEMPLATE_PRECISION: label_value(active.precision or ""),
     }
     # KServe hands labels on to the Pods: it tells those of this version from those of the one before.
+    own_labels[labels.PLACEMENT] = handover.placement(predictor)
     own_labels[labels.REVISION] = short_hash([own_labels, per_pod])
     rendered = child(
         INFERENCE_SERVICES,
@@ -115,10 +119,32 @@ def restart_of(service: AIMService) -> str | None:
     return short_hash(value) if value is not None and len(value) > _MOST_RESTART else value
 
 
+def rollout_of(service: AIMService, active: ActiveWorkload) -> Rollout | None:
+    """Return how Pods are replaced: by the service, else by its configuration."""
+    return active.rollout if service.spec.rollout is None else service.spec.rollout
+
+
+def with_strategy(inference_service: Child, strategy: Manifest | None) -> Child:
+    """Return the InferenceService with the strategy of its Deployment, which is no part of the revision."""
+    if strategy is None:
+        return inference_service
+    manifest = inference_service.manifest
+    predictor = {**manifest["spec"]["predictor"], "deploymentStrategy": strategy}
+    return structs.replace(
+        inference_service, manifest={**manifest, "spec": {**manifest["spec"], "predictor": predictor}}
+    )
+
+
 def revision_of(inference_service: Child) -> str:
     """Return what tells the Pods of this rendering from those of another."""
     revision: str = inference_service.manifest["metadata"]["labels"][labels.REVISION]
     return revision
+
+
+def placement_of(inference_service: Child) -> str:
+    """Return what tells whether its Pods fit where others are."""
+    placed: str = inference_service.manifest["metadata"]["labels"][labels.PLACEMENT]
+    return placed
 
 
 def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:

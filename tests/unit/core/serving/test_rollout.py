@@ -120,8 +120,8 @@ NEW = make_pod(ready=True, name="chat-new")
             1,
             False,
             "the previous revision serves; 0 of 1 replicas serve the current revision",
-            "0/3 nodes have amd.com/gpu",
-            id="there is no GPU beside the old one",
+            "",
+            id="there is no GPU beside the old one: no failure of the new one",
         ),
         pytest.param(
             (

@@ -1,0 +1,89 @@
+"""A node with one device, real Pods and KServe: a roll-out ends, and a service that is stopped frees it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from hack.cluster.cluster import Cluster
+from hack.cluster.node import NODE
+from tests.e2e.test_rollouts import at_rest, pods
+from tests.support.catalog_yaml import catalog, service
+from tests.support.model_hub import MODEL
+from tests.support.operator_process import (
+    apply_yaml,
+    eventually,
+    grant_roles,
+    running_operator,
+    status_of,
+)
+from tests.support.served_models import models
+
+pytestmark = [pytest.mark.needs_node, pytest.mark.needs_kserve, pytest.mark.needs_gateway]
+
+DEVICE = "example.com/only-one"
+AWAY = "it goes first, and the model is away until the new one is ready"
+CHANGED = '  env: [{name: CHANGED, value: "true"}]\n'
+SECONDS = 150
+
+
+@pytest.fixture
+def cluster(full_cluster: Cluster) -> Cluster:
+    """The shared node, which other tests fill with GPUs as they like, has one device of this test's own."""
+    grant_roles(full_cluster)
+    one = {"capacity": {DEVICE: "1"}, "allocatable": {DEVICE: "1"}}
+    path = f"/api/v1/nodes/{NODE}/status"
+    full_cluster.api.request("PATCH", path, {"status": one}, "application/merge-patch+json")
+    return full_cluster
+
+
+def message(cluster: Cluster, namespace: str) -> str:
+    conditions = status_of(cluster, "aimsvc", "chat", namespace).get("conditions", [])
+    return next((str(each["message"]) for each in conditions if each["type"] == "Ready"), "")
+
+
+def test_a_roll_out_on_a_full_node_ends_and_a_stopped_service_frees_it(cluster: Cluster) -> None:
+    with cluster.namespace() as namespace, running_operator(cluster, f"--namespaces={namespace}"):
+        only = f"gpuSelector: {{count: 1, resourceName: {DEVICE}, model: MI300X}}"
+        shown = catalog(namespace).replace("gpuSelector: {count: 1, model: MI300X}", only)
+        assert only in shown
+        apply_yaml(cluster, shown + service(namespace, "chat"))
+        eventually(lambda: at_rest(cluster, namespace), "the service runs", timeout_seconds=SECONDS)
+        before = pods(cluster, namespace)
+        apply_yaml(cluster, shown + service(namespace, "chat") + CHANGED)
+        eventually(
+            lambda: AWAY in message(cluster, namespace),
+            "the status says beforehand that the model will be away",
+            timeout_seconds=SECONDS,
+        )
+        eventually(
+            lambda: at_rest(cluster, namespace) and not set(before) & set(pods(cluster, namespace)),
+            "the new Pod has the device",
+            timeout_seconds=SECONDS,
+        )
+        found = cluster.kubectl("get", "deploy", "chat-predictor", f"--namespace={namespace}", "-o", "json")
+        assert json.loads(found)["spec"]["strategy"] == {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+        }
+
+        cluster.kubectl("scale", "aimsvc", "chat", "--replicas=0", f"--namespace={namespace}")
+        eventually(
+            lambda: (
+                status_of(cluster, "aimsvc", "chat", namespace).get("status") == "Stopped"
+                and not pods(cluster, namespace)
+            ),
+            "it is stopped, and its Pod is gone",
+            timeout_seconds=SECONDS,
+        )
+        path = status_of(cluster, "aimsvc", "chat", namespace)["routing"]["path"]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{cluster.gateway_url}{path}/v1/models", timeout=10)
+        refused.value.close()
+        assert refused.value.code == 503
+        cluster.kubectl("scale", "aimsvc", "chat", "--replicas=1", f"--namespace={namespace}")
+        eventually(lambda: at_rest(cluster, namespace), "it runs again", timeout_seconds=SECONDS)
+        assert models(cluster, path) == [MODEL]
