@@ -18,6 +18,7 @@ from aim_operator.api.external import (
     PERSISTENT_VOLUME_CLAIMS,
     POD_DISRUPTION_BUDGETS,
     PODS,
+    SCALED_OBJECTS,
     SERVING_RUNTIMES,
 )
 from aim_operator.api.meta import Manifest
@@ -62,6 +63,7 @@ APPLIED: tuple[Resource[Any], ...] = (
     CLUSTER_SERVING_RUNTIMES,
     INFERENCE_SERVICES,
     POD_DISRUPTION_BUDGETS,
+    SCALED_OBJECTS,
     HTTP_ROUTES,
 )
 """Kinds of the children. A name that is taken is looked up; creating by apply takes two verbs."""
@@ -72,6 +74,7 @@ REMOVED: tuple[Resource[Any], ...] = (
     MODEL_CACHES,
     JOBS,
     POD_DISRUPTION_BUDGETS,
+    SCALED_OBJECTS,
     HTTP_ROUTES,
 )
 """Kinds that are deleted by the operator; the other children go with their owner."""

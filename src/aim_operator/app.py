@@ -302,6 +302,7 @@ class Operator:
             watched.serving_runtimes,
             watched.other_runtimes,
             watched.cluster_serving_runtimes,
+            watched.scaled_objects,
             watched.http_routes,
             watched.other_routes,
             *watched.ours,
@@ -323,7 +324,7 @@ class Operator:
         self._catalog.gpus.on_change(self._clock, gpu_models_changed)
         for runtimes in (watched.serving_runtimes, watched.cluster_serving_runtimes):
             runtimes.on_installed(lambda _installed: self._wake_all(depend.all_templates()))
-        for children in (watched.inference_services, watched.http_routes):
+        for children in (watched.inference_services, watched.http_routes, watched.scaled_objects):
             children.on_installed(lambda _installed: self._wake_all(depend.all_services()))
 
     # Health

@@ -47,6 +47,10 @@ RARE: dict[Act, str] = {
     ("patch", "events.events.k8s.io"): "an event comes again within minutes",
     ("delete", "aimmodelcaches.aim.silogen.ai"): "unused for days, where a configuration says so",
     **{
+        (verb, "scaledobjects.keda.sh"): "KEDA is not installed there"
+        for verb in ("watch", "get", "create", "patch", "delete")
+    },
+    **{
         ("update", f"{owner}.aim.silogen.ai/finalizers"): "nothing is sent: admission asks for the right"
         for owner in ("aimservices", "aimservicetemplates", "aimclusterservicetemplates", "aimmodelcaches")
     },

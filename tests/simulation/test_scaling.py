@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aim_operator.api import v1alpha1 as aim
-from aim_operator.api.external import DEPLOYMENTS, HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.api.external import DEPLOYMENTS, HTTP_ROUTES, INFERENCE_SERVICES, SCALED_OBJECTS
 from tests.simulation.catalog import NAMESPACE, config, image, routed, service, template
 from tests.simulation.world import World
 
@@ -200,3 +200,170 @@ async def test_on_a_full_node_the_old_pod_makes_room_for_what_fits(fits: bool) -
                 "1 Insufficient amd.com/gpu.; rollout.strategy: Recreate has the old Pods go first, whether "
                 "the new ones fit or not"
             )
+
+
+QUEUE = {"type": "QueueLength", "target": 5}
+REQUESTS = {"type": "Query", "target": 10, "query": 'sum(rate(gateway_requests{service="chat"}[2m]))'}
+PROMETHEUS = "http://prometheus.monitoring:9090"
+
+
+def autoscaled(world: World, minimum: int, *metrics: dict[str, Any], **more: Any) -> None:
+    autoscaling = {"minReplicas": minimum, "maxReplicas": 4, "metrics": list(metrics)}
+    world.apply([service(routing=routed("/chat"), autoscaling=autoscaling, **more)])
+
+
+def asked_of_kserve(world: World) -> dict[str, str]:
+    found = world.find(INFERENCE_SERVICES, "chat", NAMESPACE)
+    assert found is not None
+    annotations: dict[str, str] = found["metadata"]["annotations"]
+    return {
+        name.rpartition("/")[2]: annotations[name]
+        for name in ("serving.kserve.io/autoscalerClass", "serving.kserve.io/stop")
+        if name in annotations
+    }
+
+
+def copies(world: World) -> int | None:
+    found = world.find(DEPLOYMENTS, "chat-predictor", NAMESPACE)
+    return None if found is None else found["spec"]["replicas"]
+
+
+def scale_deployment(world: World, replicas: int) -> None:
+    """Write what an HPA or KEDA writes."""
+    world.patch(DEPLOYMENTS, "chat-predictor", NAMESPACE, {"spec": {"replicas": replicas}})
+
+
+def with_prometheus() -> dict[str, Any]:
+    return config(routing={"enabled": True}, autoscaling={"prometheusAddress": PROMETHEUS})
+
+
+async def test_an_hpa_of_kserve_scales_by_cpu_and_nobody_writes_against_it() -> None:
+    async with World() as world:
+        await running(world)
+        autoscaled(world, 2, {"type": "CPU", "target": 70})
+        await world.until(lambda: asked_of_kserve(world) == {"autoscalerClass": "hpa"})
+        target = {"type": "Utilization", "averageUtilization": 70}
+        assert predictor(world)["autoScaling"] == {
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+        }
+        assert (predictor(world)["minReplicas"], predictor(world)["maxReplicas"]) == (2, 4)
+        scale_deployment(world, 3)
+        await world.pass_seconds(3600)
+        assert copies(world) == 3
+        assert counts(world)[0] == 3
+
+
+async def test_a_stopped_service_with_an_hpa_starts_again() -> None:
+    """An HPA leaves a Deployment at zero alone for ever."""
+    async with World() as world:
+        await running(world)
+        autoscaled(world, 1, {"type": "CPU", "target": 70})
+        await world.pass_seconds(5)
+        autoscaled(world, 1, {"type": "CPU", "target": 70}, replicas=0)
+        await world.until(lambda: state(world) == "Stopped")
+        await world.pass_seconds(60)
+        assert asked_of_kserve(world) == {"autoscalerClass": "hpa", "stop": "true"}
+        assert (state(world), copies(world)) == ("Stopped", None)
+        autoscaled(world, 1, {"type": "CPU", "target": 70})
+        await world.until(lambda: state(world) == "Running")
+        assert (copies(world), asked_of_kserve(world)) == (1, {"autoscalerClass": "hpa"})
+
+
+async def test_a_service_that_was_stopped_before_it_got_an_hpa_starts_all_the_same() -> None:
+    async with World() as world:
+        await running(world)
+        scale(world, 0)
+        await world.until(lambda: state(world) == "Stopped")
+        assert copies(world) == 0
+        autoscaled(world, 1, {"type": "CPU", "target": 70}, replicas=1)
+        await world.until(lambda: state(world) == "Running" and copies(world) == 1)
+        assert asked_of_kserve(world) == {"autoscalerClass": "hpa"}
+
+
+async def test_keda_scales_by_the_queue_once_it_is_installed_and_the_status_says_what_lacks() -> None:
+    async with World() as world:
+        await running(world)
+        autoscaled(world, 1, QUEUE)
+        await world.until(lambda: state(world) == "Degraded")
+        await world.pass_seconds(3600)
+        assert world.reason(aim.SERVICES, "chat", NAMESPACE, "Failure") == "True/KedaNotInstalled"
+        assert world.reason(aim.SERVICES, "chat", NAMESPACE, "RuntimeReady") == "True/RuntimeReady"
+        world.sandbox.install_keda()
+        await world.until(
+            lambda: world.reason(aim.SERVICES, "chat", NAMESPACE, "Failure") == "True/AutoscalingFailed"
+        )
+        assert "set autoscaling.prometheusAddress" in message(world, "Failure")
+        world.apply([with_prometheus()])
+        await world.until(lambda: state(world) == "Running")
+        scaled = world.find(SCALED_OBJECTS, "chat", NAMESPACE)
+        assert scaled is not None
+        pods = '{namespace="team",pod=~"chat-predictor-[a-z0-9]+-[a-z0-9]+"}'
+        assert scaled["spec"] == {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat-predictor"},
+            "minReplicaCount": 1,
+            "maxReplicaCount": 4,
+            "triggers": [
+                {
+                    "type": "prometheus",
+                    "metricType": "AverageValue",
+                    "metadata": {
+                        "serverAddress": PROMETHEUS,
+                        "query": f"sum(vllm:num_requests_waiting{pods})",
+                        "threshold": "5",
+                    },
+                }
+            ],
+        }
+        assert asked_of_kserve(world) == {"autoscalerClass": "external"}
+        told = {
+            "type": "Ready",
+            "status": "False",
+            "reason": "ScaledObjectCheckFailed",
+            "message": "no Prometheus",
+        }
+        kind = world.sandbox.server.kinds.served(SCALED_OBJECTS)
+        world.sandbox.server.patch(
+            kind,
+            "chat",
+            {"status": {"conditions": [told]}},
+            namespace=NAMESPACE,
+            subresource="status",
+            manager="keda",
+        )
+        await world.until(lambda: state(world) == "Degraded")
+        await world.pass_seconds(3600)
+        assert message(world, "Failure").endswith("KEDA says of the ScaledObject: no Prometheus")
+
+
+async def test_keda_may_take_the_last_copy_and_a_stopped_service_has_no_scaled_object() -> None:
+    async with World() as world:
+        world.sandbox.install_keda()
+        await running(world)
+        world.apply([with_prometheus()])
+        autoscaled(world, 0, QUEUE, REQUESTS)
+        await world.until(lambda: world.find(SCALED_OBJECTS, "chat", NAMESPACE) is not None)
+        scale_deployment(world, 0)
+        await world.until(lambda: state(world) == "Stopped")
+        await world.pass_seconds(3600)
+        assert world.reason(aim.SERVICES, "chat", NAMESPACE, "Ready") == "False/ScaledToZero"
+        assert (copies(world), counts(world)[0]) == (0, 0)
+        scale_deployment(world, 1)
+        world.sandbox.kserve.reconcile_all()
+        await world.until(lambda: state(world) == "Running")
+        autoscaled(world, 0, QUEUE, REQUESTS, replicas=0)
+        await world.until(lambda: world.find(SCALED_OBJECTS, "chat", NAMESPACE) is None)
+        await world.until(lambda: world.reason(aim.SERVICES, "chat", NAMESPACE, "Ready") == "False/Stopped")
+
+
+async def test_without_autoscaling_kserve_writes_the_number_again() -> None:
+    async with World() as world:
+        world.sandbox.install_keda()
+        await running(world)
+        world.apply([with_prometheus()])
+        autoscaled(world, 1, QUEUE)
+        await world.until(lambda: world.find(SCALED_OBJECTS, "chat", NAMESPACE) is not None)
+        scale_deployment(world, 4)
+        world.patch(aim.SERVICES, "chat", NAMESPACE, {"spec": {"autoscaling": None}})
+        await world.until(lambda: world.find(SCALED_OBJECTS, "chat", NAMESPACE) is None)
+        await world.until(lambda: counts(world) == [1, 1, 1, 1])
+        assert asked_of_kserve(world) == {"autoscalerClass": "none"}

@@ -19,6 +19,7 @@ VERSIONS = {
     "ServingRuntime": "serving.kserve.io/v1alpha1",
     "ClusterServingRuntime": "serving.kserve.io/v1alpha1",
     "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "ScaledObject": "keda.sh/v1alpha1",
     "Job": "batch/v1",
     "Pod": "v1",
     "Namespace": "v1",

@@ -204,6 +204,13 @@ class PodDisruptionBudget(OwnedObject):
     """One that the operator made for a service."""
 
 
+# keda.sh
+
+
+class ScaledObject(OwnedObject):
+    status: ConditionedStatus | None = None
+
+
 # gateway.networking.k8s.io
 
 
@@ -297,6 +304,14 @@ INFERENCE_SERVICES = Resource(
     kind="InferenceService",
     namespaced=True,
     type=InferenceService,
+)
+SCALED_OBJECTS = Resource(
+    group="keda.sh",
+    version="v1alpha1",
+    plural="scaledobjects",
+    kind="ScaledObject",
+    namespaced=True,
+    type=ScaledObject,
 )
 SERVING_RUNTIMES = Resource(
     group="serving.kserve.io",

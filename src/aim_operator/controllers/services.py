@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, Pod
+from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, Pod, ScaledObject
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, OutcomeType, Plan
 from aim_operator.api.resource import Resource
@@ -95,6 +95,8 @@ class Services(AimKind):
             inference_service=inference_service if owns_inference_service else None,
             http_route=http_route if owns_http_route else None,
             disruption_budget=budget if budget is not None and controlled_by(budget, mine) else None,
+            scaled_object=self._scaled_object(service),
+            keda_installed=watched.scaled_objects.installed,
             deployment=watched.deployments.store.get(ref.namespace, predictor_service(ref.name)),
             pods=pods,
             pods_refused=self._pods_refused(ref, pods),
@@ -105,6 +107,10 @@ class Services(AimKind):
             runtimes=self._runtimes(service),
             runtime_shadowed=inference_service is None and self._shadowed(service, resolution),
         )
+
+    def _scaled_object(self, service: AIMService) -> ScaledObject | None:
+        found = self._watched.scaled_objects.store.get(service.metadata.namespace, service.metadata.name)
+        return found if found is not None and controlled_by(found, service.metadata) else None
 
     def _pods_refused(self, ref: ObjectRef, pods: Iterable[Pod]) -> str:
         """Read why the cluster takes no Pod of the service: quotas, Pod Security, other admission."""
@@ -229,6 +235,7 @@ def service_wakes(
         Trigger(watched.deployments, depend.service_of_deployment),
         Trigger(watched.replica_refusals, depend.service_of_refusal),
         Trigger(watched.disruption_budgets, service_owner),
+        Trigger(watched.scaled_objects, service_owner),
         Trigger(watched.http_routes, service_owner),
         Trigger(watched.http_routes, route_owners.services_at, when=paths_changed),
         Trigger(watched.other_routes, route_owners.services_below, when=other_paths_changed),

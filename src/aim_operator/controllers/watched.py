@@ -23,6 +23,7 @@ from aim_operator.api.external import (
     PERSISTENT_VOLUME_CLAIMS,
     POD_DISRUPTION_BUDGETS,
     PODS,
+    SCALED_OBJECTS,
     SERVING_RUNTIMES,
     STORAGE_CLASSES,
     InferenceService,
@@ -213,6 +214,7 @@ class Watched:
         self.disruption_budgets = self._informer(
             POD_DISRUPTION_BUDGETS, label_selector=ours, slim=slim.own_bytes
         )
+        self.scaled_objects = self._informer(SCALED_OBJECTS, label_selector=ours, slim=slim.own_bytes)
         self.http_routes = self._informer(HTTP_ROUTES, label_selector=ours, slim=slim.http_route)
         # Whose requests no service may take; ours are above.
         self.other_routes = self._informer(

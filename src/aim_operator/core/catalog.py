@@ -24,6 +24,7 @@ from aim_operator.api.v1alpha1 import (
     AIMServiceTemplate,
     AIMServiceTemplateSpec,
     ClusterConfigRouting,
+    ConfigAutoscaling,
     ConfigRouting,
     EnvVar,
     Jobs,
@@ -91,6 +92,7 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     scheduling: Scheduling | None = None
     pods: PodSettings | None = None
     rollout: Rollout | None = None
+    prometheus_address: str | None = None
     storage_class_name: str = ""
     """Of model caches; "" is the cluster's default class."""
     storage: Storage = Storage()
@@ -165,6 +167,7 @@ def resolve_runtime_config(
         scheduling=spec.scheduling,
         pods=spec.pods,
         rollout=spec.rollout,
+        prometheus_address=(spec.autoscaling or ConfigAutoscaling()).prometheus_address,
         storage_class_name=spec.default_storage_class_name or "",
         storage=spec.storage or Storage(),
         jobs=spec.jobs or Jobs(),

@@ -12,6 +12,7 @@ from aim_operator.api.external import (
     CLUSTER_SERVING_RUNTIMES,
     HTTP_ROUTES,
     INFERENCE_SERVICES,
+    SCALED_OBJECTS,
     SERVING_RUNTIMES,
 )
 from aim_operator.api.meta import KubeObject, Manifest
@@ -101,6 +102,10 @@ def kserve_crds() -> list[Manifest]:
         _crd(SERVING_RUNTIMES, _RUNTIME_SPEC),
         _crd(CLUSTER_SERVING_RUNTIMES, _RUNTIME_SPEC),
     ]
+
+
+def keda_crds() -> list[Manifest]:
+    return [_crd(SCALED_OBJECTS, _open({"triggers": _list(_open())}))]
 
 
 def gateway_crds() -> list[Manifest]:

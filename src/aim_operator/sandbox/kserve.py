@@ -26,6 +26,7 @@ SERVICE = KindId("", "Service")
 DEPLOYMENT = KindId("apps", "Deployment")
 _AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 _NO_AUTOSCALER = "none"
+_STOP = "serving.kserve.io/stop"
 
 
 class KServe(StandIn):
@@ -58,10 +59,12 @@ class KServe(StandIn):
     def _changed(self, change: Change) -> None:
         if change.new.key.id in (RUNTIME, CLUSTER_RUNTIME):
             self.reconcile_all()
-        elif change.new.key.id == INFERENCE_SERVICE and change.type != "DELETED":
-            before = change.old.obj["metadata"]["generation"] if change.old else 0
-            if change.new.obj["metadata"]["generation"] != before:
-                self._later(change.new)
+        elif (
+            change.new.key.id == INFERENCE_SERVICE
+            and change.type != "DELETED"
+            and (change.old is None or _asked(change.old) != _asked(change.new))
+        ):
+            self._later(change.new)
 
     def _later(self, stored: Stored) -> None:
         work = partial(self._look, stored.key, stored.uid)
@@ -81,6 +84,9 @@ class KServe(StandIn):
             name = runtime.key.name
             message = f"Failed to replace placeholders in serving runtime {name} Container kserve-container"
             self._invalid(service, "InvalidPredictorSpec", message)
+            return
+        if service.obj["metadata"].get("annotations", {}).get(_STOP) == "true":
+            self._stop(service)
             return
         self._make_backend(service)
         replicas = self._make_deployment(service)
@@ -204,12 +210,27 @@ class KServe(StandIn):
         replicas: int = made.obj["spec"]["replicas"]
         return replicas
 
+    def _stop(self, service: Stored) -> None:
+        """Delete what it made, as `GetForceStopRuntime` has its reconcilers do, and say so."""
+        for id_ in (DEPLOYMENT, SERVICE):
+            key = Key(id_, service.key.namespace, f"{service.key.name}-predictor")
+            if self.server.storage.get(key) is not None:
+                self.server.delete(self.server.kinds.of(id_), key.name, namespace=key.namespace)
+        stopped = self.condition(service, "PredictorReady", "False", "Stopped")
+        ready = self.condition(service, "Ready", "False", "Stopped")
+        self.set_status(service, {"conditions": [stopped, ready], "modelStatus": None, "url": None})
+
     def _count_pods(self, service: Stored, replicas: int, *, ready: int) -> None:
         key = Key(DEPLOYMENT, service.key.namespace, f"{service.key.name}-predictor")
         made = self.server.storage.get(key)
         if made is not None:
             status = {"replicas": replicas, "readyReplicas": ready, "updatedReplicas": replicas}
             self.set_status(made, {"observedGeneration": made.obj["metadata"]["generation"], **status})
+
+
+def _asked(service: Stored) -> tuple[int, Manifest]:
+    metadata = service.obj["metadata"]
+    return metadata["generation"], metadata.get("annotations", {})
 
 
 def _model(service: Stored) -> Manifest:

@@ -17,7 +17,7 @@ from aim_operator.sandbox.agenda import Agenda
 from aim_operator.sandbox.claims import ClaimBinder
 from aim_operator.sandbox.client import SandboxClient
 from aim_operator.sandbox.clock import Clock
-from aim_operator.sandbox.external_crds import gateway_crds, kserve_crds
+from aim_operator.sandbox.external_crds import gateway_crds, keda_crds, kserve_crds
 from aim_operator.sandbox.garbage import GarbageCollector
 from aim_operator.sandbox.gateway import GatewayController
 from aim_operator.sandbox.jobs import JobController
@@ -84,6 +84,9 @@ class Sandbox:
 
     def install_gateway(self) -> None:
         self.server.install(gateway_crds())
+
+    def install_keda(self) -> None:
+        self.server.install(keda_crds())
 
     def uninstall_gateway(self) -> None:
         self._uninstall(gateway_crds())

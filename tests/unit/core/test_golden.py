@@ -1,4 +1,4 @@
-"""Every child object of sixteen services and of two caches, as files to review: golden/<service>/."""
+"""Every child object of nineteen services and of two caches, as files to review: golden/<service>/."""
 
 from __future__ import annotations
 
@@ -333,6 +333,32 @@ EXAMPLES = {
             ),
             "live_claims": frozenset({"model-claim"}),
         },
+    ),
+    "autoscaled-by-keda": Example(
+        service=make_service(
+            autoscaling={
+                "minReplicas": 0,
+                "maxReplicas": 4,
+                "metrics": [
+                    {"type": "QueueLength", "target": 5},
+                    {"type": "CacheUsage", "target": 80},
+                    {"type": "Query", "target": 10, "query": "sum(rate(gateway_requests_total[2m]))"},
+                ],
+            },
+            rollout={"maxSurge": 1, "maxUnavailable": 0, "progressDeadlineSeconds": 1800},
+        ),
+        objects=(
+            make_image(),
+            make_template(),
+            make_runtime_config(autoscaling={"prometheusAddress": "http://prometheus.monitoring:9090"}),
+        ),
+        seen={"keda_installed": True},
+    ),
+    "autoscaled-by-an-hpa": Example(
+        service=make_service(
+            autoscaling={"maxReplicas": 4, "metrics": [{"type": "CPU", "target": 70}]},
+        ),
+        objects=(make_image(), make_template()),
     ),
     "many-replicas": Example(
         service=make_service("c" * 53, replicas=40, routing=ROUTED),

@@ -1,5 +1,6 @@
 """The nine kinds of aim.silogen.ai/v1alpha1 as typed Structs; the CRDs are generated from them."""
 
+from aim_operator.api.v1alpha1.autoscaling import Autoscaling, ConfigAutoscaling, ScalingMetric
 from aim_operator.api.v1alpha1.caches import (
     AIMModelCache,
     AIMModelCacheSpec,
@@ -122,10 +123,12 @@ __all__ = [
     "ActiveMount",
     "ActiveWorkload",
     "Attempts",
+    "Autoscaling",
     "CacheProgress",
     "CachedModel",
     "Caching",
     "ClusterConfigRouting",
+    "ConfigAutoscaling",
     "ConfigRouting",
     "Discovery",
     "DisruptionBudget",
@@ -156,6 +159,7 @@ __all__ = [
     "Rollout",
     "RolloutStatus",
     "RoutingStatus",
+    "ScalingMetric",
     "Scheduling",
     "Scope",
     "SecurityContext",

@@ -84,6 +84,9 @@ class Reason:
     ROLLING_OUT = "RollingOut"
     ROLLOUT_FAILED = "RolloutFailed"
     STOPPED = "Stopped"
+    SCALED_TO_ZERO = "ScaledToZero"
+    KEDA_NOT_INSTALLED = "KedaNotInstalled"
+    AUTOSCALING_FAILED = "AutoscalingFailed"
     # Routing
     CONFIGURING_ROUTE = "ConfiguringRoute"
     ROUTE_READY = "RouteReady"

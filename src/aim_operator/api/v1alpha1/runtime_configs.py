@@ -6,6 +6,7 @@ from typing import Annotated
 
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
+from aim_operator.api.v1alpha1.autoscaling import ConfigAutoscaling
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
 from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, PathPrefix, RouteTemplate
@@ -244,6 +245,9 @@ class _RuntimeConfigSpec(Wire):
     pods: Annotated[
         PodSettings | None,
         Field(doc="Labels, annotations and so on of model servers' Pods; templates and services override."),
+    ] = None
+    autoscaling: Annotated[
+        ConfigAutoscaling | None, Field(doc="What autoscaling of services needs to know of the cluster.")
     ] = None
     rollout: Annotated[
         Rollout | None,

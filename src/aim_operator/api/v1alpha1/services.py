@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule, at_most_bytes
+from aim_operator.api.v1alpha1.autoscaling import Autoscaling
 from aim_operator.api.v1alpha1.common import (
     Conditions,
     GpuSelector,
@@ -107,6 +108,12 @@ class AIMServiceSpec(Wire):
             message="an alias of spec.model; set one of the two, or both to the same name",
             field_path=".aimImageName",
         ),
+        Rule(
+            rule="!has(self.autoscaling) || !has(self.replicas) || self.replicas <= 1",
+            message="spec.autoscaling decides about the number of copies; change its bounds, or leave it "
+            "out. 0 stops the service, 1 or nothing starts it",
+            field_path=".replicas",
+        ),
     )
 
     model: Annotated[
@@ -141,6 +148,10 @@ class AIMServiceSpec(Wire):
             default=1,
         ),
     ] = 1
+    autoscaling: Annotated[
+        Autoscaling | None,
+        Field(doc="Has an autoscaler decide about the number of copies; replicas 0 still stops the service."),
+    ] = None
     rollout: Annotated[
         Rollout | None,
         Field(doc="How Pods are replaced by those of a new revision; overrides the runtime configuration."),
@@ -287,6 +298,9 @@ class ActiveWorkload(Wire):
     pod_security_context: Annotated[
         dict[str, Any] | None,
         Field(doc="Security context of serving Pods.", preserve_unknown_fields=True),
+    ] = None
+    prometheus_address: Annotated[
+        str | None, Field(doc="Where KEDA asks for metrics, by the configuration.", max_length=512)
     ] = None
     rollout: Annotated[
         Rollout | None,

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from aim_operator.api.external import Deployment, HTTPRoute, InferenceService, Pod, PodDisruptionBudget
+from aim_operator.api.external import (
+    Deployment,
+    HTTPRoute,
+    InferenceService,
+    Pod,
+    PodDisruptionBudget,
+    ScaledObject,
+)
 from aim_operator.api.v1alpha1 import AIMModelCache, AIMService, AIMTemplateCache
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.service.path_claims import Claim
@@ -31,6 +38,8 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     disruption_budget: PodDisruptionBudget | None = None
     deployment: Deployment | None = None
     """The one that KServe makes of the InferenceService."""
+    scaled_object: ScaledObject | None = None
+    keda_installed: bool = False
     pods: tuple[Pod, ...] = ()
     pods_refused: str = ""
     """Why the cluster took no Pod of it since the youngest of `pods`."""

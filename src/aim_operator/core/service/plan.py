@@ -15,6 +15,7 @@ from aim_operator.api.external import (
     HTTP_ROUTES,
     INFERENCE_SERVICES,
     POD_DISRUPTION_BUDGETS,
+    SCALED_OBJECTS,
     SERVING_RUNTIMES,
 )
 from aim_operator.api.plan import Outcome, Outcomes, OutcomeType, Plan, Report
@@ -124,6 +125,9 @@ def _with_problems(
         )
     elif runtime.problem is None and (problem := outcomes.problem(POD_DISRUPTION_BUDGETS.kind)) is not None:
         runtime = structs.replace(runtime, problem=_without_budget(problem))
+    elif runtime.problem is None and (problem := outcomes.problem(SCALED_OBJECTS.kind)) is not None:
+        hindrance = obstacle(problem, refused=Reason.AUTOSCALING_FAILED, remedy=remedy)
+        runtime = structs.replace(runtime, problem=_hindered_part(hindrance))
     if (problem := outcomes.problem(HTTP_ROUTES.kind)) is not None:
         hindrance = obstacle(problem, refused=Reason.ROUTE_FAILED, remedy=remedy)
         route = hindered_route(observed, old, hindrance)

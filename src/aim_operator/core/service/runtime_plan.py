@@ -11,9 +11,11 @@ from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus, RolloutStatus
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import labels
+from aim_operator.core.service.autoscaling_plan import IDLE, plan_autoscaling, service_idles
 from aim_operator.core.service.cache_plan import CachePlan
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
+from aim_operator.core.serving.autoscaling import scaling_annotations
 from aim_operator.core.serving.disruption import disruption_budget
 from aim_operator.core.serving.handover import Handover, handover, overdue, strategy
 from aim_operator.core.serving.pin import workload
@@ -148,7 +150,10 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
             runtime, children = own_runtime_name(service), [own_runtime(service, active)]
         # A stranger's runtime of that name could put anything into the Pods.
         after = SERVING_RUNTIMES.kind if children else ""
-        child = structs.replace(inference_service(service, active, runtime=runtime), after=after)
+        scaling = scaling_annotations(service, observed.deployment, keda=observed.keda_installed)
+        child = structs.replace(
+            inference_service(service, active, runtime=runtime, scaling=scaling), after=after
+        )
     except SpecError as error:
         return hindered_runtime(observed, reason=error.reason, message=error.message)
     revision, wanted = revision_of(child), rollout_of(service, active)
@@ -161,18 +166,19 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
         observed.pods,
         revision=revision,
         want=placement_of(child),
-        replicas=desired_replicas(service),
+        replicas=desired_replicas(service, observed.deployment),
         refused=observed.pods_refused,
         now=now,
     )
     late, seconds = overdue(wanted, observed.pods, revision=revision, now=now)
     summary, problem = _follow(observed, revision, turn, late)
     budgets, removals = _budgets(observed, active, child)
+    scalers, scalers_gone, hindrance = plan_autoscaling(observed, active)
     return RuntimePlan(
         summary=summary,
-        children=(*children, child, *budgets),
-        removals=removals,
-        problem=problem,
+        children=(*children, child, *budgets, *scalers),
+        removals=(*removals, *scalers_gone),
+        problem=hindrance if problem is None else problem,
         active=active,
         revision=revision,
         rollout=turn.decided,
@@ -215,11 +221,13 @@ def _follow(
         )
     if is_stopped(observed.service):
         return _stopped(observed), None
+    if service_idles(observed):
+        return IDLE, None
     state = rollout(
         live,
         observed.pods,
         revision=revision or live.metadata.label(labels.REVISION) or "",
-        replicas=desired_replicas(observed.service),
+        replicas=desired_replicas(observed.service, observed.deployment),
         # No room for a Pod is no failure while that is being seen to.
         refused="" if turn.message else observed.pods_refused,
     )

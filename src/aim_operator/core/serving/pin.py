@@ -67,6 +67,7 @@ def workload(
         pod_security_context=(
             None if config.pod_security_context is None else plain(config.pod_security_context)
         ),
+        prometheus_address=config.prometheus_address,
         rollout=config.rollout,
         routing=config.routing,
         mounts=mounts or None,

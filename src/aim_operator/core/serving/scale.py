@@ -13,6 +13,7 @@ from msgspec import Struct
 from aim_operator.api.external import Deployment, Pod
 from aim_operator.api.v1alpha1 import AIMService
 from aim_operator.core import labels
+from aim_operator.core.serving.autoscaling import fewest
 
 OF_INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
 """The label that KServe gives to the Pods of an InferenceService, by its name."""
@@ -27,9 +28,12 @@ class Replicas(Struct, frozen=True, kw_only=True):
     updated: int = 0
 
 
-def desired_replicas(service: AIMService) -> int:
-    """Return how many copies are wanted now."""
-    return service.spec.replicas
+def desired_replicas(service: AIMService, deployment: Deployment | None) -> int:
+    """Return how many copies are wanted now: with an autoscaler, as many as it wrote last."""
+    autoscaling = service.spec.autoscaling
+    if autoscaling is None or is_stopped(service):
+        return service.spec.replicas
+    return fewest(autoscaling) if deployment is None else deployment.spec.replicas
 
 
 def is_stopped(service: AIMService) -> bool:
@@ -39,7 +43,7 @@ def is_stopped(service: AIMService) -> bool:
 
 def count(service: AIMService, deployment: Deployment | None, *, revision: str) -> Replicas:
     """Count the copies; of a Deployment that KServe has yet to make there are none."""
-    desired = desired_replicas(service)
+    desired = desired_replicas(service, deployment)
     if deployment is None:
         return Replicas(desired=desired)
     status = deployment.status

@@ -28,13 +28,13 @@ from aim_operator.core import engine_args, hardware, labels, resources, scheduli
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
-from aim_operator.core.serving import handover, security, settings, volumes
+from aim_operator.core.serving import autoscaling, handover, security, settings, volumes
 from aim_operator.core.serving.go_templates import without_templates
 from aim_operator.core.serving.scale import OF_INFERENCE_SERVICE
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
 
 CACHE_PATH = "/workspace/model-cache"
-_SCALE = ("minReplicas", "maxReplicas")
+_SCALE = ("minReplicas", "maxReplicas", "autoScaling")
 """What changes no Pod."""
 _MOST_RESTART = 64
 
@@ -66,8 +66,12 @@ def own_runtime_name(service: AIMService) -> str:
     return f"{service.metadata.name}-active"
 
 
-def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: str) -> Child:
+def inference_service(
+    service: AIMService, active: ActiveWorkload, *, runtime: str, scaling: dict[str, str] | None = None
+) -> Child:
     """Render the InferenceService of `service` on `active`, by the runtime of that name.
+
+    `scaling` are annotations that tell who writes the number of copies.
 
     Raises SpecError(ResourcesInvalid, EngineArgsInvalid or GoTemplateRefused).
     """
@@ -88,7 +92,10 @@ def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: s
     }
     # KServe hands labels on to the Pods: it tells those of this version from those of the one before.
     own_labels[labels.PLACEMENT] = handover.placement(predictor)
-    own_labels[labels.REVISION] = short_hash([own_labels, per_pod])
+    own_class = autoscaling.autoscaler_class(service)
+    # KServe hands annotations on as well.
+    by_scaler = [] if own_class == autoscaling.NONE else [own_class]
+    own_labels[labels.REVISION] = short_hash([own_labels, per_pod, *by_scaler])
     rendered = child(
         INFERENCE_SERVICES,
         metadata={
@@ -97,9 +104,9 @@ def inference_service(service: AIMService, active: ActiveWorkload, *, runtime: s
             "labels": own_labels,
             "annotations": {
                 # Standard (raw) deployments have a plain Service for the route to point at,
-                # whatever mode the cluster defaults to; replicas are ours, not an autoscaler's.
+                # whatever mode the cluster defaults to.
                 "serving.kserve.io/deploymentMode": "Standard",
-                "serving.kserve.io/autoscalerClass": "none",
+                **({autoscaling.CLASS: own_class} if scaling is None else scaling),
             },
             "ownerReferences": [owner_reference(API_VERSION, kind_of(service), service.metadata)],
         },
@@ -188,8 +195,7 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         model["storage"] = {}
     predictor: Manifest = {
         "model": model,
-        "minReplicas": spec.replicas,
-        "maxReplicas": spec.replicas,
+        **autoscaling.bounds(service),
         "volumes": [
             {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shared_memory(serving)}},
             *map(_volume, mounts),

@@ -1,0 +1,73 @@
+"""Plans a service's ScaledObject, and says what keeps its autoscaling from working."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from aim_operator.api.external import INFERENCE_SERVICES, SCALED_OBJECTS, ConditionedStatus
+from aim_operator.api.plan import Child, Removal
+from aim_operator.api.v1alpha1 import ActiveWorkload
+from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core import conditions
+from aim_operator.core.messages import one_line
+from aim_operator.core.service.observed import ServiceObserved
+from aim_operator.core.service.status import ConditionSummary
+from aim_operator.core.serving.autoscaling import fewest, scaled_object
+
+IDLE = ConditionSummary(
+    ok=False,
+    reason=Reason.SCALED_TO_ZERO,
+    message="KEDA has scaled it to zero; it starts a copy when a query of spec.autoscaling asks for one",
+    state=State.STOPPED,
+)
+
+
+def service_idles(observed: ServiceObserved) -> bool:
+    """Whether KEDA has taken the last copy, as it may."""
+    autoscaling, deployment = observed.service.spec.autoscaling, observed.deployment
+    if autoscaling is None or deployment is None or not observed.keda_installed:
+        return False
+    return fewest(autoscaling) == 0 and deployment.spec.replicas == 0 and not observed.pods
+
+
+def plan_autoscaling(
+    observed: ServiceObserved, active: ActiveWorkload
+) -> tuple[tuple[Child, ...], tuple[Removal, ...], ConditionSummary | None]:
+    """Render the ScaledObject, or take away what is no longer wanted. A problem stops no copy that runs."""
+    address = active.prometheus_address or ""
+    wanted, live = scaled_object(observed.service, address), observed.scaled_object
+    if wanted is None:
+        return (), (Removal(resource=SCALED_OBJECTS, live=live),) if live is not None else (), None
+    if not observed.keda_installed:
+        return (
+            (),
+            (),
+            _problem(
+                Reason.KEDA_NOT_INSTALLED,
+                "metrics of vLLM and queries are scaled by KEDA, whose CRDs are not installed; install KEDA, "
+                "and the operator continues by itself, or use CPU or Memory",
+            ),
+        )
+    if not address:
+        return (
+            (),
+            (),
+            _problem(
+                Reason.AUTOSCALING_FAILED,
+                "KEDA reads metrics of vLLM from Prometheus; set autoscaling.prometheusAddress in the "
+                "runtime configuration",
+            ),
+        )
+    child = structs.replace(wanted, after=INFERENCE_SERVICES.kind)
+    status = (live.status if live is not None else None) or ConditionedStatus()
+    ready = conditions.find(status.conditions or (), "Ready")
+    if ready is None or ready.status != "False":
+        return (child,), (), None
+    words = one_line(ready.message or ready.reason)
+    return (child,), (), _problem(Reason.AUTOSCALING_FAILED, f"KEDA says of the ScaledObject: {words}")
+
+
+def _problem(reason: str, message: str) -> ConditionSummary:
+    return ConditionSummary(
+        ok=False, reason=reason, message=f"autoscaling does not work: {message}", state=State.DEGRADED
+    )
