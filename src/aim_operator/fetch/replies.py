@@ -17,20 +17,25 @@ import time
 from typing import Any, cast
 
 GATHERED_BYTES = 128 * 1024
-"""Who asks for this much at once gets a view of its thread's buffer, which is good until it asks again."""
+"""Who asks for this much at once gets a view of one of its thread's two buffers: it is good until the next
+but one is asked for."""
 MOST_BYTES = 1024 * 1024
 _GATHER_SECONDS = 0.05
 """Then what has come is handed out: a slow stream is to look alive."""
 
 
-class _Buffer(threading.local):
-    """One to a thread, used again and again: fresh pages for each piece cost as much as to fill them."""
+class _Buffers(threading.local):
+    """Two to a thread, used in turn: fresh pages for each piece cost as much as to fill them."""
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(MOST_BYTES))
+        self._views = [memoryview(bytearray(MOST_BYTES)) for _ in range(2)]
+
+    def next(self) -> memoryview:
+        self._views.reverse()
+        return self._views[0]
 
 
-_BUFFER = _Buffer()
+_BUFFERS = _Buffers()
 
 
 class _Lines(io.BufferedReader):
@@ -65,17 +70,19 @@ class Reply(http.client.HTTPResponse):
         self.fp.close()
         self._lines = _Lines(sock.makefile("rb", buffering=0))
         self._failure: Exception | None = None
+        self._sock = sock
+        self._lines_hold_more = True
         self.fp = self._lines
         self._start()
 
     def read1(self, n: int = -1) -> bytes:
         """As the base class, where the lines around a chunk have a limit of their own.
 
-        From GATHERED_BYTES on it is a view of the thread's buffer: urllib3 hands on what it gets.
+        From GATHERED_BYTES on it is a view of a buffer of the thread's: urllib3 hands on what it gets.
         """
         if n < GATHERED_BYTES:
             return self._some(n)
-        view = _BUFFER.view[:n]
+        view = _BUFFERS.next()[:n]
         return cast("bytes", view[: self._gathered(view)])
 
     def _gathered(self, view: memoryview) -> int:
@@ -101,14 +108,21 @@ class Reply(http.client.HTTPResponse):
             piece = self._some(len(view))
             view[: len(piece)] = piece
             return len(piece)
-        # What one recv(2) gives, straight into the view.
-        got = self._lines.readinto1(view[: self.length]) if self.length else 0
+        # What one recv(2) gives, straight into the view: first what the reader of lines holds, which is less
+        # than this asks for, then without the reader.
+        part = view if len(view) <= self.length else view[: self.length]
+        if self._lines_hold_more:
+            got = self._lines.readinto1(part) if part else 0
+            self._lines_hold_more = not got or got == len(part)
+        else:
+            got = self._sock.recv_into(part) if part else 0
         self.length -= got
         return got
 
     def _some(self, n: int) -> bytes:
         if self._failure is not None:
             raise self._failure
+        self._lines_hold_more = True
         self._start()
         return super().read1(n)
 

@@ -17,11 +17,12 @@ from itertools import chain
 from aim_operator.errors import FetchError
 from aim_operator.fetch.answers import RangeIgnored, Refused
 from aim_operator.fetch.folders import volume_error
+from aim_operator.fetch.hashing import Alongside, Hashing
 from aim_operator.fetch.http import Body, Client
 from aim_operator.fetch.listing import RemoteFile, Source
 from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.pace import LOOK_SECONDS, Pace
-from aim_operator.fetch.partial import CHUNK_BYTES, span
+from aim_operator.fetch.partial import span
 from aim_operator.fetch.pending import PendingFile, Stream
 from aim_operator.fetch.progress import Progress
 from aim_operator.fetch.retrying import Policy, Transient
@@ -69,6 +70,7 @@ class Transfer:
         self._stopped = threading.Event()
         self._changed = threading.Condition()
         """Guards what is above it and the state of pending files; notified when there may be work."""
+        self._hashing = Hashing(self._on_volume, stall.happened)
         self.unverified = 0
         """Files that only their size could be checked of."""
 
@@ -203,11 +205,14 @@ class Transfer:
         is_whole = False
         with self._stall.waiting():
             try:
-                with self._client.get(
-                    request, stream.position, stream.stop, pending.file.size, passing=direct is not None
-                ) as body:
+                with (
+                    self._client.get(
+                        request, stream.position, stream.stop, pending.file.size, passing=direct is not None
+                    ) as body,
+                    Alongside(stream, self._hashing) as alongside,
+                ):
                     pending.direct = body.direct or pending.direct
-                    is_whole = self._store(stream, body)
+                    is_whole = self._store(stream, body, alongside)
             except Refused as refused:
                 raise FetchError(
                     FetchReason.AUTHENTICATION_FAILED,
@@ -220,7 +225,7 @@ class Transfer:
             if is_ours:
                 self._finish(pending)
 
-    def _store(self, stream: Stream, body: Body) -> bool:
+    def _store(self, stream: Stream, body: Body, alongside: Alongside) -> bool:
         """Put what comes on the volume. Whether the file has all its bytes then: no more are needed."""
         for piece in body.pieces():
             if self._stopped.is_set():
@@ -228,11 +233,12 @@ class Transfer:
             self._progress.received(len(piece))
             self._stall.received(len(piece))
             # At once: what a broken stream had received stays, and the next attempt begins behind it.
-            if self._write(stream, piece):
+            alongside.take(piece)
+            if self._write(stream, piece, alongside):
                 return True
         return False
 
-    def _write(self, stream: Stream, piece: bytes | memoryview) -> bool:
+    def _write(self, stream: Stream, piece: bytes | memoryview, alongside: Alongside) -> bool:
         """Write and remember. Whether nothing of the file is missing any more."""
         pending = stream.pending
         before = stream.position
@@ -255,35 +261,17 @@ class Transfer:
             start, stop = span(chunk, pending.file.size)
             self._progress.stored(stop - start)
         if gained and not is_whole:
-            self._hash_leading(pending)
+            alongside.rest()
+            self._hashing.lead(pending, lambda: self._leading_bytes(pending))
         return is_whole
 
-    def _hash_leading(self, pending: PendingFile) -> None:
-        """Hash what is there from the beginning on, while it is still in memory; one thread at a time."""
-        if pending.digest is None or not pending.hashing.acquire(blocking=False):
-            return
-        try:
-            while True:
-                with self._changed:
-                    leading = pending.leading_bytes()
-                if leading <= pending.hashed_bytes:
-                    return
-                self._hash(pending, leading)
-        finally:
-            pending.hashing.release()
-
-    def _hash(self, pending: PendingFile, until: int) -> None:
-        """In steps: of a file that an earlier run had nearly whole it takes minutes, which are no silence."""
-        while pending.digest is not None and pending.hashed_bytes < until:
-            stop = min(pending.hashed_bytes + CHUNK_BYTES, until)
-            with self._on_volume():
-                pending.partial.feed(pending.digest, pending.hashed_bytes, stop)
-            pending.hashed_bytes = stop
-            self._stall.happened()
+    def _leading_bytes(self, pending: PendingFile) -> int:
+        with self._changed:
+            return pending.leading_bytes()
 
     def _finish(self, pending: PendingFile) -> None:
         with pending.hashing:
-            self._hash(pending, pending.file.size)
+            self._hashing.read_back(pending, pending.file.size)
             with self._on_volume():
                 got = self._verified_and_placed(pending)
         file, checksum = pending.file, pending.checksum
