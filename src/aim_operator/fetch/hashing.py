@@ -1,8 +1,8 @@
-"""The hash of a file on its way, which takes bytes in their order: those of a stream that brings the next ones,
-from its buffer and in a thread beside it; the others from the volume, once all before them are there.
+"""The hash of a file on its way, which takes the bytes in their order.
 
-Of each pending file one thread at a time hashes: whoever holds `hashing`. To read back what was written costs
-half as much as to hash it.
+Those of a stream that brings the next ones come from its buffer, in a thread beside it; others are read back
+from the volume once all before them are there, which costs half as much again as to hash them. One thread at
+a time hashes a file: whoever holds its `hashing`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ class Hashing:
     ) -> None:
         self._on_volume = on_volume
         self._happened = happened
+        self._of_thread = _OfThread()
 
     def lead(self, pending: PendingFile, leading_bytes: Callable[[], int]) -> None:
-        """Hash what is there from the beginning on, while it is still in memory, unless another thread is at it."""
+        """Hash what is there from the beginning on, while it is in memory; not if another thread is at it."""
         if pending.digest is None or not pending.hashing.acquire(blocking=False):
             return
         try:
@@ -37,7 +38,7 @@ class Hashing:
             pending.hashing.release()
 
     def read_back(self, pending: PendingFile, until: int) -> None:
-        """Of whoever holds `hashing`. In steps: of what an earlier run left it takes minutes, which are no silence."""
+        """Of whoever holds `hashing`. In steps: of a file that an earlier run left it takes minutes."""
         while pending.digest is not None and pending.hashed_bytes < until:
             stop = min(pending.hashed_bytes + CHUNK_BYTES, until)
             with self._on_volume():
@@ -45,12 +46,24 @@ class Hashing:
             pending.hashed_bytes = stop
             self._happened()
 
+    def helper(self) -> Helper:
+        """The one beside this thread, until `leave`."""
+        if self._of_thread.helper is None:
+            self._of_thread.helper = Helper()
+        return self._of_thread.helper
+
+    def leave(self) -> None:
+        """This thread hashes nothing more."""
+        if self._of_thread.helper is not None:
+            self._of_thread.helper.close()
+            self._of_thread.helper = None
+
 
 class Alongside:
-    """The hash beside one stream: `take` each of its pieces before it is written, `rest` when others may hash.
+    """The hash beside one stream: `take` a piece before it is written, `rest` to let other threads hash.
 
-    Takes part where the stream has come to what is to be hashed next, and holds `hashing` from then on. A piece
-    is read until the next one is taken, so that the stream needs two buffers.
+    Takes part where the stream has come to what is to be hashed next, and holds `hashing` from then on. A
+    piece is read until the next one is taken, so that the stream needs two buffers.
     """
 
     def __init__(self, stream: Stream, hashing: Hashing) -> None:
@@ -58,28 +71,24 @@ class Alongside:
         self._hashing = hashing
         self._holds = False
         self._taken = 0
-        self._helper: _Helper | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.rest()
-        if self._helper is not None:
-            self._helper.close()
 
     def take(self, piece: bytes | memoryview) -> None:
-        pending, position = self._stream.pending, self._stream.position
+        """Hash a piece that begins at the stream's position, if that is what comes next."""
+        pending = self._stream.pending
         digest = pending.digest
+        # A small file is hashed at once when it is whole.
         if digest is None or pending.partial.in_memory:
             return
         self._wait()
-        if not self._reached(position):
-            return
-        if self._helper is None:
-            self._helper = _Helper()
-        self._taken = len(piece)
-        self._helper.start(lambda: digest.update(piece))
+        if self._reached(self._stream.position):
+            self._taken = len(piece)
+            self._hashing.helper().start(lambda: digest.update(piece))
 
     def rest(self) -> None:
         """Wait for the last piece, and let other threads hash this file."""
@@ -89,28 +98,27 @@ class Alongside:
             self._stream.pending.hashing.release()
 
     def _reached(self, position: int) -> bool:
-        """Whether the byte at this position is the next to be hashed, after what this stream left out at most."""
         pending = self._stream.pending
         if not self._holds:
             if not pending.hashing.acquire(blocking=False):
                 return False
             self._holds = True
         if self._stream.start <= pending.hashed_bytes < position:
-            # Another stream has just brought what is before this one's span.
+            # What was missing before this stream's span came while it was under way.
             self._hashing.read_back(pending, position)
         if pending.hashed_bytes != position:
             self.rest()
         return self._holds
 
     def _wait(self) -> None:
-        if self._taken and self._helper is not None:
-            self._helper.wait()
+        if self._taken:
+            self._hashing.helper().wait()
             self._stream.pending.hashed_bytes += self._taken
             self._taken = 0
 
 
-class _Helper:
-    """A thread that does one thing at a time. What it is given must not raise."""
+class Helper:
+    """A thread that does one thing at a time, which must not raise: `start` it, and `wait` for its end."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -132,3 +140,7 @@ class _Helper:
                 call()
             finally:
                 self._ended.put(None)
+
+
+class _OfThread(threading.local):
+    helper: Helper | None = None

@@ -44,6 +44,19 @@ class PendingFile:
         self.waiting = deque([Stream(self, 0, self.file.size)])
         return True
 
+    def unwritten(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Of these bytes the spans that may be written: not what is there, nor what is hashed.
+
+        A server that begins to send whole files only sends some bytes again, and they may be others.
+        """
+        start = max(start, self.hashed_bytes)
+        spans = []
+        for chunk in range(start // CHUNK_BYTES, chunk_count(stop)):
+            first, end = span(chunk, self.file.size)
+            if chunk in self.missing and max(first, start) < min(end, stop):
+                spans.append((max(first, start), min(end, stop)))
+        return spans
+
     def leading_bytes(self) -> int:
         """Where the first missing chunk begins."""
         while self._frontier < chunk_count(self.file.size) and self._frontier not in self.missing:

@@ -126,7 +126,7 @@ class Transfer:
             self._changed.wait_for(lambda: not self._at_volume, _SETTLE_SECONDS)
 
     def _work(self) -> None:
-        with contextlib.suppress(_Stopped):
+        try:
             while (task := self._next()) is not None:
                 try:
                     task()
@@ -134,6 +134,10 @@ class Transfer:
                     with self._changed:
                         self._busy -= 1
                         self._changed.notify_all()
+        except _Stopped:
+            pass
+        finally:
+            self._hashing.leave()
 
     def _next(self) -> Callable[[], None] | None:
         """What to do next; None once nothing is left, and nobody is at work who may yet find more."""
@@ -246,7 +250,10 @@ class Transfer:
         with self._on_volume():
             with self._changed:
                 new = [chunk for chunk in stream.ends(before, after) if chunk in pending.missing]
-            pending.partial.write(piece, before)
+                spans = pending.unwritten(before, after)
+            content = memoryview(piece)
+            for start, stop in spans:
+                pending.partial.write(content[start - before : stop - before], start)
             for chunk in new:
                 pending.partial.mark(chunk)
         stream.position = after

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from aim_operator.fetch.partial import CHUNK_BYTES
 from tests.support.fetch_process import assert_same_files
 from tests.support.fetching import fetched
 from tests.support.hub_server import Hub
@@ -130,3 +133,33 @@ async def test_a_mirror_whose_tree_has_null_for_sizes(kind: str, hub: Hub, tmp_p
     outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url})
     assert outcome.reason == "Downloaded", lines
     assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
+
+
+async def test_a_whole_file_that_differs_from_its_earlier_ranges_spoils_nothing(tmp_path: Path) -> None:
+    """A mirror that forgets ranges after the first, and sends other bytes with the whole.
+
+    Those that were hashed are those that stay; else a file would be placed that is not what was verified.
+    """
+    content = random.Random(2).randbytes(2 * CHUNK_BYTES + 1)
+    other = bytes(1_000_000) + content[1_000_000:]
+    sibling = {"rfilename": "model.bin", "lfs": {"sha256": sha256(content).hexdigest(), "size": len(content)}}
+    answers: list[int] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if "/tree/" in request.path:
+            return web.Response(status=404)
+        if "/api/" in request.path:
+            return web.json_response({"sha": None, "siblings": [sibling]})
+        answers.append(200 if answers else 206)
+        if answers[-1] == 200:
+            return web.Response(body=other)
+        headers = {"Content-Range": f"bytes 0-{CHUNK_BYTES - 1}/{len(content)}"}
+        return web.Response(status=206, headers=headers, body=content[:CHUNK_BYTES])
+
+    async with serving(answer) as url:
+        outcome, lines = await fetched(
+            "hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": url}, attempts=2, connections=1
+        )
+    assert outcome.reason == "Downloaded", (outcome, lines)
+    assert answers[:2] == [206, 200]
+    assert (tmp_path / "out" / "model.bin").read_bytes() == content
