@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aim_operator.fetch.partial import CHUNK_BYTES, LargeFile, chunk_count, mapped_bytes, span
@@ -27,6 +27,7 @@ def folder() -> Iterator[tuple[Path, int]]:
             os.close(descriptor)
 
 
+@settings(deadline=None)
 @given(size=st.integers(0, 20 * CHUNK_BYTES))
 def test_chunks_cover_a_file_without_gap_or_overlap(size: int) -> None:
     spans = [span(chunk, size) for chunk in range(chunk_count(size))]
@@ -35,6 +36,7 @@ def test_chunks_cover_a_file_without_gap_or_overlap(size: int) -> None:
     assert all(0 < stop - start <= CHUNK_BYTES for start, stop in spans)
 
 
+@settings(deadline=None)
 @given(
     chunks=st.integers(1, 6),
     rest=st.integers(1, CHUNK_BYTES),
@@ -65,6 +67,7 @@ def test_what_was_marked_is_there_after_any_kill(chunks: int, rest: int, steps: 
                 assert os.pread(data.fileno(), 1, chunk * CHUNK_BYTES) == bytes([chunk + 1])
 
 
+@settings(deadline=None)
 @given(junk=st.binary(max_size=64))
 def test_a_spoilt_map_never_claims_more_than_it_can(junk: bytes) -> None:
     size = 5 * CHUNK_BYTES
