@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Self
 
 from aim_operator.fetch.partial import CHUNK_BYTES
 from aim_operator.fetch.pending import PendingFile, Stream
+from aim_operator.fetch.replies import BUFFERS
 
 
 class Hashing:
@@ -62,15 +64,16 @@ class Hashing:
 class Alongside:
     """The hash beside one stream: `take` a piece before it is written, `rest` to let other threads hash.
 
-    Takes part where the stream has come to what is to be hashed next, and holds `hashing` from then on. A
-    piece is read until the next one is taken, so that the stream needs two buffers.
+    Takes part where the stream has come to what is to be hashed next, and holds `hashing` from then on. It
+    is behind by fewer pieces than the stream has buffers.
     """
 
     def __init__(self, stream: Stream, hashing: Hashing) -> None:
         self._stream = stream
         self._hashing = hashing
         self._holds = False
-        self._taken = 0
+        self._taken: deque[int] = deque()
+        """The sizes of the pieces that are not known to be hashed."""
 
     def __enter__(self) -> Self:
         return self
@@ -85,20 +88,24 @@ class Alongside:
         # A small file is hashed at once when it is whole.
         if digest is None or pending.partial.in_memory:
             return
-        self._wait()
+        # The one that is received next has the buffer of the oldest.
+        self._wait(BUFFERS - 2)
         if self._reached(self._stream.position):
-            self._taken = len(piece)
+            self._taken.append(len(piece))
             self._hashing.helper().start(lambda: digest.update(piece))
 
     def rest(self) -> None:
         """Wait for the last piece, and let other threads hash this file."""
-        self._wait()
+        self._wait(0)
         if self._holds:
             self._holds = False
             self._stream.pending.hashing.release()
 
     def _reached(self, position: int) -> bool:
+        """Whether the piece at this position is next, after those that were taken."""
         pending = self._stream.pending
+        if self._taken:
+            return True
         if not self._holds:
             if not pending.hashing.acquire(blocking=False):
                 return False
@@ -110,15 +117,15 @@ class Alongside:
             self.rest()
         return self._holds
 
-    def _wait(self) -> None:
-        if self._taken:
+    def _wait(self, most: int) -> None:
+        """Until no more than so many pieces are under way."""
+        while len(self._taken) > most:
             self._hashing.helper().wait()
-            self._stream.pending.hashed_bytes += self._taken
-            self._taken = 0
+            self._stream.pending.hashed_bytes += self._taken.popleft()
 
 
 class Helper:
-    """A thread that does one thing at a time, which must not raise: `start` it, and `wait` for its end."""
+    """A thread that does one thing after the other, none of which may raise; `wait` for the end of each."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()

@@ -113,7 +113,7 @@ class Body:
     def pieces(self) -> Iterator[bytes]:
         """The bytes as they come, up to `stop`. Transient if they end earlier, or the connection breaks.
 
-        A piece is good until the next but one is asked for: they share two buffers.
+        A piece is good until `BUFFERS` more are asked for, as those of replies.py are used in turn.
         """
         return self._answer.pieces(MOST_BYTES, count=self.stop - self._start)
 

@@ -14,24 +14,26 @@ import io
 import socket
 import threading
 import time
+from collections import deque
 from typing import Any, cast
 
 GATHERED_BYTES = 128 * 1024
-"""Who asks for this much at once gets a view of one of its thread's two buffers: it is good until the next
-but one is asked for."""
-MOST_BYTES = 1024 * 1024
+"""Who asks for this much at once gets a view of one of its thread's buffers."""
+BUFFERS = 4
+"""So many to a thread, used in turn: a view is good until so many more are asked for."""
+MOST_BYTES = 512 * 1024
 _GATHER_SECONDS = 0.05
 """Then what has come is handed out: a slow stream is to look alive."""
 
 
 class _Buffers(threading.local):
-    """Two to a thread, used in turn: fresh pages for each piece cost as much as to fill them."""
+    """Used again and again: fresh pages for each piece cost as much as to fill them."""
 
     def __init__(self) -> None:
-        self._views = [memoryview(bytearray(MOST_BYTES)) for _ in range(2)]
+        self._views = deque(memoryview(bytearray(MOST_BYTES)) for _ in range(BUFFERS))
 
     def next(self) -> memoryview:
-        self._views.reverse()
+        self._views.rotate()
         return self._views[0]
 
 
