@@ -43,7 +43,8 @@ _OF_PARTS = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,4})", re.ASCII)
 _CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 CONNECTIONS = 32
 NO_NAMES = "keys that no file can have"
-"""What is said to leave out a key such as `a//b`, or `a` beside `a/b`."""
+"""What is said to leave out a key such as `a//b`, `./a` or `../a`, or `a` beside `a/b`."""
+_NO_NAMES = {"", ".", ".."}
 
 
 _HEADS: tuple[dict[str, str], ...] = (
@@ -296,17 +297,14 @@ def _with_names(objects: Iterable[RemoteFile]) -> tuple[list[RemoteFile], tuple[
     In a bucket `a`, `a/b` and `a//b` are three names like any other.
     """
     found = list(objects)
+    named = [file for file in found if _NO_NAMES.isdisjoint(file.path.split("/"))]
     folders: set[str] = set()
-    for file in found:
+    for file in named:
         parent = file.path.rpartition("/")[0]
         while parent and parent not in folders:
             folders.add(parent)
             parent = parent.rpartition("/")[0]
-    kept: list[RemoteFile] = []
-    files, size = 0, 0
-    for file in found:
-        if "" in file.path.split("/") or file.path in folders:
-            files, size = files + 1, size + file.size
-        else:
-            kept.append(file)
+    kept = [file for file in named if file.path not in folders]
+    files = len(found) - len(kept)
+    size = sum(file.size for file in found) - sum(file.size for file in kept)
     return kept, (LeftOut(pattern=NO_NAMES, files=files, total_bytes=size),) if files else ()
