@@ -56,8 +56,8 @@ class Boundary:
             try:
                 places = {self._place(address) for address in self._addresses(host, 0)}
             except OSError:
-                # It can't be reached directly; or only a proxy can resolve it.
-                places = {self.written_place(host)}
+                # It can't be reached now, or only a proxy can resolve it: decided when it is known.
+                return self.written_place(host)
             self._homes[host] = places.pop() if len(places) == 1 else None
         return self._homes[host]
 
@@ -122,8 +122,9 @@ class Boundary:
                 try:
                     found = self._addresses(self._api_server_host, 0)
                 except OSError:
-                    found = [self._api_server_host]
-            self._api_server = frozenset(str(_innermost_of(text)) for text in found)
+                    # Asked again the next time: a name server may be away for a moment only.
+                    return frozenset({_innermost_of(self._api_server_host)})
+            self._api_server = frozenset(_innermost_of(text) for text in found)
         return self._api_server
 
 

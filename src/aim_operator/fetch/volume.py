@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -44,9 +44,17 @@ class Space(Struct, frozen=True):
     total: int
 
 
-def space_of(descriptor: int) -> Space | None:
-    """Return what the file system says; None where it says nothing, as some network ones (all zeros)."""
-    status = os.fstatvfs(descriptor)
+def space_of(descriptor: int, ask: Callable[[int], os.statvfs_result] = os.fstatvfs) -> Space | None:
+    """Return what the file system says; None where it says nothing, as some network ones.
+
+    They answer with zeros, or that they have no such call (FUSE without `statfs`).
+    """
+    try:
+        status = ask(descriptor)
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP):
+            return None
+        raise
     if not status.f_blocks:
         return None
     return Space(free=status.f_bavail * status.f_frsize, total=status.f_blocks * status.f_frsize)

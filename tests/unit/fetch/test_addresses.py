@@ -23,7 +23,10 @@ CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
 
 
 class Names:
-    """What stands for getaddrinfo(3): each name has answers, given out one by one; the last stays."""
+    """What stands for getaddrinfo(3): each name has answers, given out one by one; the last stays.
+
+    An empty answer is a name server that is away.
+    """
 
     def __init__(self, **names: list[list[str]]) -> None:
         self._names = {name.replace("_", "."): answers for name, answers in names.items()}
@@ -35,6 +38,8 @@ class Names:
         answers = self._names[host]
         found = answers[min(self.asked[host], len(answers) - 1)]
         self.asked[host] += 1
+        if not found:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
 
@@ -125,6 +130,22 @@ def test_an_endpoint_that_was_there_first_may_not_send_on_from_outside() -> None
 def test_an_api_server_that_is_given_by_name_is_resolved() -> None:
     names = Names(api_corp=[["10.9.9.9"]], cdn_example=[["10.9.9.9"]])
     boundary = Boundary({"KUBERNETES_SERVICE_HOST": "api.corp"}, names)
+    with pytest.raises(FetchError, match="the Kubernetes API server"):
+        boundary.addresses("cdn.example", 443, home=None)
+
+
+def test_a_mirror_beside_the_job_is_reached_once_its_name_server_is_back() -> None:
+    """One failed look-up had its address refused for as long as the process lived."""
+    boundary = Boundary({}, Names(mirror_example=[[], ["169.254.10.10"]]))
+    assert boundary.home("http://mirror.example") is None
+    assert boundary.home("http://mirror.example") == LINK_LOCAL
+    assert boundary.addresses("mirror.example", 80, LINK_LOCAL) == ["169.254.10.10"]
+
+
+def test_the_api_server_stays_out_of_bounds_after_a_failed_look_up() -> None:
+    names = Names(api_corp=[[], ["10.9.9.9"]], cdn_example=[[PUBLIC], ["10.9.9.9"]])
+    boundary = Boundary({"KUBERNETES_SERVICE_HOST": "api.corp"}, names)
+    assert boundary.addresses("cdn.example", 443, home=None) == [PUBLIC]
     with pytest.raises(FetchError, match="the Kubernetes API server"):
         boundary.addresses("cdn.example", 443, home=None)
 

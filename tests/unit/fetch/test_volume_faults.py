@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from aim_operator.errors import FetchError
 from aim_operator.fetch.listing import RemoteFile
 from aim_operator.fetch.lock import DirectoryLock, Timing
 from aim_operator.fetch.patience import on_volume
-from aim_operator.fetch.volume import identity
+from aim_operator.fetch.volume import identity, space_of
 from tests.support.fetch_process import AIMCTL, FetchProcess
 from tests.support.fetching import fetched
 from tests.support.hub_server import Hub
@@ -178,3 +179,19 @@ def test_a_volume_that_tells_no_sizes(flags: str, code: int, want: str, hub: Hub
         check=False,
     )
     assert (done.returncode, want in done.stdout) == (code, True), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_volume_without_the_call_takes_models_too(number: int, folder: int) -> None:
+    """FUSE file systems may have no statfs; any other error is the volume's own."""
+
+    def failing(number: int) -> Callable[[int], os.statvfs_result]:
+        def ask(_: int) -> os.statvfs_result:
+            raise OSError(number, os.strerror(number))
+
+        return ask
+
+    assert space_of(folder, failing(number)) is None
+    assert space_of(folder) is not None
+    with pytest.raises(OSError, match="Input/output error"):
+        space_of(folder, failing(errno.EIO))
