@@ -2,32 +2,72 @@
 
 Each attack is one coroutine that goes on for ever and takes refusals as they come: `Hostile.counts` says how
 many requests were accepted and how many refused. The user has the rights of `admin` in the namespace.
+
+Run as a program by `at_work`: what the attacks cost their own client must not delay whoever measures.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
-from msgspec.json import encode
+from msgspec import Struct
+from msgspec.json import decode, encode
 
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, JOBS
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import IMAGES, MODEL_CACHES, RUNTIME_CONFIGS, SERVICES, TEMPLATES
 from bench.api import JSON, MERGE, Api
 from bench.scene import GATEWAY, Plain
+from hack.cluster.cluster import Cluster
 
 HEAVY_SERVICES, LARGE_SERVICES, TEMPLATES_THAT_NEVER_COME, CACHES = 200, 40, 150, 60
 CONNECTIONS = 600
 # Each step takes every value of every list of every variable: what a JSONPath of this length can cost most.
 HEAVY_PATH = "/{.metadata.name}/{.spec.env[*,*,*,*,*,*,*,*].name[0]}"
 GO_TEMPLATE = '{{define "a"}}{{end}}'
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    directory: str
+    """Of the cluster."""
+    user: str
+    namespace: str
+    """The user's own."""
+    path: str
+    """Of the victim, which the user is after."""
+    listeners: Sequence[tuple[str, int]]
+    """The operator's metrics and probes: host and port of each."""
+
+
+@asynccontextmanager
+async def at_work(target: Target) -> AsyncIterator[Counter[str]]:
+    """Attack in all ways until the block ends, from a process of its own; what was counted is there then.
+
+    Raises RuntimeError where the attacks ended by themselves.
+    """
+    counts: Counter[str] = Counter()
+    attacking = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.attacks", encode(target).decode(), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield counts
+        if attacking.returncode is not None:
+            raise RuntimeError(f"the attacks ended by themselves, with exit code {attacking.returncode}")
+    finally:
+        if attacking.returncode is None:
+            attacking.send_signal(signal.SIGTERM)
+        printed, _ = await attacking.communicate()
+    counts.update(decode(printed, type=dict[str, int]))
 
 
 class Hostile:
@@ -37,9 +77,8 @@ class Hostile:
         self._api, self._namespace, self._victim, self._listeners = api, namespace, victim, listeners
         self.counts: Counter[str] = Counter()
 
-    @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """Attack in all ways until the block ends. An attack that ends by itself fails the measurement."""
+    async def attack(self, stop: asyncio.Event) -> None:
+        """Attack in all ways until told to stop. Raises what an attack raised, if one ended by itself."""
         attacks: tuple[Callable[[], Awaitable[None]], ...] = (
             self.heavy_paths,
             self.large_objects,
@@ -54,16 +93,18 @@ class Hostile:
             self.connections_held,
         )
         tasks = [asyncio.ensure_future(attack()) for attack in attacks]
+        stopping = asyncio.ensure_future(stop.wait())
         try:
-            yield
+            await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
                     task.result()
                     raise RuntimeError("an attack ended by itself")
         finally:
+            stopping.cancel()
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, stopping, return_exceptions=True)
 
     async def heavy_paths(self) -> None:
         """Route templates that take long to evaluate, on services that are edited all the time."""
@@ -231,3 +272,18 @@ def _env(model: str, *variables: Plain) -> Plain:
 def _manifest(resource: Resource[Any], name: str, spec: Plain) -> Plain:
     metadata = {"name": name}
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
+
+
+async def main() -> None:
+    """Attack until SIGTERM, then print what was counted."""
+    target = decode(sys.argv[1], type=Target)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with Api(Cluster.attach(Path(target.directory)), impersonated=target.user) as api:
+        hostile = Hostile(api, target.namespace, target.path, target.listeners)
+        await hostile.attack(stop)
+    sys.stdout.buffer.write(encode(hostile.counts))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

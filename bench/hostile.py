@@ -28,7 +28,7 @@ from aim_operator.api.external import INFERENCE_SERVICES
 from aim_operator.api.v1alpha1 import CLUSTER_IMAGES, CLUSTER_TEMPLATES, SERVICES
 from bench import report, scene
 from bench.api import Api
-from bench.attacks import Hostile
+from bench.attacks import Target, at_work
 from hack.cluster import control_plane, operator_image
 from hack.cluster.cluster import SERVING_PARTS, Cluster
 from hack.cluster.progress import Progress
@@ -95,7 +95,7 @@ class Result(Struct, frozen=True, kw_only=True):
 async def measure(cluster: Cluster, quiet_seconds: float, attacked_seconds: float) -> Result:
     """Install, measure without and with the attacks. The cluster has PARTS."""
     await asyncio.to_thread(_install, cluster)
-    async with Api(cluster) as api, Api(cluster, impersonated=USER) as hostile_api:
+    async with Api(cluster) as api:
         await scene.make_namespaces(api, [VICTIM, HOSTILE])
         await _admit(api)
         await _catalog(api)
@@ -106,9 +106,11 @@ async def measure(cluster: Cluster, quiet_seconds: float, attacked_seconds: floa
         leader = await _leader(api)
         quiet = await _phase(cluster, api, "quiet", quiet_seconds)
         listeners = [(pod["status"]["podIP"], port) for pod in await _pods(api) for port in (8080, 8081)]
-        hostile = Hostile(hostile_api, HOSTILE, PATH, listeners)
+        target = Target(
+            directory=str(cluster.directory), user=USER, namespace=HOSTILE, path=PATH, listeners=listeners
+        )
         try:
-            async with hostile.at_work():
+            async with at_work(target) as counts:
                 attacked = await _phase(cluster, api, "attacked", attacked_seconds)
         except BaseException:
             await asyncio.to_thread(_explain, cluster)
@@ -118,7 +120,7 @@ async def measure(cluster: Cluster, quiet_seconds: float, attacked_seconds: floa
             machine=report.machine(),
             quiet=quiet,
             attacked=attacked,
-            attacks=dict(hostile.counts),
+            attacks=dict(counts),
             peak_mib=await asyncio.to_thread(_peak_mib),
             restarts=sum(state["restartCount"] for state in states),
             leader_kept=await _leader(api) == leader,
