@@ -48,6 +48,7 @@ from aim_operator.runtime.foreign import ForeignWatches
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.leader import LeaderElector
 from aim_operator.runtime.metrics import MetricSink
+from aim_operator.runtime.pace import Pace
 from aim_operator.runtime.probes import Probes
 from aim_operator.runtime.reconcile import Kind, KindReconciler, Writer
 from aim_operator.runtime.scrapers import ScrapeAuthorizer
@@ -106,12 +107,15 @@ class Operator:
             identity=identity,
             metrics=metrics,
         )
+        # As many as one namespace alone has at work.
+        pace = Pace((settings.workers + 1) // 2)
         self._applier = Applier(
             client,
             informers=watched.full,
             clock=clock,
             applied_annotation=labels.APPLIED,
             fence=self._elector.fence if settings.leader_elect else _unfenced,
+            pace=pace,
         )
         self._recorder = EventRecorder(
             client,
@@ -131,6 +135,7 @@ class Operator:
             clock=clock,
             workers=settings.workers,
             applier=self._applier,
+            pace=pace,
             metrics=metrics,
         )
         self._follow_installations()

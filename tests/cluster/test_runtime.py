@@ -23,6 +23,7 @@ from aim_operator.runtime.events import EventRecorder
 from aim_operator.runtime.foreign import ForeignWatches, Name
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.leader import LEASES, LeaderElector, LeaseSpec
+from aim_operator.runtime.pace import Pace
 from hack.cluster.cluster import Cluster
 
 KEY = ObjectRef("Owner", "ns", "owner")
@@ -78,6 +79,7 @@ def make_applier(client: Client, *informers: Informer[Any]) -> Applier:
         clock=SystemClock(),
         applied_annotation=APPLIED,
         fence=lambda: None,
+        pace=Pace(12),
     )
 
 

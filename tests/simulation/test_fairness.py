@@ -22,6 +22,8 @@ SLOW = "registry.example/slow:v1"
 CHILDREN = (JOBS, INFERENCE_SERVICES, HTTP_ROUTES)
 QUIET_SECONDS = 5.0
 """What the very same takes in a cluster that has nothing else."""
+WRITE_SECONDS = 0.2
+"""What an overloaded API server has to do for each write, one after the other."""
 
 
 class Hostile:
@@ -116,6 +118,55 @@ async def test_a_namespace_that_edits_a_hundred_objects_a_second_delays_another_
             if tick % 5 == 0:
                 assert await discovered(world, f"new{tick}") <= QUIET_SECONDS
         assert max(later - earlier for earlier, later in pairwise(client.renewed)) <= 2.5
+
+
+class Overloaded:
+    """The operator's client, in a cluster whose API server carries out one write after the other.
+
+    Each takes it a while, and what waits makes the next one wait: also that of another namespace.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._client, self._clock = world.sandbox.client("operator"), world.clock
+        self._free_at = 0.0
+        self.writes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def patch_status(self, resource: Resource[K], name: str, patch: Patch, *, namespace: str = "") -> K:
+        await self._turn()
+        return await self._client.patch_status(resource, name, patch, namespace=namespace)
+
+    async def apply(self, resource: Resource[K], manifest: Manifest, *, force: bool = False) -> K:
+        await self._turn()
+        return await self._client.apply(resource, manifest, force=force)
+
+    async def _turn(self) -> None:
+        self.writes += 1
+        now = self._clock.monotonic()
+        self._free_at = max(self._free_at, now) + WRITE_SECONDS
+        await self._clock.sleep(self._free_at - now)
+
+
+async def test_a_namespace_that_overloads_the_api_server_delays_another_by_less_than_two_seconds() -> None:
+    """Its writes are slow: the operator sends fewer of them at once, and another's wait for less.
+
+    With half of all workers at its service, each of the three writes of another would wait for twelve of its.
+    """
+    async with World() as world:
+        world.sandbox.jobs.behaviours[SLOW] = ImageBehaviour(outcome="hangs")
+        world.apply([*crowd(100), image()])
+        client = Overloaded(world)
+        world.run(cast("KubeClient", client))
+        await world.pass_seconds(60)
+        waits = []
+        for tick in range(20):
+            edit(world, tick, 100)
+            waits.append(await discovered(world, f"new{tick}"))
+            await world.pass_seconds(5)
+        assert max(waits) <= QUIET_SECONDS + 2
+        assert client.writes > 500, "the namespace is served as fast as that server can"
 
 
 VARIES = [

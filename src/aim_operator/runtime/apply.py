@@ -23,6 +23,7 @@ from aim_operator.runtime.coverage import fingerprint, object_covers, visible_co
 from aim_operator.runtime.expectations import Expectations, kind_of
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.merge_patch import document, json_patch, merge_patch, sets_null
+from aim_operator.runtime.pace import Pace
 from aim_operator.runtime.repairs import FIRST_HOLD_SECONDS, Repairs, Undone
 
 REMEMBERED = 100_000
@@ -63,7 +64,10 @@ class _Accepted(Struct, frozen=True):
 
 
 class Applier:
-    """`fence` raises where nothing may be written (any more); it is asked before every write."""
+    """`fence` raises where nothing may be written (any more); it is asked before every write.
+
+    `pace` learns how long each took.
+    """
 
     def __init__(
         self,
@@ -73,11 +77,13 @@ class Applier:
         clock: Clock,
         applied_annotation: str,
         fence: Callable[[], None],
+        pace: Pace,
     ) -> None:
         self._client = client
         self._clock = clock
         self._annotation = applied_annotation
         self._fence = fence
+        self._pace = pace
         self._informers = by_kind = {kind_of(informer.resource): informer for informer in informers}
         self._expectations = Expectations(by_kind, clock)
         self._verdicts: dict[str, _Verdict] = {}
@@ -135,7 +141,7 @@ class Applier:
         self._fence()
         stamped = self._stamped(manifest, digest, live)
         try:
-            with _writing(name):
+            with self._writing(key, name):
                 applied = await self._client.apply(resource, stamped, force=live is not None)
         except Conflict as error:
             if live is not None:
@@ -174,7 +180,7 @@ class Applier:
         if metadata.deletion_timestamp is not None:
             return
         self._fence()
-        with suppress(NotFound), _writing(resource.ref(live)):
+        with suppress(NotFound), self._writing(key, resource.ref(live)):
             await self._client.delete(
                 resource,
                 metadata.name,
@@ -200,12 +206,23 @@ class Applier:
             return False
         self._fence()
         metadata = live.metadata
-        with _writing(resource.ref(live)):
+        with self._writing(key, resource.ref(live)):
             written = await self._client.patch_status(
                 resource, metadata.name, body, namespace=metadata.namespace
             )
         self._expectations.written(key, resource, written)
         return True
+
+    @contextmanager
+    def _writing(self, key: ObjectRef, ref: ObjectRef) -> Iterator[None]:
+        """Have errors say which object was written, and the namespace's pace follow what succeeds."""
+        start = self._clock.monotonic()
+        try:
+            yield
+        except ApiError as error:
+            error.wrote = ref
+            raise
+        self._pace.answered(key.namespace, self._clock.monotonic() - start)
 
     def _settled(self, live: KubeObject, manifest: Manifest, digest: str) -> bool:
         """Whether `live` needs nothing. Judged once per content of it."""
@@ -276,16 +293,6 @@ class Applier:
         if old is not None and new is None:
             for memory in (self._verdicts, self._accepted):
                 memory.pop(old.metadata.uid, None)
-
-
-@contextmanager
-def _writing(ref: ObjectRef) -> Iterator[None]:
-    """Have errors say which object was written."""
-    try:
-        yield
-    except ApiError as error:
-        error.wrote = ref
-        raise
 
 
 def _content_hash(live: KubeObject, manifest: Manifest) -> bytes:

@@ -32,6 +32,7 @@ from aim_operator.errors import (
 from aim_operator.runtime.clock import Clock, within
 from aim_operator.runtime.fair import may_have_more
 from aim_operator.runtime.metrics import MetricSink
+from aim_operator.runtime.pace import Pace
 from aim_operator.runtime.triggers import Trigger
 from aim_operator.runtime.workqueue import WorkQueue
 
@@ -76,7 +77,8 @@ class ControllerGroup:
     """All controllers of a process. At most `workers` reconciles run at once, round-robin between them.
 
     One namespace may have as many of them at work as are left for others: half of all, if it is alone. So
-    there is one left for whoever comes, also while each reconcile of that one waits for a timeout.
+    there is one left for whoever comes, also while each reconcile of that one waits for a timeout. And as
+    many as `pace` allows it, which is fewer while the API server answers its writes slowly.
 
     Keys are collected from construction on, so that a standby that becomes leader has them.
     """
@@ -88,11 +90,13 @@ class ControllerGroup:
         clock: Clock,
         workers: int,
         applier: Freshness,
+        pace: Pace,
         metrics: MetricSink | None = None,
     ) -> None:
         self._clock = clock
         self._limit = workers
         self._freshness = applier
+        self._pace = pace
         self._wake = asyncio.Event()
         self._running: dict[asyncio.Task[None], str] = {}
         """Reconciles at work, and the namespace of each."""
@@ -166,7 +170,11 @@ class ControllerGroup:
         return None
 
     def _may_begin(self, namespace: str) -> bool:
-        return may_have_more(self._at_work[namespace], self._limit - len(self._running))
+        at_work = self._at_work[namespace]
+        # One that waits for its pace has something at work, whose end has it asked again.
+        return self._pace.allows(namespace, at_work) and may_have_more(
+            at_work, self._limit - len(self._running)
+        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         namespace = self._running.pop(task)

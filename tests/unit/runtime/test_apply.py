@@ -15,7 +15,8 @@ from aim_operator.api.meta import Condition, Manifest
 from aim_operator.runtime.apply import Applier, ApplyOutcome
 from aim_operator.runtime.expectations import DOUBT_STEPS, GIVE_UP_STEPS, STEP_SECONDS
 from aim_operator.runtime.informer import Informer
-from tests.support.fake_client import FakeClient
+from aim_operator.runtime.pace import SLOW_SECONDS, Pace
+from tests.support.fake_client import Call, FakeClient
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.runtime.making import APPLIED, KEY, WIDGETS, Widget, WidgetStatus, make_widget
 
@@ -29,6 +30,7 @@ class Applying:
         self.client = client
         self.clock = VirtualClock()
         self.leads = True
+        self.pace = Pace(12)
         self.informer: Informer[Widget] = Informer(client, WIDGETS, clock=self.clock, **options)
         self.applier = self.restarted()
 
@@ -40,6 +42,7 @@ class Applying:
             clock=self.clock,
             applied_annotation=APPLIED,
             fence=self._fence,
+            pace=self.pace,
         )
 
     def _fence(self) -> None:
@@ -566,3 +569,36 @@ async def test_a_refused_write_tells_which_object_was_refused() -> None:
         with pytest.raises(errors.Invalid) as own:
             await scene.applier.patch_status(KEY, WIDGETS, scene.live, WidgetStatus(phase="On"))
         assert own.value.wrote == WIDGETS.ref(scene.live)
+
+
+async def test_the_pace_of_a_namespace_follows_how_long_its_writes_take() -> None:
+    """Of the object that is reconciled, whatever is written for it."""
+    async with applying() as scene:
+
+        async def slow(call: Call) -> None:
+            if call.verb in {"apply", "delete"}:
+                await scene.clock.sleep(SLOW_SECONDS + 1)
+
+        scene.client.gate = slow
+        await scene.clock.run(scene.applier.apply(KEY, WIDGETS, WANTED, live=None))
+        await scene.clock.settle()
+        after_create = scene.pace.limits["team"]
+        assert scene.live is not None
+        await scene.clock.run(scene.applier.delete(KEY, WIDGETS, scene.live))
+        assert list(scene.pace.limits) == ["team"]
+        assert scene.pace.limits["team"] < after_create
+
+
+async def test_a_write_that_fails_slows_its_namespace_down_by_nothing() -> None:
+    """A webhook that hangs makes nobody else's requests slower."""
+    async with applying() as scene:
+
+        async def hang(call: Call) -> None:
+            if call.verb == "apply":
+                await scene.clock.sleep(30)
+                raise errors.Unavailable("a webhook timed out", code=500)
+
+        scene.client.gate = hang
+        with pytest.raises(errors.Unavailable):
+            await scene.clock.run(scene.applier.apply(KEY, WIDGETS, WANTED, live=None))
+        assert not scene.pace.limits

@@ -23,6 +23,7 @@ from aim_operator.runtime.controller import (
 )
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.metrics import MetricSink
+from aim_operator.runtime.pace import SLOW_SECONDS, Pace
 from aim_operator.runtime.triggers import Trigger
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
@@ -88,10 +89,16 @@ async def running(
     *controllers: Controller,
     workers: int = 4,
     applier: Any = None,
+    pace: Pace | None = None,
     metrics: MetricSink | None = None,
 ) -> AsyncIterator[ControllerGroup]:
     group = ControllerGroup(
-        controllers, clock=clock, workers=workers, applier=applier or Always(), metrics=metrics
+        controllers,
+        clock=clock,
+        workers=workers,
+        applier=applier or Always(),
+        pace=pace or Pace(workers),
+        metrics=metrics,
     )
     task = asyncio.create_task(group.run())
     await clock.settle()
@@ -344,6 +351,26 @@ async def test_a_namespace_whose_every_call_hangs_leaves_workers_to_others(
     assert attacked.most["attacker"] == workers // 2
 
 
+async def test_a_namespace_whose_writes_are_slow_has_two_at_work_until_they_are_quick_again() -> None:
+    """Whoever keeps a busy API server busier is slowed down; others keep what they may have."""
+    clock = VirtualClock()
+    pace = Pace(4)
+    attacked = Attacked(clock, seconds=30.0)
+    for _ in range(20):
+        pace.answered("attacker", SLOW_SECONDS + 1)
+    async with running(clock, Controller("c", attacked, []), workers=8, pace=pace) as group:
+        for number in range(100):
+            group.enqueue("c", ref(f"{number}", "attacker"))
+        await clock.advance(60)
+        assert attacked.most["attacker"] == 2
+        for _ in range(100):
+            pace.answered("attacker", 0.01)
+        await clock.advance(60)
+        assert attacked.most["attacker"] == 4
+        await clock.advance(30 * 100)
+    assert attacked.order.count("attacker") == 100, "it is slowed down, and still served"
+
+
 async def test_four_namespaces_whose_every_call_hangs_leave_a_worker_to_a_fifth() -> None:
     clock = VirtualClock()
     attacked = Attacked(clock, seconds=30)
@@ -391,7 +418,9 @@ async def test_a_group_can_be_stopped_and_run_again() -> None:
             ended.append(ref.name)
             return Result()
 
-    group = ControllerGroup([Controller("c", Slow(), [])], clock=clock, workers=1, applier=Always())
+    group = ControllerGroup(
+        [Controller("c", Slow(), [])], clock=clock, workers=1, applier=Always(), pace=Pace(1)
+    )
     group.enqueue("c", ref("a"))
     group.enqueue("c", ref("b"))
     for wait in (5, 100):

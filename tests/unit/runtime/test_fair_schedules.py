@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aim_operator.api.meta import ObjectRef
 from aim_operator.errors import Unavailable
 from aim_operator.runtime.controller import Controller, ControllerGroup, Result
+from aim_operator.runtime.pace import Pace
 from tests.support.virtual_clock import VirtualClock
 from tests.unit.runtime.test_controller import Always
 
@@ -70,6 +71,7 @@ def test_every_key_that_is_asked_for_runs_after_that(
             clock=clock,
             workers=workers,
             applier=Always(),
+            pace=Pace(workers),
         )
         running = asyncio.create_task(group.run())
         asked: dict[tuple[str, ObjectRef], float] = {}
@@ -99,7 +101,9 @@ def test_one_key_beside_any_crowds_begins_within_a_turn_of_each(crowds: list[int
     async def scenario() -> None:
         clock = VirtualClock()
         work = Work(clock, [(1.0, "ok")] * 200, Counter())
-        group = ControllerGroup([Controller("one", work, [])], clock=clock, workers=workers, applier=Always())
+        group = ControllerGroup(
+            [Controller("one", work, [])], clock=clock, workers=workers, applier=Always(), pace=Pace(workers)
+        )
         running = asyncio.create_task(group.run())
         for number, size in enumerate(crowds):
             for name in range(size):

@@ -20,6 +20,7 @@ from aim_operator.runtime.controller import Result
 from aim_operator.runtime.events import EVENTS, EventRecorder
 from aim_operator.runtime.foreign import ForeignWatches
 from aim_operator.runtime.informer import Informer
+from aim_operator.runtime.pace import Pace
 from aim_operator.runtime.reconcile import KindReconciler, Writer
 from aim_operator.runtime.repairs import FREE_REPAIRS
 from tests.support.fake_client import FakeClient
@@ -140,6 +141,7 @@ class Scene:
                 clock=self.clock,
                 applied_annotation=APPLIED,
                 fence=lambda: None,
+                pace=Pace(12),
             ),
             self.recorder,
             self.foreign,
