@@ -81,6 +81,12 @@ def make_cgroup(name: str) -> None:
         if controllers.exists() and (group / "cgroup.controllers").exists():
             available = (group / "cgroup.controllers").read_text().split()
             (group / "cgroup.subtree_control").write_text(" ".join(f"+{entry}" for entry in available))
+        # What a kubelet gives all its Pods beside the node's other processes: the weight of all CPUs. The
+        # groups of the Pods are below this one, which would weigh as a single process.
+        shares = 1024 * (os.cpu_count() or 1)
+        for setting, value in (("cpu.shares", shares), ("cpu.weight", 1 + (shares - 2) * 9999 // 262142)):
+            if (group / setting).exists():
+                (group / setting).write_text(str(value))
 
 
 def cgroup_pids(name: str) -> set[int]:
