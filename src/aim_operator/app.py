@@ -109,6 +109,12 @@ class Operator:
         )
         # As many as one namespace alone has at work.
         pace = Pace((settings.workers + 1) // 2)
+        metrics.gauge(
+            "aim_slowed_namespaces",
+            "Namespaces with fewer reconciles at work because the API server answers their writes slowly",
+            (),
+            lambda: [((), float(len(pace.limits)))],
+        )
         self._applier = Applier(
             client,
             informers=watched.full,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from aim_operator.api.meta import Manifest, Patch
 from aim_operator.api.resource import K, Resource
 from aim_operator.errors import ApiError, Forbidden, Unavailable
 from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.metrics import Metrics
 from aim_operator.sandbox.jobs import ImageBehaviour
 from tests.simulation.catalog import NAMESPACE, image, template
 from tests.simulation.world import World, quickstart
@@ -157,8 +159,8 @@ async def test_a_namespace_that_overloads_the_api_server_delays_another_by_less_
     async with World() as world:
         world.sandbox.jobs.behaviours[SLOW] = ImageBehaviour(outcome="hangs")
         world.apply([*crowd(100), image()])
-        client = Overloaded(world)
-        world.run(cast("KubeClient", client))
+        client, metrics = Overloaded(world), Metrics()
+        world.run(cast("KubeClient", client), metrics=metrics)
         await world.pass_seconds(60)
         waits = []
         for tick in range(20):
@@ -167,6 +169,9 @@ async def test_a_namespace_that_overloads_the_api_server_delays_another_by_less_
             await world.pass_seconds(5)
         assert max(waits) <= QUIET_SECONDS + 2
         assert client.writes > 500, "the namespace is served as fast as that server can"
+        shown = re.search(r"^aim_slowed_namespaces (\S+)$", metrics.exposition().decode(), re.MULTILINE)
+        assert shown is not None
+        assert float(shown[1]) == 2, "the writes of both are slow"
 
 
 VARIES = [
