@@ -190,7 +190,7 @@ class _Player:
         lease = world.find(LEASES, LEASE_NAME)
         if lease is None or not lease["spec"].get("holderIdentity"):
             return Failure(step=number, rule="nobody leads", text=str(lease))
-        await world.pass_seconds(4000)
+        await world.pass_seconds(900)
         if failure := self._broken(number):
             return failure
         self._checks.at_rest()

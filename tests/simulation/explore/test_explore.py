@@ -9,9 +9,9 @@ from tests.simulation.explore.kept import kept
 from tests.simulation.explore.play import play
 from tests.simulation.explore.stories import lines
 
-EDITS, CHAOS, LEADERS = 200, 100, 20
-"""How many stories the suite plays, in a minute of one core; `make simulate SEEDS=10000` plays more."""
-AT_ONCE = 10
+EDITS, CHAOS, LEADERS = 120, 60, 10
+"""How many stories the suite plays, in less than a minute; `make simulate SEEDS=10000` plays more."""
+AT_ONCE = 5
 
 
 @pytest.mark.parametrize("first", range(0, EDITS, AT_ONCE))
