@@ -8,6 +8,7 @@ python -m tests.simulation.explore --kept "a name"         # one of kept.json
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import sys
 import time
@@ -22,6 +23,13 @@ from tests.simulation.explore.stories import Story, lines
 TELLERS = {"edits": draw.story, "chaos": chaos.story}
 Place = tuple[str, int]
 """Which explorer, and a seed."""
+
+
+def settle_memory() -> None:
+    """Leave to the garbage collector what stories make, not what the modules are: a quarter of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 def explore(place: Place) -> tuple[Place, Failure | None]:
@@ -67,7 +75,7 @@ def main() -> int:
     seeds: list[Place] = [(tellers[number % len(tellers)], number) for number in numbers]
     began = time.monotonic()
     failures: dict[Place, Failure] = {}
-    with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=500) as pool:
+    with multiprocessing.get_context("fork").Pool(options.jobs, settle_memory, maxtasksperchild=500) as pool:
         for number, (place, failure) in enumerate(pool.imap_unordered(explore, seeds, chunksize=5), 1):
             if failure is not None:
                 failures[place] = failure

@@ -93,6 +93,8 @@ class _Author:
             (14, self.delete),
             (6, self.annotate),
             (5, self.delete_child),
+            (4, self.edit_child),
+            (3, self.hold),
             (3, self.node),
             (3, self.kinds),
             (2, self.namespace),
@@ -190,6 +192,38 @@ class _Author:
 
     def delete_child(self) -> AnyStep:
         return DeleteOne(kind=self.chance.choice(CHILDREN), number=self.chance.randint(0, 5))
+
+    def edit_child(self) -> AnyStep:
+        """`kubectl edit` of what the operator made: drift, and specs that mean something else."""
+        namespace, name = self.chance.choice(self.namespaces), self.chance.choice(TEMPLATES)
+        service = self.chance.choice(SERVICES)
+        mine: dict[str, Any] = {labels.MANAGED_BY: self.chance.choice((None, "somebody", labels.CONTROLLER))}
+        edits: list[tuple[str, str, Object]] = [
+            ("AIMTemplateCache", name, {"spec": {"templateRef": self.chance.choice(TEMPLATES)}}),
+            ("AIMTemplateCache", name, {"metadata": {"labels": mine}}),
+            ("InferenceService", service, {"spec": {"predictor": {"minReplicas": 7}}}),
+            ("InferenceService", service, {"metadata": {"labels": mine}}),
+            ("HTTPRoute", service, {"spec": {"rules": []}}),
+            ("HTTPRoute", service, {"metadata": {"ownerReferences": None}}),
+            ("ServingRuntime", name, {"spec": {"containers": [{"name": "kserve-container", "image": "x"}]}}),
+            ("ServingRuntime", name, {"metadata": {"labels": mine}}),
+        ]
+        kind, name, patch = self.chance.choice(edits)
+        return Patch(kind=kind, name=name, namespace=namespace, patch=patch)
+
+    def hold(self) -> AnyStep | None:
+        """Somebody's finalizer, which keeps what is deleted for a while."""
+        known = [o for o in self.known() if o["kind"].startswith("AIM")]
+        if not known:
+            return None
+        metadata = (old := self.chance.choice(known))["metadata"]
+        finalizers = self.chance.choice((["example.com/backup"], None))
+        return Patch(
+            kind=old["kind"],
+            name=metadata["name"],
+            namespace=metadata.get("namespace", ""),
+            patch={"metadata": {"finalizers": finalizers}},
+        )
 
     def node(self) -> AnyStep:
         gpu = self.chance.choice(GPUS)
