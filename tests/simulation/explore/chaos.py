@@ -18,7 +18,6 @@ from tests.simulation.explore.faults import (
     Cut,
     Fail,
     Freeze,
-    Lazy,
     Noise,
     Stall,
 )
@@ -39,8 +38,6 @@ def story(seed: int) -> Story:
 
 def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep]:
     likelihood = chance.choice((0.15, 0.3, 0.6))
-    if chance.random() < 0.5:
-        yield _lazy(chance)
     for step in edits:
         yield structs.replace(step, seconds=chance.choice(PAUSES))
         while chance.random() < likelihood:
@@ -49,7 +46,7 @@ def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep]:
 
 
 def _fault(chance: random.Random) -> AnyFault:
-    fault = chance.choice((_noise, _fail, _fail, _cut, _stall, _freeze, _crash, _crash, _lazy, _calm))
+    fault = chance.choice((_noise, _fail, _fail, _cut, _stall, _freeze, _crash, _crash, _calm))
     return structs.replace(fault(chance), seconds=chance.choice(PAUSES))
 
 
@@ -91,17 +88,6 @@ def _freeze(chance: random.Random) -> AnyFault:
 def _crash(chance: random.Random) -> AnyFault:
     down = chance.choice((0, 0, 5))
     return Crash(writes=chance.randint(1, 8), lost=chance.random() < 0.3, down=down)
-
-
-def _lazy(chance: random.Random) -> AnyFault:
-    some = (0.0, 0.0, 1.0, 15.0)
-    return Lazy(
-        kserve=chance.choice(some),
-        gateway=chance.choice(some),
-        claims=chance.choice(some),
-        pods=chance.choice(some),
-        garbage=chance.choice(some),
-    )
 
 
 def _calm(_: random.Random) -> AnyFault:

@@ -21,6 +21,7 @@ from tests.simulation.explore.steps import (
     DeleteNamespace,
     DeleteOne,
     Install,
+    Lazy,
     Patch,
     Restart,
     Wait,
@@ -79,6 +80,10 @@ class _Author:
         slow = chance.choice((0.0, 0.0, 3.0, 20.0))
         if slow:
             yield from (Behave(what=each, seconds_each=slow, seconds=0) for each in (*REFS, *SOURCES))
+        if chance.random() < 0.5:
+            some = (0.0, 0.0, 1.0, 15.0)
+            fields = ("kserve", "gateway", "claims", "pods", "garbage")
+            yield Lazy(seconds=0, **{field: chance.choice(some) for field in fields})
         for made in drawn[:-1]:
             yield Apply(manifest=self.keep(made), seconds=chance.choice((0, 0, 0, 1)))
         yield Apply(manifest=self.keep(drawn[-1]))

@@ -139,28 +139,6 @@ class Crash(Step, frozen=True, kw_only=True):
         return f"crash {where} write {self.writes} from now, back after {self.down:g} s"
 
 
-class Lazy(Step, frozen=True, kw_only=True):
-    """Controllers of the cluster take their time: KServe, gateway, volumes, Pods, garbage collector."""
-
-    kserve: float = 0.0
-    gateway: float = 0.0
-    claims: float = 0.0
-    pods: float = 0.0
-    garbage: float = 0.0
-
-    def __str__(self) -> str:
-        words = {name: value for name, value in structs.asdict(self).items() if value and name != "seconds"}
-        return f"controllers take their time: {words}"
-
-    def act(self, world: World) -> None:
-        sandbox = world.sandbox
-        sandbox.kserve.ready_seconds = self.kserve
-        sandbox.gateway.accept_seconds = self.gateway
-        sandbox.claims.bind_seconds = self.claims
-        sandbox.jobs.start_seconds = self.pods
-        sandbox.garbage.delay_seconds = self.garbage
-
-
 class Calm(Step, frozen=True, kw_only=True):
     """Nothing goes wrong any more."""
 
@@ -173,4 +151,4 @@ class Calm(Step, frozen=True, kw_only=True):
         world.network.calm()
 
 
-AnyFault = Noise | Fail | Cut | Stall | Freeze | Crash | Lazy | Calm
+AnyFault = Noise | Fail | Cut | Stall | Freeze | Crash | Calm

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import (
@@ -165,6 +165,28 @@ class Behave(Step, frozen=True, kw_only=True):
             message="it does not work",
             run_seconds=self.seconds_each,
         )
+
+
+class Lazy(Step, frozen=True, kw_only=True):
+    """Controllers of the cluster take their time: KServe, gateway, volumes, Pods, garbage collector."""
+
+    kserve: float = 0.0
+    gateway: float = 0.0
+    claims: float = 0.0
+    pods: float = 0.0
+    garbage: float = 0.0
+
+    def __str__(self) -> str:
+        words = {name: value for name, value in structs.asdict(self).items() if value and name != "seconds"}
+        return f"controllers take their time: {words}"
+
+    def act(self, world: World) -> None:
+        sandbox = world.sandbox
+        sandbox.kserve.ready_seconds = self.kserve
+        sandbox.gateway.accept_seconds = self.gateway
+        sandbox.claims.bind_seconds = self.claims
+        sandbox.jobs.start_seconds = self.pods
+        sandbox.garbage.delay_seconds = self.garbage
 
 
 class Restart(Step, frozen=True, kw_only=True):

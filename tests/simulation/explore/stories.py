@@ -13,13 +13,16 @@ from tests.simulation.explore.steps import (
     DeleteNamespace,
     DeleteOne,
     Install,
+    Lazy,
     Patch,
     Restart,
     Wait,
 )
 from tests.simulation.world import World
 
-AnyStep = Apply | Patch | Delete | DeleteOne | DeleteNamespace | Install | Behave | Restart | Wait | AnyFault
+AnyStep = (
+    Apply | Patch | Delete | DeleteOne | DeleteNamespace | Install | Behave | Lazy | Restart | Wait | AnyFault
+)
 Story = tuple[AnyStep, ...]
 
 
