@@ -19,6 +19,7 @@ from hack.cluster.cluster import Cluster
 from tests.simulation.catalog import cluster_image, cluster_template, image, service, template
 from tests.support.cluster import StartCluster, aim_crds
 from tests.support.hub_server import HubThread
+from tests.support.kserve_routes import let_kserve_make_routes, route_owner
 from tests.support.operator_process import (
     OPERATOR_NAMESPACE,
     eventually,
@@ -215,6 +216,7 @@ def test_every_way_ends_with_a_chat_completion_and_every_refusal_says_what_to_do
 ) -> None:
     cluster = own_cluster(("node", "kserve", "gateway", "operator-image"), crds=aim_crds())
     grant_roles(cluster)
+    let_kserve_make_routes(cluster)
     root = fill(tmp_path / "models", LLAMA, FP8, FINE_TUNED)
     with ExitStack() as stack:
         free = stack.enter_context(HubThread(root, host=cluster.node_ip)).hub
@@ -246,6 +248,7 @@ def test_every_way_ends_with_a_chat_completion_and_every_refusal_says_what_to_do
         apply(cluster, [cluster_config("site", [endpoint(free.url)])])
         wait_for_all(cluster, AIR_GAPPED)
         check_answers(cluster, AIR_GAPPED)
+        assert {route_owner(cluster, way.namespace, way.name) for way in every} == {"AIMService"}
 
 
 def namespace(name: str) -> Manifest:

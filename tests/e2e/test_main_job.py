@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -44,8 +45,10 @@ def running(cluster: Cluster, namespace: str, name: str) -> bool:
 
 def test_a_service_answers_through_the_gateway_and_is_gone_without_a_trace(cluster: Cluster) -> None:
     with cluster.namespace() as namespace, running_operator(cluster, f"--namespaces={namespace}"):
-        apply_yaml(cluster, catalog(namespace) + service(namespace, "chat"))
+        long = "c" * (64 - len(f"-predictor-{namespace}"))
+        apply_yaml(cluster, catalog(namespace) + service(namespace, "chat") + service(namespace, long))
         eventually(lambda: running(cluster, namespace, "chat"), "the service runs")
+        check_long_name_is_explained(cluster, namespace, long)
         status = status_of(cluster, "aimsvc", "chat", namespace)
         path = status["routing"]["path"]
         assert models(cluster, path) == [MODEL]
@@ -61,12 +64,21 @@ def test_a_service_answers_through_the_gateway_and_is_gone_without_a_trace(clust
         ]
         assert reasons(template)["HardwareAvailable"] == "True/HardwareFound"
 
-        cluster.kubectl("delete", "aimsvc", "chat", f"--namespace={namespace}")
+        cluster.kubectl("delete", "aimsvc", "chat", long, f"--namespace={namespace}")
         left = "isvc,httproute,deploy"
         eventually(
             lambda: not cluster.kubectl("get", left, f"--namespace={namespace}", "-o", "name").strip(),
             "its children are gone",
         )
+
+
+def check_long_name_is_explained(cluster: Cluster, namespace: str, name: str) -> None:
+    """KServe makes nothing of it, for good: its own words say why, and ours what to do."""
+    status = partial(status_of, cluster, "aimsvc", name, namespace)
+    eventually(lambda: status().get("status") == "Degraded", "a name that is too long is refused", 30)
+    [failure] = [c for c in status()["conditions"] if c["type"] == "Failure"]
+    assert "must be no more than 63 characters" in failure["message"]
+    assert "use a shorter name" in failure["message"]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,8 @@ class Event(KubeObject):
     reason: str | None = None
     message: str | None = None
     type: str | None = None
+    last_timestamp: str | None = None
+    """When it was seen last: a recorder counts the same one up."""
 
 
 class ClaimResources(Wire):

@@ -174,6 +174,11 @@ class Dependents:
         name = deployment.metadata.name.removesuffix(PREDICTOR)
         yield ObjectRef(SERVICES.kind, deployment.metadata.namespace, name)
 
+    def service_of_warning(self, event: Event) -> Iterator[ObjectRef]:
+        involved = event.involved_object
+        if self._watched.services.store.get(involved.namespace, involved.name) is not None:
+            yield ObjectRef(SERVICES.kind, involved.namespace, involved.name)
+
     def all_services(self) -> Iterator[ObjectRef]:
         yield from map(SERVICES.ref, self._watched.services.store.all())
 

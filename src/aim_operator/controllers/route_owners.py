@@ -19,11 +19,12 @@ from aim_operator.core.manifests import controlled_by
 from aim_operator.core.routing import covers
 from aim_operator.core.service.path_claims import Claim, Contender, PathClaims
 from aim_operator.core.service.route import ListenerPath
+from aim_operator.core.service.route_name import beside, service_of
 from aim_operator.core.service.route_owner import Standing, contender, other_claims, routed_paths
 from aim_operator.runtime.clock import Clock, Timer
 
 _Name = tuple[str, str]
-"""Namespace and name of a service, and of its HTTPRoute."""
+"""Namespace and name of a service."""
 LOST_WRITE_SECONDS = 30.0
 """How long a write whose answer was lost may still show up in the cache."""
 
@@ -86,7 +87,7 @@ class RouteOwners:
         """Return how a service stands on the path it wants; where it has it, its route may be written now."""
         own = contender(service)
         claim = self._wanted.get(own[1:])
-        live = self._routes.get(*own[1:])
+        live = self._route_of(own[1:])
         routed = routed_paths(live) if live is not None and _is_of(live, service) else ()
         yields = any(
             self._older(Claim(own, each)) is not None for each in routed if claim is None or each != claim.at
@@ -118,7 +119,7 @@ class RouteOwners:
 
     def services_at(self, route: HTTPRoute) -> Iterator[ObjectRef]:
         """Return whom a route concerns: its own service, those that want its paths or have routes there."""
-        own = Contender("", route.metadata.namespace, route.metadata.name)
+        own = Contender("", route.metadata.namespace, service_of(route))
         names = {own[1:]}
         for path in routed_paths(route):
             names.update(_names(self._wants.conflicting(Claim(own, path))))
@@ -150,7 +151,7 @@ class RouteOwners:
     def _with_age(self, routed: Claim) -> Claim | None:
         """Return the claim of a live route as that of its service; None if that is gone or going."""
         name = routed.owner[1:]
-        service, route = self._services.get(*name), self._routes.get(*name)
+        service, route = self._services.get(*name), self._route_of(name)
         if service is None or route is None or not _is_of(route, service):
             return None
         deleted = service.metadata.deletion_timestamp is not None
@@ -162,7 +163,7 @@ class RouteOwners:
         yield from self._lost_writes.conflicting(claim)
         for routed in self._in_the_way(claim):
             name = routed.owner[1:]
-            service, route = self._services.get(*name), self._routes.get(*name)
+            service, route = self._services.get(*name), self._route_of(name)
             if route is None:
                 continue
             if (service is not None and _is_of(route, service)) or _is_of_former(route):
@@ -176,6 +177,15 @@ class RouteOwners:
             above = routed.at.path != claim.at.path and covers(routed.at.path, claim.at.path)
             if not (stray and (above or self._is_there(claim))):
                 yield routed
+
+    def _route_of(self, name: _Name) -> HTTPRoute | None:
+        """Return the live route of a service; that under its own name may be KServe's."""
+        namespace, service = name
+        aside = self._routes.get(namespace, beside(service))
+        controller = aside.metadata.controller() if aside is not None else None
+        if controller is not None and controller.name == service:
+            return aside
+        return self._routes.get(namespace, service)
 
     def _is_there(self, claim: Claim) -> bool:
         """Whether what is claimed is routed already, or may be by now."""
@@ -230,7 +240,7 @@ class RouteOwners:
             return
         for route, change in ((old, self._routed.discard), (new, self._routed.add)):
             if route is not None:
-                whose = Contender("", route.metadata.namespace, route.metadata.name)
+                whose = Contender("", route.metadata.namespace, service_of(route))
                 for path in routed_paths(route):
                     change(Claim(whose, path))
 
@@ -280,6 +290,7 @@ def _is_of_former(route: HTTPRoute) -> bool:
     controller = route.metadata.controller()
     return (
         controller is not None
-        and (controller.kind, controller.name) == (SERVICES.kind, route.metadata.name)
+        and controller.kind == SERVICES.kind
+        and route.metadata.name in (controller.name, beside(controller.name))
         and controller.api_version.partition("/")[0] == SERVICES.group
     )

@@ -17,7 +17,13 @@ from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.route_owners import RouteOwners, other_paths_changed, paths_changed
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
-from aim_operator.controllers.watched import BY_DEPLOYMENT, BY_EXISTING_CLAIM, BY_INFERENCE_SERVICE, Watched
+from aim_operator.controllers.watched import (
+    BY_DEPLOYMENT,
+    BY_EXISTING_CLAIM,
+    BY_INFERENCE_SERVICE,
+    BY_INVOLVED,
+    Watched,
+)
 from aim_operator.core.caching import listed_models, service_caches
 from aim_operator.core.catalog import RuntimeConfig, enforced_path_prefix, scope_of
 from aim_operator.core.manifests import controlled_by
@@ -31,6 +37,7 @@ from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
 from aim_operator.core.service.route import ListenerPath, Route, RouteProblem, wanted_route
+from aim_operator.core.service.route_name import beside, name_of_route
 from aim_operator.core.service.route_owner import breaks_limits
 from aim_operator.core.serving.pin import pinned_config
 from aim_operator.errors import SpecError
@@ -77,10 +84,16 @@ class Services(AimKind):
         standing = self._route_owners.standing(service)
         watched = self._watched
         inference_service = watched.inference_services.store.get(ref.namespace, ref.name)
-        http_route = watched.http_routes.store.get(ref.namespace, ref.name)
         mine = service.metadata
         owns_inference_service = inference_service is not None and controlled_by(inference_service, mine)
         budget = watched.disruption_budgets.store.get(ref.namespace, ref.name)
+        route_name = name_of_route(
+            service,
+            watched.http_routes.store.get(ref.namespace, ref.name),
+            watched.http_routes.store.get(ref.namespace, beside(ref.name)),
+            inference_service if owns_inference_service else None,
+        )
+        http_route = watched.http_routes.store.get(ref.namespace, route_name)
         owns_http_route = http_route is not None and controlled_by(http_route, mine)
         pods = tuple(watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name)))
         return ServiceObserved(
@@ -98,8 +111,12 @@ class Services(AimKind):
             scaled_object=self._scaled_object(service),
             keda_installed=watched.scaled_objects.installed,
             deployment=watched.deployments.store.get(ref.namespace, predictor_service(ref.name)),
+            route_name=route_name,
             pods=pods,
             pods_refused=self._pods_refused(ref, pods),
+            kserve_warnings=()
+            if inference_service is None
+            else tuple(watched.kserve_warnings.store.by_index(BY_INVOLVED, inference_service.metadata.uid)),
             kserve_installed=watched.inference_services.installed,
             **self._caching(service, resolution),
             lost_claims=frozenset() if owns_inference_service else self._lost_claims(service),
@@ -236,6 +253,7 @@ def service_wakes(
         Trigger(watched.replica_refusals, depend.service_of_refusal),
         Trigger(watched.disruption_budgets, service_owner),
         Trigger(watched.scaled_objects, service_owner),
+        Trigger(watched.kserve_warnings, depend.service_of_warning),
         Trigger(watched.http_routes, service_owner),
         Trigger(watched.http_routes, route_owners.services_at, when=paths_changed),
         Trigger(watched.other_routes, route_owners.services_below, when=other_paths_changed),

@@ -157,6 +157,13 @@ class Watched:
             slim=kept.event,
             indexes={BY_DEPLOYMENT: _deployment},
         )
+        # Of what KServe can't make anything of, 0.16 tells nowhere else.
+        self.kserve_warnings = self._informer(
+            EVENTS,
+            field_selector="involvedObject.kind=InferenceService,type=Warning",
+            slim=kept.event,
+            indexes={BY_INVOLVED: _involved},
+        )
         self.provisioning = self._informer(
             EVENTS,
             field_selector="involvedObject.kind=PersistentVolumeClaim,reason=ProvisioningFailed",

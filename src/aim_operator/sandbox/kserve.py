@@ -27,6 +27,10 @@ DEPLOYMENT = KindId("apps", "Deployment")
 _AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 _NO_AUTOSCALER = "none"
 _STOP = "serving.kserve.io/stop"
+EVENT = KindId("", "Event")
+ROUTE = KindId("gateway.networking.k8s.io", "HTTPRoute")
+GATEWAY_OF_ITS_OWN = {"kind": "Gateway", "name": "kserve-ingress-gateway", "namespace": "kserve"}
+MOST_HOST_LABEL = 63
 
 
 class KServe(StandIn):
@@ -49,6 +53,8 @@ class KServe(StandIn):
         self.images = {} if images is None else images
         self.ready_seconds = ready_seconds
         self.broken: dict[tuple[str, str], str] = {}
+        self.makes_routes = False
+        """enableGatewayApi without disableIngressCreation: its HTTPRoute has the service's name."""
         server.storage.listen(self._changed)
 
     def reconcile_all(self) -> None:
@@ -87,6 +93,10 @@ class KServe(StandIn):
             return
         if service.obj["metadata"].get("annotations", {}).get(_STOP) == "true":
             self._stop(service)
+            return
+        if refusal := _refusal(key):
+            self._warn(service, refusal)
+            self._not_ready(service, refusal, "ReconcileFailed")
             return
         self._make_backend(service)
         replicas = self._make_deployment(service)
@@ -129,10 +139,27 @@ class KServe(StandIn):
             },
         )
 
-    def _not_ready(self, service: Stored, message: str) -> None:
+    def _warn(self, service: Stored, message: str) -> None:
+        """Say it in an event: 0.16 says it nowhere else."""
+        about = {"kind": "InferenceService", "apiVersion": service.obj["apiVersion"], "uid": service.uid}
+        event = {
+            "metadata": {"generateName": f"{service.key.name}."},
+            "involvedObject": {**about, "namespace": service.key.namespace, "name": service.key.name},
+            "type": "Warning",
+            "reason": "InternalError",
+            "message": message,
+            "source": {"component": "v1beta1Controllers"},
+            "firstTimestamp": self.now(),
+            "lastTimestamp": self.now(),
+            "count": 1,
+        }
+        kind = self.server.kinds.of(EVENT)
+        self.server.create(kind, event, namespace=service.key.namespace, manager=self.manager)
+
+    def _not_ready(self, service: Stored, message: str, reason: str = "MinimumReplicasUnavailable") -> None:
         states = {"activeModelState": "", "targetModelState": "Pending"}
         model = {"transitionStatus": "InProgress", "lastFailureInfo": None, "states": states}
-        self._set(service, "False", message or "Deployment is progressing", model)
+        self._set(service, "False", message or "Deployment is progressing", model, reason=reason)
 
     def _set_ready(self, key: Key, uid: str) -> None:
         service = self.live(key, uid)
@@ -151,15 +178,55 @@ class KServe(StandIn):
             "url": f"http://{host}",
             "address": {"url": f"http://{key.name}-predictor.{key.namespace}.svc.cluster.local"},
         }
+        if self.makes_routes and not _is_cluster_local(service):
+            self._take_route(service, host)
+            self._set(service, "False", "Predictor HttpRouteNotReady", model, predictor="True")
+            return
         self._set(service, "True", "", model, urls)
 
+    def _take_route(self, service: Stored, host: str) -> None:
+        """As `reconcileTopLevelHTTPRoute` does: an HTTPRoute that is there is replaced, whoever made it.
+
+        Its gateway accepts none: the service's ingress never becomes ready, and so the service itself.
+        """
+        kind, namespace = self.server.kinds.of(ROUTE), service.key.namespace
+        backend = {"name": f"{service.key.name}-predictor", "namespace": namespace, "port": 80}
+        rule = {
+            "matches": [{"path": {"type": "RegularExpression", "value": "^/.*$"}}],
+            "backendRefs": [{"kind": "Service", **backend}],
+        }
+        route: Manifest = {
+            "metadata": {
+                "name": service.key.name,
+                "labels": service.obj["metadata"].get("labels", {}),
+                "annotations": service.obj["metadata"].get("annotations", {}),
+                "ownerReferences": [owner_reference(service)],
+            },
+            "spec": {"hostnames": [host], "parentRefs": [GATEWAY_OF_ITS_OWN], "rules": [rule]},
+        }
+        before = self.server.storage.get(Key(ROUTE, namespace, service.key.name))
+        if before is None:
+            self.server.create(kind, route, namespace=namespace, manager=self.manager)
+        elif before.obj["spec"] != route["spec"]:
+            route["metadata"]["resourceVersion"] = before.obj["metadata"]["resourceVersion"]
+            self.server.replace(kind, route, namespace=namespace, manager=self.manager)
+
     def _set(
-        self, service: Stored, ready: str, message: str, model: Manifest, more: Manifest | None = None
+        self,
+        service: Stored,
+        ready: str,
+        message: str,
+        model: Manifest,
+        more: Manifest | None = None,
+        *,
+        reason: str = "MinimumReplicasUnavailable",
+        predictor: str = "",
     ) -> None:
-        reason = "" if ready == "True" else "MinimumReplicasUnavailable"
+        reason = "" if ready == "True" else reason
+        each = {"IngressReady": ready, "PredictorReady": predictor or ready, "Ready": ready}
         conditions = [
-            self.condition(service, type_, ready, reason, message)
-            for type_ in ("IngressReady", "PredictorReady", "Ready")
+            self.condition(service, type_, state, *((reason, message) if state != "True" else ("", "")))
+            for type_, state in each.items()
         ]
         status: Manifest = {
             "observedGeneration": service.obj["metadata"]["generation"],
@@ -231,6 +298,23 @@ class KServe(StandIn):
 def _asked(service: Stored) -> tuple[int, Manifest]:
     metadata = service.obj["metadata"]
     return metadata["generation"], metadata.get("annotations", {})
+
+
+def _is_cluster_local(service: Stored) -> bool:
+    labels = service.obj["metadata"].get("labels", {})
+    return bool(labels.get("networking.kserve.io/visibility") == "cluster-local")
+
+
+def _refusal(key: Key) -> str:
+    """What `createRawURL` of its raw_kube_reconciler.go says, with the domain template that it ships."""
+    host = f"{key.name}-predictor-{key.namespace}"
+    if len(host) <= MOST_HOST_LABEL:
+        return ""
+    name = f"{host}.example.com"
+    return (
+        f'fails to create NewRawKubeReconciler for predictor: invalid domain name "{name}": '
+        f'url: Invalid value: "{host}": must be no more than {MOST_HOST_LABEL} characters'
+    )
 
 
 def _model(service: Stored) -> Manifest:

@@ -21,8 +21,11 @@ def predictor_service(name: str) -> str:
     return f"{name}{PREDICTOR}"
 
 
-def http_route(service: AIMService, route: Route) -> Child:
-    """Render the HTTPRoute: the path prefix is cut off before the request reaches the model server."""
+def http_route(service: AIMService, route: Route, *, name: str | None = None) -> Child:
+    """Render the HTTPRoute: the path prefix is cut off before the request reaches the model server.
+
+    `name` None: it is called as the service.
+    """
     routing = service.spec.routing or ServiceRouting()
     rule: Manifest = {
         "matches": [{"path": {"type": "PathPrefix", "value": route.path}}],
@@ -40,7 +43,7 @@ def http_route(service: AIMService, route: Route) -> Child:
     if timeout is not None:
         rule["timeouts"] = {"request": timeout}
     metadata: Manifest = {
-        "name": service.metadata.name,
+        "name": name or service.metadata.name,
         "namespace": service.metadata.namespace,
         "labels": {
             labels.NAME: "aim-service",

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from aim_operator.api.external import (
     Deployment,
+    Event,
     HTTPRoute,
     InferenceService,
     Pod,
@@ -40,9 +41,13 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     """The one that KServe makes of the InferenceService."""
     scaled_object: ScaledObject | None = None
     keda_installed: bool = False
+    route_name: str | None = None
+    """What the HTTPRoute is called; None: as the service."""
     pods: tuple[Pod, ...] = ()
     pods_refused: str = ""
     """Why the cluster took no Pod of it since the youngest of `pods`."""
+    kserve_warnings: tuple[Event, ...] = ()
+    """Warning events about the InferenceService, KServe's and others'."""
     runtimes: frozenset[str] = frozenset()
     """Names of the runtimes that an InferenceService in this namespace can use, of those that it might."""
     runtime_shadowed: bool = False

@@ -140,6 +140,6 @@ def _routed(observed: ServiceObserved, runtime: ConditionSummary, route: Route) 
         status = State.DEGRADED
     return RoutePlan(
         summary=ConditionSummary(ok=state.ready, reason=state.reason, message=state.message, state=status),
-        children=(desired.http_route(observed.service, route),),
+        children=(desired.http_route(observed.service, route, name=observed.route_name),),
         path=route.path,
     )

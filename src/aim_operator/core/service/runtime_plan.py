@@ -150,10 +150,15 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
             runtime, children = own_runtime_name(service), [own_runtime(service, active)]
         # A stranger's runtime of that name could put anything into the Pods.
         after = SERVING_RUNTIMES.kind if children else ""
-        scaling = scaling_annotations(service, observed.deployment, keda=observed.keda_installed)
-        child = structs.replace(
-            inference_service(service, active, runtime=runtime, scaling=scaling), after=after
+        rendered = inference_service(
+            service,
+            active,
+            runtime=runtime,
+            scaling=scaling_annotations(service, observed.deployment, keda=observed.keda_installed),
+            live=observed.inference_service,
+            routed=observed.route is not None,
         )
+        child = structs.replace(rendered, after=after)
     except SpecError as error:
         return hindered_runtime(observed, reason=error.reason, message=error.message)
     revision, wanted = revision_of(child), rollout_of(service, active)
@@ -230,6 +235,7 @@ def _follow(
         replicas=desired_replicas(observed.service, observed.deployment),
         # No room for a Pod is no failure while that is being seen to.
         refused="" if turn.message else observed.pods_refused,
+        warnings=observed.kserve_warnings,
     )
     failure = state.failure or late
     if not state.serving:
@@ -259,7 +265,9 @@ def _away(state: Rollout, failure: str, turn: Handover) -> ConditionSummary:
     """Say why nothing serves; where old Pods made room, that this was to be expected."""
     if failure:
         reason = state.reason if state.failure else Reason.RUNTIME_FAILED
-        return ConditionSummary(ok=False, reason=reason, message=failure, state=State.FAILED)
+        # Where KServe refuses, nothing crashed: somebody has to change what is asked for.
+        word = State.DEGRADED if state.refused else State.FAILED
+        return ConditionSummary(ok=False, reason=reason, message=failure, state=word)
     if turn.message:
         message = f"{turn.message}; {state.message}"
         return ConditionSummary(ok=False, reason=Reason.ROLLING_OUT, message=message, state=State.STARTING)

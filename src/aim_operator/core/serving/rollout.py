@@ -10,18 +10,25 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from aim_operator.api.external import ContainerStatus, InferenceService, InferenceServiceStatus, Pod
+from aim_operator.api.external import (
+    ContainerStatus,
+    Event,
+    InferenceService,
+    InferenceServiceStatus,
+    Pod,
+)
 from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions, labels
 from aim_operator.core.messages import one_line
 from aim_operator.core.pods import is_ready, waiting
 from aim_operator.core.remedies import with_remedy
+from aim_operator.core.serving.kserve_refusal import RECONCILE_FAILED, refusal
 
 STARTING = "waiting for KServe to start the model server"
 
 _OVERDUE = "ProgressDeadlineExceeded"
-_REFUSED = "FailedCreate"
+_REFUSED = frozenset({"FailedCreate", RECONCILE_FAILED})
 _LOADING = (
     "the model server has been starting for more than ten minutes; it is restarted only when "
     "serving.startupTimeoutSeconds is over"
@@ -37,7 +44,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     """`serving`: requests are answered. `complete`: by this revision, on all replicas.
 
     `failure` is what keeps this revision from coming up, "" where nothing does; `unplaced` is why a Pod of it
-    has no node while others serve.
+    has no node while others serve. `refused`: KServe makes no Pod of the InferenceService.
     """
 
     serving: bool
@@ -46,27 +53,37 @@ class Rollout(Struct, frozen=True, kw_only=True):
     message: str
     failure: str = ""
     unplaced: str = ""
+    refused: bool = False
 
 
 def rollout(
-    live: InferenceService, pods: Iterable[Pod], *, revision: str, replicas: int, refused: str = ""
+    live: InferenceService,
+    pods: Iterable[Pod],
+    *,
+    revision: str,
+    replicas: int,
+    refused: str = "",
+    warnings: Iterable[Event] = (),
 ) -> Rollout:
     """Judge the InferenceService; KServe's or the Pod's own words are the message.
 
     `revision` and `replicas` are what is wanted now. `refused` is why the cluster took no Pod since the
-    youngest was made: it counts while there is none of this revision. Where no Pod is seen at all, KServe's
-    word is taken for all of them.
+    youngest was made: it counts while there is none of this revision, and so do KServe's `warnings`. Where
+    no Pod is seen at all, KServe's word is taken for all of them.
     """
     status = live.status or InferenceServiceStatus()
-    ready = conditions.find(status.conditions or (), "Ready")
     present = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
     # What an older version of the operator made has none: "".
     current = [pod for pod in present if (pod.metadata.label(labels.REVISION) or "") == revision]
     status_conditions = status.conditions or ()
     # KServe takes back its Ready in these cases, while old Pods answer.
     taken_back = _is_overdue(status_conditions) or _is_refused(status_conditions)
-    serving = (ready is not None and ready.status == "True") or (taken_back and any(map(is_ready, present)))
-    failure = _failure(current, one_line(refused) if not current else "", status)
+    ready = _is_true(status_conditions, "Ready")
+    # Its ingress, which Ready waits for, too, is not what our route leads to.
+    answers = ready or _is_true(status_conditions, "PredictorReady")
+    serving = answers or (taken_back and any(map(is_ready, present)))
+    kserve = refusal(warnings, present, status_conditions) if not current else ""
+    failure = _failure(current, one_line(refused) if not current else "", status) or kserve
     if not serving:
         return Rollout(
             serving=False,
@@ -74,6 +91,7 @@ def rollout(
             reason=Reason.RUNTIME_FAILED if failure else Reason.CREATING_RUNTIME,
             message=failure or _waiting_message(current or present, status.conditions or ()) or STARTING,
             failure=failure,
+            refused=bool(kserve) and failure == kserve,
         )
     in_service = sum(map(is_ready, current))
     if not present or in_service >= replicas:
@@ -81,7 +99,7 @@ def rollout(
             serving=True,
             complete=True,
             reason=Reason.RUNTIME_READY,
-            message="the InferenceService is ready",
+            message="the InferenceService is ready" if ready else _without_ingress(status_conditions),
         )
     message = f"{in_service} of {replicas} replicas serve the current revision"
     return Rollout(
@@ -92,6 +110,17 @@ def rollout(
         failure=failure,
         unplaced=_obstacle(current),
     )
+
+
+def _is_true(current: Iterable[Condition], type_: str) -> bool:
+    condition = conditions.find(current, type_)
+    return condition is not None and condition.status == "True"
+
+
+def _without_ingress(current: Iterable[Condition]) -> str:
+    ingress = conditions.find(current, "IngressReady")
+    words = one_line((ingress.message or ingress.reason) if ingress is not None else None)
+    return f"the model server is ready; KServe's own ingress is not{f': {words}' if words else ''}"
 
 
 def _is_overdue(current: Iterable[Condition]) -> bool:
@@ -106,9 +135,9 @@ def _is_overdue(current: Iterable[Condition]) -> bool:
 
 
 def _is_refused(current: Iterable[Condition]) -> bool:
-    """Whether KServe reports that Pods can't be created: it does so also where others are available."""
+    """Whether Pods, or what makes them, can't be created: KServe says so also where others are available."""
     predictor = conditions.find(current, "PredictorReady")
-    return predictor is not None and predictor.status == "False" and predictor.reason == _REFUSED
+    return predictor is not None and predictor.status == "False" and predictor.reason in _REFUSED
 
 
 def _failure(pods: Sequence[Pod], refused: str, status: InferenceServiceStatus) -> str:

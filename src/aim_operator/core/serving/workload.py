@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import structs
 
-from aim_operator.api.external import INFERENCE_SERVICES, SERVING_RUNTIMES
+from aim_operator.api.external import INFERENCE_SERVICES, SERVING_RUNTIMES, InferenceService
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
@@ -34,6 +34,9 @@ from aim_operator.core.serving.scale import OF_INFERENCE_SERVICE
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
 
 CACHE_PATH = "/workspace/model-cache"
+KSERVE_VISIBILITY = "networking.kserve.io/visibility"
+CLUSTER_LOCAL = "cluster-local"
+"""With this visibility KServe makes no ingress of its own, which may be an HTTPRoute of our route's name."""
 _SCALE = ("minReplicas", "maxReplicas", "autoScaling")
 """What changes no Pod."""
 _MOST_RESTART = 64
@@ -67,11 +70,20 @@ def own_runtime_name(service: AIMService) -> str:
 
 
 def inference_service(
-    service: AIMService, active: ActiveWorkload, *, runtime: str, scaling: dict[str, str] | None = None
+    service: AIMService,
+    active: ActiveWorkload,
+    *,
+    runtime: str,
+    scaling: dict[str, str] | None = None,
+    live: InferenceService | None = None,
+    routed: bool = False,
 ) -> Child:
     """Render the InferenceService of `service` on `active`, by the runtime of that name.
 
-    `scaling` are annotations that tell who writes the number of copies.
+    `scaling` are annotations that tell who writes the number of copies. Where the operator makes the
+    service's HTTPRoute, `routed`, KServe is told to make none (docs/adr/0021). Nothing restarts for that
+    alone: KServe gives the label to the Pods, too, so that a `live` one has or has not what it has until its
+    next roll-out.
 
     Raises SpecError(ResourcesInvalid, EngineArgsInvalid or GoTemplateRefused).
     """
@@ -96,6 +108,10 @@ def inference_service(
     # KServe hands annotations on as well.
     by_scaler = [] if own_class == autoscaling.NONE else [own_class]
     own_labels[labels.REVISION] = short_hash([own_labels, per_pod, *by_scaler])
+    if live is not None and live.metadata.label(labels.REVISION) == own_labels[labels.REVISION]:
+        routed = _hides(live)
+    if routed:
+        own_labels[KSERVE_VISIBILITY] = CLUSTER_LOCAL
     rendered = child(
         INFERENCE_SERVICES,
         metadata={
@@ -140,6 +156,11 @@ def with_strategy(inference_service: Child, strategy: Manifest | None) -> Child:
     return structs.replace(
         inference_service, manifest={**manifest, "spec": {**manifest["spec"], "predictor": predictor}}
     )
+
+
+def _hides(live: InferenceService) -> bool:
+    """Whether KServe makes no ingress for it."""
+    return live.metadata.label(KSERVE_VISIBILITY) == CLUSTER_LOCAL
 
 
 def revision_of(inference_service: Child) -> str:
