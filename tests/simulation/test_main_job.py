@@ -17,10 +17,11 @@ SERVICE = "llama-chat"
 
 def all_running(world: World) -> bool:
     templates = [*world.all(aim.TEMPLATES), *world.all(aim.CLUSTER_TEMPLATES)]
+    caches = world.all(aim.TEMPLATE_CACHES)
     return (
         world.state_of(aim.SERVICES, SERVICE, NAMESPACE) == "Running"
-        and len(templates) == 3
-        and all(t.get("status", {}).get("status") == "Available" for t in templates)
+        and (len(templates), len(caches)) == (3, 1)
+        and all(each.get("status", {}).get("status") == "Available" for each in [*templates, *caches])
     )
 
 
