@@ -22,7 +22,7 @@ from hack.cluster.api import Api, Manifest
 from hack.cluster.build import program
 from hack.cluster.build_all import ensure_all
 from hack.cluster.cache import locked
-from hack.cluster.components import BY_PART, CONTROL_PLANE
+from hack.cluster.components import BY_PART, CONTROL_PLANE, OLDEST_KSERVE_PART
 from hack.cluster.errors import ClusterError
 from hack.cluster.instance import ADMIN, OPERATOR, SECOND_PART, Instance
 from hack.cluster.manifests import CRDS_OF_PART, crd_manifests
@@ -40,6 +40,7 @@ from hack.cluster.stop import (
 OPTIONAL_PARTS = {
     "node": node.start_node,
     SECOND_PART: node.start_second_node,
+    OLDEST_KSERVE_PART: kserve.start_oldest_kserve,
     "kserve": kserve.start_kserve,
     "gateway": gateway.start_gateway,
     operator_image.PART: operator_image.start_operator_image,

@@ -75,6 +75,15 @@ KSERVE = ModuleProgram(
     module="github.com/kserve/kserve@v0.20.0",
     package="./cmd/manager",
 )
+# The oldest that the operator works with. Its name is its own: both may be built at once.
+OLDEST_KSERVE = ModuleProgram(
+    name="kserve-oldest",
+    version="0.16.0",
+    title="KServe 0.16.0",
+    expected="3 to 5 minutes, one after KServe 0.20.0",
+    module="github.com/kserve/kserve@v0.16.0",
+    package="./cmd/manager",
+)
 TRAEFIK = ModuleProgram(
     name="traefik",
     version="3.6.0",
@@ -97,17 +106,26 @@ HELM = ModuleProgram(
         "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34",
     ),
 )
+_KSERVE_FILES = (
+    ("crds", ("charts/kserve-crd/templates/*.yaml", "charts/kserve-crd/files/*.yaml")),
+    ("webhooks", ("config/webhook/manifests.yaml",)),
+    ("configuration", ("config/configmap/inferenceservice.yaml",)),
+)
 KSERVE_MANIFESTS = ModuleManifests(
     name="kserve-manifests",
     version="0.20.0",
     title="KServe's CRDs",
     expected="a few seconds",
     module=KSERVE.module,
-    files=(
-        ("crds", ("charts/kserve-crd/templates/*.yaml", "charts/kserve-crd/files/*.yaml")),
-        ("webhooks", ("config/webhook/manifests.yaml",)),
-        ("configuration", ("config/configmap/inferenceservice.yaml",)),
-    ),
+    files=_KSERVE_FILES,
+)
+OLDEST_KSERVE_MANIFESTS = ModuleManifests(
+    name="kserve-oldest-manifests",
+    version="0.16.0",
+    title="the CRDs of KServe 0.16.0",
+    expected="a few seconds",
+    module=OLDEST_KSERVE.module,
+    files=_KSERVE_FILES,
 )
 GATEWAY_MANIFESTS = ModuleManifests(
     name="gateway-api-manifests",
@@ -119,7 +137,9 @@ GATEWAY_MANIFESTS = ModuleManifests(
 )
 
 # What takes longest to build is first.
-BY_LENGTH: tuple[Component, ...] = (CONTROL_PLANE, TRAEFIK, KSERVE, HELM)
+BY_LENGTH: tuple[Component, ...] = (CONTROL_PLANE, TRAEFIK, KSERVE, OLDEST_KSERVE, HELM)
+# Instead of "kserve", which upgrades it where it runs.
+OLDEST_KSERVE_PART = "oldest-kserve"
 # Tools, unlike parts of a cluster, are there whichever cluster is used.
 HELM_TOOL = "helm"
 TOOLS = (HELM_TOOL,)
@@ -127,6 +147,7 @@ BY_PART: dict[str, tuple[Component, ...]] = {
     "control-plane": (CONTROL_PLANE,),
     "node": (),
     "second-node": (),
+    OLDEST_KSERVE_PART: (OLDEST_KSERVE_MANIFESTS, OLDEST_KSERVE),
     "kserve": (KSERVE_MANIFESTS, KSERVE),
     "gateway": (GATEWAY_MANIFESTS, TRAEFIK),
     HELM_TOOL: (HELM,),

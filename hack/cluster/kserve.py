@@ -14,11 +14,19 @@ from pathlib import Path
 from hack.cluster import processes
 from hack.cluster.api import Manifest
 from hack.cluster.build import ensure, program
-from hack.cluster.components import KSERVE, KSERVE_MANIFESTS
+from hack.cluster.components import (
+    KSERVE,
+    KSERVE_MANIFESTS,
+    OLDEST_KSERVE,
+    OLDEST_KSERVE_MANIFESTS,
+    OLDEST_KSERVE_PART,
+    ModuleManifests,
+    ModuleProgram,
+)
 from hack.cluster.control_plane import make_certificate
 from hack.cluster.images import STORAGE_INITIALIZER_IMAGE
 from hack.cluster.instance import Instance
-from hack.cluster.manifests import crd_manifests, install_crds, read_manifests
+from hack.cluster.manifests import crd_manifests, install_crds, read_manifests, replace_crds
 from hack.cluster.ports import pick_ports
 from hack.cluster.progress import Progress
 
@@ -40,26 +48,46 @@ CONFIGURATION: dict[str, dict[str, object]] = {
 
 
 def start_kserve(instance: Instance, progress: Progress) -> None:
-    """Starts it and returns when its webhooks answer."""
-    ensure(KSERVE, progress)
-    crds = crd_manifests("kserve", progress)
-    with progress.step("kserve", f"starting {KSERVE.title}", "ready in"):
+    """Starts it and returns when its webhooks answer. An older one that runs is upgraded."""
+    older = processes.recorded(instance.directory).get("kserve")
+    if older is not None:
+        processes.end([older])
+    _start(instance, progress, "kserve", KSERVE, KSERVE_MANIFESTS, upgrade=older is not None)
+
+
+def start_oldest_kserve(instance: Instance, progress: Progress) -> None:
+    """The same of the oldest version that the operator works with."""
+    _start(instance, progress, OLDEST_KSERVE_PART, OLDEST_KSERVE, OLDEST_KSERVE_MANIFESTS, upgrade=False)
+
+
+def _start(
+    instance: Instance,
+    progress: Progress,
+    part: str,
+    manager: ModuleProgram,
+    manifests: ModuleManifests,
+    *,
+    upgrade: bool,
+) -> None:
+    ensure(manager, progress)
+    crds = crd_manifests(part, progress)
+    with progress.step("kserve", f"starting {manager.title}", "ready in"):
         api = instance.api()
-        install_crds(api, crds)
+        (replace_crds if upgrade else install_crds)(api, crds)
         api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        api.apply_when_served(_configuration())
+        api.apply_when_served(_configuration(manifests))
         api.apply_when_served(_storage_container())
         instance.ports |= pick_ports(["kserve-webhook", "kserve-probe"])
         instance.save()
-        _start_process(instance)
+        _start_process(instance, manager)
         authority = (_certificates(instance) / "ca.crt").read_bytes()
-        for webhook in read_manifests(KSERVE_MANIFESTS, "webhooks"):
+        for webhook in read_manifests(manifests, "webhooks"):
             api.apply(_reachable(webhook, instance.ports["kserve-webhook"], authority))
 
 
-def _configuration() -> Manifest:
+def _configuration(manifests: ModuleManifests) -> Manifest:
     """The ConfigMap as shipped, without its page of examples, with our differences."""
-    shipped = read_manifests(KSERVE_MANIFESTS, "configuration")[0]
+    shipped = read_manifests(manifests, "configuration")[0]
     data = {key: value for key, value in shipped["data"].items() if key != "_example"}
     for section, changes in CONFIGURATION.items():
         data[section] = json.dumps({**json.loads(data[section]), **changes})
@@ -99,7 +127,7 @@ def _certificates(instance: Instance) -> Path:
     return instance.directory / "kserve" / "k8s-webhook-server" / "serving-certs"
 
 
-def _start_process(instance: Instance) -> None:
+def _start_process(instance: Instance, manager: ModuleProgram) -> None:
     certificates = _certificates(instance)
     certificates.mkdir(parents=True, exist_ok=True)
     make_certificate(str(certificates), "127.0.0.1")
@@ -108,7 +136,7 @@ def _start_process(instance: Instance) -> None:
         instance.directory,
         "kserve",
         [
-            program(KSERVE),
+            program(manager),
             f"--webhook-port={instance.ports['kserve-webhook']}",
             f"--health-probe-addr={probe}",
             "--metrics-addr=0",

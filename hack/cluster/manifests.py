@@ -10,11 +10,22 @@ from functools import partial
 
 from hack.cluster.api import Api, Manifest, explain
 from hack.cluster.build import ensure
-from hack.cluster.components import GATEWAY_MANIFESTS, KSERVE_MANIFESTS, ModuleManifests
+from hack.cluster.components import (
+    GATEWAY_MANIFESTS,
+    KSERVE_MANIFESTS,
+    OLDEST_KSERVE_MANIFESTS,
+    OLDEST_KSERVE_PART,
+    ModuleManifests,
+)
 from hack.cluster.errors import ClusterError
 from hack.cluster.progress import Progress
 
-CRDS_OF_PART = {"kserve": KSERVE_MANIFESTS, "gateway": GATEWAY_MANIFESTS}
+CRDS_OF_PART = {
+    OLDEST_KSERVE_PART: OLDEST_KSERVE_MANIFESTS,
+    "kserve": KSERVE_MANIFESTS,
+    "gateway": GATEWAY_MANIFESTS,
+}
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 ESTABLISHED_SECONDS = 60.0
 PARALLEL_REQUESTS = 4
 
@@ -53,10 +64,21 @@ def install_crds(api: Api, crds: Sequence[Manifest]) -> None:
         )
 
 
+def replace_crds(api: Api, crds: Sequence[Manifest]) -> None:
+    """Put these in the place of what is installed of them, and install what is not."""
+    for crd in crds:
+        path = f"{CRDS}/{crd['metadata']['name']}"
+        installed = api.get(path)
+        if installed is not None:
+            metadata = {**crd["metadata"], "resourceVersion": installed["metadata"]["resourceVersion"]}
+            api.request("PUT", path, {**crd, "metadata": metadata})
+    install_crds(api, crds)
+
+
 def _create(api: Api, crd: Manifest) -> None:
     try:
         # Not server-side apply: tracking the fields of KServe's 700 kB costs seconds.
-        api.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+        api.request("POST", CRDS, crd)
     except urllib.error.HTTPError as error:
         if error.code != 409:
             name = crd["metadata"]["name"]

@@ -22,6 +22,7 @@ from aim_operator.controllers.dependents import Dependents
 from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.download_slots import DownloadSlots
 from aim_operator.controllers.images import Images, image_wakes
+from aim_operator.controllers.kserve_version import KServeVersion
 from aim_operator.controllers.model_caches import ModelCaches, model_cache_wakes
 from aim_operator.controllers.route_owners import RouteOwners
 from aim_operator.controllers.runtime_configs import RuntimeConfigs, runtime_config_wakes
@@ -135,6 +136,8 @@ class Operator:
         self._existing_claims = ForeignWatches(client, clock=clock)
         self._downloads = DownloadProgress(client, clock=clock, wake=self._wake)
         self._catalog = StoreCatalog(watched)
+        self._kserve = KServeVersion(client, clock=clock, on_change=self._kserve_changed)
+        watched.crds.add_handler(self._kserve.crd_changed)
         self._dependents = Dependents(watched, self._catalog, operator_namespace=settings.operator_namespace)
         self._controllers = ControllerGroup(
             self._build_controllers(client, metrics),
@@ -184,6 +187,7 @@ class Operator:
             await self._foreign.close()
             await self._existing_claims.close()
             await self._downloads.close()
+            await self._kserve.close()
             await _cancel(*following)
             await self._recorder.close()
             await self._probes.close()
@@ -192,6 +196,7 @@ class Operator:
         """Work while the Lease is ours. A standby's caches are warm: fail-over takes lease time only."""
         for informer in self.watched.all:
             await informer.wait_synced()
+        await self._kserve.wait_tried()
         log.info("caches synced", objects=sum(len(informer.store) for informer in self.watched.all))
         if not self._settings.leader_elect:
             await self._work()
@@ -263,7 +268,9 @@ class Operator:
             wake=self._wake,
             apart=lambda: keeps_apart(enforced_path_prefix(catalog)),
         )
-        self._services = Services(watched=watched, catalog=catalog, route_owners=route_owners)
+        self._services = Services(
+            watched=watched, catalog=catalog, route_owners=route_owners, kserve=self._kserve
+        )
         model_caches = ModelCaches(
             client=client,
             watched=watched,
@@ -304,6 +311,9 @@ class Operator:
     def _wake_all(self, refs: Iterable[ObjectRef]) -> None:
         for ref in refs:
             self._wake(ref)
+
+    def _kserve_changed(self) -> None:
+        self._wake_all(self._dependents.all_services())
 
     def _follow_installations(self) -> None:
         """Go on by itself when a CRD arrives or goes, and when nodes bring other GPUs."""

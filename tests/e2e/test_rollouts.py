@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -23,7 +19,7 @@ from tests.support.operator_process import (
     running_operator,
     status_of,
 )
-from tests.support.served_models import ask, models
+from tests.support.served_models import asked_all_the_time, models
 
 pytestmark = [pytest.mark.needs_node, pytest.mark.needs_kserve, pytest.mark.needs_gateway]
 
@@ -57,29 +53,6 @@ def at_rest(cluster: Cluster, namespace: str) -> bool:
         "True/RuntimeReady",
         "False/RuntimeReady",
     )
-
-
-@contextmanager
-def asked_all_the_time(url: str) -> Iterator[Counter[str]]:
-    """Ask the model ten times a second, and count its answers; what is no answer counts by its error."""
-    answers: Counter[str] = Counter()
-    stop = threading.Event()
-
-    def client() -> None:
-        while not stop.wait(0.1):
-            try:
-                found = ask(url)
-                answers[found["data"][0]["id"] if found else "not served"] += 1
-            except OSError as error:
-                answers[f"{error}"] += 1
-
-    thread = threading.Thread(target=client, daemon=True)
-    thread.start()
-    try:
-        yield answers
-    finally:
-        stop.set()
-        thread.join(timeout=15)
 
 
 def test_while_new_pods_crash_the_old_one_serves_and_the_status_says_why(cluster: Cluster) -> None:

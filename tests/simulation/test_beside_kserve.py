@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import Any
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.sandbox.external_crds import kserve_crds
 from tests.simulation.catalog import NAMESPACE, image, routed, service, template
 from tests.simulation.world import World
 
@@ -122,3 +124,50 @@ async def test_a_service_that_kserve_makes_nothing_of_says_why_for_as_long_as_it
         [failure] = [c["message"] for c in conditions if c["type"] == "Failure"]
         assert "must be no more than 63 characters" in failure
         assert "use a shorter name" in failure
+
+
+def kserve_0_15() -> list[dict[str, Any]]:
+    """KServe's CRDs as they were before storageUris."""
+    crds = copy.deepcopy(kserve_crds())
+    for crd in crds:
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        schema["properties"]["spec"]["properties"].get("predictor", {}).get("properties", {}).pop(
+            "storageUris", None
+        )
+    return crds
+
+
+async def test_kserve_0_15_is_refused_with_a_sentence_and_an_upgrade_is_noticed() -> None:
+    async with World(kserve=False) as world:
+        world.sandbox.server.install(kserve_0_15())
+        world.apply([*CATALOG, service(routing=routed("/chat"))])
+        world.start()
+        refused = "False/KServeTooOld"
+        await world.until(lambda: world.reason(aim.SERVICES, "chat", NAMESPACE, "RuntimeReady") == refused)
+        await world.pass_seconds(3600)
+        assert world.state_of(aim.SERVICES, "chat", NAMESPACE) == "Degraded"
+        assert not world.all(INFERENCE_SERVICES)
+        world.sandbox.install_kserve()
+        await world.until(lambda: runs_routed(world))
+
+
+async def test_a_service_that_runs_is_left_alone_while_kserve_is_replaced_and_goes_on_being_changed() -> None:
+    async with World() as world:
+        world.apply([*CATALOG, service(routing=routed("/chat"))])
+        operator = world.start()
+        await world.until(lambda: runs_routed(world))
+        before = pods_of(world)
+        world.sandbox.server.install(kserve_0_15())
+        refused = "False/KServeTooOld"
+        await world.until(lambda: world.reason(aim.SERVICES, "chat", NAMESPACE, "RuntimeReady") == refused)
+        assert pods_of(world) == before
+        assert routes(world) == {"chat": "AIMService"}
+        # A restart does not forget it for a moment.
+        await world.stop(operator)
+        world.start()
+        world.apply([service(routing=routed("/chat"), replicas=2)])
+        await world.pass_seconds(60)
+        assert pods_of(world) == before
+        world.sandbox.install_kserve()
+        await world.until(lambda: pods_of(world)[0]["predictor"]["minReplicas"] == 2)
+        await world.until(lambda: runs_routed(world))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.error
 import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hack.cluster.cluster import Cluster
@@ -26,6 +30,29 @@ def ask(url: str, body: Any = None) -> dict[str, Any]:
             raise
         return {}
     return answer
+
+
+@contextmanager
+def asked_all_the_time(url: str) -> Iterator[Counter[str]]:
+    """Ask the model ten times a second, and count its answers; what is no answer counts by its error."""
+    answers: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def client() -> None:
+        while not stop.wait(0.1):
+            try:
+                found = ask(url)
+                answers[found["data"][0]["id"] if found else "not served"] += 1
+            except OSError as error:
+                answers[f"{error}"] += 1
+
+    thread = threading.Thread(target=client, daemon=True)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        thread.join(timeout=15)
 
 
 def models(cluster: Cluster, path: str) -> list[str]:

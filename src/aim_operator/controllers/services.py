@@ -14,6 +14,7 @@ from aim_operator.api.v1alpha1 import SERVICES, AIMService, AIMServiceStatus
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import Dependents, service_owner
 from aim_operator.controllers.kind import AimKind
+from aim_operator.controllers.kserve_version import KServeVersion
 from aim_operator.controllers.route_owners import RouteOwners, other_paths_changed, paths_changed
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
@@ -47,8 +48,11 @@ from aim_operator.runtime.triggers import Trigger
 class Services(AimKind):
     status_type = AIMServiceStatus
 
-    def __init__(self, *, watched: Watched, catalog: StoreCatalog, route_owners: RouteOwners) -> None:
+    def __init__(
+        self, *, watched: Watched, catalog: StoreCatalog, route_owners: RouteOwners, kserve: KServeVersion
+    ) -> None:
         self._watched, self._catalog, self._route_owners = watched, catalog, route_owners
+        self._kserve = kserve
 
     def get(self, ref: ObjectRef) -> tuple[Resource[Any], AIMService] | None:
         service = self._watched.services.store.get(ref.namespace, ref.name)
@@ -118,6 +122,7 @@ class Services(AimKind):
             if inference_service is None
             else tuple(watched.kserve_warnings.store.by_index(BY_INVOLVED, inference_service.metadata.uid)),
             kserve_installed=watched.inference_services.installed,
+            kserve_too_old=self._kserve.too_old,
             **self._caching(service, resolution),
             lost_claims=frozenset() if owns_inference_service else self._lost_claims(service),
             gateway_api_installed=watched.http_routes.installed,

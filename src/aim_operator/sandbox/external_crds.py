@@ -68,6 +68,7 @@ _PREDICTOR = _open(
         "volumes": _by("name"),
         "imagePullSecrets": _by("name"),
         "model": _CONTAINER,
+        "storageUris": _list(_open()),
     }
 )
 _RUNTIME_SPEC = _open(

@@ -56,6 +56,7 @@ class Reason:
     GO_TEMPLATE_REFUSED = "GoTemplateRefused"
     NAME_CONFLICT = "NameConflict"
     KSERVE_NOT_INSTALLED = "KServeNotInstalled"
+    KSERVE_TOO_OLD = "KServeTooOld"
     GATEWAY_API_NOT_INSTALLED = "GatewayAPINotInstalled"
     # Discovery
     AWAITING_SLOT = "AwaitingDiscoverySlot"

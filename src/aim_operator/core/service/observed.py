@@ -65,4 +65,5 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     lost_claims: frozenset[str] = frozenset()
     """Without an InferenceService: claims of what the service runs on whose files are not (all) there."""
     kserve_installed: bool = True
+    kserve_too_old: bool = False
     gateway_api_installed: bool = True

@@ -78,6 +78,12 @@ def plan_runtime(
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, the operator continues by itself then",
         )
+    if observed.kserve_too_old and not broken:
+        return _blocked(
+            Reason.KSERVE_TOO_OLD,
+            "KServe 0.15 or older is installed, which refuses what a service takes, or each change of it; "
+            "upgrade KServe to 0.16 or newer, and the operator continues by itself",
+        )
     if blocker is not None:
         # A new model server on files that are gone, or half there, would crash and hold up their download.
         cold = bool(observed.lost_claims) and observed.resolution.template is not None
