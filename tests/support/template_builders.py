@@ -170,6 +170,8 @@ def make_job(
     ttl_seconds: int | None = None,
     started: str = "",
     uid: str = "",
+    suspend: bool | None = None,
+    queue: str = "",
 ) -> Job:
     """`complete` and `failed` are when it ended; with neither it is still active, since `started`."""
     conditions = [
@@ -182,10 +184,12 @@ def make_job(
         metadata["uid"] = uid
     if deleted:
         metadata["deletionTimestamp"] = "2026-01-31T11:59:00Z"
+    if queue:
+        metadata["labels"] = {"kueue.x-k8s.io/queue-name": queue}
     return convert(
         {
             "metadata": _metadata(name, namespace, metadata),
-            "spec": {} if ttl_seconds is None else {"ttlSecondsAfterFinished": ttl_seconds},
+            "spec": {"ttlSecondsAfterFinished": ttl_seconds, "suspend": suspend},
             "status": {
                 **({"startTime": started} if started else {}),
                 **({"conditions": conditions} if conditions else {"active": 1}),
@@ -226,6 +230,7 @@ def make_pod(
     exit_code: int | None = None,
     message: str = "",
     unschedulable: str = "",
+    gated: bool = False,
     reason: tuple[str, str] = ("", ""),
     deleted: bool = False,
     disrupted: bool = False,
@@ -252,6 +257,15 @@ def make_pod(
                 "status": "False",
                 "reason": "Unschedulable",
                 "message": unschedulable,
+            }
+        )
+    if gated:
+        status["conditions"].append(
+            {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
             }
         )
     if disrupted:

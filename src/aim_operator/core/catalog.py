@@ -31,6 +31,7 @@ from aim_operator.api.v1alpha1 import (
     LocalObjectReference,
     PodSecurityContext,
     PodSettings,
+    Propagate,
     ResolvedReference,
     ResolvedRuntimeConfig,
     Rollout,
@@ -93,6 +94,7 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     pods: PodSettings | None = None
     rollout: Rollout | None = None
     prometheus_address: str | None = None
+    propagate: Propagate | None = None
     storage_class_name: str = ""
     """Of model caches; "" is the cluster's default class."""
     storage: Storage = Storage()
@@ -168,6 +170,7 @@ def resolve_runtime_config(
         pods=spec.pods,
         rollout=spec.rollout,
         prometheus_address=(spec.autoscaling or ConfigAutoscaling()).prometheus_address,
+        propagate=spec.propagate,
         storage_class_name=spec.default_storage_class_name or "",
         storage=spec.storage or Storage(),
         jobs=spec.jobs or Jobs(),

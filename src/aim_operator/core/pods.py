@@ -136,13 +136,21 @@ def waiting(pods: Iterable[Pod], what: str, placed_by: str = "jobs.scheduling") 
                 message = one_line(state.message)
                 return Verdict(Reason.JOB_PENDING, f"{what} waits: {message or state.reason}")
         for condition in pod.status.conditions or ():
-            if (
-                condition.type == "PodScheduled"
-                and condition.status == "False"
-                and condition.reason == "Unschedulable"
-            ):
+            if condition.type != "PodScheduled" or condition.status != "False":
+                continue
+            if condition.reason == "Unschedulable":
                 return Verdict(Reason.UNSCHEDULABLE, of_scheduler(condition.message, placed_by))
+            if condition.reason == "SchedulingGated":
+                return Verdict(Reason.SUSPENDED, _gated(pod, what))
     return None
+
+
+def _gated(pod: Pod, what: str) -> str:
+    """Say that a Pod waits for whoever put a gate on it: queues do, until it is its turn."""
+    return (
+        f"{what} waits for its scheduling gates, such as a queue's, to be lifted; see the events of Pod "
+        f"{pod.metadata.name!r} and its spec.schedulingGates"
+    )
 
 
 def backs_off(verdict: Verdict) -> bool:

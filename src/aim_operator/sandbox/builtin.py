@@ -144,9 +144,32 @@ def _validate_job(job: Manifest, old: Manifest | None) -> Iterator[Cause]:
         message = 'Required value: valid values: "OnFailure", "Never"'
         yield Cause("spec.template.spec.restartPolicy", message)
     if old is not None:
+        before = {**old["spec"], "template": _as_far_as_fixed(job, old)}
         for field in ("template", "selector", "completions", "completionMode"):
-            if job["spec"].get(field) != old["spec"].get(field):
+            if job["spec"].get(field) != before.get(field):
                 yield Cause(f"spec.{field}", "Invalid value: field is immutable")
+
+
+def _as_far_as_fixed(job: Manifest, old: Manifest) -> Manifest:
+    """The old template, with what queues may change of it: where the Pods of a Job that never started run.
+
+    validatePodTemplateUpdate in pkg/apis/batch/validation/validation.go of Kubernetes 1.35.
+    """
+    template: Manifest = old["spec"]["template"]
+    if not old["spec"].get("suspend") or old.get("status", {}).get("startTime"):
+        return template
+    new = job["spec"]["template"]
+    return {
+        **template,
+        "metadata": _taken(template.get("metadata", {}), new.get("metadata", {}), ("labels", "annotations")),
+        "spec": _taken(template["spec"], new["spec"], ("nodeSelector", "tolerations", "schedulingGates")),
+    }
+
+
+def _taken(old: Manifest, new: Manifest, fields: tuple[str, ...]) -> Manifest:
+    """`old`, with these fields as `new` has them."""
+    kept = {name: value for name, value in old.items() if name not in fields}
+    return kept | {name: new[name] for name in fields if name in new}
 
 
 def _without_image(pod_spec: Manifest, path: str) -> Iterator[Cause]:

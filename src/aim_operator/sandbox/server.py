@@ -274,14 +274,19 @@ class SandboxServer:
         if kind.id in self.validating:
             self.validating[kind.id](copied(obj))
 
-    def _admitted(self, kind: ServedKind, obj: Manifest, old: Manifest | None) -> Manifest:
-        """A copy without unknown fields and with defaults. Raises Invalid if it breaks its schema."""
+    def _admitted(
+        self, kind: ServedKind, obj: Manifest, old: Manifest | None, subresource: str = ""
+    ) -> Manifest:
+        """A copy without unknown fields and with defaults. Raises Invalid if it breaks its schema.
+
+        What changes objects at admission is asked about objects, not about their statuses.
+        """
         named = {"apiVersion": kind.api_version, "kind": kind.kind}
         if kind.renamed:
             named = {"apiVersion": "v1", "kind": kind.id.kind}
         if kind.builtin:
             obj = without_nulls(obj)
-        if kind.id in self.mutating:
+        if kind.id in self.mutating and not subresource:
             obj = self.mutating[kind.id](copied(obj))
         out: Manifest = admitted(kind.schema, named | obj | named)
         metadata = out["metadata"]
@@ -308,7 +313,7 @@ class SandboxServer:
     ) -> Stored:
         """Stores `obj` for `old`, as far as this endpoint may change it; nothing if nothing changes."""
         self._check_preconditions(kind, old, obj["metadata"], subresource)
-        obj = self._admitted(kind, confined(kind, old.obj, obj, subresource), old.obj)
+        obj = self._admitted(kind, confined(kind, old.obj, obj, subresource), old.obj, subresource)
         metadata, before = obj["metadata"], old.obj["metadata"]
         if managers is None:
             owner = Manager(manager, "Update", kind.api_version, subresource)

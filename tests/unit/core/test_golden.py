@@ -123,6 +123,42 @@ EXAMPLES = {
         ),
         discovered=make_template_status(gpu="MI300X"),
     ),
+    "propagated-labels-and-annotations": Example(
+        service=make_service(
+            metadata={
+                "labels": {
+                    "kueue.x-k8s.io/queue-name": "serving",
+                    "team.example.com/cost-centre": "4711",
+                    "app.kubernetes.io/instance": "argo-app",
+                    "other": "stays",
+                },
+                "annotations": {
+                    "team.example.com/contact": "search@example.com",
+                    "argocd.argoproj.io/tracking-id": "argo-app:aim.silogen.ai/AIMService:team/chat",
+                    "kubectl.kubernetes.io/last-applied-configuration": "{}",
+                },
+            },
+            pods={"labels": {"team.example.com/cost-centre": "4712"}},
+        ),
+        objects=(
+            make_image(),
+            make_template(
+                metadata={
+                    "labels": {
+                        "team.example.com/cost-centre": "4713",
+                        "app.kubernetes.io/instance": "catalog",
+                    }
+                },
+            ),
+            make_runtime_config(
+                propagate={
+                    "labels": ["kueue.x-k8s.io/", "team.example.com/", "app"],
+                    "annotations": ["team.example.com/", "a"],
+                },
+                jobs={"pods": {"labels": {"kueue.x-k8s.io/queue-name": "batch"}}},
+            ),
+        ),
+    ),
     "two-gpus-with-overrides": Example(
         service=make_service(
             templateRef="fast",

@@ -70,6 +70,15 @@ from tests.support.template_builders import container, make_pod
             id="a Pod without a node tells the scheduler's message",
         ),
         pytest.param(
+            make_pod(gated=True),
+            Verdict(
+                Reason.SUSPENDED,
+                "the discovery Pod waits for its scheduling gates, such as a queue's, to be lifted; see the "
+                "events of Pod 'pod' and its spec.schedulingGates",
+            ),
+            id="a Pod that a queue holds back",
+        ),
+        pytest.param(
             make_pod(waiting=("ErrImagePull", "one\ntwo\x1b[31m\tthree")),
             Verdict(Reason.IMAGE_PULL_FAILED, "one two [31m three"),
             id="line breaks and terminal escapes are folded away",

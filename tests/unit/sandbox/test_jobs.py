@@ -213,3 +213,19 @@ async def test_a_suspended_job_has_no_deadline_until_it_is_resumed() -> None:
         assert "Failed" not in cluster.conditions(JOBS, "job")
         await cluster.advance(1)
         assert "Failed" in cluster.conditions(JOBS, "job")
+
+
+async def test_a_suspended_job_that_never_started_can_be_placed_as_queues_do_and_no_other() -> None:
+    async with running() as cluster:
+        server = cluster.sandbox.server
+        kind = server.kinds.served(JOBS)
+        await cluster.client.apply(JOBS, make_job("queued", suspend=True))
+        await cluster.client.apply(JOBS, make_job("job"))
+        await cluster.advance(1)
+        placed = {"spec": {"template": {"spec": {"nodeSelector": {"flavor": "spot"}}}}}
+        server.patch(kind, "queued", placed, namespace="default", manager="kueue")
+        with pytest.raises(Invalid, match="immutable"):
+            server.patch(kind, "job", placed, namespace="default", manager="kueue")
+        other = {"spec": {"template": {"spec": {"restartPolicy": "OnFailure"}}}}
+        with pytest.raises(Invalid, match="immutable"):
+            server.patch(kind, "queued", other, namespace="default", manager="kueue")

@@ -44,6 +44,7 @@ from aim_operator.api.v1alpha1.kinds import (
     TEMPLATES,
 )
 from aim_operator.api.v1alpha1.profiles import GivenModelSource
+from aim_operator.api.v1alpha1.propagation import Propagate
 from aim_operator.api.v1alpha1.resources import Quantity, ResourceRequirements
 from aim_operator.api.v1alpha1.rollout import Rollout, RolloutStatus
 from aim_operator.api.v1alpha1.runtime_configs import (
@@ -151,6 +152,7 @@ __all__ = [
     "PodSecurityContext",
     "PodSettings",
     "Precision",
+    "Propagate",
     "Quantity",
     "ResolvedReference",
     "ResolvedRuntimeConfig",

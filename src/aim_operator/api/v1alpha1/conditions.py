@@ -62,6 +62,7 @@ class Reason:
     AWAITING_SLOT = "AwaitingDiscoverySlot"
     DISCOVERY_RUNNING = "DiscoveryRunning"
     JOB_PENDING = "JobPending"
+    SUSPENDED = "Suspended"
     PULLING = "Pulling"
     DISCOVERED = "Discovered"
     MODEL_SOURCES_GIVEN = "ModelSourcesGiven"

@@ -93,8 +93,13 @@ class Jobs(Wire):
     """How discovery and downloads are run. Nothing is inherited from what is said about model servers."""
 
     scheduling: Annotated[Scheduling | None, Field(doc="Where their Pods may run.")] = None
-    pods: Annotated[PodSettings | None, Field(doc="Labels, annotations and so on of their Pods.")] = None
-
+    pods: Annotated[
+        PodSettings | None,
+        Field(
+            doc="Labels, annotations and so on of their Pods. The Jobs have the labels and annotations, too: "
+            "queues look there."
+        ),
+    ] = None
     security_context: Annotated[
         JobSecurityContext | None,
         Field(

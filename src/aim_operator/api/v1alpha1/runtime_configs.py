@@ -11,6 +11,7 @@ from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGen
 from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, PathPrefix, RouteTemplate
 from aim_operator.api.v1alpha1.jobs import Jobs
+from aim_operator.api.v1alpha1.propagation import Propagate
 from aim_operator.api.v1alpha1.resources import Quantity
 from aim_operator.api.v1alpha1.rollout import Rollout
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
@@ -252,6 +253,10 @@ class _RuntimeConfigSpec(Wire):
     rollout: Annotated[
         Rollout | None,
         Field(doc="How Pods of services are replaced by those of a new revision; services override."),
+    ] = None
+    propagate: Annotated[
+        Propagate | None,
+        Field(doc="Which labels and annotations of services, templates and caches reach Pods and Jobs."),
     ] = None
     env: Annotated[
         ClusterConfigEnvVars | None,

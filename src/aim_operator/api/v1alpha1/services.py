@@ -22,6 +22,7 @@ from aim_operator.api.v1alpha1.common import (
 from aim_operator.api.v1alpha1.environment import EnvVar, EnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
 from aim_operator.api.v1alpha1.profiles import EngineArgs
+from aim_operator.api.v1alpha1.propagation import Propagate
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 from aim_operator.api.v1alpha1.rollout import Rollout, RolloutStatus
 from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting, SecurityContext
@@ -271,6 +272,10 @@ class ActiveWorkload(Wire):
     pods: Annotated[
         dict[str, Any] | None,
         Field(doc="What its Pods have, by template and configuration.", preserve_unknown_fields=True),
+    ] = None
+    propagate: Annotated[
+        Propagate | None,
+        Field(doc="Which labels and annotations of the service its Pods have, by configuration."),
     ] = None
     template_resources: Annotated[
         ResourceRequirements | None,

@@ -48,6 +48,9 @@ class JobState(Enum):
     RETRY_DUE = "the Job has to make way for the next attempt"
     UNREAD = "the container has ended, but what it left behind can't be read yet"
     JUST_ENDED = "the container has ended, and the status does not say so yet"
+    SUSPENDED = (
+        "somebody, such as a queue, keeps the Job from having Pods: it has not failed, nor does it run"
+    )
     OVERDUE = "a deadline has passed"
     RUNNING = "the Job is there and has not ended"
 
@@ -195,6 +198,10 @@ class _View(Struct, frozen=True, kw_only=True):
         return self.job is not None and self.job.metadata.deletion_timestamp is not None
 
     @property
+    def suspended(self) -> bool:
+        return self.job is not None and readings.is_suspended(self.job)
+
+    @property
     def ended_at(self) -> str:
         """When the attempt ended; one that is given up, with its log unread or overdue, ends now."""
         if self.end is None or self.attempt.unread is not None:
@@ -209,9 +216,11 @@ class _View(Struct, frozen=True, kw_only=True):
 
     @property
     def deadline(self) -> datetime | None:
-        """When the attempt has taken too long. A Job that is suspended has not started."""
+        """When the attempt has taken too long. One that is suspended, or whose Pod is, waits for its turn."""
         limits, job = self.attempt.deadlines, self.job
         if limits is None or job is None or job.status.start_time is None:
+            return None
+        if self.obstacle is not None and self.obstacle.reason == Reason.SUSPENDED:
             return None
         started_at = pods.started_at(self.pod, self.attempt.container)
         if started_at is not None:
@@ -238,6 +247,7 @@ _CHECKS: tuple[tuple[JobState, Callable[[_View], bool]], ...] = (
     (JobState.RETRY_DUE, lambda view: view.recorded),
     (JobState.UNREAD, lambda view: view.unread),
     (JobState.JUST_ENDED, lambda view: view.end is not None),
+    (JobState.SUSPENDED, lambda view: view.suspended),
     (JobState.OVERDUE, lambda view: view.overdue),
     (JobState.RUNNING, lambda _: True),
 )

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from aim_operator.api import quantity
 from aim_operator.api.external import JOBS
-from aim_operator.api.meta import Manifest
+from aim_operator.api.meta import Manifest, ObjectMeta
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     JobResources,
@@ -18,7 +18,7 @@ from aim_operator.api.v1alpha1 import (
     Quantity,
     Scheduling,
 )
-from aim_operator.core import scheduling
+from aim_operator.core import propagation, scheduling
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.manifests import child, plain
 
@@ -35,6 +35,13 @@ VOLUME_GROUP: Manifest = {"fsGroup": NON_ROOT_UID, "fsGroupChangePolicy": "OnRoo
 _OF_VOLUMES = ("fsGroup", "fsGroupChangePolicy")
 CONTAINER_SECURITY: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 """With POD_SECURITY all that Pod Security "restricted" asks for."""
+
+NO_SIDECARS: Manifest = {
+    "labels": {"sidecar.istio.io/inject": "false"},
+    "annotations": {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"},
+}
+"""Asks meshes for no proxy beside a Job's container. A Job ends beside one, too, but the container may start
+before the proxy can be used, and what sets it up needs rights that Pod Security "restricted" refuses."""
 
 
 def pod_security(config: RuntimeConfig, *, writes: bool = False) -> Manifest:
@@ -89,6 +96,7 @@ def job(
     pod_spec: Manifest,
     *,
     config: RuntimeConfig,
+    made_for: ObjectMeta,
     pull_secrets: Sequence[LocalObjectReference],
     ttl_seconds: int | None,
     spec: Manifest,
@@ -97,7 +105,8 @@ def job(
 ) -> Child:
     """Render a Job: `pod_spec` with its credentials, `spec` with what is particular to its kind.
 
-    It has a TTL only once its result is kept elsewhere. `nodes` are affinities that its node must fit, too;
+    It hands on what the configuration takes from the labels and annotations of `made_for`. It has a TTL only
+    once its result is kept elsewhere. `nodes` are affinities that its node must fit, too;
     `served` is where what it makes is used, and decides which nodes, instead of what the configuration
     says about Jobs.
     """
@@ -116,14 +125,18 @@ def job(
         pod["serviceAccountName"] = config.service_account_name
     if pull_secrets:
         pod["imagePullSecrets"] = plain(pull_secrets)
+    extra = propagation.merged(
+        propagation.handed_on(made_for, config.propagate), scheduling.metadata(settings)
+    )
+    own = {"labels": metadata["labels"]}
     ttl = {"ttlSecondsAfterFinished": ttl_seconds} if ttl_seconds is not None else {}
     return child(
         JOBS,
-        metadata=metadata,
+        metadata={**metadata, **propagation.merged(extra, own)},
         spec={
             "backoffLimit": 0,  # the retries are ours: they need a status, and a slot or a pause
             **spec,
-            "template": {"metadata": _pod_metadata(metadata["labels"], settings), "spec": pod},
+            "template": {"metadata": propagation.merged(_no_sidecars(extra), extra, own), "spec": pod},
             **ttl,
         },
     )
@@ -140,6 +153,13 @@ def _scheduling(config: RuntimeConfig, served: Scheduling | None) -> Scheduling 
     return scheduling.layered(served, structs.replace(own, node_selector=None, affinity=None))
 
 
-def _pod_metadata(own_labels: Manifest, settings: PodSettings) -> Manifest:
-    extra = scheduling.metadata(settings)
-    return {**extra, "labels": {**extra.get("labels", {}), **own_labels}}
+def _no_sidecars(chosen: Manifest) -> Manifest:
+    """Return what asks for no proxies, but for where the configuration itself speaks of one.
+
+    As a label or an annotation: a mesh reads both, and ours must not override what was chosen.
+    """
+    mentioned = {*chosen.get("labels", ()), *chosen.get("annotations", ())}
+    return {
+        name: {key: text for key, text in each.items() if key not in mentioned}
+        for name, each in NO_SIDECARS.items()
+    }

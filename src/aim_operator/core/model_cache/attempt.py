@@ -203,6 +203,11 @@ def _running(inputs: Inputs, step: JobStep) -> Step:
     return waiting
 
 
+def _suspended(inputs: Inputs, step: JobStep) -> Step:
+    waiting = _waiting(inputs, readings.suspension(step.live_job))
+    return structs.replace(waiting, state=State.PENDING, reason=Reason.SUSPENDED)
+
+
 def _unread(inputs: Inputs, _: JobStep) -> Step:
     words = one_line(str(inputs.observed.unread))
     message = f"the download has ended; its Pod can't be looked up yet: {words}"
@@ -291,6 +296,7 @@ _MEANING: dict[JobState, Callable[[Inputs, JobStep], Step]] = {
     JobState.RETRY_DUE: _still_failed,
     JobState.UNREAD: _unread,
     JobState.JUST_ENDED: _just_ended,
+    JobState.SUSPENDED: _suspended,
     JobState.OVERDUE: _overdue,
     JobState.RUNNING: _running,
 }

@@ -302,6 +302,7 @@ def _job(
         metadata,
         pod_spec,
         config=config,
+        made_for=cache.metadata,
         pull_secrets=pull_secrets(cache, config),
         ttl_seconds=ttl_seconds,
         nodes=() if place is None else place.nodes(),

@@ -28,8 +28,10 @@ def state_while_waiting(reason: str, job: Job, now: datetime) -> tuple[str, floa
     """Return what a Pod that can't start makes of its cache, and in how many seconds that changes.
 
     Something is missing: an image, a Secret, room in a quota. Where it is a node, a cluster that grows brings
-    one, so it is an error only after a while.
+    one, so it is an error only after a while. A queue's gate is none.
     """
+    if reason == Reason.SUSPENDED:
+        return State.PENDING, None
     if reason != Reason.UNSCHEDULABLE or job.status.start_time is None:
         return State.DEGRADED, None
     left = UNSCHEDULABLE_SECONDS - (now - parse_time(job.status.start_time)).total_seconds()

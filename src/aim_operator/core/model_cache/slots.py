@@ -9,7 +9,7 @@ from aim_operator.api.v1alpha1 import AIMModelCache, AIMModelCacheStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
-from aim_operator.core.jobs.readings import finished
+from aim_operator.core.jobs.readings import finished, is_suspended
 from aim_operator.core.naming import HASH_DIGITS, download_job_name
 
 
@@ -48,7 +48,7 @@ def holds_slot(cache: AIMModelCache, job: Job) -> bool:
         and metadata.name == download_job_name(cache.metadata.name, metadata.name[-HASH_DIGITS:])
         and metadata.deletion_timestamp is None
         and not finished(job)
-        and not job.spec.suspend
+        and not is_suspended(job)
         and (cache.status or AIMModelCacheStatus()).status not in (State.DEGRADED, State.AVAILABLE)
     )
 

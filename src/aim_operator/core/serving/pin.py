@@ -59,6 +59,7 @@ def workload(
         serving=settings.layered(template.spec.serving, config.serving),
         scheduling=scheduling.recorded(scheduling.layered(template.spec.scheduling, config.scheduling)),
         pods=scheduling.recorded(scheduling.layered_pods(template.spec.pods, config.pods)),
+        propagate=config.propagate,
         template_resources=template.spec.resources,
         image_resources=image.spec.resources,
         image_pull_secrets=tuple(secret.name for secret in secrets) or None,

@@ -24,7 +24,7 @@ from aim_operator.api.v1alpha1 import (
     Serving,
 )
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import engine_args, hardware, labels, resources, scheduling
+from aim_operator.core import engine_args, hardware, labels, propagation, resources, scheduling
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
@@ -244,9 +244,8 @@ def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> 
         model["imagePullPolicy"] = pods.image_pull_policy
     gpu = None if active.gpu_model is None else hardware.node_affinity(active.gpu_model)
     own_pods = {OF_INFERENCE_SERVICE: service.metadata.name}
-    metadata = scheduling.metadata(pods)
-    if active.restart is not None:
-        metadata["annotations"] = {**metadata.get("annotations", {}), labels.RESTART: active.restart}
+    restart = {} if active.restart is None else {"annotations": {labels.RESTART: active.restart}}
+    handed_on = propagation.handed_on(service.metadata, active.propagate)
     return {
         **scheduling.pod_fields(
             scheduling.layered(service.spec.scheduling, scheduling.read(active.scheduling, Scheduling)),
@@ -254,7 +253,7 @@ def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> 
             same=own_pods,
         ),
         **scheduling.service_links(pods),
-        **metadata,
+        **propagation.merged(handed_on, scheduling.metadata(pods), restart),
     }
 
 

@@ -150,6 +150,15 @@ def _running(inputs: Inputs, step: JobStep) -> Step:
     )
 
 
+def _suspended(inputs: Inputs, step: JobStep) -> Step:
+    return Step(
+        state=State.PENDING,
+        reason=Reason.SUSPENDED,
+        message=readings.suspension(step.live_job),
+        discovery=inputs.old.discovery,
+    )
+
+
 def _unread(inputs: Inputs, _: JobStep) -> Step:
     words = one_line(str(inputs.observed.unread))
     return Step(
@@ -233,6 +242,7 @@ _MEANING: dict[JobState, Callable[[Inputs, JobStep], Step]] = {
     JobState.RETRY_DUE: _still_failed,
     JobState.UNREAD: _unread,
     JobState.JUST_ENDED: _just_ended,
+    JobState.SUSPENDED: _suspended,
     JobState.OVERDUE: _overdue,
     JobState.RUNNING: _running,
 }

@@ -91,6 +91,7 @@ def job(
         },
         pod_spec,
         config=config,
+        made_for=template.metadata,
         pull_secrets=discovery.pull_secrets(template, config),
         ttl_seconds=ttl_seconds,
         spec={"activeDeadlineSeconds": pull_deadline_seconds + run_seconds(config)},

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from aim_operator.api.external import Job
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.core.catalog import Template
-from aim_operator.core.jobs.readings import finished
+from aim_operator.core.jobs.readings import finished, is_suspended
 from aim_operator.core.naming import HASH_DIGITS, discovery_job_name
 
 
@@ -95,7 +95,8 @@ def holds_slot(template: Template, job: Job, *, home: str) -> bool:
 
     Users of a namespace can write any labels and owner references. So it must be a Job that the
     template would have: of its namespace, with the name of one, and for inputs without a result so far.
-    One that is being deleted takes its Pod along.
+    One that is being deleted takes its Pod along. One that is suspended runs nothing: whoever suspends Jobs,
+    such as a queue, says how many run at once, and may say so for days.
     """
     metadata = job.metadata
     owner = metadata.controller()
@@ -106,6 +107,7 @@ def holds_slot(template: Template, job: Job, *, home: str) -> bool:
         metadata.name == discovery_job_name(template.metadata.name, digest)
         and metadata.deletion_timestamp is None
         and not finished(job)
+        and not is_suspended(job)
         and not _has_result(template, digest)
     )
 

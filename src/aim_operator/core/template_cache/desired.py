@@ -13,7 +13,7 @@ from aim_operator.api.v1alpha1 import (
     Placement,
     Quantity,
 )
-from aim_operator.core import file_patterns, labels, scheduling
+from aim_operator.core import file_patterns, labels, propagation, scheduling
 from aim_operator.core.caching import RequiredFiles, download_env, explicit_name
 from aim_operator.core.catalog import (
     RuntimeConfig,
@@ -71,16 +71,19 @@ def model_cache(
         spec["runtimeConfigName"] = name
     if where := plain(placement(observed, template)):
         spec["placement"] = where
+    own = {
+        labels.NAME: "aim-model-cache",
+        labels.COMPONENT: "model-cache",
+        labels.MANAGED_BY: labels.CONTROLLER,
+    }
+    makers = (template, observed.cache)
+    handed_on = (propagation.handed_on(maker.metadata, config.propagate) for maker in makers)
     return child(
         MODEL_CACHES,
         metadata={
             "name": live.metadata.name if live is not None else source.name,
             "namespace": observed.cache.metadata.namespace,
-            "labels": {
-                labels.NAME: "aim-model-cache",
-                labels.COMPONENT: "model-cache",
-                labels.MANAGED_BY: labels.CONTROLLER,
-            },
+            **propagation.merged(*handed_on, {"labels": own}),
         },
         spec=spec,
     )

@@ -149,8 +149,32 @@ SITUATIONS: dict[str, tuple[Attempt, Want]] = {
         attempt(job(), refusal="exceeded quota", deadlines=LIMITS),
         Want(JobState.OVERDUE, []),
     ),
-    "a suspended Job has no deadline": (
+    "a Job that has not started has no deadline": (
         attempt(make_job(NAME), deadlines=LIMITS),
+        Want(JobState.RUNNING, []),
+    ),
+    "a suspended Job has no deadline": (
+        attempt(make_job(NAME, suspend=True), deadlines=LIMITS),
+        Want(JobState.SUSPENDED, []),
+    ),
+    "a Job that a queue took back is not overdue, whatever its controller has yet to see": (
+        attempt(job(suspend=True), pod(ours(started="2026-01-31T11:50:00Z")), deadlines=LIMITS),
+        Want(JobState.SUSPENDED, []),
+    ),
+    "a Job that a queue took back has not failed": (
+        attempt(job(suspend=True), pod(SIDECAR, ours(exit_code=143, finished=ENDED), deleted=True)),
+        Want(JobState.SUSPENDED, []),
+    ),
+    "a retry that is suspended": (
+        attempt(job(suspend=True), record=FAILED_BEFORE),
+        Want(JobState.SUSPENDED, []),
+    ),
+    "a Job that ended and was suspended after": (
+        attempt(job(complete=ENDED, suspend=True)),
+        Want(JobState.JUST_ENDED, []),
+    ),
+    "a Pod that a queue's gate holds back has no deadline": (
+        attempt(job(), pod(phase="Pending", gated=True), deadlines=LIMITS),
         Want(JobState.RUNNING, []),
     ),
     "an overdue Job is recorded, and only then goes": (

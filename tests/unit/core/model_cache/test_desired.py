@@ -198,11 +198,12 @@ def test_the_configuration_says_where_downloads_and_listings_run() -> None:
         assert pod["tolerations"] == [{"operator": "Exists"}]
         assert (pod["priorityClassName"], pod["enableServiceLinks"]) == ("low", False)
         assert [each["imagePullPolicy"] for each in pod["containers"]] == ["Always"]
-        assert template["metadata"]["annotations"] == {"sidecar.istio.io/inject": "false"}
-        assert template["metadata"]["labels"] == {
-            "kueue.x-k8s.io/queue-name": "batch",
-            **job.manifest["metadata"]["labels"],
+        assert template["metadata"]["annotations"] == {
+            "sidecar.istio.io/inject": "false",
+            "linkerd.io/inject": "disabled",
         }
+        assert template["metadata"]["labels"] == job.manifest["metadata"]["labels"]
+        assert template["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "batch", "Kueue asks the Job"
 
 
 def test_other_places_are_tried_at_once_and_none_are_as_before() -> None:

@@ -92,7 +92,10 @@ def test_the_job_of_a_full_template_to_the_letter() -> None:
             "backoffLimit": 0,
             "activeDeadlineSeconds": 7800,
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {
+                    "labels": {**labels, "sidecar.istio.io/inject": "false"},
+                    "annotations": {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"},
+                },
                 "spec": {
                     "restartPolicy": "Never",
                     "serviceAccountName": "puller",

@@ -59,6 +59,7 @@ HOLDERS = {
     "a cluster template's Job holds one": (make_cluster_template(), CLUSTER_JOB, True),
     "a Job that ended holds none": (make_template(), discovery_job(complete="2026-01-31T11:59:00Z"), False),
     "one that failed holds none": (make_template(), discovery_job(failed="2026-01-31T11:59:00Z"), False),
+    "one that is suspended holds none": (make_template(), discovery_job(suspend=True), False),
     "one that is being deleted holds none": (make_template(), discovery_job(deleted=True), False),
     "one for a result that is known holds none": (
         make_template(status=make_discovered_status(DIGEST)),
