@@ -21,6 +21,7 @@ from aim_operator.api.v1alpha1 import (
     Quantity,
 )
 from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.controllers.cache_claims import claim_of, left_behind
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import model_cache_owner
 from aim_operator.controllers.discovery_logs import pods_of
@@ -105,13 +106,12 @@ class ModelCaches(AimKind):
 
     async def gather(self, ref: ObjectRef, obj: AIMModelCache, now: datetime) -> ModelCacheObserved:
         cache, watched = obj, self._watched
-        name = claim_name(ref.name, cache.metadata.uid)
-        claim = watched.claims.store.get(ref.namespace, name)
-        if claim is not None and not controlled_by(claim, cache.metadata):
-            claim = None
+        claim = claim_of(watched.claims.store, cache)
+        restored = left_behind(watched.claims.store, cache) if claim is None else None
+        name = claim.metadata.name if claim is not None else claim_name(ref.name, cache.metadata.uid)
         existing = cache.spec.existing_claim
         if existing is not None:
-            claim = await self._existing(ref, existing.name)
+            claim, restored = await self._existing(ref, existing.name), None
         config = resolve_runtime_config(self._catalog, ref.namespace, (cache.spec.runtime_config_name,))
         # Owner references are not validated across namespaces: a Job elsewhere proves nothing.
         owned = watched.jobs.store.by_index(BY_OWNER, cache.metadata.uid)
@@ -121,13 +121,14 @@ class ModelCaches(AimKind):
             runtime_config=config,
             nodes=self._catalog.gpu_models(),
             claim=claim,
+            left_behind=restored,
             in_use=self._in_use(cache, name if existing is None else existing.name),
             jobs=tuple(job for job in jobs if not is_listing_job_name(job.metadata.name)),
             listing_jobs=tuple(job for job in jobs if is_listing_job_name(job.metadata.name)),
         )
         if claim is None:
             self._slots.withdraw(ref)
-            return await self._with_listing(ref, observed, now)
+            return observed if restored is not None else await self._with_listing(ref, observed, now)
         class_name = claim.spec.storage_class_name or ""
         events = watched.provisioning.store.by_index(BY_INVOLVED, claim.metadata.uid)
         observed = structs.replace(

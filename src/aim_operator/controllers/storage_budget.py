@@ -15,11 +15,11 @@ from aim_operator.api.plan import Outcomes
 from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCache, AIMModelCacheStatus, Quantity
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.controllers.cache_claims import claim_of
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import BY_NAMESPACE, Watched
 from aim_operator.core import conditions, quantity
 from aim_operator.core.catalog import DEFAULT_CONFIG, MissingRuntimeConfig, resolve_runtime_config
-from aim_operator.core.manifests import controlled_by
 from aim_operator.core.model_cache import allowance, desired
 from aim_operator.core.model_cache.allowance import Allowance, Ask, Budget
 from aim_operator.core.naming import claim_name
@@ -48,7 +48,8 @@ class StorageBudget:
         budget = self._budget(cache)
         if budget is None:
             return None
-        name = claim_name(cache.metadata.name, cache.metadata.uid)
+        claim = claim_of(self._watched.claims.store, cache)
+        name = claim_name(cache.metadata.name, cache.metadata.uid) if claim is None else claim.metadata.name
         held = self._held(ref.namespace)
         others = tuple(self._others(cache))
         own = _ask(cache, size - held.get(name, 0))
@@ -105,9 +106,7 @@ class StorageBudget:
         for cache in self._watched.model_caches.store.by_index(BY_NAMESPACE, namespace):
             if cache.metadata.uid == own.metadata.uid or not _waits(cache):
                 continue
-            name = claim_name(cache.metadata.name, cache.metadata.uid)
-            claim = self._watched.claims.store.get(namespace, name)
-            has_claim = claim is not None and controlled_by(claim, cache.metadata)
+            has_claim = claim_of(self._watched.claims.store, cache) is not None
             if has_claim or MODEL_CACHES.ref(cache) in self._granted:
                 continue
             config = resolve_runtime_config(self._catalog, namespace, (cache.spec.runtime_config_name,))

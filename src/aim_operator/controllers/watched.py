@@ -76,6 +76,7 @@ BY_NAMESPACE = "namespace"
 BY_AWAITED_ROOM = "namespace whose storage budget is waited for"
 BY_MOUNTED_CLAIM_IN = "mounted claim in namespace"
 BY_CLASS = "storage class"
+LEFT_BEHIND_OF = "name of the model cache, in its namespace, of claims that have lost it"
 BY_PENDING_CLASS = "storage class of pending claims"
 DERIVED_IN = "derived templates in namespace"
 
@@ -198,6 +199,7 @@ class Watched:
                 BY_NAMESPACE: _namespace,
                 BY_CLASS: _class,
                 BY_PENDING_CLASS: _pending_class,
+                LEFT_BEHIND_OF: _left_behind,
             },
         )
         self.storage_classes = self._informer(STORAGE_CLASSES)
@@ -409,6 +411,13 @@ def _mounted_claims_in(service: aim.AIMService) -> Iterator[tuple[str, str]]:
 
 def _class(claim: PersistentVolumeClaim) -> Iterator[str]:
     yield claim.spec.storage_class_name or ""
+
+
+def _left_behind(claim: PersistentVolumeClaim) -> Iterator[tuple[str, str]]:
+    metadata = claim.metadata
+    of = metadata.label(labels.MODEL_CACHE)
+    if of is not None and metadata.controller() is None and metadata.annotation(labels.APPLIED) is not None:
+        yield metadata.namespace, of
 
 
 def _pending_class(claim: PersistentVolumeClaim) -> Iterator[str]:

@@ -132,3 +132,9 @@ def claim_name(cache: str, uid: str) -> str:
     """Return `<cache, cut>-<8 hex of its uid>`: a lingering old claim never blocks the new one."""
     suffix = short_hash(uid)
     return f"{cut(cache, suffix, label=True)}-{suffix}"
+
+
+def is_claim_name(name: str, cache: str) -> bool:
+    """Whether a claim that the operator makes for a cache of that name could have this name."""
+    stem, _, suffix = name.rpartition("-")
+    return _HASH.fullmatch(suffix) is not None and stem == cut(cache, suffix, label=True)

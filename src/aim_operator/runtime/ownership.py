@@ -18,7 +18,8 @@ def ownership(live: KubeObject, manifest: Manifest, applied_annotation: str) -> 
     """Return who owns `live`, for a caller that is about to apply `manifest`.
 
     Ours is what our owner controls. Where there is no controller (children without one, or a backup tool
-    that dropped it), our labels and the annotation that every apply of ours leaves.
+    that dropped it), the labels that say what it is and the annotation that every apply of ours leaves. Those
+    that say which version it is may be others: what is restored from a backup is of the day before.
     """
     owners = manifest["metadata"].get("ownerReferences") or []
     controller = live.metadata.controller()
@@ -34,8 +35,13 @@ def ownership(live: KubeObject, manifest: Manifest, applied_annotation: str) -> 
     return Ownership.GOING_AWAY if _is_former(controller, owners[0]) else Ownership.FOREIGN
 
 
+_WHAT_IT_IS = "app.kubernetes.io/"
+"""Recommended labels: name, component, managed-by."""
+
+
 def _has_labels(live: KubeObject, manifest: Manifest) -> bool:
-    labels = manifest["metadata"].get("labels") or {}
+    every = manifest["metadata"].get("labels") or {}
+    labels = {name: value for name, value in every.items() if name.startswith(_WHAT_IT_IS)} or every
     return bool(labels) and all(live.metadata.label(name) == value for name, value in labels.items())
 
 

@@ -97,21 +97,33 @@ def claim(
     if name := storage_class(cache, config):
         spec["storageClassName"] = name
     known = placement.claim_annotations(cache, nodes)
-    return child(PERSISTENT_VOLUME_CLAIMS, metadata=_claim_metadata(cache, size, known), spec=spec)
+    name = claim_name(cache.metadata.name, cache.metadata.uid)
+    return child(PERSISTENT_VOLUME_CLAIMS, metadata=_claim_metadata(cache, name, size, known), spec=spec)
+
+
+def adopted(cache: AIMModelCache, claim: PersistentVolumeClaim) -> Child:
+    """Render a claim that is there and has lost its owner, as it is, with its owner."""
+    size = claim.metadata.annotation(labels.SIZE) or "0"
+    return _as_it_is(cache, claim, size, (claim.spec.resources.requests or {}).get("storage", "0"))
 
 
 def enlarged(cache: AIMModelCache, claim: PersistentVolumeClaim, to: str) -> Child:
     """Render the live claim with another size: nothing else of it can be changed."""
+    size: Quantity = 0 if cache.spec.size is None else cache.spec.size
+    return _as_it_is(cache, claim, size, to)
+
+
+def _as_it_is(cache: AIMModelCache, claim: PersistentVolumeClaim, size: Quantity, to: Quantity) -> Child:
     spec: Manifest = {
         "accessModes": list(claim.spec.access_modes or ACCESS_MODES),
         "resources": {"requests": {"storage": to}},
     }
     if claim.spec.storage_class_name is not None:
         spec["storageClassName"] = claim.spec.storage_class_name
-    size: Quantity = 0 if cache.spec.size is None else cache.spec.size
     gpu = claim.metadata.annotation(labels.KNOWN_GPU)
     known = {labels.KNOWN_GPU: gpu} if gpu is not None else {}
-    return child(PERSISTENT_VOLUME_CLAIMS, metadata=_claim_metadata(cache, size, known), spec=spec)
+    metadata = _claim_metadata(cache, claim.metadata.name, size, known)
+    return child(PERSISTENT_VOLUME_CLAIMS, metadata=metadata, spec=spec)
 
 
 def headroom(config: RuntimeConfig) -> int:
@@ -120,8 +132,8 @@ def headroom(config: RuntimeConfig) -> int:
     return HEADROOM_PERCENT if percent is None else percent
 
 
-def _claim_metadata(cache: AIMModelCache, size: Quantity, known: Mapping[str, str]) -> Manifest:
-    metadata = _metadata(cache, claim_name(cache.metadata.name, cache.metadata.uid))
+def _claim_metadata(cache: AIMModelCache, name: str, size: Quantity, known: Mapping[str, str]) -> Manifest:
+    metadata = _metadata(cache, name)
     return {**metadata, "annotations": {**known, labels.SIZE: str(size)}}
 
 

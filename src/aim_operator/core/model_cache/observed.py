@@ -20,6 +20,8 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     cache: AIMModelCache
     runtime_config: RuntimeConfig | MissingRuntimeConfig
     claim: PersistentVolumeClaim | None = None
+    left_behind: PersistentVolumeClaim | None = None
+    """A claim that the operator made for a cache of this name and that has no owner: out of a backup."""
     nodes: frozenset[NodeGpus] = frozenset()
     """What the labels of the nodes there are say about GPUs."""
     storage_class: StorageClass | None = None

@@ -177,6 +177,10 @@ def _without_claim(
     """Create the claim, once its size is known. It is never changed after, whatever becomes of its inputs."""
     claim = storage.judge(observed)
     step = structs.replace(_waiting(old, claim), removals=listing.leftovers(observed))
+    if (restored := observed.left_behind) is not None:
+        message = f"claim {restored.metadata.name!r} was restored without its owner, and is used again"
+        adopted = desired.adopted(observed.cache, restored)
+        return structs.replace(step, message=message, children=(adopted,)), claim
     if listing.is_needed(observed):
         digest = desired.listing_digest(observed.cache, config, options)
         step = listing.next_step(
