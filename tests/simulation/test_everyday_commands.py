@@ -6,7 +6,9 @@ import pytest
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import INFERENCE_SERVICES
+from aim_operator.cli.everyday.addresses import GATEWAYS, base_url
 from aim_operator.cli.everyday.annotations import annotate, find_of
+from aim_operator.cli.everyday.event_list import read
 from aim_operator.cli.everyday.waiting import until_ready
 from aim_operator.cli.objects import find
 from aim_operator.core import labels
@@ -67,6 +69,53 @@ async def test_what_is_not_there_or_of_another_kind_is_said() -> None:
             await world.clock.run(annotate(world.admin, find("chat", "team"), "a", "b"))
     with pytest.raises(UserError, match="service/chat is an AIMService; this is for AIMModelCache"):
         find_of("service/chat", "team", (aim.MODEL_CACHES,))
+
+
+async def test_the_url_of_a_service_is_its_gateways_and_its_path() -> None:
+    async with World() as world:
+        world.apply(CATALOG)
+        routed = {"enabled": True, "gatewayRef": {"name": "inference-gateway", "namespace": "gateways"}}
+        world.apply(service(routing=routed | {"routeTemplate": "/team/chat"}))
+        world.start()
+        await world.pass_seconds(60)
+        with pytest.raises(UserError, match="Gateway gateways/inference-gateway has no address yet"):
+            await world.clock.run(base_url(world.admin, "team", "chat"))
+        for address, host in (("10.0.0.7", "10.0.0.7"), ("fd00::7", "[fd00::7]")):
+            kind = world.sandbox.server.kinds.served(GATEWAYS)
+            addresses = {"status": {"addresses": [{"type": "IPAddress", "value": address}]}}
+            world.sandbox.server.patch(
+                kind, "inference-gateway", addresses, namespace="gateways", subresource="status"
+            )
+            url = await world.clock.run(base_url(world.admin, "team", "chat"))
+            assert url == f"http://{host}/team/chat/v1"
+
+
+async def test_a_service_without_a_route_has_no_url() -> None:
+    async with World() as world:
+        world.apply(CATALOG)
+        world.apply(service())
+        world.start()
+        await world.pass_seconds(60)
+        with pytest.raises(UserError, match=r"AIMService team/chat has no route; set routing\.enabled"):
+            await world.clock.run(base_url(world.admin, "team", "chat"))
+        with pytest.raises(UserError, match="there is no AIMService other in namespace team"):
+            await world.clock.run(base_url(world.admin, "team", "other"))
+
+
+async def test_events_are_the_objects_own_in_their_order() -> None:
+    async with World() as world:
+        world.apply(CATALOG)
+        world.apply(service())
+        other = service()[0]
+        world.apply([other | {"metadata": {"name": "other", "namespace": "team"}}])
+        world.start()
+        await world.pass_seconds(60)
+        found = await world.clock.run(read(world.admin, find("chat", "team")))
+        of_template = await world.clock.run(read(world.admin, find("clustertemplate/fast", "team")))
+    assert [each.reason for each in found].count("InferenceServiceCreated") == 1
+    assert {each.about for each in found} == {"AIMService/chat"}
+    assert found == sorted(found)
+    assert "DiscoverySucceeded" in {each.reason for each in of_template}
 
 
 async def test_wait_tells_what_it_waits_for_and_ends_once_the_service_runs() -> None:

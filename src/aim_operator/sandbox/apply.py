@@ -84,6 +84,8 @@ def _conflicts(
 
 def _without_parents(paths: Fields, kept: Fields) -> list[Path]:
     """Those of `paths` below which nothing is kept: a list item goes only when nobody owns a part of it."""
+    if not paths:
+        return []
     needed = {path[:length] for path in kept for length in range(1, len(path))}
     return [path for path in paths if path not in needed]
 

@@ -96,11 +96,14 @@ def _planned(paths: list[str], profiles: list[Path], namespace: str) -> tuple[Pl
     Raises UserError.
     """
     import asyncio  # noqa: PLC0415
+    import gc  # noqa: PLC0415
 
     from msgspec import structs  # noqa: PLC0415
 
     from aim_operator.cli.plan import consequences, documents, problems, world  # noqa: PLC0415
 
+    # Thousands of plain objects, hardly a cycle, and a process that ends soon: a third of the time otherwise.
+    gc.disable()
     read, unreadable = documents.read(paths)
     images = world.images([*profiles, *documents.profile_folders(paths)])
 

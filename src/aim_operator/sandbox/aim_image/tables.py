@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from .variables import METRICS, NO_GPU
@@ -73,6 +74,7 @@ SIZES_GB = {
 _FILE_PRECISION = {"fp4": "mxfp4"}
 
 
+@lru_cache(64)
 def entries(aim_id: str, *, old: bool = False) -> tuple[Entry, ...]:
     """The profiles of an image, its own first, then the general ones; of one from before 0.8 only its own."""
     if old:

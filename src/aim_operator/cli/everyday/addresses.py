@@ -1,0 +1,103 @@
+"""Finds the address of a service: its path, and the address of the Gateway that its route is on."""
+
+from __future__ import annotations
+
+import msgspec
+
+from aim_operator.api import v1alpha1 as aim
+from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
+from aim_operator.api.meta import KubeObject, Wire
+from aim_operator.api.resource import Resource
+from aim_operator.errors import NotFound, UserError
+from aim_operator.kube.protocol import KubeClient
+
+PORTS = {"HTTP": 80, "HTTPS": 443}
+
+
+class Listener(Wire):
+    name: str = ""
+    port: int = 0
+    protocol: str = ""
+    hostname: str | None = None
+
+
+class GatewaySpec(Wire):
+    listeners: tuple[Listener, ...] = ()
+
+
+class GatewayAddress(Wire):
+    value: str = ""
+
+
+class GatewayStatus(Wire):
+    addresses: tuple[GatewayAddress, ...] | None = None
+
+
+class Gateway(KubeObject):
+    spec: GatewaySpec = msgspec.field(default_factory=GatewaySpec)
+    status: GatewayStatus = msgspec.field(default_factory=GatewayStatus)
+
+
+GATEWAYS = Resource(
+    group="gateway.networking.k8s.io",
+    version="v1",
+    plural="gateways",
+    kind="Gateway",
+    namespaced=True,
+    type=Gateway,
+)
+
+
+async def base_url(client: KubeClient, namespace: str, name: str) -> str:
+    """Return the URL below which a service answers the OpenAI API. Raises UserError for what is missing."""
+    try:
+        service = await client.get(aim.SERVICES, name, namespace=namespace)
+    except NotFound as error:
+        raise UserError(f"there is no AIMService {name} in namespace {namespace}") from error
+    path = ((service.status or aim.AIMServiceStatus()).routing or aim.RoutingStatus()).path
+    try:
+        route = await client.get(HTTP_ROUTES, name, namespace=namespace) if path else None
+    except NotFound:
+        route = None
+    if not path or route is None:
+        raise UserError(
+            f"AIMService {namespace}/{name} has no route; set routing.enabled, or see aimctl why {name}"
+        )
+    return f"{await _origin(client, route)}{path}/v1"
+
+
+async def _origin(client: KubeClient, route: HTTPRoute) -> str:
+    parents = (route.status.parents or ()) if route.status is not None else ()
+    if not parents:
+        raise UserError(f"no gateway has taken the route of {route.metadata.name} yet; see aimctl why")
+    parent = parents[0].parent_ref
+    where = parent.namespace or route.metadata.namespace
+    try:
+        gateway = await client.get(GATEWAYS, parent.name, namespace=where)
+    except NotFound as error:
+        raise UserError(
+            f"there is no Gateway {where}/{parent.name}; the route of the service names it"
+        ) from error
+    fits = [
+        each
+        for each in gateway.spec.listeners
+        if parent.section_name in (None, each.name)
+        and parent.port in (None, each.port)
+        and each.protocol in PORTS
+    ]
+    if not fits:
+        raise UserError(f"Gateway {where}/{parent.name} has no listener for HTTP that the route is on")
+    return _written(gateway, fits[0], f"{where}/{parent.name}")
+
+
+def _written(gateway: Gateway, listener: Listener, named: str) -> str:
+    """Return scheme, host and port. A host name with a star stands for many, and is none to call."""
+    host = listener.hostname if listener.hostname and "*" not in listener.hostname else ""
+    if not host:
+        addresses = gateway.status.addresses or ()
+        if not addresses:
+            raise UserError(f"Gateway {named} has no address yet; its controller gives it one")
+        host = addresses[0].value
+    host = f"[{host}]" if ":" in host else host
+    port = "" if listener.port == PORTS[listener.protocol] else f":{listener.port}"
+    return f"{listener.protocol.lower()}://{host}{port}"
