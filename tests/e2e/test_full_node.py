@@ -87,3 +87,42 @@ def test_a_roll_out_on_a_full_node_ends_and_a_stopped_service_frees_it(cluster: 
         cluster.kubectl("scale", "aimsvc", "chat", "--replicas=1", f"--namespace={namespace}")
         eventually(lambda: at_rest(cluster, namespace), "it runs again", timeout_seconds=SECONDS)
         assert models(cluster, path) == [MODEL]
+
+
+def test_kserve_s_hpa_has_the_number_of_copies_and_a_stopped_service_starts_again(cluster: Cluster) -> None:
+    """KServe deletes and makes the Deployment anew: an HPA would leave one at zero alone."""
+    with cluster.namespace() as namespace, running_operator(cluster, f"--namespaces={namespace}"):
+        scaled = (
+            service(namespace, "chat")
+            + "  autoscaling: {maxReplicas: 3, metrics: [{type: CPU, target: 70}]}\n"
+        )
+        apply_yaml(cluster, catalog(namespace) + scaled)
+        eventually(lambda: at_rest(cluster, namespace), "the service runs", timeout_seconds=SECONDS)
+        found = cluster.api.get(
+            f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/chat-predictor"
+        )
+        spec = found["spec"]
+        assert (spec["scaleTargetRef"]["name"], spec["minReplicas"], spec["maxReplicas"]) == (
+            "chat-predictor",
+            1,
+            3,
+        )
+        assert spec["metrics"][0]["resource"]["target"] == {"type": "Utilization", "averageUtilization": 70}
+        cluster.kubectl("scale", "deploy", "chat-predictor", "--replicas=2", f"--namespace={namespace}")
+        eventually(
+            lambda: status_of(cluster, "aimsvc", "chat", namespace).get("readyReplicas") == 2,
+            "what an HPA writes stays",
+            timeout_seconds=SECONDS,
+        )
+        cluster.kubectl("scale", "aimsvc", "chat", "--replicas=0", f"--namespace={namespace}")
+        path = f"/apis/apps/v1/namespaces/{namespace}/deployments/chat-predictor"
+        eventually(
+            lambda: (
+                status_of(cluster, "aimsvc", "chat", namespace).get("status") == "Stopped"
+                and cluster.api.get(path) is None
+            ),
+            "it is stopped",
+            timeout_seconds=SECONDS,
+        )
+        cluster.kubectl("scale", "aimsvc", "chat", "--replicas=1", f"--namespace={namespace}")
+        eventually(lambda: at_rest(cluster, namespace), "it runs again", timeout_seconds=SECONDS)

@@ -69,8 +69,22 @@ _PREDICTOR = _open(
         "imagePullSecrets": _by("name"),
         "model": _CONTAINER,
         "storageUris": _list(_open()),
+        "minReplicas": {"type": "integer", "format": "int32"},
+        "maxReplicas": {"type": "integer", "format": "int32"},
     }
 )
+# What KServe's webhook refuses (`validateReplicas` in its component.go, 0.16 to 0.20).
+_PREDICTOR["x-kubernetes-validations"] = [
+    {
+        "rule": "!has(self.minReplicas) || !has(self.maxReplicas) || self.maxReplicas == 0"
+        " || self.minReplicas <= self.maxReplicas",
+        "message": "'MinReplicas' cannot be greater than MaxReplicas",
+    },
+    {
+        "rule": "!has(self.minReplicas) || self.minReplicas >= 0",
+        "message": "'MinReplicas' cannot be less than 0",
+    },
+]
 _RUNTIME_SPEC = _open(
     {
         "containers": _by("name", _CONTAINER),

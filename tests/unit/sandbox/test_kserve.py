@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, INFERENCE_SERVICES, SERVING_RUNTIMES
+from aim_operator.api.external import (
+    CLUSTER_SERVING_RUNTIMES,
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    SERVING_RUNTIMES,
+)
 from aim_operator.api.meta import Manifest
 from aim_operator.api.resource import Resource
+from aim_operator.errors import Invalid
 from aim_operator.sandbox.aim_image.tables import LLAMA_8B
+from aim_operator.sandbox.kserve import DEPLOYMENT
 from aim_operator.sandbox.profiles import SandboxImage
+from aim_operator.sandbox.storage import Key
 from tests.support.aim_image import model_env
 from tests.unit.sandbox.cluster import running
 
@@ -146,3 +154,44 @@ async def test_the_image_of_a_service_overrides_that_of_its_runtime() -> None:
         status, message = cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"]
         assert status == "False"
         assert "cannot set both" in message
+
+
+async def test_kserve_refuses_bounds_that_cross() -> None:
+    async with running() as cluster:
+        with pytest.raises(Invalid, match="'MinReplicas' cannot be greater than MaxReplicas"):
+            cluster.sandbox.load([make_inference_service(minReplicas=3, maxReplicas=2)])
+
+
+@pytest.mark.parametrize(
+    ("annotations", "want"),
+    [
+        pytest.param({"serving.kserve.io/autoscalerClass": "none"}, 3, id="KServe writes the number"),
+        pytest.param({"serving.kserve.io/autoscalerClass": "external"}, 1, id="somebody else does"),
+        pytest.param({"serving.kserve.io/autoscalerClass": "hpa"}, 1, id="an HPA does"),
+        pytest.param({}, 1, id="an HPA does where nothing is said"),
+    ],
+)
+async def test_the_number_of_pods_is_written_by_the_autoscaler_class(
+    annotations: dict[str, str], want: int
+) -> None:
+    async with running() as cluster:
+        service = make_inference_service(minReplicas=3, maxReplicas=3)
+        service["metadata"]["annotations"] = annotations
+        cluster.sandbox.load([make_runtime(CLUSTER_SERVING_RUNTIMES), service])
+        await cluster.advance()
+        deployment = cluster.stored(DEPLOYMENTS, "chat-predictor")
+        assert deployment["spec"]["replicas"] == want
+        assert deployment["status"]["readyReplicas"] == want
+
+
+async def test_the_stop_annotation_takes_the_deployment_and_its_service() -> None:
+    async with running() as cluster:
+        service = make_inference_service()
+        cluster.sandbox.load([make_runtime(CLUSTER_SERVING_RUNTIMES), service])
+        await cluster.advance()
+        service["metadata"]["annotations"] = {"serving.kserve.io/stop": "true"}
+        cluster.sandbox.load([service])
+        await cluster.advance()
+        stored = cluster.sandbox.server.storage
+        assert not [key for key in (Key(DEPLOYMENT, "default", "chat-predictor"),) if stored.get(key)]
+        assert cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"][0] == "False"
