@@ -18,7 +18,6 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.controllers import kept
 from aim_operator.controllers.shared import LARGEST_PART, Shared
 from aim_operator.core import hardware, labels
-from aim_operator.core.serving.scale import OF_INFERENCE_SERVICE
 
 T = TypeVar("T")
 O = TypeVar("O", bound=OwnedObject)  # noqa: E741 - an Owned object
@@ -49,9 +48,9 @@ def inference_service(obj: InferenceService) -> InferenceService:
 
 
 def deployment(obj: Deployment) -> Deployment:
-    """Keep the counts, and the labels that tell whose it is and of which revision."""
-    told = (labels.REVISION, OF_INFERENCE_SERVICE)
-    kept_labels = {name: value for name, value in (obj.metadata.labels or {}).items() if name in told}
+    """Keep the counts, and of which revision its Pods are; its name tells whose it is."""
+    revision = obj.metadata.label(labels.REVISION)
+    kept_labels = None if revision is None else {labels.REVISION: revision}
     metadata = structs.replace(
         obj.metadata, labels=_words(kept_labels), annotations=None, owner_references=None, finalizers=None
     )

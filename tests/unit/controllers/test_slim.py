@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from aim_operator.api.external import HTTPRoute, InferenceService
+from aim_operator.api.external import Deployment, HTTPRoute, InferenceService
 from aim_operator.api.v1alpha1 import AIMService
 from aim_operator.controllers import slim
 
@@ -69,3 +69,24 @@ def test_services_that_want_the_same_have_one_spec_of_an_inference_service() -> 
     assert one.spec is other.spec
     changed = slim.inference_service(decoded(InferenceService, "a", spec={"predictor": {"minReplicas": 2}}))
     assert changed.spec != one.spec
+
+
+def test_of_a_deployment_the_counts_are_kept_and_the_revision() -> None:
+    """There is one for each service, with a Pod's whole template in it."""
+    obj = msgspec.convert(
+        {
+            "metadata": {
+                "name": "chat-predictor",
+                "namespace": "team",
+                "labels": {"aim.silogen.ai/revision": "0a1b2c3d", "team": "the research team"},
+                "annotations": {"deployment.kubernetes.io/revision": "3"},
+            },
+            "spec": {"replicas": 2},
+            "status": {"replicas": 3, "readyReplicas": 2},
+        },
+        Deployment,
+    )
+    got = slim.deployment(obj)
+    assert (got.spec, got.status) == (obj.spec, obj.status)
+    assert got.metadata.labels == {"aim.silogen.ai/revision": "0a1b2c3d"}
+    assert got.metadata.annotations is None
