@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,8 +17,12 @@ QUEUE = {"type": "QueueLength", "target": 5}
 PROMETHEUS = "http://prometheus:9090"
 
 
+def autoscaled_by(metrics: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"autoscaling": {"maxReplicas": 4, "metrics": list(metrics)}} if metrics else {}
+
+
 def asked(*metrics: dict[str, Any], at: int = 1, keda: bool = True, **spec: Any) -> dict[str, str]:
-    autoscaling = {"autoscaling": {"maxReplicas": 4, "metrics": list(metrics)}} if metrics else {}
+    autoscaling = autoscaled_by(metrics)
     found = scaling_annotations(make_service(**autoscaling, **spec), make_deployment(replicas=at), keda=keda)
     return {name.rpartition("/")[2]: value for name, value in found.items()}
 
@@ -96,8 +101,8 @@ def test_there_is_no_scaled_object_for(spec: dict[str, Any]) -> None:
 def test_pods_of_another_autoscaler_class_are_of_another_revision() -> None:
     """KServe writes the class into them."""
     none, cpu, memory, queue = (
-        revision_of_service(make_service(**({"autoscaling": {"maxReplicas": 2, "metrics": m}} if m else {})))
-        for m in ([], [CPU], [MEMORY], [QUEUE])
+        revision_of_service(make_service(**autoscaled_by(metrics)))
+        for metrics in ([], [CPU], [MEMORY], [QUEUE])
     )
     assert len({none, cpu, queue}) == 3
     assert cpu == memory, "another metric concerns no Pod"
