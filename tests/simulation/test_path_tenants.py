@@ -11,6 +11,8 @@ import pytest
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import HTTP_ROUTES
+from aim_operator.api.meta import KubeObject
+from aim_operator.api.resource import Resource
 from aim_operator.core import labels
 from aim_operator.core.service.path_claims import Claim, Contender, conflict
 from aim_operator.core.service.route import GatewayKey, ListenerPath
@@ -18,7 +20,7 @@ from aim_operator.sandbox.network import Rates
 from aim_operator.sandbox.storage import Change
 from tests.simulation.catalog import API, config, image, routed, service, template
 from tests.simulation.test_paths import annotated, message, state
-from tests.simulation.world import World
+from tests.simulation.world import GATEWAY, World
 
 NAMESPACES = ("victim", "attacker", "third")
 CATALOG = [
@@ -54,12 +56,13 @@ def live_claims(world: World) -> Iterator[Claim]:
     """Read what all HTTPRoutes take, as a gateway would; all of one age."""
     for route in world.all(HTTP_ROUTES):
         who = Contender("", route["metadata"]["namespace"], route["metadata"]["name"])
-        (parent,) = route["spec"]["parentRefs"]
-        key = GatewayKey(
-            (parent["namespace"], parent["name"]), parent.get("sectionName", ""), parent.get("port", 0)
-        )
         (rule,) = route["spec"]["rules"]
-        yield Claim(who, ListenerPath(key, rule["matches"][0]["path"]["value"]))
+        path, hosts = rule["matches"][0]["path"]["value"], tuple(sorted(route["spec"].get("hostnames", ())))
+        for parent in route["spec"]["parentRefs"]:
+            key = GatewayKey(
+                (parent["namespace"], parent["name"]), parent.get("sectionName", ""), parent.get("port", 0)
+            )
+            yield Claim(who, ListenerPath(key, path, hosts))
 
 
 class Overlaps:
@@ -411,6 +414,7 @@ async def test_no_service_takes_requests_of_a_route_that_somebody_made_by_hand(
     "route",
     [
         pytest.param(by_hand("/"), id="of everything that is left"),
+        pytest.param(by_hand("/", hostnames=["shop.example.com"]), id="of what is left of one host"),
         pytest.param(by_hand("/site/chat/part"), id="below: a longer prefix, which overrides"),
         pytest.param(by_hand({"type": "Exact", "value": "/site/chat"}), id="of one exact path"),
         pytest.param(by_hand({"type": "RegularExpression", "value": "^/.*$"}), id="of a regular expression"),
@@ -446,7 +450,95 @@ async def test_a_service_that_is_routed_keeps_its_path_when_somebody_routes_ther
         assert world.find(HTTP_ROUTES, "chat", "victim") is not None
 
 
+GATEWAYS = Resource(
+    group="gateway.networking.k8s.io",
+    version="v1",
+    plural="gateways",
+    kind="Gateway",
+    namespaced=True,
+    type=KubeObject,
+)
+SHOP, MODELS = "shop.example.com", "models.example.com"
+
+
+@pytest.mark.parametrize(
+    ("route", "hosts", "refused"),
+    [
+        pytest.param(by_hand("/", hostnames=[SHOP]), [SHOP], True, id="at home on that host"),
+        pytest.param(by_hand("/", hostnames=["*.example.com"]), [SHOP], True, id="at home on all such hosts"),
+        pytest.param(by_hand("/", hostnames=[SHOP]), [MODELS], False, id="at home on another host"),
+        pytest.param(by_hand("/site", hostnames=[SHOP]), [MODELS], False, id="above it on another host"),
+        pytest.param(
+            by_hand("/site", hostnames=[SHOP]), ["*.example.com"], True, id="above it on a host of many"
+        ),
+        pytest.param(
+            by_hand("/site/chat/part"), [SHOP], True, id="below it on any host, which is the weaker"
+        ),
+        pytest.param(by_hand("/site/chat/part", hostnames=[SHOP]), [SHOP], False, id="below it on that host"),
+    ],
+)
+async def test_a_service_that_names_hosts_takes_no_requests_of_a_route_made_by_hand(
+    route: dict[str, Any],
+    hosts: list[str],
+    refused: bool,  # noqa: FBT001 - a table
+) -> None:
+    async with World() as world:
+        routing = routed("/site/chat") | {"hostnames": hosts}
+        world.apply([*CATALOG, route, service(namespace="attacker", routing=routing)])
+        world.start()
+        await world.until(lambda: state(world, "chat", "attacker") == (CONFLICT if refused else RUNNING))
+        assert (world.find(HTTP_ROUTES, "chat", "attacker") is None) is refused
+
+
+async def test_two_tenants_have_one_path_on_hosts_of_their_own_until_one_asks_for_the_others() -> None:
+    async with World() as world:
+        mine, yours = (routed("/chat") | {"hostnames": [host]} for host in (MODELS, SHOP))
+        world.apply([*CATALOG, service(namespace="victim", routing=mine)])
+        world.start()
+        await world.until(lambda: state(world, "chat", "victim") == RUNNING)
+        await world.pass_seconds(1)
+        world.apply([service(namespace="attacker", routing=yours)])
+        await world.until(lambda: state(world, "chat", "attacker") == RUNNING)
+        world.apply([service(namespace="attacker", routing=yours | {"hostnames": ["*.example.com"]})])
+        await world.until(lambda: state(world, "chat", "attacker") == CONFLICT)
+        assert 'for "*.example.com" belongs to the older service victim/chat' in message(
+            world, "chat", "attacker"
+        )
+        assert state(world, "chat", "victim") == RUNNING
+        world.apply([service(namespace="attacker", routing=yours)])
+        await world.until(lambda: state(world, "chat", "attacker") == RUNNING)
+
+
+async def test_a_service_on_several_gateways_has_its_path_on_all_of_them_or_on_none() -> None:
+    second = {"name": "second", "namespace": "gateways"}
+    async with World() as world:
+        world.apply(GATEWAY.replace("inference-gateway", "second"))
+        held = {**routed("/chat"), "gatewayRef": second}
+        world.apply([*CATALOG, service("holder", namespace="victim", routing=held)])
+        world.start()
+        await world.until(lambda: state(world, "holder", "victim") == RUNNING)
+        await world.pass_seconds(1)
+        both = routed("/chat") | {"gatewayRefs": [second]}
+        world.apply([service(namespace="attacker", routing=both)])
+        await world.until(lambda: state(world, "chat", "attacker") == CONFLICT)
+        assert "on gateway gateways/second" in message(world, "chat", "attacker")
+        assert world.find(HTTP_ROUTES, "chat", "attacker") is None
+        world.delete(aim.SERVICES, "holder", "victim")
+        await world.until(lambda: state(world, "chat", "attacker") == RUNNING, limit_seconds=60)
+        assert len(list(live_claims(world))) == 2
+        world.delete(GATEWAYS, "second", "gateways")
+        await world.until(lambda: state(world, "chat", "attacker")[1] == "RouteFailed", limit_seconds=60)
+        assert "Gateway gateways/second" in message(world, "chat", "attacker")
+
+
 PATHS = ["/a", "/a/b", "/a/b/c", "/a/c", "/ab", "/b/a", "/b"]
+HOSTS: list[dict[str, Any]] = [
+    {},
+    {},
+    {"hostnames": ["a.example.com"]},
+    {"hostnames": ["a.example.com", "b.example.com"]},
+    {"hostnames": ["*.example.com"]},
+]
 LISTENERS: list[dict[str, Any]] = [{}, {}, {"sectionName": "http"}, {"sectionName": "https"}, {"port": 80}]
 
 
@@ -461,7 +553,8 @@ def wanted(world: World, namespace: str, name: str) -> Claim | None:
         reference.get("port", 0),
     )
     who = Contender(found["metadata"]["creationTimestamp"], namespace, name)
-    return Claim(who, ListenerPath(key, found["spec"]["routing"]["routeTemplate"]))
+    hosts = tuple(sorted(found["spec"]["routing"].get("hostnames", ())))
+    return Claim(who, ListenerPath(key, found["spec"]["routing"]["routeTemplate"], hosts))
 
 
 def served(claims: list[Claim]) -> set[Claim]:
@@ -495,7 +588,7 @@ async def test_no_two_tenants_ever_share_a_path_and_the_oldest_is_served(seed: i
                 await world.stop(operator)
                 operator = world.start(rates=rates, seed=seed + step)
             else:
-                routing = at(chance.choice(PATHS), **chance.choice(LISTENERS))
+                routing = at(chance.choice(PATHS), **chance.choice(LISTENERS)) | chance.choice(HOSTS)
                 world.apply([service(name, namespace=namespace, routing=routing)])
             await world.pass_seconds(chance.choice([0.1, 1, 5, 30]))
         await world.pass_seconds(1200)

@@ -242,6 +242,7 @@ class HTTPRouteSpec(Wire):
     """Where a route takes requests; what it does with them is nothing that we decide by."""
 
     parent_refs: tuple[ParentReference, ...] = ()
+    hostnames: tuple[str, ...] = ()
     rules: tuple[HTTPRouteRule, ...] = ()
 
 

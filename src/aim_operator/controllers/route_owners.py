@@ -25,6 +25,7 @@ from aim_operator.runtime.clock import Clock, Timer
 
 _Name = tuple[str, str]
 """Namespace and name of a service."""
+_Claims = tuple[Claim, ...]
 LOST_WRITE_SECONDS = 30.0
 """How long a write whose answer was lost may still show up in the cache."""
 
@@ -59,9 +60,10 @@ class RouteOwners:
         self._apart = apart
         self._services, self._routes = watched.services.store, watched.http_routes.store
         self._clock, self._wake = clock, wake
-        self._wanted: dict[_Name, Claim] = {}
+        self._wanted: dict[_Name, _Claims] = {}
+        """By service, its path on each of its gateways."""
         self._granted: set[_Name] = set()
-        self._lost: dict[_Name, tuple[Claim, Timer]] = {}
+        self._lost: dict[_Name, tuple[_Claims, Timer]] = {}
         self._wants, self._writes, self._lost_writes = PathClaims(), PathClaims(), PathClaims()
         self._routed = PathClaims()
         """Those of live HTTPRoutes; their contender says whose they are, not since when."""
@@ -70,48 +72,53 @@ class RouteOwners:
         watched.http_routes.add_handler(self._route_changed)
         watched.other_routes.add_handler(self._other_changed)
 
-    def set_path(self, service: AIMService, path: ListenerPath | None) -> None:
-        """Record the path that a service wants now. Those whom that takes or gives a path are woken."""
-        claim = Claim(contender(service), path) if path is not None else None
+    def set_paths(self, service: AIMService, paths: tuple[ListenerPath, ...]) -> None:
+        """Record the path that a service wants now, on each of its gateways: it gets all of them or none.
+
+        Those whom that takes or gives a path are woken.
+        """
+        claims = tuple(Claim(contender(service), path) for path in paths)
         name = (service.metadata.namespace, service.metadata.name)
         # One that was deleted and made again is younger than it was.
-        if self._wanted.get(name) == claim:
+        if self._wanted.get(name, ()) == claims:
             return
         self._release(name)
-        if claim is not None:
-            self._wanted[name] = claim
-            self._wants.add(claim)
-            self._grant(claim)
+        if claims:
+            self._wanted[name] = claims
+            for claim in claims:
+                self._wants.add(claim)
+            self._grant(claims)
 
     def standing(self, service: AIMService) -> Standing:
         """Return how a service stands on the path it wants; where it has it, its route may be written now."""
         own = contender(service)
-        claim = self._wanted.get(own[1:])
+        claims = self._wanted.get(own[1:], ())
+        wanted = {claim.at for claim in claims}
         live = self._route_of(own[1:])
         routed = routed_paths(live) if live is not None and _is_of(live, service) else ()
-        yields = any(
-            self._older(Claim(own, each)) is not None for each in routed if claim is None or each != claim.at
-        )
-        if claim is None:
+        yields = any(self._older(Claim(own, each)) is not None for each in routed if each not in wanted)
+        if not claims:
             return Standing(yields=yields)
-        rival = self._grant(claim)
+        rival = self._grant(claims)
         held_by = None
-        # Where both have a route, which nothing here brings about, the younger one goes.
-        if rival is None and not self._is_there(claim):
-            held_by = min(self._holders(claim), default=None)
-        self._let_write(claim, may=rival is None and held_by is None)
+        if rival is None:
+            # Where both have a route, which nothing here brings about, the younger one goes.
+            missing = (claim for claim in claims if not self._is_there(claim))
+            held_by = min((holder for claim in missing for holder in self._holders(claim)), default=None)
+        self._let_write(claims, may=rival is None and held_by is None)
         return Standing(rival=rival, held_by=held_by, yields=yields)
 
     def lost_write(self, ref: ObjectRef) -> None:
         """Count a route as there whose write failed: the API server may have done it all the same."""
         name = (ref.namespace, ref.name)
-        claim = self._wanted.get(name)
-        if claim is None or claim not in self._writes:
+        claims = tuple(claim for claim in self._wanted.get(name, ()) if claim in self._writes)
+        if not claims:
             return
         self._forget_lost(name)
         timer = self._clock.call_later(LOST_WRITE_SECONDS, partial(self._expire, name))
-        self._lost[name] = (claim, timer)
-        self._lost_writes.add(claim)
+        self._lost[name] = (claims, timer)
+        for claim in claims:
+            self._lost_writes.add(claim)
 
     def forget(self, ref: ObjectRef) -> None:
         """Forget what a service wants, which is gone, going or paused. Its live route still counts."""
@@ -140,7 +147,7 @@ class RouteOwners:
         granted = self._wants.oldest_before(claim, lambda other: other.owner[1:] in self._granted)
         if granted is not None:
             return granted
-        others = () if self._apart() else self._others.above(claim)
+        others = () if self._apart() else self._others.taken_from(claim)
         if (oldest := min(others, default=None)) is not None and (
             oldest.owner < claim.owner or not self._is_there(claim)
         ):
@@ -194,46 +201,47 @@ class RouteOwners:
 
     # Changes
 
-    def _grant(self, claim: Claim) -> Claim | None:
+    def _grant(self, claims: _Claims) -> Claim | None:
         """Grant what a service wants, or return what refuses it."""
-        name, rival = claim.owner[1:], self._older(claim)
+        name = claims[0].owner[1:]
+        refusals = (self._older(claim) for claim in claims)
+        rival = min((other for other in refusals if other is not None), default=None)
         if (rival is None) != (name in self._granted):
             if rival is None:
                 self._granted.add(name)
             else:
                 self._granted.discard(name)
-            self._wake_younger(claim)
+            self._wake_younger(claims)
         return rival
 
     def _release(self, name: _Name) -> None:
-        claim = self._wanted.pop(name, None)
-        if claim is None:
-            return
-        self._wants.discard(claim)
-        self._let_write(claim, may=False)
+        claims = self._wanted.pop(name, ())
+        for claim in claims:
+            self._wants.discard(claim)
+        self._let_write(claims, may=False)
         if name in self._granted:
             self._granted.discard(name)
-            self._wake_younger(claim)
+            self._wake_younger(claims)
 
-    def _let_write(self, claim: Claim, *, may: bool) -> None:
-        if may:
-            self._writes.add(claim)
-        elif claim in self._writes:
-            self._writes.discard(claim)
-            self._wake_all(self._wants.conflicting(claim))
+    def _let_write(self, claims: _Claims, *, may: bool) -> None:
+        for claim in claims:
+            if may:
+                self._writes.add(claim)
+            elif claim in self._writes:
+                self._writes.discard(claim)
+                self._wake_all(self._wants.conflicting(claim))
 
     def _expire(self, name: _Name) -> None:
-        claim = self._forget_lost(name)
-        if claim is not None:
+        for claim in self._forget_lost(name):
             self._wake_all(self._wants.conflicting(claim))
 
-    def _forget_lost(self, name: _Name) -> Claim | None:
-        claim, timer = self._lost.pop(name, (None, None))
-        if claim is None or timer is None:
-            return None
-        timer.cancel()
-        self._lost_writes.discard(claim)
-        return claim
+    def _forget_lost(self, name: _Name) -> _Claims:
+        claims, timer = self._lost.pop(name, ((), None))
+        if timer is not None:
+            timer.cancel()
+        for claim in claims:
+            self._lost_writes.discard(claim)
+        return claims
 
     def _route_changed(self, old: HTTPRoute | None, new: HTTPRoute | None) -> None:
         if not paths_changed(old, new):
@@ -249,11 +257,12 @@ class RouteOwners:
             for claim in other_claims(route) if route is not None else ():
                 change(claim)
 
-    def _wake_younger(self, claim: Claim) -> None:
-        """Wake those who get, or have to give up, what a change of this claim gives or takes."""
-        self._wake_all(other for other in self._wants.conflicting(claim) if other > claim)
-        # Also those whose route is elsewhere than where they want it by now.
-        self._wake_all(self._routed.conflicting(claim))
+    def _wake_younger(self, claims: _Claims) -> None:
+        """Wake those who get, or have to give up, what a change of these claims gives or takes."""
+        for claim in claims:
+            self._wake_all(other for other in self._wants.conflicting(claim) if other.owner > claim.owner)
+            # Also those whose route is elsewhere than where they want it by now.
+            self._wake_all(self._routed.conflicting(claim))
 
     def _wake_all(self, claims: Iterable[Claim]) -> None:
         for name in _names(claims):

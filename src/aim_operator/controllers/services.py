@@ -75,7 +75,7 @@ class Services(AimKind):
         if service.metadata.deletion_timestamp is None and not is_paused(service):
             config = _route_config(service, resolve(service, self._catalog))
             route = _desired_route(service, config, enforced_path_prefix(self._catalog))
-            self._route_owners.set_path(service, _path(route))
+            self._route_owners.set_paths(service, _paths(route))
 
     async def gather(self, ref: ObjectRef, obj: AIMService, now: datetime) -> ServiceObserved:
         del now
@@ -84,7 +84,7 @@ class Services(AimKind):
         config = _route_config(service, resolution)
         prefix = enforced_path_prefix(self._catalog)
         route = _desired_route(service, config, prefix)
-        self._route_owners.set_path(service, _path(route))
+        self._route_owners.set_paths(service, _paths(route))
         standing = self._route_owners.standing(service)
         watched = self._watched
         inference_service = watched.inference_services.store.get(ref.namespace, ref.name)
@@ -223,8 +223,8 @@ def _desired_route(
     return wanted_route(service, config, path_prefix=path_prefix) if config is not None else None
 
 
-def _path(route: Route | RouteProblem | None) -> ListenerPath | None:
-    return route.listener_path if isinstance(route, Route) else None
+def _paths(route: Route | RouteProblem | None) -> tuple[ListenerPath, ...]:
+    return route.listener_paths if isinstance(route, Route) else ()
 
 
 def _breaks_limits(route: HTTPRoute, path_prefix: str | None) -> bool:

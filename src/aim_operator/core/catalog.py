@@ -181,9 +181,7 @@ def _defaults_of(routing: ConfigRouting | None) -> ConfigRouting:
     """Return what a service may set itself and its record keeps: no pathPrefix, which is always read live."""
     if not isinstance(routing, ClusterConfigRouting):
         return routing or ConfigRouting()
-    return ConfigRouting(
-        enabled=routing.enabled, gateway_ref=routing.gateway_ref, route_template=routing.route_template
-    )
+    return ConfigRouting(**{name: getattr(routing, name) for name in ConfigRouting.__struct_fields__})
 
 
 def enforced_path_prefix(catalog: Catalog) -> str | None:

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from aim_operator.api.meta import Manifest, ObjectMeta
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceSpec
@@ -168,4 +169,5 @@ def plain_service(**labels: str) -> AIMService:
 def path_route(path: str) -> Route:
     """Return a route with a path as it is given."""
     found: Any = routed(plain_service(), "/any")
-    return Route(gateway=found.gateway, path=path, listener_path=found.listener_path)
+    route: Route = structs.replace(found, path=path)
+    return route

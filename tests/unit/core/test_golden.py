@@ -197,6 +197,27 @@ EXAMPLES = {
         ),
         objects=(make_image(), make_template()),
     ),
+    "hosts-and-gateways": Example(
+        service=make_service(
+            routing={
+                **ROUTED,
+                "hostnames": ["models.example.com", "*.chat.example.com"],
+                "annotations": {"example.com/owner": "search"},
+            }
+        ),
+        objects=(
+            make_image(),
+            make_template(),
+            make_cluster_runtime_config(
+                routing={
+                    "gatewayRefs": [{"name": "intranet", "namespace": "gateways", "sectionName": "https"}],
+                    "hostnames": ["everybody.example.com"],
+                    "annotations": {"example.com/owner": "platform", "external-dns.example.com/ttl": "60"},
+                    "requestTimeout": "Gateway",
+                }
+            ),
+        ),
+    ),
     "gateway-section-and-port": Example(
         service=make_service(routing={"enabled": True}, metadata={"uid": "0f1e2d3c-uid"}),
         objects=(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from aim_operator.api.meta import Wire
-from aim_operator.api.schema import Field, Rule
+from aim_operator.api.schema import Field, Rule, at_most_bytes
 from aim_operator.api.v1alpha1.common import SUBDOMAIN, ObjectName
+
+MOST_ANNOTATION_BYTES = 16 * 1024
+"""Of all values together, in UTF-8."""
 
 
 class GatewayRef(Wire):
@@ -71,6 +74,73 @@ class GatewayRef(Wire):
         None
     )
 
+
+GatewayRefs = Annotated[tuple[GatewayRef, ...], Field(max_items=8, list_type="atomic")]
+
+Hostnames = Annotated[
+    tuple[str, ...],
+    Field(
+        max_items=16,
+        list_type="set",
+        value=Field(
+            min_length=1,
+            max_length=253,
+            rules=(
+                Rule(
+                    rule=f"self.matches('^([*][.])?{SUBDOMAIN}$')",
+                    message="not a host; write lower-case letters, digits, '-' and '.', such as "
+                    "models.example.com, or *.example.com for all below",
+                ),
+                Rule(
+                    rule="!self.matches('^[0-9.]+$')",
+                    message="Gateway API takes no addresses; write a name such as models.example.com",
+                ),
+            ),
+        ),
+    ),
+]
+
+RouteAnnotations = Annotated[
+    dict[str, str],
+    Field(
+        max_properties=64,
+        value=Field(max_length=16384),
+        rules=(
+            Rule(
+                rule=(
+                    "self.all(k, k.size() <= 317 && k.matches("
+                    r"'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))"
+                ),
+                message="each key must be [prefix/]name, such as example.com/team",
+            ),
+            at_most_bytes(
+                MOST_ANNOTATION_BYTES,
+                "self[e]",
+                f"the values have more than {MOST_ANNOTATION_BYTES // 1024} KiB together; shorten them",
+            ),
+            Rule(
+                rule="self.all(k, !k.startsWith('aim.silogen.ai/'))",
+                message="keys of aim.silogen.ai/ belong to the operator; use another prefix",
+            ),
+        ),
+    ),
+]
+
+LEFT_TO_THE_GATEWAY = "Gateway"
+RequestTimeout = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=32,
+        rules=(
+            Rule(
+                rule=rf"self == '{LEFT_TO_THE_GATEWAY}' || self.matches('^([0-9]{{1,5}}(h|m|s|ms)){{1,4}}$')",
+                message="write a Gateway API duration such as 30s, 5m or 1h30m, 0s for no limit, or Gateway "
+                "for the gateway's own",
+            ),
+        ),
+    ),
+]
 
 RouteTemplate = Annotated[
     str,

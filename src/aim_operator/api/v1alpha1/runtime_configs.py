@@ -9,7 +9,15 @@ from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.autoscaling import ConfigAutoscaling
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
 from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEnvVars, PullSecrets
-from aim_operator.api.v1alpha1.gateway import GatewayRef, PathPrefix, RouteTemplate
+from aim_operator.api.v1alpha1.gateway import (
+    GatewayRef,
+    GatewayRefs,
+    Hostnames,
+    PathPrefix,
+    RequestTimeout,
+    RouteAnnotations,
+    RouteTemplate,
+)
 from aim_operator.api.v1alpha1.jobs import Jobs
 from aim_operator.api.v1alpha1.propagation import Propagate
 from aim_operator.api.v1alpha1.resources import Quantity
@@ -26,7 +34,24 @@ class ConfigRouting(Wire):
     gateway_ref: Annotated[
         GatewayRef | None, Field(doc="Gateway to attach the HTTPRoutes of services to.")
     ] = None
+    gateway_refs: Annotated[
+        GatewayRefs | None, Field(doc="Gateways to attach the HTTPRoutes of services to beside gatewayRef.")
+    ] = None
+    hostnames: Annotated[
+        Hostnames | None, Field(doc="Hosts that routes are for; every one of the listeners' if unset.")
+    ] = None
+    annotations: Annotated[
+        RouteAnnotations | None,
+        Field(doc="Annotations for the HTTPRoutes; those of services override, by key."),
+    ] = None
     route_template: RouteTemplate | None = None
+    request_timeout: Annotated[
+        RequestTimeout | None,
+        Field(
+            doc="Longest time of a request, as a Gateway API duration such as 30s. 0s, also if unset, is "
+            "without limit; Gateway leaves it to the gateway."
+        ),
+    ] = None
 
 
 class ClusterConfigRouting(ConfigRouting):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from aim_operator.api.meta import KubeObject, Wire
-from aim_operator.api.schema import Field, Rule, at_most_bytes
+from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.autoscaling import Autoscaling
 from aim_operator.api.v1alpha1.common import (
     Conditions,
@@ -20,7 +20,14 @@ from aim_operator.api.v1alpha1.common import (
     Scope,
 )
 from aim_operator.api.v1alpha1.environment import EnvVar, EnvVars, PullSecrets
-from aim_operator.api.v1alpha1.gateway import GatewayRef, RouteTemplate
+from aim_operator.api.v1alpha1.gateway import (
+    GatewayRef,
+    GatewayRefs,
+    Hostnames,
+    RequestTimeout,
+    RouteAnnotations,
+    RouteTemplate,
+)
 from aim_operator.api.v1alpha1.profiles import EngineArgs
 from aim_operator.api.v1alpha1.propagation import Propagate
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
@@ -29,9 +36,6 @@ from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting, SecurityCon
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.security import PodSecurityContext
 from aim_operator.api.v1alpha1.serving import ServiceServing, Serving
-
-MOST_ANNOTATION_BYTES = 16 * 1024
-"""Of all values together, in UTF-8."""
 
 
 class Overrides(Wire):
@@ -51,45 +55,28 @@ class ServiceRouting(Wire):
     gateway_ref: Annotated[
         GatewayRef | None, Field(doc="Gateway to attach to; that of the runtime configuration if unset.")
     ] = None
-    annotations: Annotated[
-        dict[str, str] | None,
+    gateway_refs: Annotated[
+        GatewayRefs | None,
+        Field(doc="Gateways to attach to beside gatewayRef; those of the runtime configuration if unset."),
+    ] = None
+    hostnames: Annotated[
+        Hostnames | None,
         Field(
-            doc="Annotations for the HTTPRoute.",
-            max_properties=64,
-            value=Field(max_length=16384),
-            rules=(
-                Rule(
-                    rule=(
-                        "self.all(k, k.size() <= 317 && k.matches("
-                        r"'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))"
-                    ),
-                    message="each key must be [prefix/]name, such as example.com/team",
-                ),
-                at_most_bytes(
-                    MOST_ANNOTATION_BYTES,
-                    "self[e]",
-                    f"the values have more than {MOST_ANNOTATION_BYTES // 1024} KiB together; shorten them",
-                ),
-                Rule(
-                    rule="self.all(k, !k.startsWith('aim.silogen.ai/'))",
-                    message="keys of aim.silogen.ai/ belong to the operator; use another prefix",
-                ),
-            ),
+            doc="Hosts that the route is for, as Gateway API has them; those of the runtime configuration "
+            "if unset, and every one of the listeners' where there are none."
         ),
+    ] = None
+    annotations: Annotated[
+        RouteAnnotations | None,
+        Field(doc="Annotations for the HTTPRoute, over those of the runtime configuration, by key."),
     ] = None
     route_template: RouteTemplate | None = None
     request_timeout: Annotated[
-        str | None,
+        RequestTimeout | None,
         Field(
-            doc="Longest time of a request, as a Gateway API duration such as 30s; the gateway's if unset.",
-            min_length=1,
-            max_length=32,
-            rules=(
-                Rule(
-                    rule=r"self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",
-                    message="write a Gateway API duration such as 30s, 5m or 1h30m",
-                ),
-            ),
+            doc="Longest time of a request, as a Gateway API duration such as 30s; that of the runtime "
+            "configuration if unset. 0s, also if unset there, is without limit; Gateway leaves it to the "
+            "gateway."
         ),
     ] = None
 

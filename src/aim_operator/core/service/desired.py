@@ -5,8 +5,9 @@ from __future__ import annotations
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import AIMService, ServiceRouting
+from aim_operator.api.v1alpha1 import AIMService
 from aim_operator.api.v1alpha1.common import API_VERSION
+from aim_operator.api.v1alpha1.gateway import LEFT_TO_THE_GATEWAY
 from aim_operator.core import labels
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, owner_reference, plain
@@ -26,7 +27,6 @@ def http_route(service: AIMService, route: Route, *, name: str | None = None) ->
 
     `name` None: it is called as the service.
     """
-    routing = service.spec.routing or ServiceRouting()
     rule: Manifest = {
         "matches": [{"path": {"type": "PathPrefix", "value": route.path}}],
         "filters": [
@@ -39,9 +39,8 @@ def http_route(service: AIMService, route: Route, *, name: str | None = None) ->
             {"name": predictor_service(service.metadata.name), "port": PREDICTOR_PORT, "kind": "Service"}
         ],
     }
-    timeout = routing.request_timeout
-    if timeout is not None:
-        rule["timeouts"] = {"request": timeout}
+    if route.request_timeout != LEFT_TO_THE_GATEWAY:
+        rule["timeouts"] = {"request": route.request_timeout}
     metadata: Manifest = {
         "name": name or service.metadata.name,
         "namespace": service.metadata.namespace,
@@ -52,12 +51,13 @@ def http_route(service: AIMService, route: Route, *, name: str | None = None) ->
         },
         "ownerReferences": [owner_reference(API_VERSION, kind_of(service), service.metadata)],
     }
-    if annotations := (routing.annotations or {}):
-        metadata["annotations"] = dict(annotations)
+    if route.annotations:
+        metadata["annotations"] = dict(route.annotations)
+    hostnames = {"hostnames": list(route.hosts)} if route.hosts else {}
     return child(
         HTTP_ROUTES,
         # Under a stranger's InferenceService it would lead to the stranger's model.
         after=INFERENCE_SERVICES.kind,
         metadata=metadata,
-        spec={"parentRefs": [plain(route.gateway)], "rules": [rule]},
+        spec={"parentRefs": plain(route.gateways), **hostnames, "rules": [rule]},
     )

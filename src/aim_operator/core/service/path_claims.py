@@ -41,17 +41,43 @@ def meet(one: GatewayKey, other: GatewayKey) -> bool:
     )
 
 
+def hosts_meet(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Whether a request's host may be among both, as Gateway API has it; none are all.
+
+    `*.example.com` is every host below, at any depth, and not `example.com` itself.
+    """
+    return not some or not others or any(_same_host(one, other) for one in some for other in others)
+
+
+def _same_host(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    if one.startswith("*."):
+        # Of two such, one lies in the other or they have nothing in common.
+        return other.endswith(one[1:]) or (other.startswith("*.") and one.endswith(other[1:]))
+    return other.startswith("*.") and one.endswith(other[1:])
+
+
 def conflict(one: Claim, other: Claim) -> bool:
     """Whether only one of two may be served.
 
-    Inside a namespace: only if they are equal, and it would be chance who answers. A path below another, or
-    the same on a single listener, is how a part is put under a path. Between namespaces, whose users need not
-    trust each other: wherever a request could match both.
+    Inside a namespace: only if they are equal, for one host at least, and it would be chance who answers. A
+    path below another, or the same on a single listener, is how a part is put under a path. Between
+    namespaces, whose users need not trust each other: wherever a request could match both.
+
+    A root ("") is somebody's who has hosts of their own. It takes what no other route wants, but for those
+    who ask for its very hosts.
     """
     if one.owner[1:] == other.owner[1:]:
         return False
     if one.owner.namespace == other.owner.namespace:
-        return one.at == other.at
+        return one.at[:2] == other.at[:2] and (
+            one.at.hosts == other.at.hosts or not set(one.at.hosts).isdisjoint(other.at.hosts)
+        )
+    if "" in (one.at.path, other.at.path) and not (one.at.hosts and other.at.hosts):
+        return False
+    if not hosts_meet(one.at.hosts, other.at.hosts):
+        return False
     return meet(one.at.gateway, other.at.gateway) and (
         covers(one.at.path, other.at.path) or covers(other.at.path, one.at.path)
     )
@@ -113,6 +139,23 @@ class PathClaims:
                 if claim.owner.namespace != other.owner.namespace and conflict(claim, other):
                     yield other
 
+    def taken_from(self, claim: Claim) -> Iterator[Claim]:
+        """Return those of other namespaces that would lose requests to this one.
+
+        They lie on its path or above it; and, since a host goes before a path, anywhere below it, where this
+        one has hosts of its own and they have none, or wildcards.
+        """
+        yield from self.above(claim)
+        if claim.at.hosts:
+            for claims in self._below(claim.at):
+                for other in claims:
+                    if (
+                        claim.owner.namespace != other.owner.namespace
+                        and _is_vague(other.at.hosts)
+                        and conflict(claim, other)
+                    ):
+                        yield other
+
     def oldest_before(self, claim: Claim, accept: Callable[[Claim], bool] = _anything) -> Claim | None:
         """Return the oldest of the conflicting claims that are older than this one, and accepted."""
         found: Claim | None = None
@@ -128,6 +171,9 @@ class PathClaims:
     def _overlapping(self, at: ListenerPath) -> Iterator[list[Claim]]:
         """Return the claims path by path: those above, those on it, those below."""
         yield from self._above(at)
+        yield from self._below(at)
+
+    def _below(self, at: ListenerPath) -> Iterator[list[Claim]]:
         gateway, prefix = at.gateway.gateway, at.path + "/"
         paths = self._paths.get(gateway, ())
         for place in range(bisect_right(paths, prefix), len(paths)):
@@ -138,6 +184,8 @@ class PathClaims:
     def _above(self, at: ListenerPath) -> Iterator[list[Claim]]:
         """Return those above, from the top, and those on it."""
         gateway, path = at.gateway.gateway, at.path
+        if path and (claims := self._at.get((gateway, ""))) is not None:
+            yield claims
         end = path.find("/", 1)
         while end != -1:
             if (claims := self._at.get((gateway, path[:end]))) is not None:
@@ -145,6 +193,11 @@ class PathClaims:
             end = path.find("/", end + 1)
         if (claims := self._at.get((gateway, path))) is not None:
             yield claims
+
+
+def _is_vague(hosts: tuple[str, ...]) -> bool:
+    """Whether a host that is written out goes before these."""
+    return not hosts or any(host.startswith("*.") for host in hosts)
 
 
 def _holds(claims: list[Claim], claim: Claim) -> bool:

@@ -5,20 +5,25 @@ And where it may not be: outside what the cluster's configuration leaves to its 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import Struct
 
 from aim_operator.api.external import ParentReference
-from aim_operator.api.v1alpha1 import AIMService, GatewayRef, ServiceRouting
+from aim_operator.api.v1alpha1 import AIMService, ConfigRouting, GatewayRef, ServiceRouting
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.messages import quote
 from aim_operator.core.routing import covers, document, render_path, render_prefix
 from aim_operator.errors import SpecError
 
+NO_LIMIT = "0s"
+"""Gateway API, GEP-1742: no timeout. Envoy cuts a request after 15 seconds where a route says nothing."""
 GATEWAY_GROUP, GATEWAY_KIND = "gateway.networking.k8s.io", "Gateway"
+
+T = TypeVar("T")
 
 
 class GatewayKey(NamedTuple):
@@ -31,18 +36,24 @@ class GatewayKey(NamedTuple):
 
 
 class ListenerPath(NamedTuple):
-    """A path on listeners of a Gateway."""
+    """A path on listeners of a Gateway, for some hosts or (where there are none) for all of them."""
 
     gateway: GatewayKey
     path: str
+    hosts: tuple[str, ...] = ()
+    """Sorted, each once."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """The route that a service asks for."""
+    """The route that a service asks for. `gateways` are no less than one, each once."""
 
-    gateway: GatewayRef
+    gateways: tuple[GatewayRef, ...]
     path: str
-    listener_path: ListenerPath
+    listener_paths: tuple[ListenerPath, ...]
+    """One for each of the gateways."""
+    hosts: tuple[str, ...] = ()
+    request_timeout: str = NO_LIMIT
+    annotations: dict[str, str] = {}
 
 
 class RouteProblem(Struct, frozen=True, kw_only=True):
@@ -68,8 +79,8 @@ def wanted_route(
     if not enabled(service, config):
         return None
     routing = service.spec.routing or ServiceRouting()
-    gateway = routing.gateway_ref or config.routing.gateway_ref
-    if gateway is None:
+    gateways = _gateways(routing, config.routing)
+    if not gateways:
         return RouteProblem(
             reason=Reason.ROUTE_FAILED,
             message=(
@@ -77,8 +88,8 @@ def wanted_route(
                 "or in its runtime configuration"
             ),
         )
-    if not is_gateway(gateway):
-        return RouteProblem(reason=Reason.ROUTE_FAILED, message=_no_gateway(gateway))
+    if (other := next((ref for ref in gateways if not is_gateway(ref)), None)) is not None:
+        return RouteProblem(reason=Reason.ROUTE_FAILED, message=_no_gateway(other))
     namespace = service.metadata.namespace
     try:
         prefix = None if path_prefix is None else render_prefix(path_prefix, namespace)
@@ -94,9 +105,35 @@ def wanted_route(
     if path_prefix is not None and prefix is not None and not covers(prefix, path):
         message = _outside(path, prefix, path_prefix, namespace)
         return RouteProblem(reason=Reason.PATH_NOT_ALLOWED, message=message)
+    hosts = hosts_of(_first(routing.hostnames, config.routing.hostnames) or ())
+    by_key = {gateway_key(ref, namespace): ref for ref in reversed(gateways)}
+    keys = list(dict.fromkeys(gateway_key(ref, namespace) for ref in gateways))
     return Route(
-        gateway=gateway, path=path, listener_path=ListenerPath(gateway_key(gateway, namespace), path)
+        gateways=tuple(by_key[key] for key in keys),
+        path=path,
+        listener_paths=tuple(ListenerPath(key, path, hosts) for key in keys),
+        hosts=hosts,
+        request_timeout=_first(routing.request_timeout, config.routing.request_timeout) or NO_LIMIT,
+        annotations={**(config.routing.annotations or {}), **(routing.annotations or {})},
     )
+
+
+def hosts_of(hostnames: Iterable[str]) -> tuple[str, ...]:
+    """Return hostnames in the one order in which they are compared; they know no case."""
+    return tuple(sorted({name.lower() for name in hostnames}))
+
+
+def _gateways(own: ServiceRouting, configured: ConfigRouting) -> tuple[GatewayRef, ...]:
+    """Return the one gateway and those beside it, each of the two from the nearest level that says it."""
+    first = _first(own.gateway_ref, configured.gateway_ref)
+    return (
+        *((first,) if first is not None else ()),
+        *(_first(own.gateway_refs, configured.gateway_refs) or ()),
+    )
+
+
+def _first(own: T | None, configured: T | None) -> T | None:
+    return configured if own is None else own
 
 
 def _no_gateway(ref: GatewayRef) -> str:

@@ -18,10 +18,12 @@ from aim_operator.api.meta import UNREADABLE
 from aim_operator.api.v1alpha1 import AIMService
 from aim_operator.core.routing import MAX_PATH, WELL_KNOWN, covers
 from aim_operator.core.service.path_claims import Claim, Contender
-from aim_operator.core.service.route import ListenerPath, gateway_key, is_gateway
+from aim_operator.core.service.route import ListenerPath, gateway_key, hosts_of, is_gateway
 
 MAX_PATHS = 16
 """Of a live HTTPRoute. Ours have one; one that was edited may have 4,096, which all would be looked up."""
+MAX_HOSTS = 16
+"""As many as Gateway API allows."""
 MAX_OTHER_PATHS = 128
 """Of one that the operator did not make: as many as there can be on one Gateway."""
 
@@ -54,21 +56,24 @@ def other_claims(route: OtherHTTPRoute) -> tuple[Claim, ...]:
     """Return the prefixes that an HTTPRoute takes which the operator did not make: since it was created."""
     metadata = route.metadata
     owner = Contender(metadata.creation_timestamp or "", metadata.namespace, metadata.name)
-    paths = islice(_prefixes(route.spec, metadata.namespace), MAX_OTHER_PATHS)
+    paths = islice(_prefixes(route.spec, metadata.namespace, roots=True), MAX_OTHER_PATHS)
     return tuple(Claim(owner, path, HTTP_ROUTES.kind) for path in paths)
 
 
-def _prefixes(spec: HTTPRouteSpec, namespace: str) -> Iterator[ListenerPath]:
+def _prefixes(spec: HTTPRouteSpec, namespace: str, *, roots: bool = False) -> Iterator[ListenerPath]:
     """Return all that are prefixes but `/`, which every other route overrides: it takes what nobody wants.
 
+    With `roots`, also that as "", where the route has hosts of its own: nobody else is to be at home there.
     No prefix of ours takes what an exact path matches; regular expressions can't be compared.
     """
+    hosts = hosts_of(spec.hostnames[:MAX_HOSTS])
+    shortest = 0 if roots and hosts else 1
     for parent in filter(is_gateway, spec.parent_refs):
         for rule in spec.rules:
             for match in rule.matches:
                 path = match.path.value.rstrip("/")
-                if match.path.type == "PathPrefix" and 0 < len(path) <= MAX_PATH:
-                    yield ListenerPath(gateway_key(parent, namespace), path)
+                if match.path.type == "PathPrefix" and shortest <= len(path) <= MAX_PATH:
+                    yield ListenerPath(gateway_key(parent, namespace), path, hosts)
 
 
 def breaks_limits(route: HTTPRoute, prefix: str | None) -> bool:

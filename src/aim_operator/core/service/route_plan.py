@@ -10,6 +10,7 @@ from aim_operator.api.v1alpha1 import SERVICES, AIMServiceStatus, ServiceRouting
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
+from aim_operator.core.messages import quote
 from aim_operator.core.outcomes import Obstacle
 from aim_operator.core.service import desired
 from aim_operator.core.service.observed import ServiceObserved
@@ -17,6 +18,8 @@ from aim_operator.core.service.path_claims import Claim
 from aim_operator.core.service.route import Route, RouteProblem
 from aim_operator.core.service.route_state import route_state
 from aim_operator.core.service.status import ConditionSummary
+
+_HOSTS_NAMED = 3
 
 
 class RoutePlan(Struct, frozen=True, kw_only=True):
@@ -70,23 +73,25 @@ def _conflict(route: Route, rival: Claim) -> str:
     kind = "older service" if rival.kind == SERVICES.kind else rival.kind
     whose = f"the {kind} {rival.owner.namespace}/{rival.owner.name}"
     if rival.at.path == route.path:
-        return f"{_where(route)} belongs to {whose}; choose another routeTemplate"
+        return f"{_where(route, rival)} belongs to {whose}; choose another routeTemplate"
     return (
-        f"{_where(route)} overlaps {rival.at.path}, which belongs to {whose}; between namespaces no path may "
-        "lie below another one, so choose another routeTemplate"
+        f"{_where(route, rival)} overlaps {rival.at.path or '/'}, which belongs to {whose}; between "
+        "namespaces no path may lie below another one, so choose another routeTemplate"
     )
 
 
 def _wait(route: Route, holder: Claim) -> str:
     whose = f"HTTPRoute {holder.owner.namespace}/{holder.owner.name}"
     if holder.at.path == route.path:
-        return f"waiting until {whose} gives up {_where(route)}"
-    return f"waiting until {whose} gives up path {holder.at.path}, which overlaps {_where(route)}"
+        return f"waiting until {whose} gives up {_where(route, holder)}"
+    return f"waiting until {whose} gives up path {holder.at.path}, which overlaps {_where(route, holder)}"
 
 
-def _where(route: Route) -> str:
-    namespace, name = route.listener_path.gateway.gateway
-    return f"path {route.path} on gateway {namespace}/{name}"
+def _where(route: Route, other: Claim) -> str:
+    """Name the path, and the one of the gateways and hosts where the other is."""
+    namespace, name = other.at.gateway.gateway
+    hosts = f" for {', '.join(map(quote, route.hosts[:_HOSTS_NAMED]))}" if route.hosts else ""
+    return f"path {route.path} on gateway {namespace}/{name}{hosts}"
 
 
 def _unknown(live: HTTPRoute | None, old: AIMServiceStatus, *, asked_for: bool) -> RoutePlan:

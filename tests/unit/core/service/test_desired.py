@@ -16,8 +16,19 @@ def http_route(**routing: Any) -> Manifest:
     return desired.http_route(observed.service, observed.route).manifest
 
 
-def test_a_timeout_and_annotations_are_there_only_if_asked_for() -> None:
-    assert "timeouts" not in http_route()["spec"]["rules"][0]
+def test_a_stream_is_not_cut_by_a_gateway_that_would_unless_somebody_says_so() -> None:
+    assert http_route()["spec"]["rules"][0]["timeouts"] == {"request": "0s"}
+    assert "timeouts" not in http_route(requestTimeout="Gateway")["spec"]["rules"][0]
+
+
+def test_gateways_and_hosts_reach_the_route() -> None:
+    got = http_route(gatewayRefs=[{"name": "other"}], hostnames=["b.example.com", "a.example.com"])["spec"]
+    assert got["parentRefs"] == [{"name": "inference-gateway", "namespace": "gateways"}, {"name": "other"}]
+    assert got["hostnames"] == ["a.example.com", "b.example.com"]
+    assert "hostnames" not in http_route()["spec"]
+
+
+def test_a_timeout_and_annotations_are_there_if_asked_for() -> None:
     assert "annotations" not in http_route()["metadata"]
     got = http_route(requestTimeout="30s", annotations={"a": "b"})
     assert got["spec"]["rules"][0]["timeouts"] == {"request": "30s"}

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import time
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aim_operator.core.service.path_claims import Claim, Contender, PathClaims, conflict, meet
+from aim_operator.core.service.path_claims import Claim, Contender, PathClaims, conflict, hosts_meet, meet
 from aim_operator.core.service.route import GatewayKey, ListenerPath
 
 WHERE = ("gateways", "inference-gateway")
 
 
 def claim(
-    path: str, namespace: str = "a", name: str = "s", *, age: str = "1", on: str = "", port: int = 0
+    path: str,
+    namespace: str = "a",
+    name: str = "s",
+    *,
+    age: str = "1",
+    on: str = "",
+    port: int = 0,
+    hosts: tuple[str, ...] = (),
 ) -> Claim:
-    return Claim(Contender(age, namespace, name), ListenerPath(GatewayKey(WHERE, on, port), path))
+    return Claim(Contender(age, namespace, name), ListenerPath(GatewayKey(WHERE, on, port), path, hosts))
+
+
+ONE, TWO, WILD = ("a.example.com",), ("b.example.com",), ("*.example.com",)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +53,26 @@ def claim(
         ),
         pytest.param(claim("/x", on="http"), claim("/x", "b", on="https"), False, id="on another listener"),
         pytest.param(claim("/x", port=80), claim("/x", "b", port=443), False, id="on another port"),
+        pytest.param(claim("/x", hosts=ONE), claim("/x", "b", hosts=TWO), False, id="of another host"),
+        pytest.param(
+            claim("/x", hosts=ONE), claim("/x/y", "b", hosts=ONE + TWO), True, id="of a shared host"
+        ),
+        pytest.param(claim("/x", hosts=ONE), claim("/x", "b"), True, id="of every host"),
+        pytest.param(claim("/x", hosts=ONE), claim("/x", "b", hosts=WILD), True, id="of a wildcard over it"),
+        pytest.param(
+            claim("/x", hosts=ONE), claim("/x", name="t", hosts=TWO), False, id="of another host, in the same"
+        ),
+        pytest.param(
+            claim("/x", hosts=ONE), claim("/x", name="t", hosts=ONE), True, id="of one host, in the same"
+        ),
+        pytest.param(
+            claim("/x", hosts=ONE),
+            claim("/x", name="t"),
+            False,
+            id="of every host, in the same: one goes before",
+        ),
+        pytest.param(claim("/x", hosts=ONE), claim("", "b", hosts=ONE), True, id="of who is at home there"),
+        pytest.param(claim("/x"), claim("", "b", hosts=ONE), False, id="of what is left over on one host"),
     ],
 )
 def test_a_path_conflicts_with(one: Claim, other: Claim, want: bool) -> None:  # noqa: FBT001 - a table
@@ -54,10 +85,10 @@ def test_another_gateway_is_another_world() -> None:
     assert not meet(claim("/x").at.gateway, elsewhere)
 
 
-segments = st.lists(st.sampled_from(["x", "y", "x-", "x%20"]), min_size=1, max_size=4)
+segments = st.lists(st.sampled_from(["x", "y", "x-", "x%20"]), max_size=4)
 claims = st.builds(
-    lambda path, namespace, name, age, on, port: claim(
-        "/" + "/".join(path), namespace, name, age=age, on=on, port=port
+    lambda path, namespace, name, age, on, port, hosts: claim(
+        "".join(f"/{segment}" for segment in path), namespace, name, age=age, on=on, port=port, hosts=hosts
     ),
     segments,
     st.sampled_from("abc"),
@@ -65,7 +96,27 @@ claims = st.builds(
     st.sampled_from("123"),
     st.sampled_from(["", "http", "https"]),
     st.sampled_from([0, 80]),
+    st.sampled_from([(), (), ONE, TWO, ONE + TWO, WILD, ("*.a.example.com",)]),
 )
+names = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map(".".join)
+hostnames = st.lists(st.one_of(names, names.map("*.{}".format)), max_size=3).map(
+    lambda each: tuple(sorted(each))
+)
+
+
+def matches(hosts: tuple[str, ...], host: str) -> bool:
+    """Whether a request's host is among a route's, by the words of Gateway API."""
+    return not hosts or any(
+        host == each or (each.startswith("*.") and host.endswith(each[1:])) for each in hosts
+    )
+
+
+@given(hostnames, hostnames)
+def test_hosts_meet_where_a_request_could_be_for_both(some: tuple[str, ...], others: tuple[str, ...]) -> None:
+    asked = [".".join(labels) for size in range(1, 6) for labels in product("abx", repeat=size)]
+    want = any(matches(some, host) and matches(others, host) for host in asked)
+    assert hosts_meet(some, others) is want
+    assert hosts_meet(others, some) is want
 
 
 @given(st.lists(claims, max_size=30), st.lists(claims, max_size=10), claims)

@@ -60,7 +60,7 @@ def test_routing_is(service: Any, config: Any, want: bool) -> None:  # noqa: FBT
 def test_the_path_is(service: Any, config: Any, want: str) -> None:
     got = routed(service, config)
     assert isinstance(got, Route)
-    assert (got.path, got.listener_path.path) == (want, want)
+    assert (got.path, [at.path for at in got.listener_paths]) == (want, [want])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,94 @@ def test_the_gateway_is(service: Any, config: Any, want: tuple[tuple[str, str], 
     own = {"enabled": True} if service is None else {"enabled": True, "gatewayRef": service}
     got = routed(own, None if config is None else {"gatewayRef": config})
     assert isinstance(got, Route)
-    assert got.listener_path.gateway == GatewayKey(*want)
+    assert [at.gateway for at in got.listener_paths] == [GatewayKey(*want)]
+
+
+@pytest.mark.parametrize(
+    ("service", "config", "want"),
+    [
+        pytest.param(
+            {"gatewayRefs": [{"name": "b"}, {"name": "c"}]},
+            {"gatewayRef": {"name": "a"}},
+            ["a", "b", "c"],
+            id="the service's beside the configuration's one",
+        ),
+        pytest.param(
+            {"gatewayRef": {"name": "mine"}},
+            {"gatewayRefs": [{"name": "b"}]},
+            ["mine", "b"],
+            id="or the other way",
+        ),
+        pytest.param(
+            {"gatewayRefs": []},
+            {"gatewayRef": {"name": "a"}, "gatewayRefs": [{"name": "b"}]},
+            ["a"],
+            id="none beside",
+        ),
+        pytest.param({"gatewayRefs": [{"name": "b"}]}, None, ["b"], id="only those of the list"),
+        pytest.param(
+            {"gatewayRef": {"name": "a"}, "gatewayRefs": [{"name": "a", "namespace": "team"}, {"name": "a"}]},
+            None,
+            ["a"],
+            id="each once, however it is written",
+        ),
+    ],
+)
+def test_the_gateways_are(service: Any, config: Any, want: list[str]) -> None:
+    got = routed({"enabled": True, **service}, config)
+    assert isinstance(got, Route)
+    assert [ref.name for ref in got.gateways] == want
+    assert [at.gateway.gateway for at in got.listener_paths] == [("team", name) for name in want]
+
+
+def test_one_gateway_of_several_that_is_none_is_named() -> None:
+    got = routed({**ON, "gatewayRefs": [{"name": "db", "kind": "Service", "group": ""}]})
+    assert isinstance(got, RouteProblem)
+    assert '"Service" of group "" is no Gateway' in got.message
+
+
+@pytest.mark.parametrize(
+    ("service", "config", "want"),
+    [
+        pytest.param({}, {}, (), id="every one where nobody says"),
+        pytest.param({}, {"hostnames": ["b.example.com"]}, ("b.example.com",), id="the configuration's"),
+        pytest.param(
+            {"hostnames": ["z.example.com", "*.a.example.com", "z.example.com"]},
+            {"hostnames": ["b.example.com"]},
+            ("*.a.example.com", "z.example.com"),
+            id="the service's, each once and in one order",
+        ),
+        pytest.param({"hostnames": []}, {"hostnames": ["b.example.com"]}, (), id="every one by the service"),
+    ],
+)
+def test_the_hosts_are(service: Any, config: Any, want: tuple[str, ...]) -> None:
+    got = routed({**ON, **service}, config)
+    assert isinstance(got, Route)
+    assert got.hosts == want
+    assert {at.hosts for at in got.listener_paths} == {want}
+
+
+@pytest.mark.parametrize(
+    ("service", "config", "want"),
+    [
+        pytest.param({}, {}, "0s", id="none: Envoy would cut a stream after 15 seconds"),
+        pytest.param({}, {"requestTimeout": "5m"}, "5m", id="the configuration's"),
+        pytest.param({"requestTimeout": "30s"}, {"requestTimeout": "5m"}, "30s", id="the service's"),
+        pytest.param(
+            {"requestTimeout": "Gateway"}, {"requestTimeout": "5m"}, "Gateway", id="the gateway's own"
+        ),
+    ],
+)
+def test_the_limit_of_a_request_is(service: Any, config: Any, want: str) -> None:
+    got = routed({**ON, **service}, config)
+    assert isinstance(got, Route)
+    assert got.request_timeout == want
+
+
+def test_annotations_of_the_service_are_laid_over_those_of_the_configuration_by_key() -> None:
+    got = routed({**ON, "annotations": {"a": "own", "c": "own"}}, {"annotations": {"a": "site", "b": "site"}})
+    assert isinstance(got, Route)
+    assert got.annotations == {"a": "own", "b": "site", "c": "own"}
 
 
 def test_without_a_gateway_there_is_no_route() -> None:

@@ -30,10 +30,10 @@ def test_the_path_of_a_rendered_route_is_the_one_that_was_wanted(gateway: dict[s
     route = make_service_observed(service).route
     assert isinstance(route, Route)
     spec = http_route(service, route).manifest["spec"]
-    assert routed_paths(live(spec)) == (route.listener_path,)
+    assert routed_paths(live(spec)) == route.listener_paths
     # As the API server keeps it, with its defaults.
     spec["parentRefs"][0] |= {"group": "gateway.networking.k8s.io", "kind": "Gateway"}
-    assert routed_paths(live(spec)) == (route.listener_path,)
+    assert routed_paths(live(spec)) == route.listener_paths
 
 
 def test_a_route_that_was_edited_has_all_the_paths_that_it_has() -> None:
