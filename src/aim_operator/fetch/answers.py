@@ -48,6 +48,8 @@ def failure(host: str, status: int, headers: Mapping[str, str], text: bytes, *, 
         return Transient(problem)
     if code == "InvalidObjectState":
         return FetchError(FetchReason.DOWNLOAD_FAILED, f"{problem}: the object is archived; restore it first")
+    if page := blocked(host, status, headers, code):
+        return page
     if status in _REFUSED:
         return Refused(host, status, code)
     if status in _GONE:
@@ -55,6 +57,18 @@ def failure(host: str, status: int, headers: Mapping[str, str], text: bytes, *, 
     if status in PASSING or status >= 500:
         return not_now(host, status, headers, code)
     return FetchError(FetchReason.DOWNLOAD_FAILED, problem)
+
+
+def blocked(host: str, status: int, headers: Mapping[str, str], code: str) -> FetchError | None:
+    """A 403 that is a web page: hubs and stores say in a word of their own why they refuse."""
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if status != HTTPStatus.FORBIDDEN or code or kind not in ("text/html", "application/xhtml+xml"):
+        return None
+    return FetchError(
+        FetchReason.DOWNLOAD_FAILED,
+        f"{host} answered 403 with a web page, as proxies and firewalls do that block an address, and mirrors"
+        " that nobody may read: have the address allowed there, or name another mirror",
+    )
 
 
 def checked_stop(

@@ -221,6 +221,8 @@ class HubSource:
             )
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             return http_errors.proxy_wants_password(self._host)
+        if page := answers.blocked(document.host, status, headers, code):
+            return page
         if code == "GatedRepo" or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return FetchError(
                 FetchReason.AUTHENTICATION_FAILED, f"{document.host} answered {status}: {self.refusal(code)}"

@@ -163,3 +163,22 @@ async def test_a_whole_file_that_differs_from_its_earlier_ranges_spoils_nothing(
     assert outcome.reason == "Downloaded", (outcome, lines)
     assert answers[:2] == [206, 200]
     assert (tmp_path / "out" / "model.bin").read_bytes() == content
+
+
+@pytest.mark.parametrize("blocked", ["/api/", "/resolve/"])
+async def test_a_block_page_is_not_blamed_on_the_token(blocked: str, hub: Hub, tmp_path: Path) -> None:
+    """A proxy's, or a firewall's: a web page with 403, without the hub's own word for why."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if blocked in request.path:
+            return web.Response(status=403, text="<html>Blocked by policy</html>", content_type="text/html")
+        raise web.HTTPTemporaryRedirect(f"{hub.url}{request.rel_url.raw_path_qs}")
+
+    async with serving(answer) as url:
+        outcome, lines = await fetched(
+            "hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": url, "HF_TOKEN": "hf_x"}, attempts=1
+        )
+    assert (outcome.reason, "answered 403 with a web page" in outcome.message) == ("DownloadFailed", True), (
+        lines
+    )
+    assert "token" not in outcome.message
