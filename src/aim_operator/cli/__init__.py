@@ -5,6 +5,7 @@ Owns the mapping from errors to exit codes: 0 done, 1 not achieved, 2 something 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -13,6 +14,9 @@ from collections.abc import Sequence
 from aim_operator.errors import AimError
 
 MEND = 2
+NOT_WRITTEN = 1
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a disk says that takes no more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,14 +32,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         from typer._completion_classes import completion_init  # noqa: PLC0415
 
         completion_init()
+    code = 0
     try:
-        app(args=None if argv is None else list(argv), prog_name=program.name())
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else 0
+        try:
+            app(args=None if argv is None else list(argv), prog_name=program.name())
+        except SystemExit as done:
+            code = done.code if isinstance(done.code, int) else 0
+        # What is still held back is lost at the end otherwise, and that with a traceback.
+        sys.stdout.flush()
     except AimError as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)  # noqa: T201
         return MEND
-    return 0
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        _leave_stdout()
+        print(f"error: the output can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return NOT_WRITTEN
+    return code
+
+
+def _leave_stdout() -> None:
+    """Let what was not written go: the interpreter would try again on its way out."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _take_interrupts() -> None:

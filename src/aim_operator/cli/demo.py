@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +67,8 @@ def demo(
     when each model server has answered HTTP 200 besides.
     """
     _refuse_idle_flags(ctx, cluster=cluster)
+    if timeout is not None and not math.isfinite(timeout):
+        raise UserError(f"--timeout is {timeout}: write seconds, such as 60")
     from rich.console import Console  # noqa: PLC0415 - 0.1 s that `aimctl --help` need not pay
 
     from aim_operator.cli import quickstart  # noqa: PLC0415

@@ -60,6 +60,8 @@ def kubeconfig(tmp_path: Path) -> Path:
         pytest.param(["why", "servce/chat"], "did you mean service?", id="a kind that is not there"),
         pytest.param(["wait", "chat", "--timeout", "nan"], "--timeout", id="a time that is no number"),
         pytest.param(["completion", "tcsh"], "bash, zsh or fish", id="a shell that nobody knows"),
+        pytest.param(["demo", "--timeout", "nan"], "--timeout", id="a time that is none"),
+        pytest.param(["demo", "--timeout", "inf"], "--timeout", id="a time without an end"),
         pytest.param(["demo", "--dir", "/no/such"], "--dir /no/such", id="a directory that is not there"),
         pytest.param(["crds", "--output-dir", "/dev/null"], "/dev/null", id="a directory that is a file"),
     ],
@@ -215,6 +217,20 @@ def test_crds_are_those_of_the_repository(tmp_path: Path, capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert all(text in printed for text in generated.values())
     assert printed.count("---\n") == len(generated)
+
+
+@pytest.mark.parametrize(
+    "command", ["crds", "version --client", "--help", "plan examples/quickstart", "completion bash"]
+)
+def test_a_disk_that_is_full_is_one_line(command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [AIMCTL, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the output can't be written: No space left on device\n",
+    )
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
