@@ -58,8 +58,11 @@ def refusal(api: Api, method: str, path: str, body: Manifest, content_type: str 
 
 
 def refused_fields(status: Row) -> set[str]:
-    """Fields named by the causes. "<nil>" only says that further rules were not looked at."""
-    return {cause["field"] for cause in status["details"]["causes"]} - {"<nil>"}
+    """Fields named by the causes. "<nil>" only says that further rules were not looked at.
+
+    What the scale subresource reads is checked twice, the second time as ".spec.replicas".
+    """
+    return {cause["field"].removeprefix(".") for cause in status["details"]["causes"]} - {"<nil>"}
 
 
 def schema_name(resource: Resource[Any]) -> str:
@@ -269,8 +272,17 @@ COLUMNS = [
         "AIMService",
         {"model": "llama"},
         {"status": "Running", "routing": {"path": "/a/b"}}
+        | {"desiredReplicas": 3, "readyReplicas": 2, "updatedReplicas": 1}
         | {"resolvedTemplate": {"kind": "AIMServiceTemplate", "name": "llama-fp8", "scope": "Namespace"}},
-        {"STATUS": "Running", "MODEL": "llama", "TEMPLATE": "llama-fp8", "PATH": "/a/b"},
+        {
+            "STATUS": "Running",
+            "MODEL": "llama",
+            "TEMPLATE": "llama-fp8",
+            "DESIRED": "3",
+            "READY": "2",
+            "UPDATED": "1",
+            "PATH": "/a/b",
+        },
     ),
     (
         "AIMServiceTemplate",

@@ -98,8 +98,8 @@ class AIMServiceSpec(Wire):
         ),
         Rule(
             rule="!has(self.autoscaling) || !has(self.replicas) || self.replicas <= 1",
-            message="spec.autoscaling decides about the number of copies; change its bounds, or leave it "
-            "out. 0 stops the service, 1 or nothing starts it",
+            message="the autoscaler of spec.autoscaling decides about the number of copies; change its "
+            "bounds, or leave it out. 0 stops the service, 1 or nothing starts it",
             field_path=".replicas",
         ),
     )
