@@ -23,7 +23,7 @@ from hack.cluster import operator_image as operator_image_part
 from hack.cluster.api import Manifest
 from hack.cluster.build import yaml_to_json
 from hack.cluster.cluster import PARTS, SERVING_PARTS, Cluster
-from hack.cluster.components import TOOLS
+from hack.cluster.components import OLDEST_KSERVE_PART, TOOLS
 from hack.cluster.errors import Missing
 from hack.cluster.external import VARIABLE, external_cluster
 from hack.cluster.progress import Progress
@@ -37,6 +37,8 @@ from tests.support.spec_world import World
 # Set by the main pytest process, inherited by xdist's workers.
 DIRECTORY_VARIABLE = "AIM_TEST_CLUSTER_DIRECTORY"
 OWNER_VARIABLE = "AIM_TEST_CLUSTER_OWNER"
+# "oldest": tests run on the oldest KServe that the operator works with.
+KSERVE_VARIABLE = "AIM_TEST_KSERVE"
 # Our own clusters always have an audit log; somebody else's may keep it elsewhere.
 AUDIT = "audit"
 MARKERS = {f"needs_{part.replace('-', '_')}": part for part in (*PARTS, *TOOLS, AUDIT)}
@@ -134,7 +136,7 @@ def own_cluster(request: pytest.FixtureRequest) -> Iterator[StartCluster]:
 
     def start(parts: Sequence[str] = (), *, audit: bool = True, crds: Sequence[Manifest] = ()) -> Cluster:
         directory = Path(tempfile.mkdtemp(prefix="aim-own-"))
-        cluster, missing = cluster_for_tests(parts, directory, audit=audit, crds=crds)
+        cluster, missing = cluster_for_tests(_with_chosen_kserve(parts), directory, audit=audit, crds=crds)
         if cluster is not None:
             started.append(cluster)
         return _usable(request, cluster, missing)
@@ -185,7 +187,13 @@ def _shared(name: str, parts: Sequence[str]) -> tuple[Cluster | None, list[Missi
     missing = _missing_parts(PARTS[:1])  # the YAML of our CRDs is read by the control plane's binary
     if missing:
         return None, missing
-    return cluster_for_tests(parts, directory, owner=owner, crds=aim_crds())
+    return cluster_for_tests(_with_chosen_kserve(parts), directory, owner=owner, crds=aim_crds())
+
+
+def _with_chosen_kserve(parts: Sequence[str]) -> list[str]:
+    """The parts, with the oldest KServe in the place of the newest where the environment asks for it."""
+    oldest = os.environ.get(KSERVE_VARIABLE) == "oldest"
+    return [OLDEST_KSERVE_PART if oldest and part == "kserve" else part for part in parts]
 
 
 def _shared_directory(name: str) -> tuple[Path, int]:
