@@ -266,8 +266,9 @@ def _without_hash(kind: str, name: str) -> str:
 
 def _lasting(obj: dict[str, Any]) -> dict[str, Any]:
     metadata = obj["metadata"]
-    # A revision follows from the rest, in which claims are named by uids.
-    words = {name: word for name, word in metadata.get("labels", {}).items() if name != labels.REVISION}
+    # These follow from the rest, in which claims are named by uids.
+    hashed = (labels.REVISION, labels.PLACEMENT)
+    words = {name: word for name, word in metadata.get("labels", {}).items() if name not in hashed}
     kept = {
         "labels": words,
         "owners": [o["name"] for o in metadata.get("ownerReferences", [])],
