@@ -279,7 +279,10 @@ async def test_drift_is_repaired_and_unwanted_fields_are_removed() -> None:
         world.start()
         await world.until(lambda: running(world))
         await world.admin.patch(
-            INFERENCE_SERVICES, "chat", {"spec": {"predictor": {"minReplicas": 7}}}, namespace=NAMESPACE
+            INFERENCE_SERVICES,
+            "chat",
+            {"spec": {"predictor": {"minReplicas": 7, "maxReplicas": 7}}},
+            namespace=NAMESPACE,
         )
 
         def replicas() -> int | None:
