@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from aim_operator.api.v1alpha1 import Quantity, ResourceRequirements, ResourcesPerGpu
 from aim_operator.api.v1alpha1.conditions import Reason
-from aim_operator.core import quantity
+from aim_operator.core import canonical, quantity
 from aim_operator.core.hardware import AMD_RESOURCE
 from aim_operator.errors import SpecError
 
@@ -171,4 +171,4 @@ def _must_be_equal(name: str) -> bool:
 
 
 def _values(side: dict[str, _Entry]) -> dict[str, str]:
-    return {name: side[name].value for name in sorted(side)}
+    return canonical.amounts({name: side[name].value for name in sorted(side)})

@@ -15,6 +15,7 @@ import msgspec
 
 from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import PodSettings, Scheduling
+from aim_operator.core import canonical
 from aim_operator.core.manifests import plain
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -83,6 +84,8 @@ def pod_fields(settings: Scheduling | None, *required: Manifest | None, same: Ma
             term.setdefault("labelSelector", {"matchLabels": dict(same)})
     for constraint in fields.get("topologySpreadConstraints", ()):
         constraint.setdefault("labelSelector", {"matchLabels": dict(same)})
+    fields = canonical.fields(fields | ({"affinity": affinity} if affinity else {}))
+    affinity = fields.pop("affinity", {})
     for more in required:
         if more is not None:
             affinity = with_nodes(affinity, more)
@@ -103,8 +106,8 @@ def with_nodes(affinity: Manifest, required: Manifest) -> Manifest:
 
 
 def service_links(pods: PodSettings) -> Manifest:
-    """Return the field of a Pod's spec that says whether Services are in its environment."""
-    return {} if pods.enable_service_links is None else {"enableServiceLinks": pods.enable_service_links}
+    """Return the field of a Pod's spec that keeps Services out of its environment, if they are to be."""
+    return {"enableServiceLinks": False} if pods.enable_service_links is False else {}
 
 
 def metadata(pods: PodSettings) -> Manifest:

@@ -130,7 +130,10 @@ def test_terms_about_pods_that_name_none_are_about_those_of_the_same_service() -
         same=SAME,
     )
     apart = got["affinity"]["podAntiAffinity"]
-    assert [term["labelSelector"] for term in apart[REQUIRED]] == [{"matchLabels": SAME}, other]
+    assert {term["topologyKey"]: term["labelSelector"] for term in apart[REQUIRED]} == {
+        "host": {"matchLabels": SAME},
+        "zone": other,
+    }
     [preferred] = apart["preferredDuringSchedulingIgnoredDuringExecution"]
     assert preferred["podAffinityTerm"]["labelSelector"] == {"matchLabels": SAME}
     assert got["topologySpreadConstraints"][0]["labelSelector"] == {"matchLabels": SAME}

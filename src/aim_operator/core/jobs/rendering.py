@@ -18,7 +18,7 @@ from aim_operator.api.v1alpha1 import (
     Quantity,
     Scheduling,
 )
-from aim_operator.core import propagation, scheduling
+from aim_operator.core import canonical, propagation, scheduling
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.manifests import child, plain
 
@@ -124,7 +124,7 @@ def job(
     if config.service_account_name is not None:
         pod["serviceAccountName"] = config.service_account_name
     if pull_secrets:
-        pod["imagePullSecrets"] = plain(pull_secrets)
+        pod["imagePullSecrets"] = [{"name": name} for name in canonical.secret_names(pull_secrets)]
     extra = propagation.merged(
         propagation.handed_on(made_for, config.propagate), scheduling.metadata(settings)
     )

@@ -12,6 +12,8 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     AIMModelCache,
+    AIMModelCacheStatus,
+    Attempts,
     EnvVar,
     ExistingClaim,
     Jobs,
@@ -19,7 +21,7 @@ from aim_operator.api.v1alpha1 import (
     Quantity,
 )
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import file_patterns, labels, quantity
+from aim_operator.core import canonical, file_patterns, labels, quantity
 from aim_operator.core.catalog import RuntimeConfig, kind_of, union_pull_secrets
 from aim_operator.core.environment import of_download
 from aim_operator.core.expansion import literal
@@ -77,6 +79,10 @@ def pull_secrets(cache: AIMModelCache, config: RuntimeConfig) -> tuple[LocalObje
 
 def env(cache: AIMModelCache, config: RuntimeConfig) -> tuple[EnvVar, ...]:
     """Return the environment of the download: the configuration's, overridden by the cache's."""
+    return canonical.env(_env_as_written(cache, config))
+
+
+def _env_as_written(cache: AIMModelCache, config: RuntimeConfig) -> tuple[EnvVar, ...]:
     return of_download(config.env, cache.spec.env or ())
 
 
@@ -145,19 +151,46 @@ def digest(
     place: Place | None = None,
 ) -> str:
     """Hash what a download depends on: another of these is tried at once, the same after a pause."""
-    return short_hash(
-        {
-            **_inputs(cache, config, options),
-            "claim": claim.metadata.uid,
-            "capacity": str((claim.spec.resources.requests or {}).get("storage")),
-            **({} if place is None else {"place": place.inputs()}),
-        }
-    )
+    more = {
+        "claim": claim.metadata.uid,
+        "capacity": str((claim.spec.resources.requests or {}).get("storage")),
+        **({} if place is None else {"place": place.inputs()}),
+    }
+    recorded = (cache.status or AIMModelCacheStatus()).download
+    return _hash(cache, config, options, recorded, more)
 
 
 def listing_digest(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions) -> str:
     """Hash what a listing depends on: another of these is tried at once, the same after a pause."""
-    return short_hash(_inputs(cache, config, options))
+    return _hash(cache, config, options, (cache.status or AIMModelCacheStatus()).listing, {})
+
+
+def _hash(
+    cache: AIMModelCache,
+    config: RuntimeConfig,
+    options: DownloadOptions,
+    recorded: Attempts | None,
+    more: Manifest,
+) -> str:
+    """Hash inputs, however they are written. What an earlier version did, by their text, is kept by that."""
+    secrets, where = pull_secrets(cache, config), _where(config.jobs)
+    as_written = {
+        **_inputs(cache, config, options),
+        "env": plain(_env_as_written(cache, config)),
+        "imagePullSecrets": [secret.name for secret in secrets],
+        # Left out where unset: what was downloaded before there were such settings is not tried again.
+        **({"jobs": where} if where else {}),
+        **more,
+    }
+    if recorded is not None and recorded.spec_hash == (by_text := short_hash(as_written)):
+        return by_text
+    where = canonical.fields(where)
+    uniform = {**as_written, "env": canonical.pod_env(plain(env(cache, config)))}
+    uniform["imagePullSecrets"] = canonical.secret_names(secrets)
+    uniform.pop("jobs", None)
+    if "place" in uniform:
+        uniform["place"] = {**uniform["place"], "served": canonical.fields(uniform["place"]["served"])}
+    return short_hash({**uniform, **({"jobs": where} if where else {})})
 
 
 def _inputs(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions) -> Manifest:
@@ -166,12 +199,8 @@ def _inputs(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOption
         "cache": cache.metadata.uid,
         "source": cache.spec.source_uri,
         "image": options.image,
-        "env": plain(env(cache, config)),
         "serviceAccountName": config.service_account_name,
-        "imagePullSecrets": [secret.name for secret in pull_secrets(cache, config)],
         "retry": cache.metadata.annotation(labels.RETRY),
-        # Left out where unset: what was downloaded before there were such settings is not tried again.
-        **({"jobs": where} if (where := _where(config.jobs)) else {}),
         **({"existingClaim": plain(existing)} if (existing := cache.spec.existing_claim) else {}),
         **file_patterns.of_model_cache(cache.spec).as_spec(),
     }

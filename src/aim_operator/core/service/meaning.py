@@ -8,10 +8,14 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from aim_operator.api import quantity
 from aim_operator.api.v1alpha1 import AIMClusterServiceTemplateSpec, AIMServiceTemplateSpec, EnvVar
+from aim_operator.core import canonical as one_way
+from aim_operator.core import hardware
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template, template_env
 from aim_operator.core.manifests import plain
+
+_OVERRIDING = ("affinity", "topologySpreadConstraints")
+"""Of scheduling, what is taken whole from the nearest level: where it is empty, there is none."""
 
 
 def canonical(spec: AIMServiceTemplateSpec, image: Image) -> AIMServiceTemplateSpec:
@@ -19,14 +23,9 @@ def canonical(spec: AIMServiceTemplateSpec, image: Image) -> AIMServiceTemplateS
 
     The configuration is left out that would be inherited from the image anyway.
     """
-    secrets = sorted(spec.image_pull_secrets or (), key=lambda secret: secret.name)
     inherited = spec.runtime_config_name == _inherited(image)
-    return structs.replace(
-        spec,
-        runtime_config_name=None if inherited else spec.runtime_config_name,
-        env=_ordered(spec.env or ()) or None,
-        image_pull_secrets=tuple(secrets) or None,
-    )
+    written = msgspec.convert(_meaning(spec), AIMServiceTemplateSpec)
+    return structs.replace(written, runtime_config_name=None if inherited else spec.runtime_config_name)
 
 
 def digest_of(template: Template) -> str:
@@ -39,7 +38,7 @@ def digest(spec: AIMClusterServiceTemplateSpec) -> str:
 
     A digest, for a namespace may have thousands of templates, and each service with overrides asks for one.
     """
-    return hashlib.sha256(msgspec.json.encode(_meaning(spec), order="deterministic")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(_meaning(spec), order="sorted")).hexdigest()
 
 
 def config_name(spec: AIMClusterServiceTemplateSpec, image: Image) -> str:
@@ -48,45 +47,79 @@ def config_name(spec: AIMClusterServiceTemplateSpec, image: Image) -> str:
 
 
 def _meaning(spec: AIMClusterServiceTemplateSpec) -> dict[str, Any]:
-    own = spec if isinstance(spec, AIMServiceTemplateSpec) else None
+    """Return a spec in the one form, without the runtime configuration."""
     out: dict[str, Any] = plain(spec)
     out.pop("runtimeConfigName", None)
-    out["env"] = plain(_ordered(spec.env or ()))
-    if own is not None:
-        out["imagePullSecrets"] = sorted(secret.name for secret in own.image_pull_secrets or ())
-        caching = own.caching
-        out["caching"] = plain(caching) if caching is not None and (caching.enabled or False) else None
-    _write_alike(out)
+    out["env"] = _env(spec.env)
+    out["gpuSelector"] = _selector(out.get("gpuSelector", {}), by_name=spec.profile_id is not None)
+    out["resources"] = {side: one_way.amounts(named) for side, named in out.get("resources", {}).items()}
+    out["serving"] = _serving(out.get("serving", {}))
+    out["scheduling"] = _scheduling(out.get("scheduling", {}))
+    out["modelSources"] = [
+        {name: one_way.amount(name, value) if name == "size" else value for name, value in source.items()}
+        for source in out.get("modelSources", ())
+    ]
+    if isinstance(spec, AIMServiceTemplateSpec):
+        out["imagePullSecrets"] = [
+            {"name": name} for name in one_way.secret_names(spec.image_pull_secrets or ())
+        ]
+        out["caching"] = _caching(spec)
     # In engine arguments null is a flag.
     arguments = {"engineArgs": value} if (value := out.pop("engineArgs", None)) else {}
-    return arguments | _pruned(out)
+    overriding = {name: out["scheduling"].pop(name) for name in _OVERRIDING if name in out["scheduling"]}
+    pruned = _pruned(out) | arguments
+    if overriding:
+        pruned["scheduling"] = pruned.get("scheduling", {}) | overriding
+    return pruned
 
 
-def _write_alike(spec: dict[str, Any]) -> None:
-    """Write the quantities of a plain spec in one way."""
-    serving = spec.get("serving", {})
-    for part in (*spec.get("resources", {}).values(), serving.get("defaultResourcesPerGpu", {})):
-        part.update({name: _amount(value) for name, value in part.items()})
-    sizes = [(source, "size") for source in spec.get("modelSources", ())]
-    for part, name in ((serving, "sharedMemorySize"), *sizes):
-        if name in part:
-            part[name] = _amount(part[name])
+def _env(variables: tuple[EnvVar, ...] | None) -> Any:
+    return plain(one_way.env(variables or ()))
+
+
+def _selector(selector: dict[str, Any], *, by_name: bool) -> dict[str, Any]:
+    """Leave out what follows from the model: a profile that is asked for by name may have another."""
+    model = selector.get("model")
+    if model is None or by_name:
+        return selector
+    follows = {"resourceName": hardware.gpu_resource(model)}
+    on_cpu = not hardware.needs_gpu(model)
+    return {
+        name: value
+        for name, value in selector.items()
+        if value != follows.get(name) and not (on_cpu and name == "count")
+    }
+
+
+def _serving(serving: dict[str, Any]) -> dict[str, Any]:
+    own = dict(serving)
+    if "sharedMemorySize" in own:
+        own["sharedMemorySize"] = one_way.amount("sharedMemorySize", own["sharedMemorySize"])
+    own["defaultResourcesPerGpu"] = one_way.amounts(own.get("defaultResourcesPerGpu", {}))
+    own["volumes"] = one_way.fields(own.get("volumes", []))
+    return own
+
+
+def _scheduling(scheduling: dict[str, Any]) -> dict[str, Any]:
+    overriding = {name: one_way.fields(scheduling[name]) for name in _OVERRIDING if name in scheduling}
+    scheduler = {name: scheduling[name] for name in ("schedulerName",) if name in scheduling}
+    return {**one_way.fields(scheduling), **overriding, **scheduler}
+
+
+def _caching(spec: AIMServiceTemplateSpec) -> dict[str, Any]:
+    caching = spec.caching
+    if caching is None:
+        return {}
+    return {
+        "enabled": caching.enabled or None,
+        "env": _env(caching.env),
+        "include": sorted(set(caching.include or ())),
+        "exclude": sorted(set(caching.exclude or ())),
+    }
 
 
 def _inherited(image: Image) -> str:
     return DEFAULT_CONFIG if image.spec.runtime_config_name is None else image.spec.runtime_config_name
-
-
-def _ordered(env: tuple[EnvVar, ...]) -> tuple[EnvVar, ...]:
-    """Sort variables by name, unless one may refer to another, which must stand before it."""
-    if any("$(" in (variable.value or "") for variable in env):
-        return env
-    return tuple(sorted(env, key=lambda variable: variable.name))
-
-
-def _amount(value: Any) -> str:
-    amount = quantity.parse(value)
-    return str(value) if amount is None else str(amount.normalize())
 
 
 def _pruned(value: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import ActiveWorkload, AIMService
+from aim_operator.core import canonical
 from aim_operator.core.manifests import plain
 
 _DEFAULT: Manifest = {
@@ -36,11 +37,12 @@ def container_security(service: AIMService, active: ActiveWorkload) -> Manifest:
         configured.pop("allowPrivilegeEscalation", None)
     own = configured | of_service
     if own.get("privileged"):
-        return own
+        privileged: Manifest = canonical.fields(own)
+        return privileged
     capabilities = {**_DEFAULT["capabilities"], **own.get("capabilities", {})}
     named = {side: names for side, names in capabilities.items() if names}
-    merged = {**_DEFAULT, **own, "capabilities": named}
-    return {field: value for field, value in merged.items() if value != {}}
+    merged: Manifest = canonical.fields({**_DEFAULT, **own, "capabilities": named})
+    return merged
 
 
 def pod_security(service: AIMService, active: ActiveWorkload) -> Manifest:
@@ -48,7 +50,8 @@ def pod_security(service: AIMService, active: ActiveWorkload) -> Manifest:
     container = container_security(service, active)
     shared = {field: container[field] for field in _OF_PODS if field in container}
     groups: Manifest = plain(service.spec.pod_security_context) or {}
-    return shared | (active.pod_security_context or {}) | groups
+    merged: Manifest = canonical.fields(shared | (active.pod_security_context or {}) | groups)
+    return merged
 
 
 def credentials(service: AIMService, active: ActiveWorkload) -> Manifest:

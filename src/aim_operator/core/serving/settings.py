@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import DisruptionBudget, ResourcesPerGpu, ServiceServing, Serving
-from aim_operator.core import quantity
+from aim_operator.core import canonical, quantity
 from aim_operator.core.serving import volumes
 from aim_operator.core.template.desired import PORT
 
@@ -69,7 +69,7 @@ def resources_per_gpu(serving: Serving) -> ResourcesPerGpu:
 def shared_memory(serving: Serving) -> str:
     """Return the size of /dev/shm. Raises SpecError(ResourcesInvalid)."""
     size = serving.shared_memory_size
-    return quantity.canonical(SHARED_MEMORY_SIZE if size is None else size)
+    return str(canonical.amount("memory", quantity.canonical(SHARED_MEMORY_SIZE if size is None else size)))
 
 
 def grace_period(serving: Serving) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import Volume
+from aim_operator.core import canonical
 from aim_operator.core.manifests import plain
 
 _PREFIX = "of-"
@@ -40,7 +41,7 @@ def _source(volume: Volume) -> Manifest:
         "secret": volume.secret,
         "persistentVolumeClaim": volume.persistent_volume_claim,
     }
-    return {kind: plain(source) for kind, source in sources.items() if source is not None}
+    return {kind: canonical.fields(plain(source)) for kind, source in sources.items() if source is not None}
 
 
 def _mount(volume: Volume) -> Manifest:

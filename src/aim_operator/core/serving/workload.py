@@ -24,7 +24,7 @@ from aim_operator.api.v1alpha1 import (
     Serving,
 )
 from aim_operator.api.v1alpha1.common import API_VERSION
-from aim_operator.core import engine_args, hardware, labels, propagation, resources, scheduling
+from aim_operator.core import canonical, engine_args, hardware, labels, propagation, resources, scheduling
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
@@ -191,8 +191,10 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
     model: Manifest = {
         "modelFormat": {"name": MODEL_FORMAT, "version": "1"},
         "image": active.image,
-        "env": engine_args.lay_over(
-            merge_env(plain(active.env), cached, plain(spec.env or ())), spec.engine_args
+        "env": canonical.pod_env(
+            engine_args.lay_over(
+                merge_env(plain(active.env), cached, plain(spec.env or ())), spec.engine_args
+            )
         ),
         "resources": {"requests": merged.requests, "limits": merged.limits},
         **settings.probes(serving),
@@ -240,7 +242,7 @@ def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> 
     pods = (
         scheduling.layered_pods(service.spec.pods, scheduling.read(active.pods, PodSettings)) or PodSettings()
     )
-    if pods.image_pull_policy is not None:
+    if pods.image_pull_policy not in (None, _usual_policy(active.image)):
         model["imagePullPolicy"] = pods.image_pull_policy
     gpu = None if active.gpu_model is None else hardware.node_affinity(active.gpu_model)
     own_pods = {OF_INFERENCE_SERVICE: service.metadata.name}
@@ -257,9 +259,16 @@ def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> 
     }
 
 
+def _usual_policy(image: str) -> str:
+    """Return when Kubernetes pulls an image where nothing is said: SetDefaults_Container of its core/v1."""
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return "Always" if not digest and tag in ("", "latest") else "IfNotPresent"
+
+
 def _pull_secrets(service: AIMService, active: ActiveWorkload) -> Manifest:
     own = [secret.name for secret in service.spec.image_pull_secrets or ()]
-    names = dict.fromkeys([*own, *(active.image_pull_secrets or ())])
+    names = sorted({*own, *(active.image_pull_secrets or ())})
     return {"imagePullSecrets": [{"name": name} for name in names]} if names else {}
 
 

@@ -11,7 +11,7 @@ from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, GpuSelector
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.api.v1alpha1.environment import OF_ONE_TEMPLATE
-from aim_operator.core import engine_args, hardware, labels
+from aim_operator.core import canonical, engine_args, hardware, labels
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -72,8 +72,8 @@ def job(
                 "name": CONTAINER,
                 "image": image.spec.image,
                 "args": ["dry-run", "--format=json"],
-                "env": merge_env(
-                    defaults, plain(config.env), _asked(template), plain(template_env(template))
+                "env": canonical.pod_env(
+                    merge_env(defaults, plain(config.env), _asked(template), plain(template_env(template)))
                 ),
                 "resources": rendering.resources(requests, LIMITS, config.jobs.discovery),
                 # Gives the Pod's status the last words of a failed run, without reading its log.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import structs
 
 from aim_operator.api.meta import Manifest
-from aim_operator.api.v1alpha1 import LocalObjectReference
+from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery, LocalObjectReference
 from aim_operator.api.v1alpha1.conditions import Reason
-from aim_operator.core import labels
+from aim_operator.core import canonical, labels
 from aim_operator.core.catalog import (
     Image,
     RuntimeConfig,
@@ -51,7 +51,42 @@ def _selected(template: Template) -> Manifest | None:
 
 
 def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
-    """Hash what a discovery depends on, and nothing else: equal inputs never discover twice."""
+    """Hash what a discovery depends on, and nothing else: equal inputs never discover twice.
+
+    However they are written. What an earlier version discovered, by their text, is kept by that.
+    """
+    recorded = ((template.status or AIMServiceTemplateStatus()).discovery or Discovery()).spec_hash
+    env = lay_over(config.env, template_env(template))
+    secrets = pull_secrets(template, config)
+    by_text = _digest(
+        template,
+        image,
+        config,
+        selected=_selected(template),
+        env=plain(env),
+        secrets=[secret.name for secret in secrets],
+    )
+    if recorded == by_text:
+        return by_text
+    return _digest(
+        template,
+        image,
+        config,
+        selected=_selected(template) or None,
+        env=canonical.pod_env(plain(env)),
+        secrets=canonical.secret_names(secrets),
+    )
+
+
+def _digest(
+    template: Template,
+    image: Image,
+    config: RuntimeConfig,
+    *,
+    selected: Manifest | None,
+    env: list[Manifest],
+    secrets: list[str],
+) -> str:
     return short_hash(
         {
             "kind": kind_of(template),
@@ -59,10 +94,10 @@ def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
             "image": image.spec.image,
             "metric": template.spec.metric,
             "precision": template.spec.precision,
-            "gpuSelector": _selected(template),
-            "env": plain(lay_over(config.env, template_env(template))),
+            "gpuSelector": selected,
+            "env": env,
             "serviceAccountName": config.service_account_name,
-            "imagePullSecrets": [secret.name for secret in pull_secrets(template, config)],
+            "imagePullSecrets": secrets,
             "rediscover": template.metadata.annotation(labels.REDISCOVER),
             # Left out where unset: what was discovered before there were such fields stays.
             **_named(profileId=template.spec.profile_id, model=template.spec.model),

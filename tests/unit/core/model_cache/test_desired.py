@@ -101,7 +101,7 @@ def test_the_job_has_the_credentials_of_configuration_and_cache() -> None:
     pod = job(cache, config)["spec"]["template"]["spec"]
     assert pod["containers"][0]["env"] == env
     assert pod["serviceAccountName"] == "puller"
-    assert pod["imagePullSecrets"] == [{"name": "shared"}, {"name": "own"}]
+    assert pod["imagePullSecrets"] == [{"name": "own"}, {"name": "shared"}]
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_the_configurations_variables_are_below_the_caches_and_only_those_of_dow
     child = desired.job(cache, config, make_claim(), OPTIONS, digest="0a1b2c3d")
     (container,) = child.manifest["spec"]["template"]["spec"]["containers"]
     assert container["env"] == [
-        {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
         {"name": "HF_TOKEN", "value": "cache"},
+        {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
     ]
 
 

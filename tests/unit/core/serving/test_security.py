@@ -76,7 +76,7 @@ def predictor(**config: Any) -> Manifest:
             id="a setuid program",
         ),
         pytest.param({"privileged": True}, {"privileged": True}, {}, id="everything"),
-        pytest.param({"privileged": False}, {**SAFE, "privileged": False}, PROFILE, id="not everything"),
+        pytest.param({"privileged": False}, SAFE, PROFILE, id="not everything"),
     ],
 )
 def test_a_model_server_that_is_taken_over_has(own: Any, container: Manifest, pod: Manifest) -> None:

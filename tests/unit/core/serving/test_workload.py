@@ -202,7 +202,7 @@ def settings(**wanted: Any) -> tuple[str, int]:
                 "template": {"serving": {"sharedMemorySize": "32Gi"}},
                 "serving": {"sharedMemorySize": 1024**3, "startupTimeoutSeconds": 61},
             },
-            ("1073741824", 7),
+            ("1Gi", 7),
             id="of the service over all, a begun period counting",
         ),
     ],
@@ -330,7 +330,7 @@ def test_pull_secrets_are_the_services_the_configurations_and_the_templates() ->
         config={"imagePullSecrets": [{"name": "a"}, {"name": "c"}]},
         template={"imagePullSecrets": [{"name": "c"}, {"name": "d"}]},
     )
-    assert got["imagePullSecrets"] == [{"name": "b"}, {"name": "a"}, {"name": "c"}, {"name": "d"}]
+    assert got["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}, {"name": "c"}, {"name": "d"}]
 
 
 def test_labels_tell_what_was_discovered_else_what_was_asked_for() -> None:
@@ -466,7 +466,9 @@ def test_the_service_says_where_its_pods_run_over_template_and_configuration() -
     )
     assert got["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
     assert got["nodeSelector"] == {"pool": "gpu"}
-    assert (got["priorityClassName"], got["schedulerName"]) == ("high", "default-scheduler")
+    assert got["priorityClassName"] == "high"
+    # The default written out, over another of the configuration.
+    assert "schedulerName" not in got
     assert (got["labels"], got["annotations"]) == ({"tier": "model"}, {"team": "a"})
     assert got["enableServiceLinks"] is False
     assert got["model"]["imagePullPolicy"] == "Always"

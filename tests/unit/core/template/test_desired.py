@@ -100,7 +100,7 @@ def test_the_job_of_a_full_template_to_the_letter() -> None:
                     "restartPolicy": "Never",
                     "serviceAccountName": "puller",
                     "automountServiceAccountToken": True,
-                    "imagePullSecrets": [{"name": "shared"}, {"name": "own"}],
+                    "imagePullSecrets": [{"name": "own"}, {"name": "shared"}],
                     "securityContext": {
                         "runAsNonRoot": True,
                         "runAsUser": 65532,
@@ -113,12 +113,12 @@ def test_the_job_of_a_full_template_to_the_letter() -> None:
                             "image": "ghcr.io/example/llama:v1",
                             "args": ["dry-run", "--format=json"],
                             "env": [
-                                {"name": "AIM_LOG_LEVEL_ROOT", "value": "WARNING"},
+                                {"name": "AIM_GPU_COUNT", "value": "2"},
+                                {"name": "AIM_GPU_MODEL", "value": "MI300X"},
                                 {"name": "AIM_LOG_LEVEL", "value": "WARNING"},
+                                {"name": "AIM_LOG_LEVEL_ROOT", "value": "WARNING"},
                                 {"name": "AIM_METRIC", "value": "latency"},
                                 {"name": "AIM_PRECISION", "value": "fp8"},
-                                {"name": "AIM_GPU_MODEL", "value": "MI300X"},
-                                {"name": "AIM_GPU_COUNT", "value": "2"},
                                 SECRET_ENV,
                             ],
                             "resources": {"requests": REQUESTS, "limits": {"cpu": "2", "memory": "4Gi"}},
@@ -139,7 +139,7 @@ def test_the_job_of_a_full_template_to_the_letter() -> None:
 def test_the_job_of_a_bare_template_sets_nothing_that_was_not_asked_for() -> None:
     job = render_job(make_template())
     spec = pod_spec(job)
-    assert names(spec["containers"][0]["env"]) == ["AIM_LOG_LEVEL_ROOT", "AIM_LOG_LEVEL"]
+    assert names(spec["containers"][0]["env"]) == ["AIM_LOG_LEVEL", "AIM_LOG_LEVEL_ROOT"]
     assert "imagePullSecrets" not in spec
     assert "serviceAccountName" not in spec
     assert spec["automountServiceAccountToken"] is False
