@@ -129,7 +129,15 @@ def test_a_member_of_the_team_sees_the_catalog_and_makes_services(control_plane:
         ("create", "aimruntimeconfigs.aim.silogen.ai"): False,
         ("list", "aimclusterimages.aim.silogen.ai"): True,
         ("create", "aimclusterimages.aim.silogen.ai"): False,
+        ("patch", "aimservices.aim.silogen.ai", "--subresource=scale"): True,
         ("update", "aimservices.aim.silogen.ai", "--subresource=status"): False,
     }
     assert {question: can_i(control_plane, team, "edit", *question) for question in asked} == asked
     assert can_i(control_plane, team, "admin", "create", "aimruntimeconfigs.aim.silogen.ai")
+    viewer = {
+        ("list", "aimclusterservicetemplates.aim.silogen.ai"): True,
+        ("get", "aimruntimeconfigs.aim.silogen.ai"): True,
+        ("create", "aimservices.aim.silogen.ai"): False,
+        ("patch", "aimservices.aim.silogen.ai", "--subresource=scale"): False,
+    }
+    assert {question: can_i(control_plane, team, "view", *question) for question in viewer} == viewer
