@@ -22,6 +22,7 @@ from aim_operator.controllers.watched import (
     BY_AWAITED_ROOM,
     BY_CLASS,
     BY_CONFIG,
+    BY_IMAGE,
     BY_IMAGE_IN,
     BY_MODEL_CACHE_IN,
     BY_PENDING_CLASS,
@@ -40,7 +41,7 @@ from aim_operator.core.caching import (
     listed_models,
     speaks_of_downloads,
 )
-from aim_operator.core.catalog import DEFAULT_CONFIG, Template
+from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template
 from aim_operator.core.naming import is_model_cache_name
 from aim_operator.core.service.resolution import resolve
 
@@ -82,6 +83,21 @@ class CacheDependents:
             else store.by_index(BY_TEMPLATE, name)
         )
         yield from map(TEMPLATE_CACHES.ref, caches)
+
+    def template_caches_of_image(self, image: Image) -> Iterator[ObjectRef]:
+        """Return those of the image's templates: they inherit its configuration."""
+        namespace, name = image.metadata.namespace, image.metadata.name
+        watched = self._watched
+        templates: list[Template] = (
+            list(watched.templates.store.by_index(BY_IMAGE_IN, (namespace, name)))
+            if namespace
+            else [
+                *watched.templates.store.by_index(BY_IMAGE, name),
+                *watched.cluster_templates.store.by_index(BY_IMAGE, name),
+            ]
+        )
+        for template in templates:
+            yield from self.template_caches_of_template(template)
 
     def template_caches_of_model_cache(self, cache: AIMModelCache) -> Iterator[ObjectRef]:
         """Return template caches that list it, those whose sources it may serve, or whose name it has."""

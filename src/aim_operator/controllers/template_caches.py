@@ -210,6 +210,8 @@ def template_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Tri
     return [
         Trigger(watched.template_caches, itself(TEMPLATE_CACHES), own=True),
         Trigger(watched.template_caches, caching.template_caches_beside, when=spec_changed),
+        Trigger(watched.images, caching.template_caches_of_image, when=spec_changed),
+        Trigger(watched.cluster_images, caching.template_caches_of_image, when=spec_changed),
         Trigger(watched.templates, caching.template_caches_of_template),
         Trigger(watched.cluster_templates, caching.template_caches_of_template),
         Trigger(watched.model_caches, caching.template_caches_of_model_cache),
