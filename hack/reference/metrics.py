@@ -12,13 +12,19 @@ from hack.reference.text import HEADER, prose
 LABELS = {
     "code": "HTTP status code of the answer; 0 where none came.",
     "controller": "`images`, `runtimeconfigs`, `templates`, `services` and so on: one per sort of object.",
+    "job": "`discovery` or `download`; the Job that asks a source for its sizes is a download too.",
     "namespace": "The ten namespaces with the most bytes; `(others)` for all others together; empty for "
     "objects that have none.",
+    "reason": "That of the Ready condition, as in [reasons](reasons.md); `(new)` before the first status, "
+    "`(other)` for what the operator never writes.",
     "resource": "A kind as RBAC spells it, such as `jobs.batch`.",
     "result": "`ok`; `requeued`, due again at a time; `conflict`, the cache was behind; `throttled`, told to "
     "wait by the API server; `unavailable`; `not_installed`, a CRD is missing; `invalid`, refused until the "
-    "object changes; `forbidden`, a permission is missing; `not_leader`; `error`; `cancelled`, by a stop.",
+    "object changes; `forbidden`, a permission is missing; `not_leader`; `error`; `cancelled`, by a stop. "
+    "Of Jobs: `complete` or `failed`.",
     "state": "`running` or `waiting` for a slot.",
+    "status": "As in the object's status; `(new)` before the first one, `(other)` for what is none of "
+    "the operator's.",
     "verb": "`get`, `list`, `watch`, `apply`, `patch`, `delete` and so on.",
     "why": "`rate`, too many about one object; `queue`, too many at once; "
     "`refused`, the API server would not take it; `gone`, its namespace ends; `error`; "

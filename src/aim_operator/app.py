@@ -17,6 +17,7 @@ import structlog
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.meta import KubeObject, ObjectRef
+from aim_operator.controllers import inventory
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import Dependents
 from aim_operator.controllers.download_progress import DownloadProgress
@@ -249,6 +250,9 @@ class Operator:
         metrics.gauge("aim_downloads", "Download Jobs by state", ("state",), download_slots.samples)
         metrics.gauge("aim_discoveries", "Discovery Jobs by state", ("state",), slots.samples)
         footprint.register(metrics, watched.all)
+        inventory.register(
+            metrics, clock, ours=watched.ours, model_caches=watched.model_caches, jobs=watched.jobs
+        )
         templates = Templates(
             client=client,
             watched=watched,

@@ -20,6 +20,7 @@ M = TypeVar("M", "Counter", "Histogram")
 Sample = tuple[tuple[str, ...], float]
 """Label values, and the value."""
 
+_JOB_SECONDS = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0)
 _SECONDS = (
     0.001,
     0.0025,
@@ -70,6 +71,9 @@ class MetricSink:
 
     def event_dropped(self, why: str) -> None:
         """An event was not written."""
+
+    def job_ended(self, job: str, result: str, seconds: float) -> None:
+        """A discovery or download Job ended, that long after it was made."""
 
     def queue(self, controller: str, depth: Callable[[], float], age: Callable[[], float]) -> None:
         """Register a queue: its length, and the seconds its first key has waited."""
@@ -123,6 +127,13 @@ class Metrics(MetricSink):
             "aim_undecodable_objects", "Objects that did not fit their type", "resource"
         )
         self._dropped = self._counter("aim_events_dropped", "Events that were not written", "why")
+        self._job_seconds = self._histogram(
+            "aim_job_seconds",
+            "Seconds from making a discovery or download Job to its end",
+            "job",
+            "result",
+            buckets=_JOB_SECONDS,
+        )
         self.registry.register(_Gauges(self._gauges))
 
     def described(self) -> list[Described]:
@@ -151,6 +162,9 @@ class Metrics(MetricSink):
 
     def event_dropped(self, why: str) -> None:
         self._dropped[(why,)].inc()
+
+    def job_ended(self, job: str, result: str, seconds: float) -> None:
+        self._job_seconds[job, result].observe(seconds)
 
     def queue(self, controller: str, depth: Callable[[], float], age: Callable[[], float]) -> None:
         self._add("aim_queue_depth", "Keys waiting to be reconciled", ("controller",), (controller,), depth)
@@ -191,11 +205,13 @@ class Metrics(MetricSink):
         self._described.append(Described("counter", f"{name}_total", labels, help_text))
         return _Children(Counter(name, help_text, labels, registry=self.registry))
 
-    def _histogram(self, name: str, help_text: str, *labels: str) -> _Children[Histogram]:
+    def _histogram(
+        self, name: str, help_text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+    ) -> _Children[Histogram]:
         from prometheus_client import Histogram  # noqa: PLC0415
 
         self._described.append(Described("histogram", name, labels, help_text))
-        return _Children(Histogram(name, help_text, labels, buckets=_SECONDS, registry=self.registry))
+        return _Children(Histogram(name, help_text, labels, buckets=buckets, registry=self.registry))
 
     def _add(
         self,

@@ -84,6 +84,7 @@ def test_every_metric_is_there_with_its_labels_explained() -> None:
 
 def test_values_that_the_code_gives_a_label_are_explained() -> None:
     results = set(re.findall(r'return "(\w+)"', inspect.getsource(_Lane._outcome))) | {"cancelled"}
+    results |= {"complete", "failed"}  # of Jobs
     assert set(re.findall(r"`(\w+)`", metrics.LABELS["result"])) == results
     reasons = set(re.findall(r'event_dropped\("(\w+)"\)', inspect.getsource(EventRecorder)))
     assert set(re.findall(r"`(\w+)`", metrics.LABELS["why"])) == reasons
