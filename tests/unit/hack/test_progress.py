@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 
 from hack.cluster.progress import Progress
@@ -30,4 +31,6 @@ def test_a_quick_step_is_one_line_where_nothing_can_be_taken_back() -> None:
     stream = io.StringIO()
     with Progress(stream).step("helm", "building Helm", "built in"):
         pass
-    assert stream.getvalue().splitlines() == ["  helm                  built in 0.0 s"]
+    (line,) = stream.getvalue().splitlines()
+    # How quick it was, a busy machine decides.
+    assert re.fullmatch(r"  helm                  built in \d+\.\d s", line)
