@@ -2,7 +2,7 @@
 
 New ones come first, until the scheduler or a quota says that there is no room beside the old ones. What it
 says is the whole knowledge of nodes, taints, volumes and other Pods that a count of GPUs would guess at
-(docs/adr/0021). Old ones go only for what fits in their place: else the model would be away for good.
+(docs/adr/0024). Old ones go only for what fits in their place: else the model would be away for good.
 """
 
 from __future__ import annotations
