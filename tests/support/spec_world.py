@@ -15,6 +15,7 @@ from tests.support.stand_ins.common import HOLD, PREFIX
 
 API = "aim.silogen.ai/v1alpha1"
 VERSIONS = {
+    "PodDisruptionBudget": "policy/v1",
     "InferenceService": "serving.kserve.io/v1beta1",
     "ServingRuntime": "serving.kserve.io/v1alpha1",
     "ClusterServingRuntime": "serving.kserve.io/v1alpha1",

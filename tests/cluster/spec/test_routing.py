@@ -314,3 +314,21 @@ def _say(
         "conditions": conditions,
     }
     world.patch("HTTPRoute", "chat", {"status": {"parents": [parent]}}, status=True)
+
+
+def test_all_that_a_service_says_about_its_server_is_taken_by_the_api_server(world: World) -> None:
+    """The schemas of KServe and Gateway API, and the API server's own of budgets, decide."""
+    volume = {"name": "ca", "mountPath": "/etc/ssl/company", "configMap": {"name": "ca", "optional": True}}
+    running(
+        world,
+        replicas=2,
+        securityContext={"readOnlyRootFilesystem": True},
+        serving={"drainSeconds": 30, "volumes": [volume]},
+        routing=routed(world.path(), hostnames=["*.models.example.com"]),
+    )
+    predictor = world.need("InferenceService", "chat")["spec"]["predictor"]
+    assert predictor["model"]["lifecycle"] == {"preStop": {"sleep": {"seconds": 30}}}
+    assert predictor["terminationGracePeriodSeconds"] == 60
+    assert predictor["volumes"][-1] == {"name": "of-ca", "configMap": {"name": "ca", "optional": True}}
+    assert world.need("PodDisruptionBudget", "chat")["spec"]["maxUnavailable"] == 1
+    assert world.need("HTTPRoute", "chat")["spec"]["hostnames"] == ["*.models.example.com"]
