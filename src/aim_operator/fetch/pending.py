@@ -33,15 +33,34 @@ class PendingFile:
         self.hashing = threading.Lock()
         self._frontier = 0
         self.whole_only = False
+        self.fetching = 0
+        """Streams of it that are under way."""
         self.finishing = False
         """A thread verifies and places it, as nothing is missing any more."""
 
     def fetch_whole(self) -> bool:
-        """Only the whole file can be had, in one stream. Whether that is news."""
+        """Only the whole file can be had, in one stream. Whether that is news.
+
+        It begins once all others of this file have ended, which they do at their next piece: `ended`.
+        """
         if self.whole_only:
             return False
         self.whole_only = True
-        self.waiting = deque([Stream(self, 0, self.file.size)])
+        self.waiting.clear()
+        return True
+
+    def ended(self, stream: Stream) -> bool:
+        """Note that a stream is no longer under way. Whether the whole file waits to be fetched now.
+
+        Two streams of one span would write over each other, while one of them is hashed as it arrives: what
+        is on the volume would not be what was verified.
+        """
+        self.fetching -= 1
+        if not self.whole_only or self.fetching or not self.missing or stream.of_whole_only:
+            return False
+        whole = Stream(self, 0, self.file.size)
+        whole.of_whole_only = True
+        self.waiting.append(whole)
         return True
 
     def unwritten(self, start: int, stop: int) -> list[tuple[int, int]]:
@@ -72,6 +91,13 @@ class Stream:
         self.start = start
         self.stop = stop
         self.position = start
+        self.of_whole_only = False
+        """The one of a file that can be had as a whole only."""
+
+    @property
+    def is_void(self) -> bool:
+        """Whether another stream fetches the file now, or has: no byte of this one is needed any more."""
+        return self.pending.finishing or (self.pending.whole_only and not self.of_whole_only)
 
     @property
     def is_whole(self) -> bool:

@@ -159,6 +159,7 @@ class Transfer:
     def _next_stream(self) -> Stream | None:
         while self._queue:
             if self._queue[0].waiting:
+                self._queue[0].fetching += 1
                 return self._queue[0].waiting.popleft()
             self._queue.popleft()
         return None
@@ -175,16 +176,22 @@ class Transfer:
             self._finish(pending)
 
     def _fetch(self, stream: Stream) -> None:
+        try:
+            self._fetch_span(stream)
+        finally:
+            with self._changed:
+                if stream.pending.ended(stream):
+                    self._queue.append(stream.pending)
+
+    def _fetch_span(self, stream: Stream) -> None:
         """Fetch a span, however often it takes; a failure counts only if no byte came since the last one."""
         failures, best = 0, stream.start
-        while stream.position < stream.stop and not stream.pending.finishing:
+        while stream.position < stream.stop and not stream.is_void:
             try:
                 self._attempt(stream)
             except RangeIgnored:
                 with self._changed:
                     is_news = stream.pending.fetch_whole()
-                    if is_news:
-                        self._queue.append(stream.pending)
                 if is_news:
                     self._progress.say(f"{stream.pending.file.path}: the server sends whole files only")
                 return
@@ -203,7 +210,7 @@ class Transfer:
     def _attempt(self, stream: Stream) -> None:
         pending, direct = stream.pending, stream.pending.direct
         request = direct or self._source.request(pending.file)
-        if pending.whole_only:
+        if stream.of_whole_only:
             # It can't be continued from the middle.
             stream.position = 0
         is_whole = False
@@ -234,6 +241,8 @@ class Transfer:
         for piece in body.pieces():
             if self._stopped.is_set():
                 raise _Stopped
+            if stream.is_void:
+                return False
             self._progress.received(len(piece))
             self._stall.received(len(piece))
             # At once: what a broken stream had received stays, and the next attempt begins behind it.

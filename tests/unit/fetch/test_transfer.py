@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-from collections.abc import Callable
+import random
+import threading
+from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from aim_operator.fetch.answers import RangeIgnored
 from aim_operator.fetch.checksums import Digest
 from aim_operator.fetch.folders import volume_error
-from aim_operator.fetch.http import Client
+from aim_operator.fetch.http import Body, Client
 from aim_operator.fetch.hub import HubSource
-from aim_operator.fetch.listing import RemoteFile
+from aim_operator.fetch.listing import Checksum, RemoteFile, Request
 from aim_operator.fetch.pace import Pace
 from aim_operator.fetch.partial import CHUNK_BYTES, LargeFile, Partial
 from aim_operator.fetch.progress import Progress
@@ -88,6 +93,104 @@ async def test_hashing_what_an_earlier_run_left_is_no_stall(hub: Hub, tmp_path: 
     assert volume.seconds > STALL_SECONDS
     assert (tmp_path / "out" / large.path).read_bytes() == content
     volume.close()
+
+
+PIECE_BYTES = 256 * 1024
+SOON_SECONDS = 0.5
+
+
+class Pieces(Body):
+    """What a server sends, after each piece of which `sent` is called with how many there were."""
+
+    def __init__(self, content: bytes, stop: int, sent: Callable[[int], object]) -> None:
+        self.stop = stop
+        self.direct = None
+        self._content, self._sent = content, sent
+
+    def pieces(self) -> Iterator[bytes]:
+        for start in range(0, len(self._content), PIECE_BYTES):
+            yield self._content[start : start + PIECE_BYTES]
+            self._sent(start // PIECE_BYTES + 1)
+
+
+class TurningMirror(Client):
+    """It sends the first chunk as asked, and while that is under way begins to send whole files only.
+
+    Of the first of these the first chunk is spoilt. In the middle of the range it waits for the whole to
+    overtake it.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(connections=2, idle_seconds=20, environment={})
+        self._content = content
+        self._spoilt = bytes(CHUNK_BYTES) + content[CHUNK_BYTES:]
+        self._range_is_under_way, self._whole_overtook = threading.Event(), threading.Event()
+        self.wholes = 0
+
+    @contextlib.contextmanager
+    def get(
+        self, request: Request, start: int, stop: int, size: int, *, passing: bool = False
+    ) -> Iterator[Body]:
+        if (start, stop) == (0, size):
+            self.wholes += 1
+            yield Pieces(self._spoilt if self.wholes == 1 else self._content, stop, self._whole_sent)
+        elif start == 0:
+            yield Pieces(self._content[:stop], stop, self._range_sent)
+        else:
+            self._range_is_under_way.wait(20)
+            raise RangeIgnored
+
+    def _range_sent(self, pieces: int) -> None:
+        if pieces == CHUNK_BYTES // PIECE_BYTES // 2:
+            self._range_is_under_way.set()
+            self._whole_overtook.wait(SOON_SECONDS)
+
+    def _whole_sent(self, pieces: int) -> None:
+        if pieces == CHUNK_BYTES // PIECE_BYTES:
+            self._whole_overtook.set()
+
+
+class OneFile(HubSource):
+    """A hub that has said what the file hashes to."""
+
+    def __init__(self, content: bytes) -> None:
+        uri, policy = HubUri("acme/tiny", "main"), Policy(attempts=1)
+        super().__init__(uri, {}, policy=policy, limit_seconds=20, retried=print)
+        self._sha256 = sha256(content).hexdigest()
+
+    def request(self, file: RemoteFile) -> Request:
+        return Request(f"http://mirror.example.com/{file.path}", {})
+
+    def checksum(self, file: RemoteFile) -> Checksum:
+        return Checksum("sha256", self._sha256)
+
+
+async def test_a_mirror_that_turns_to_whole_files_amid_a_range_gets_no_unverified_byte_placed(
+    tmp_path: Path,
+) -> None:
+    """Two streams of one chunk would write over each other, and only one of them is hashed.
+
+    What differs is found, and fetched once more.
+    """
+    content = random.Random(3).randbytes(2 * CHUNK_BYTES)
+    source, volume, mirror = OneFile(content), Volume(tmp_path / "out"), TurningMirror(content)
+    stall = StallWatch(STALL_SECONDS)
+    transfer = Transfer(
+        source=source,
+        volume=volume,
+        client=mirror,
+        progress=Progress(print),
+        policy=Policy(attempts=1),
+        stall=stall,
+        discarded=lambda: None,
+    )
+    file = RemoteFile("model.bin", len(content), "one")
+    await transfer.run([file], Pace(2))
+    volume.close()
+    mirror.close()
+    source.close()
+    assert mirror.wholes == 2
+    assert (tmp_path / "out" / "model.bin").read_bytes() == content
 
 
 @pytest.mark.parametrize(
