@@ -17,6 +17,7 @@ from aim_operator.api.external import Job
 from aim_operator.api.v1alpha1.caches import AIMModelCache
 from aim_operator.api.v1alpha1.conditions import READY, Reason, State
 from aim_operator.core import conditions, labels, quantity
+from aim_operator.errors import SpecError
 from aim_operator.runtime.clock import Clock
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.metrics import MetricSink, Sample
@@ -87,8 +88,16 @@ def _bytes(informer: Informer[AIMModelCache]) -> Iterator[Sample]:
     sums: Counter[tuple[str, ...]] = Counter()
     for cache in informer.store.all():
         if cache.status is not None and cache.status.size is not None:
-            sums[_known(cache.status.status, _STATUSES),] += int(quantity.parse(cache.status.size))
+            sums[_known(cache.status.status, _STATUSES),] += _size(cache.status.size)
     yield from ((status, float(total)) for status, total in sums.items())
+
+
+def _size(text: str) -> int:
+    """Anybody with the right to may write any status: what is no size counts as nothing."""
+    try:
+        return max(0, int(quantity.parse(text)))
+    except SpecError:
+        return 0
 
 
 def _state(informer: Informer[Any], obj: Any) -> tuple[str, ...]:

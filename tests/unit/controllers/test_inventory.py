@@ -135,6 +135,15 @@ def test_bytes_of_models_are_summed_by_state_of_their_caches() -> None:
     }
 
 
+@pytest.mark.parametrize("size", ["large", "", "-8Gi", "9" * 64, "1e99999999"])
+def test_a_size_that_anybody_writes_into_a_status_breaks_no_scrape(size: str) -> None:
+    """One namespace's text would leave everybody without metrics."""
+    watching = Watching()
+    watching.caches.store.upsert(cache("hostile", "Available", size))
+    watching.caches.store.upsert(cache("quiet", "Available", "8Gi"))
+    assert watching.shown("aim_model_cache_bytes") == {"status=Available": 8 * 2**30}
+
+
 @pytest.mark.parametrize(
     ("changes", "counted"),
     [
