@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import yaml
 from msgspec import Struct
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -36,12 +37,24 @@ _STYLES = {
 }
 
 
+_CONTROLS = dict.fromkeys(set(range(0x20)) - {ord("\n"), ord("\t")} | set(range(0x7F, 0xA0)))
+
+
+class _Console(Console):
+    """Leaves out what would control the terminal: messages have words of images, tenants and files."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(text.translate(_CONTROLS), style)
+
+
 def console(width: int | None = None) -> Console:
     """Return the console for standard output."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A sign that the encoding of the terminal has not becomes a `?`, not a traceback.
         sys.stdout.reconfigure(errors="replace")
-    made = Console(width=width, highlight=False, markup=False, emoji=False)
+    made = _Console(width=width, highlight=False, markup=False, emoji=False)
     if width is None and not made.is_terminal:
         made.width = PIPED_COLUMNS
     return made
