@@ -110,7 +110,7 @@ class Operator:
             metrics=metrics,
         )
         # As many as one namespace alone has at work.
-        pace = Pace((settings.workers + 1) // 2)
+        pace = Pace((settings.workers + 1) // 2, clock)
         metrics.gauge(
             "aim_slowed_namespaces",
             "Namespaces with fewer reconciles at work because the API server answers their writes slowly",

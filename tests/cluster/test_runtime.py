@@ -79,7 +79,7 @@ def make_applier(client: Client, *informers: Informer[Any]) -> Applier:
         clock=SystemClock(),
         applied_annotation=APPLIED,
         fence=lambda: None,
-        pace=Pace(12),
+        pace=Pace(12, SystemClock()),
     )
 
 

@@ -30,7 +30,7 @@ class Applying:
         self.client = client
         self.clock = VirtualClock()
         self.leads = True
-        self.pace = Pace(12)
+        self.pace = Pace(12, self.clock)
         self.informer: Informer[Widget] = Informer(client, WIDGETS, clock=self.clock, **options)
         self.applier = self.restarted()
 

@@ -97,7 +97,7 @@ async def running(
         clock=clock,
         workers=workers,
         applier=applier or Always(),
-        pace=pace or Pace(workers),
+        pace=pace or Pace(workers, clock),
         metrics=metrics,
     )
     task = asyncio.create_task(group.run())
@@ -354,7 +354,7 @@ async def test_a_namespace_whose_every_call_hangs_leaves_workers_to_others(
 async def test_a_namespace_whose_writes_are_slow_has_two_at_work_until_they_are_quick_again() -> None:
     """Whoever keeps a busy API server busier is slowed down; others keep what they may have."""
     clock = VirtualClock()
-    pace = Pace(4)
+    pace = Pace(4, clock)
     attacked = Attacked(clock, seconds=30.0)
     for _ in range(20):
         pace.answered("attacker", SLOW_SECONDS + 1)
@@ -419,7 +419,7 @@ async def test_a_group_can_be_stopped_and_run_again() -> None:
             return Result()
 
     group = ControllerGroup(
-        [Controller("c", Slow(), [])], clock=clock, workers=1, applier=Always(), pace=Pace(1)
+        [Controller("c", Slow(), [])], clock=clock, workers=1, applier=Always(), pace=Pace(1, clock)
     )
     group.enqueue("c", ref("a"))
     group.enqueue("c", ref("b"))

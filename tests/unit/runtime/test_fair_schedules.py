@@ -71,7 +71,7 @@ def test_every_key_that_is_asked_for_runs_after_that(
             clock=clock,
             workers=workers,
             applier=Always(),
-            pace=Pace(workers),
+            pace=Pace(workers, clock),
         )
         running = asyncio.create_task(group.run())
         asked: dict[tuple[str, ObjectRef], float] = {}
@@ -102,7 +102,11 @@ def test_one_key_beside_any_crowds_begins_within_a_turn_of_each(crowds: list[int
         clock = VirtualClock()
         work = Work(clock, [(1.0, "ok")] * 200, Counter())
         group = ControllerGroup(
-            [Controller("one", work, [])], clock=clock, workers=workers, applier=Always(), pace=Pace(workers)
+            [Controller("one", work, [])],
+            clock=clock,
+            workers=workers,
+            applier=Always(),
+            pace=Pace(workers, clock),
         )
         running = asyncio.create_task(group.run())
         for number, size in enumerate(crowds):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aim_operator.runtime.pace import FEWEST, SLOW_SECONDS, Pace
+from aim_operator.runtime.pace import FEWEST, KEPT_SECONDS, SLOW_SECONDS, Pace
+from tests.support.virtual_clock import VirtualClock
 
 QUICK, SLOW = SLOW_SECONDS, SLOW_SECONDS + 0.01
 MOST = 12
@@ -18,7 +19,7 @@ def allowed(pace: Pace, namespace: str = "busy") -> int:
 
 
 def after(*seconds: float) -> Pace:
-    pace = Pace(MOST)
+    pace = Pace(MOST, VirtualClock())
     for each in seconds:
         pace.answered("busy", each)
     return pace
@@ -53,11 +54,26 @@ def test_nothing_is_kept_of_a_namespace_whose_writes_are_quick_again() -> None:
     assert not pace.limits
 
 
+def test_a_namespace_that_writes_no_more_is_not_said_to_be_slow_for_ever() -> None:
+    """It is at rest, or gone: nothing would ever lift its limit, and the metric would never be zero again."""
+    clock = VirtualClock()
+    pace = Pace(MOST, clock)
+    for namespace in ("gone", "busy"):
+        for _ in range(100):
+            pace.answered(namespace, SLOW)
+    clock.freeze(KEPT_SECONDS - 1)
+    pace.answered("busy", SLOW)
+    assert set(pace.limits) == {"gone", "busy"}
+    clock.freeze(1)
+    assert set(pace.limits) == {"busy"}
+    assert (allowed(pace, "gone"), allowed(pace, "busy")) == (MOST, FEWEST)
+
+
 @given(st.lists(st.floats(0.0, 60.0)), st.integers(1, 100))
 def test_whatever_the_api_server_does_a_namespace_may_have_some_and_never_more_than_most(
     answers: list[float], most: int
 ) -> None:
-    pace = Pace(most)
+    pace = Pace(most, VirtualClock())
     for each in answers:
         pace.answered("busy", each)
     assert FEWEST <= allowed(pace) <= max(most, FEWEST)

@@ -141,7 +141,7 @@ class Scene:
                 clock=self.clock,
                 applied_annotation=APPLIED,
                 fence=lambda: None,
-                pace=Pace(12),
+                pace=Pace(12, self.clock),
             ),
             self.recorder,
             self.foreign,
