@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ STDIN = "-"
 SUFFIXES = (".yaml", ".yml")
 MOST_BYTES = 256 * 1024 * 1024
 """Of one file; a larger one is no manifest."""
+MOST_NODES = 5_000_000
+"""Of one object or list with its aliases written out: a few lines of them may stand for billions."""
 NOT_OBJECTS = ("kustomization.yaml", "kustomization.yml", "Chart.yaml", "values.yaml")
 """Files that folders of manifests have beside them."""
 _INDEX = re.compile(r"\[(\d+)\]")
@@ -146,6 +149,8 @@ def _parsed(file: str, text: str) -> Iterator[Document | Unreadable]:
     try:
         while loader.check_node():
             node = loader.get_node()
+            if "*" in text:
+                _check_size(node)
             yield from _duplicates(file, node)
             value = loader.construct_document(node)
             if value is not None:
@@ -193,6 +198,28 @@ def _duplicates(file: str, node: Any) -> Iterator[Unreadable]:
                     line = key.start_mark.line + 1
                     yield Unreadable(file=file, line=line, message=f"{key.value!r} is here twice")
                 keys.add(key.value)
+
+
+def _check_size(node: Any) -> None:
+    """Raise ValueError for what aliases make too large, before it is built."""
+    if _size(node, {}) > MOST_NODES:
+        raise ValueError(f"its aliases make more than {MOST_NODES} fields of it; no manifest does")
+
+
+def _size(node: Any, sizes: dict[int, int]) -> int:
+    """Return how many nodes there are with every alias written out. Raises ValueError for endlessly many."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    known = sizes.setdefault(id(node), -1)
+    if known > 0:
+        return known
+    below = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+    # Itself, while what is below it is counted.
+    sizes[id(node)] = 0
+    if known == 0:
+        raise ValueError("an anchor's value contains itself")
+    sizes[id(node)] = 1 + sum(_size(each, sizes) for each in below)
+    return sizes[id(node)]
 
 
 def _line(node: Any, path: str, line: int) -> int:
