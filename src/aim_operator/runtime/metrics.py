@@ -249,17 +249,29 @@ class _Gauge:
 
 
 class _Gauges:
-    """A Prometheus collector: asks every source when scraped."""
+    """A Prometheus collector: asks every source when scraped, and leaves out one that fails."""
 
     def __init__(self, gauges: Mapping[str, _Gauge]) -> None:
         self._gauges = gauges
+        self._failed: set[str] = set()
 
     def collect(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
 
         for name, gauge in self._gauges.items():
             family = GaugeMetricFamily(name, gauge.help_text, labels=gauge.labels)
-            for read in gauge.sources:
-                for values, value in read():
-                    family.add_metric(values, value)
+            for values, value in self._read(name, gauge):
+                family.add_metric(values, value)
             yield family
+
+    def _read(self, name: str, gauge: _Gauge) -> list[Sample]:
+        try:
+            samples = [sample for read in gauge.sources for sample in read()]
+        except Exception:
+            # Said once, until it works again: Prometheus comes every few seconds.
+            if name not in self._failed:
+                self._failed.add(name)
+                log.exception("a gauge can't be read, and is left out", gauge=name)
+            return []
+        self._failed.discard(name)
+        return samples

@@ -68,3 +68,20 @@ def test_what_is_wrong_with_an_object_is_logged_once() -> None:
 def test_the_sink_forgets() -> None:
     """The default everywhere."""
     assert MetricSink().exposition() == b""
+
+
+def test_a_gauge_that_fails_takes_no_other_with_it_and_is_logged_once_until_it_works_again() -> None:
+    """Else one object that nobody thought of would blind everybody."""
+    metrics = make_metrics()
+    values: list[float] = []
+    metrics.gauge("aim_broken", "Broken", (), lambda: [((), values[0])])
+    with capture_logs() as logs:
+        for _ in range(3):
+            text = metrics.exposition().decode()
+            assert 'aim_objects{kind="Job"} 4.0' in text
+            assert "\naim_broken " not in text
+        values.append(7.0)
+        assert "\naim_broken 7.0" in metrics.exposition().decode()
+        values.clear()
+        metrics.exposition()
+    assert [line["gauge"] for line in logs] == ["aim_broken", "aim_broken"]
