@@ -11,13 +11,14 @@ from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus, RolloutStatus
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import labels
+from aim_operator.core.messages import one_line
 from aim_operator.core.service.autoscaling_plan import IDLE, plan_autoscaling, service_idles
 from aim_operator.core.service.cache_plan import CachePlan
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
 from aim_operator.core.serving.autoscaling import scaling_annotations
 from aim_operator.core.serving.disruption import disruption_budget
-from aim_operator.core.serving.handover import Handover, handover, overdue, strategy
+from aim_operator.core.serving.handover import Handover, handover, may_pass, overdue, strategy
 from aim_operator.core.serving.pin import workload
 from aim_operator.core.serving.rollout import STARTING, Rollout, rollout
 from aim_operator.core.serving.scale import desired_replicas, is_stopped, remaining_pods
@@ -234,18 +235,21 @@ def _follow(
         return _stopped(observed), None
     if service_idles(observed):
         return IDLE, None
+    refused, wanted = observed.pods_refused, revision or live.metadata.label(labels.REVISION) or ""
+    # No room for a Pod is no failure while that is being seen to.
+    passing = bool(turn.message) and may_pass(refused, observed.pods, revision=wanted)
     state = rollout(
         live,
         observed.pods,
-        revision=revision or live.metadata.label(labels.REVISION) or "",
+        revision=wanted,
         replicas=desired_replicas(observed.service, observed.deployment),
-        # No room for a Pod is no failure while that is being seen to.
-        refused="" if turn.message else observed.pods_refused,
+        refused="" if passing else refused,
         warnings=observed.kserve_warnings,
     )
     failure = state.failure or late
     if not state.serving:
-        return _away(state, failure, turn), None
+        gone = all(pod.metadata.label(labels.REVISION) == wanted for pod in observed.pods)
+        return _away(state, failure, turn, refused if passing and gone else ""), None
     summary = ConditionSummary(
         ok=True,
         reason=state.reason,
@@ -267,15 +271,15 @@ def _follow(
     )
 
 
-def _away(state: Rollout, failure: str, turn: Handover) -> ConditionSummary:
-    """Say why nothing serves; where old Pods made room, that this was to be expected."""
+def _away(state: Rollout, failure: str, turn: Handover, refused: str) -> ConditionSummary:
+    """Say why nothing serves; where old Pods made room, that it was to be expected and what still lacks."""
     if failure:
         reason = state.reason if state.failure else Reason.RUNTIME_FAILED
         # Where KServe refuses, nothing crashed: somebody has to change what is asked for.
         word = State.DEGRADED if state.refused else State.FAILED
         return ConditionSummary(ok=False, reason=reason, message=failure, state=word)
     if turn.message:
-        message = f"{turn.message}; {state.message}"
+        message = f"{turn.message}; {one_line(refused) or state.message}"
         return ConditionSummary(ok=False, reason=Reason.ROLLING_OUT, message=message, state=State.STARTING)
     return ConditionSummary(ok=False, reason=state.reason, message=state.message, state=State.STARTING)
 

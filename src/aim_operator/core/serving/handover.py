@@ -127,6 +127,14 @@ def handover(
     )
 
 
+def may_pass(refused: str, pods: Sequence[Pod], *, revision: str) -> bool:
+    """Whether a Pod that is refused may be taken once the old ones are gone, those that are ending included.
+
+    A quota may take minutes to be asked again. Whatever else refuses a Pod has nothing to do with old ones.
+    """
+    return _QUOTA in refused or any(pod.metadata.label(labels.REVISION) != revision for pod in pods)
+
+
 def overdue(
     rollout: Rollout | None, pods: Sequence[Pod], *, revision: str, now: datetime
 ) -> tuple[str, float]:

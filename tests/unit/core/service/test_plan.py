@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, Pod
 from aim_operator.api.plan import OutcomeType, Plan
-from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus, AIMServiceTemplate
+from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus, AIMServiceTemplate, RolloutStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.path_claims import Claim, Contender
@@ -895,3 +895,35 @@ def test_a_backend_that_is_still_starting_is_no_failure() -> None:
         "Degraded",
         ("False", "RouteFailed"),
     )
+
+
+WEBHOOK = 'admission webhook "pods.example.com" denied the request: no owner label'
+QUOTA = 'pods "chat-x" is forbidden: exceeded quota: gpus, requested: requests.amd.com/gpu=1, used: ...=1'
+
+
+def after_the_old_pod_went_first(*pods: Pod, refused: str) -> AIMServiceStatus:
+    """Return the status in a roll-out of which the old Pod made room, and a Pod is refused."""
+    observed = running(make_service_observed(inference_service=make_inference_service(ready=False)))
+    decided = RolloutStatus(revision=revision_of_service(), strategy="OldFirst")
+    service = observed.service
+    assert service.status is not None
+    service = structs.replace(service, status=structs.replace(service.status, rollout=decided))
+    return status_of(structs.replace(observed, service=service, pods=pods, pods_refused=refused))
+
+
+def test_a_pod_that_is_refused_after_the_old_one_went_is_a_failure_and_not_a_roll_out_for_ever() -> None:
+    status = after_the_old_pod_went_first(refused=WEBHOOK)
+    assert (status.status, status.rollout is not None) == ("Failed", True)
+    assert told(status, c.RUNTIME_READY) == ("False", "RuntimeFailed")
+    assert WEBHOOK in condition_of(status, c.READY).message
+
+
+def test_a_quota_that_somebody_else_has_used_since_the_old_pod_went_is_told() -> None:
+    status = after_the_old_pod_went_first(refused=QUOTA)
+    assert (status.status, *told(status, c.RUNTIME_READY)) == ("Starting", "False", "RollingOut")
+    assert condition_of(status, c.READY).message.count(QUOTA) == 1
+
+
+def test_a_pod_that_is_refused_while_the_old_one_is_going_is_being_seen_to() -> None:
+    status = after_the_old_pod_went_first(make_pod(revision="0ld", name="chat-old"), refused=QUOTA)
+    assert (status.status, *told(status, c.RUNTIME_READY)) == ("Starting", "False", "RollingOut")
