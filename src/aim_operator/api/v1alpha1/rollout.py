@@ -8,7 +8,7 @@ from aim_operator.api.meta import Wire
 from aim_operator.api.schema import Field, Rule
 
 _COUNT = Rule(
-    rule="string(self).matches('^([0-9]{1,4}|[0-9]{1,2}%|100%)$')",
+    rule="string(self).matches('^((0|[1-9][0-9]{0,3})|(0|[1-9][0-9]?|100)%)$')",
     message="write a number of Pods such as 1, or a share of the replicas such as 25%",
 )
 
