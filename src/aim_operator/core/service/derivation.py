@@ -9,6 +9,8 @@ from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     TEMPLATES,
     AIMService,
+    AIMServiceStatus,
+    AIMServiceTemplate,
     AIMServiceTemplateSpec,
     GpuSelector,
     Overrides,
@@ -129,6 +131,9 @@ def derive(service: AIMService, base: Template, image: Image, catalog: Catalog) 
     if equal is not None:
         return Derivation(name=equal.metadata.name, template=equal, child=None)
     name = derived_template_name(base.metadata.name, short_hash(desired_spec))
+    kept = _made_before(service, spec, name, image, catalog)
+    if kept is not None:
+        name, desired_spec = kept.metadata.name, plain(kept.spec)
     existing = catalog.template(namespace, name)
     if existing is not None and not is_derived(existing):
         return Derivation(name=name, template=None, child=None, conflict=True)
@@ -146,6 +151,24 @@ def _equal_template(
         if equal:
             return min(equal, key=lambda t: t.metadata.name)
     return None
+
+
+def _made_before(
+    service: AIMService, spec: AIMServiceTemplateSpec, name: str, image: Image, catalog: Catalog
+) -> AIMServiceTemplate | None:
+    """Return what a service runs on if it is its derived template as an earlier version wrote and named it.
+
+    Another one, which means the same, would be discovered again and have the model server replaced.
+    """
+    status = service.status or AIMServiceStatus()
+    known = status.resolved_template if status.active is None else status.active.resolved_template
+    if known is None or known.name == name or known.name.rpartition("-")[0] != name.rpartition("-")[0]:
+        return None
+    found = catalog.template(service.metadata.namespace, known.name)
+    if found is None or not is_derived(found) or not _usable(found):
+        return None
+    same = digest(found.spec) == digest(spec) and config_name(found.spec, image) == config_name(spec, image)
+    return found if same else None
 
 
 def _usable(template: KubeObject) -> bool:

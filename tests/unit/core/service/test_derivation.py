@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.meta import KubeObject
-from aim_operator.api.v1alpha1 import AIMServiceTemplate
+from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus, AIMServiceTemplate, ResolvedReference
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.catalog import Image, Template
 from aim_operator.core.manifests import plain
@@ -441,3 +441,47 @@ def test_a_service_with_overrides_looks_at_no_template_that_means_something_else
     derived = derive(make_service(overrides={"precision": "fp8"}), base, image, catalog)
     assert derived.child is not None
     assert catalog.looked == 0
+
+
+LEGACY = "fast-ovr-b95b387e"
+"""As the operator named it before specs were written in one form: by the hash of its text."""
+
+
+def on_legacy(**spec: Any) -> tuple[AIMService, Template]:
+    """Return a service that runs on a derived template of before, and that."""
+    service = make_service(overrides={"metric": "throughput"})
+    runs_on = ResolvedReference(kind="AIMServiceTemplate", name=LEGACY, scope="Namespace")
+    made = make_template(LEGACY, metadata=DERIVED, metric="throughput", **spec)
+    return structs.replace(service, status=AIMServiceStatus(resolved_template=runs_on)), made
+
+
+AS_WRITTEN: dict[str, Any] = {"resources": {"requests": {"cpu": "4000m", "memory": "65536Mi"}}}
+
+
+def test_an_upgrade_derives_no_second_template_of_what_a_service_runs_on() -> None:
+    base = make_template(**AS_WRITTEN)
+    service, made = on_legacy(**AS_WRITTEN)
+    got = derive(service, base, make_image(), FakeCatalog(make_image(), base, made))
+    assert (got.name, got.template, got.conflict) == (LEGACY, made, False)
+    assert got.child is not None
+    assert got.child.manifest["spec"] == plain(made.spec)
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        pytest.param({"resources": {"requests": {"cpu": "4", "memory": "32Gi"}}}, id="by hand"),
+        pytest.param({**AS_WRITTEN, "runtimeConfigName": "other"}, id="to another configuration"),
+    ],
+)
+def test_one_of_before_that_means_something_else_is_left(edited: dict[str, Any]) -> None:
+    base = make_template(**AS_WRITTEN)
+    service, made = on_legacy(**edited)
+    assert derive(service, base, make_image(), FakeCatalog(make_image(), base, made)).name != LEGACY
+
+
+def test_one_of_before_of_another_base_is_left() -> None:
+    base = make_template("slow", **AS_WRITTEN)
+    service, made = on_legacy(**AS_WRITTEN)
+    got = derive(service, base, make_image(), FakeCatalog(make_image(), base, made))
+    assert got.name.startswith("slow-ovr-")
