@@ -315,24 +315,42 @@ async def test_keda_scales_by_the_queue_once_it_is_installed_and_the_status_says
             ],
         }
         assert asked_of_kserve(world) == {"autoscalerClass": "external"}
-        told = {
-            "type": "Ready",
-            "status": "False",
-            "reason": "ScaledObjectCheckFailed",
-            "message": "no Prometheus",
-        }
-        kind = world.sandbox.server.kinds.served(SCALED_OBJECTS)
-        world.sandbox.server.patch(
-            kind,
-            "chat",
-            {"status": {"conditions": [told]}},
-            namespace=NAMESPACE,
-            subresource="status",
-            manager="keda",
-        )
+        keda_says(world, "False", "ScaledObjectCheckFailed", "no Prometheus")
         await world.until(lambda: state(world) == "Degraded")
         await world.pass_seconds(3600)
         assert message(world, "Failure").endswith("KEDA says of the ScaledObject: no Prometheus")
+
+
+def keda_says(world: World, word: str, reason: str, message: str) -> None:
+    told = {"type": "Ready", "status": word, "reason": reason, "message": message}
+    world.sandbox.server.patch(
+        world.sandbox.server.kinds.served(SCALED_OBJECTS),
+        "chat",
+        {"status": {"conditions": [told]}},
+        namespace=NAMESPACE,
+        subresource="status",
+        manager="keda",
+    )
+
+
+async def test_one_metric_of_several_that_keda_cannot_read_is_told_for_as_long_as_it_lasts() -> None:
+    """KEDA then says Unknown, as of an object that it has yet to look at (RequestScale, KEDA 2.18)."""
+    some = "Some triggers defined in ScaledObject are not working correctly"
+    async with World() as world:
+        world.sandbox.install_keda()
+        world.apply([*CATALOG, with_prometheus()])
+        autoscaled(world, 1, QUEUE, REQUESTS)
+        world.start()
+        await world.until(lambda: state(world) == "Running")
+        keda_says(world, "Unknown", "", "")
+        await world.pass_seconds(60)
+        assert state(world) == "Running"
+        keda_says(world, "Unknown", "PartialTriggerError", some)
+        await world.pass_seconds(3600)
+        assert state(world) == "Degraded"
+        assert message(world, "Failure").endswith(f"KEDA says of the ScaledObject: {some}")
+        keda_says(world, "True", "ScaledObjectReady", "ready")
+        await world.until(lambda: state(world) == "Running")
 
 
 async def test_keda_may_take_the_last_copy_and_a_stopped_service_has_no_scaled_object() -> None:

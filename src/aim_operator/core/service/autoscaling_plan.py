@@ -14,6 +14,9 @@ from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
 from aim_operator.core.serving.autoscaling import fewest, scaled_object
 
+_SOME_FAIL = "PartialTriggerError"
+"""With this KEDA's Ready is Unknown, which it else is before KEDA has looked."""
+
 IDLE = ConditionSummary(
     ok=False,
     reason=Reason.SCALED_TO_ZERO,
@@ -61,7 +64,7 @@ def plan_autoscaling(
     child = structs.replace(wanted, after=INFERENCE_SERVICES.kind)
     status = (live.status if live is not None else None) or ConditionedStatus()
     ready = conditions.find(status.conditions or (), "Ready")
-    if ready is None or ready.status != "False":
+    if ready is None or (ready.status != "False" and ready.reason != _SOME_FAIL):
         return (child,), (), None
     words = one_line(ready.message or ready.reason)
     return (child,), (), _problem(Reason.AUTOSCALING_FAILED, f"KEDA says of the ScaledObject: {words}")
