@@ -39,6 +39,7 @@ _SHORT_OF = re.compile(r"Insufficient ([a-z0-9./-]+)")
 # The old Pod's own node may be the one: then its room is nobody's.
 _CLOSED = "node(s) were unschedulable"
 _QUOTA = "exceeded quota"
+_MADE_ROOM = "the old Pods have made room for the new ones, and the model is away until one of these is ready"
 
 
 class Handover(Struct, frozen=True, kw_only=True):
@@ -107,7 +108,10 @@ def handover(
     current = [pod for pod in present if pod.metadata.label(labels.REVISION) == revision]
     old = [pod for pod in present if pod.metadata.label(labels.REVISION) != revision]
     if _old_first(wanted, before, revision):
-        return Handover(decided=before, message=_told(replicas, "") if old or not _all_ready(current) else "")
+        # One that is ending has not made room yet.
+        going = any(pod.metadata.label(labels.REVISION) != revision for pod in pods)
+        after = "" if any(map(is_ready, current)) else _MADE_ROOM
+        return Handover(decided=before, message=_told(replicas, "") if going else after)
     if not old or wanted.strategy in (ROLLING_UPDATE, RECREATE):
         return Handover()
     obstacle, since = _obstacle(current, refused)
@@ -159,10 +163,6 @@ def overdue(
     if left > 0:
         return "", left
     return f"not ready {deadline} seconds after it was started (rollout.progressDeadlineSeconds)", 0.0
-
-
-def _all_ready(pods: Sequence[Pod]) -> bool:
-    return bool(pods) and all(map(is_ready, pods))
 
 
 def _old_first(wanted: Rollout, decided: RolloutStatus | None, revision: str) -> bool:

@@ -135,9 +135,19 @@ def test_the_next_roll_out_is_decided_anew() -> None:
     assert strategy(None, before, REVISION) is None
 
 
-def test_it_is_no_longer_told_once_the_new_one_is_ready() -> None:
+def test_what_is_told_follows_the_roll_out_and_ends_with_it() -> None:
+    ending = structs.replace(OLD, metadata=structs.replace(OLD.metadata, deletion_timestamp=NOW.isoformat()))
+    no_room = "there is no room for a Pod beside"
+    assert decide(ending, make_pod(), before=DECIDED).message.startswith(no_room)
+    away = decide(make_pod(), before=DECIDED).message
+    assert away.startswith("the old Pods have made room for the new ones, and the model is away")
     assert decide(make_pod(ready=True), before=DECIDED).message == ""
-    assert decide(make_pod(), before=DECIDED).message.startswith("there is no room for a Pod beside")
+
+
+def test_a_pod_that_is_lost_after_the_roll_out_is_not_told_as_one() -> None:
+    """The decision stays in the status for as long as the revision does."""
+    lost = [make_pod(ready=True), unplaced()]
+    assert decide(*lost, before=DECIDED, replicas=2) == Handover(decided=DECIDED)
 
 
 @pytest.mark.parametrize("chosen", ["RollingUpdate", "Recreate"])
