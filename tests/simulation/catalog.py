@@ -33,6 +33,10 @@ def cluster_template(name: str = "fast", *, model: str = "model", **spec: Any) -
     )
 
 
+def cluster_config(name: str = "default", **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": API, "kind": "AIMClusterRuntimeConfig", "metadata": {"name": name}, "spec": spec}
+
+
 def config(name: str = "default", *, namespace: str = NAMESPACE, **spec: Any) -> dict[str, Any]:
     return _object("AIMRuntimeConfig", name, namespace, spec)
 

@@ -11,7 +11,7 @@ from aim_operator.api.v1alpha1 import MODEL_CACHES, SERVICES, TEMPLATE_CACHES
 from aim_operator.errors import Forbidden
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.jobs import ImageBehaviour
-from tests.simulation.catalog import API, NAMESPACE, config, service
+from tests.simulation.catalog import NAMESPACE, cluster_config, config, service
 from tests.simulation.test_caches import SOURCE, catalog, downloads, model_cache, running, the_cache
 from tests.simulation.test_claim_growth import events
 from tests.simulation.world import World
@@ -21,10 +21,6 @@ DAY = 24 * HOURS
 LONG = 3 * HOURS
 """What does not go away within that does not go away: nothing is put off for longer than an hour."""
 OTHER = "hf://sandbox/other"
-
-
-def cluster_config(name: str = "default", **spec: Any) -> dict[str, Any]:
-    return {"apiVersion": API, "kind": "AIMClusterRuntimeConfig", "metadata": {"name": name}, "spec": spec}
 
 
 def budget(amount: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import DEPLOYMENTS, HTTP_ROUTES, INFERENCE_SERVICES, SCALED_OBJECTS
-from tests.simulation.catalog import NAMESPACE, config, image, routed, service, template
+from tests.simulation.catalog import NAMESPACE, cluster_config, config, image, routed, service, template
 from tests.simulation.world import World
 
 CATALOG = [image(defaultServiceTemplate="fast"), template(), config(routing={"enabled": True})]
@@ -234,7 +234,7 @@ def scale_deployment(world: World, replicas: int) -> None:
 
 
 def with_prometheus() -> dict[str, Any]:
-    return config(routing={"enabled": True}, autoscaling={"prometheusAddress": PROMETHEUS})
+    return cluster_config(autoscaling={"prometheusAddress": PROMETHEUS})
 
 
 async def test_an_hpa_of_kserve_scales_by_cpu_and_nobody_writes_against_it() -> None:

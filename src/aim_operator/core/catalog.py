@@ -169,12 +169,17 @@ def resolve_runtime_config(
         scheduling=spec.scheduling,
         pods=spec.pods,
         rollout=spec.rollout,
-        prometheus_address=(spec.autoscaling or ConfigAutoscaling()).prometheus_address,
+        prometheus_address=_prometheus_address(cluster),
         propagate=spec.propagate,
         storage_class_name=spec.default_storage_class_name or "",
         storage=spec.storage or Storage(),
         jobs=spec.jobs or Jobs(),
     )
+
+
+def _prometheus_address(cluster: AIMClusterRuntimeConfig | None) -> str | None:
+    """Return the cluster's, also beneath `merge: Replace`: KEDA would ask wherever a namespace says."""
+    return ((cluster and cluster.spec.autoscaling) or ConfigAutoscaling()).prometheus_address
 
 
 def _defaults_of(routing: ConfigRouting | None) -> ConfigRouting:
@@ -202,7 +207,8 @@ def effective_spec(
     # Variables of a cluster-wide object can't refer to others in a Pod.
     base = structs.replace(base, env=None if base.env is None else literal_env(base.env))
     if namespaced is None:
-        return AIMRuntimeConfigSpec(**structs.asdict(base)), ()
+        shared = set(base.__struct_fields__) & set(AIMRuntimeConfigSpec.__struct_fields__)
+        return AIMRuntimeConfigSpec(**{name: getattr(base, name) for name in shared}), ()
     return (namespaced.spec, ()) if cluster is None else layered(namespaced.spec, base)
 
 

@@ -54,9 +54,12 @@ def test_keda_s_own_schema_takes_every_trigger_and_loses_none(world: World) -> N
         {"type": "Query", "target": 10, "query": "sum(rate(gateway_requests_total[2m]))"},
     ]
     image, template, _ = world.catalog()
-    config = world.config(autoscaling={"prometheusAddress": "http://prometheus.monitoring:9090"})
+    scaled = world.shared("scaled")
+    config = world.cluster_config(
+        scaled, autoscaling={"prometheusAddress": "http://prometheus.monitoring:9090"}
+    )
     autoscaling = {"minReplicas": 0, "maxReplicas": 4, "metrics": metrics}
-    world.run(image, template, config, world.service(autoscaling=autoscaling))
+    world.run(image, template, config, world.service(autoscaling=autoscaling, runtimeConfigName=scaled))
     made = world.until("ScaledObject", "chat", lambda _: True, "is made")
     wanted = scaled_object(
         msgspec.convert(world.need("AIMService", "chat"), AIMService), "http://prometheus.monitoring:9090"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aim_operator.api.meta import KubeObject
-from aim_operator.api.v1alpha1 import LocalObjectReference
+from aim_operator.api.v1alpha1 import AIMRuntimeConfigSpec, LocalObjectReference
 from aim_operator.core import catalog, labels
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from tests.support.service_builders import FakeCatalog
@@ -170,3 +170,14 @@ def test_what_a_status_lists_of_the_cluster_s_configuration_is_bounded() -> None
     assert found.reference is not None
     listed = found.reference.from_cluster or ()
     assert (len(listed), max(map(len, listed)), listed[-1]) == (32, 128, "and 9 more")
+
+
+@pytest.mark.parametrize("merge", ["Merge", "Replace"])
+def test_a_namespace_has_keda_ask_nowhere_but_where_the_cluster_says(merge: str) -> None:
+    """KEDA's operator asks from its own place in the network: an address is the platform's to choose."""
+    cluster = make_cluster_runtime_config(autoscaling={"prometheusAddress": "http://prometheus:9090"})
+    own = make_runtime_config(merge=merge)
+    resolved = catalog.resolve_runtime_config(FakeCatalog(cluster, own), NAMESPACE, ())
+    assert isinstance(resolved, RuntimeConfig)
+    assert resolved.prometheus_address == "http://prometheus:9090"
+    assert "autoscaling" not in AIMRuntimeConfigSpec.__struct_fields__

@@ -407,7 +407,9 @@ EXAMPLES = {
         objects=(
             make_image(),
             make_template(),
-            make_runtime_config(autoscaling={"prometheusAddress": "http://prometheus.monitoring:9090"}),
+            make_cluster_runtime_config(
+                autoscaling={"prometheusAddress": "http://prometheus.monitoring:9090"}
+            ),
         ),
         seen={"keda_installed": True},
     ),

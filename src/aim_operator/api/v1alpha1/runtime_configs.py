@@ -272,9 +272,6 @@ class _RuntimeConfigSpec(Wire):
         PodSettings | None,
         Field(doc="Labels, annotations and so on of model servers' Pods; templates and services override."),
     ] = None
-    autoscaling: Annotated[
-        ConfigAutoscaling | None, Field(doc="What autoscaling of services needs to know of the cluster.")
-    ] = None
     rollout: Annotated[
         Rollout | None,
         Field(doc="How Pods of services are replaced by those of a new revision; services override."),
@@ -298,6 +295,13 @@ class AIMClusterRuntimeConfigSpec(_RuntimeConfigSpec):
 
     routing: Annotated[
         ClusterConfigRouting | None, Field(doc="Routing of services that leave it open, and its limits.")
+    ] = None
+    autoscaling: Annotated[
+        ConfigAutoscaling | None,
+        Field(
+            doc="What autoscaling of services needs to know of the cluster. Namespaces can't set it: KEDA "
+            "asks at that address, from where it runs."
+        ),
     ] = None
 
 

@@ -58,7 +58,7 @@ def plan_autoscaling(
             _problem(
                 Reason.AUTOSCALING_FAILED,
                 "KEDA reads metrics of vLLM from Prometheus; set autoscaling.prometheusAddress in the "
-                "runtime configuration",
+                "AIMClusterRuntimeConfig that the service has, by its name or `default`",
             ),
         )
     child = structs.replace(wanted, after=INFERENCE_SERVICES.kind)
