@@ -63,6 +63,7 @@ RARE: dict[Act, str] = {
             "clusterservingruntimes.serving.kserve.io",
             "inferenceservices.serving.kserve.io",
             "persistentvolumeclaims",
+            "poddisruptionbudgets.policy",
             "servingruntimes.serving.kserve.io",
         )
     },
@@ -75,6 +76,7 @@ RARE: dict[Act, str] = {
             "aimtemplatecaches.aim.silogen.ai",
             "aimmodelcaches.aim.silogen.ai",
             "clusterservingruntimes.serving.kserve.io",
+            "poddisruptionbudgets.policy",
             "servingruntimes.serving.kserve.io",
         )
     },
@@ -176,8 +178,18 @@ spec: {predictor: {model: {modelFormat: {name: aim}, runtime: none}}}
     again = "aim.silogen.ai/rediscover=again"  # the former Job goes
     cluster.kubectl("annotate", "aimst", "llama-3-8b-experimental", "--namespace=ml-team", again)
     cluster.kubectl("delete", "aimsvc", "taken", "crossed", "cached", "--namespace=ml-team", "--wait=false")
-    off = '{"spec": {"routing": {"enabled": false}}}'
-    cluster.kubectl("patch", "aimsvc", "derived", "--namespace=ml-team", "--type=merge", f"--patch={off}")
+    patch_derived = ("patch", "aimsvc", "derived", "--namespace=ml-team", "--type=merge")
+    cluster.kubectl(*patch_derived, '--patch={"spec": {"replicas": 2}}')
+    eventually(
+        lambda: "derived" in cluster.kubectl("get", "pdb", "--namespace=ml-team", "-o", "name"),
+        "two copies have a disruption budget",
+    )
+    off = '{"spec": {"replicas": 1, "routing": {"enabled": false}}}'
+    cluster.kubectl(*patch_derived, f"--patch={off}")
+    eventually(
+        lambda: "derived" not in cluster.kubectl("get", "pdb", "--namespace=ml-team", "-o", "name"),
+        "one copy needs none",
+    )
     eventually(
         lambda: "derived" not in cluster.kubectl("get", "httproute", "--namespace=ml-team", "-o", "name"),
         "the route is gone",

@@ -1,4 +1,7 @@
-"""What GitOps programs see and do: health at each stage, pruning, and backups that are restored."""
+"""What GitOps programs see and do: health at each stage, pruning, and backups that are restored.
+
+The health checks are those of docs/guides/gitops.md, run as they stand there.
+"""
 
 from __future__ import annotations
 

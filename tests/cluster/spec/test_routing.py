@@ -78,7 +78,7 @@ def test_the_route_is_the_services_own_and_cuts_the_prefix_off(world: World) -> 
     ]
     (backend,) = rule["backendRefs"]
     assert (backend["name"], backend["port"]) == ("chat-predictor", 80)
-    assert "timeouts" not in rule
+    assert rule["timeouts"] == {"request": "0s"}, "an answer takes as long as it takes"
     (owner,) = route["metadata"]["ownerReferences"]
     assert owner["uid"] == world.need("AIMService", "chat")["metadata"]["uid"]
     assert status["routing"] == {"path": world.path("v1/chat")}

@@ -49,8 +49,8 @@ EVERYTHING: dict[str, Any] = {
             "topologyKey": "topology.kubernetes.io/zone",
             "whenUnsatisfiable": "DoNotSchedule",
             "minDomains": 2,
-            "nodeAffinityPolicy": "Honor",
-            "nodeTaintsPolicy": "Ignore",
+            "nodeAffinityPolicy": "Ignore",
+            "nodeTaintsPolicy": "Honor",
         }
     ],
     "schedulerName": "volcano",
@@ -65,7 +65,12 @@ AS_WRITTEN = ("nodeSelector", "tolerations", "priorityClassName", "runtimeClassN
 
 
 def said(found: Manifest, names: tuple[str, ...]) -> Manifest:
-    return {name: found.get(name) for name in names}
+    """What is said under these names; tolerations, whose order says nothing, sorted."""
+    return {name: in_order(name, found.get(name)) for name in names}
+
+
+def in_order(name: str, value: Any) -> Any:
+    return sorted(value, key=lambda each: str(each["key"])) if name == "tolerations" else value
 
 
 def test_everything_that_is_said_about_model_servers_reaches_kserve(
@@ -99,7 +104,7 @@ def test_everything_that_is_said_about_jobs_is_a_job_for_the_api_server(world: W
     template = world.cluster.api.request("POST", path, manifest)["spec"]["template"]
     assert said(template["spec"], AS_WRITTEN) == said(EVERYTHING, AS_WRITTEN)
     assert set(PODS["labels"]) <= set(template["metadata"]["labels"])
-    assert template["metadata"]["annotations"] == PODS["annotations"]
+    assert template["metadata"]["annotations"] == {**PODS["annotations"], "linkerd.io/inject": "disabled"}
     assert template["spec"]["enableServiceLinks"] is False
     assert template["spec"]["securityContext"]["runAsUser"] == 1000
     assert [each["imagePullPolicy"] for each in template["spec"]["containers"]] == ["Always"]
