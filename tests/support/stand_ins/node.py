@@ -15,6 +15,7 @@ from aim_operator.api.meta import Manifest
 from aim_operator.errors import AlreadyExists
 from hack.cluster.api import Api
 from hack.cluster.node import GPU_LABELS
+from tests.support.http_serving import Serving
 from tests.support.stand_ins import images
 from tests.support.stand_ins.common import Key, Plain, Queue, Surroundings, condition, resource
 
@@ -105,14 +106,9 @@ class Node:
         """Answer as a kubelet does; return the port. The API server here verifies no kubelet."""
         app = web.Application()
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._log)
-        runner = web.AppRunner(app)
-        await runner.setup()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self._certificates / "tls.crt", self._certificates / "tls.key")
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-        await site.start()
-        port: int = runner.addresses[0][1]
-        return port
+        return (await Serving.start(app, tls=context)).port
 
     async def _log(self, request: web.Request) -> web.Response:
         pod = self._pods.store.get(request.match_info["namespace"], request.match_info["pod"])
