@@ -99,10 +99,6 @@ class Stream:
         """Whether another stream fetches the file now, or has: no byte of this one is needed any more."""
         return self.pending.finishing or (self.pending.whole_only and not self.of_whole_only)
 
-    @property
-    def is_whole(self) -> bool:
-        return self.start == 0 and self.stop == self.pending.file.size
-
     def ends(self, before: int, after: int) -> list[int]:
         """Chunks whose last byte was among those from `before` to before `after`."""
         size = self.pending.file.size
