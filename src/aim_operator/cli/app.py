@@ -14,6 +14,7 @@ from aim_operator.cli.completion import completion
 from aim_operator.cli.crds import crds
 from aim_operator.cli.demo import demo
 from aim_operator.cli.everyday.happenings import events
+from aim_operator.cli.everyday.logs import logs
 from aim_operator.cli.everyday.reach import url
 from aim_operator.cli.everyday.switches import pause, rediscover, restart, resume, retry
 from aim_operator.cli.everyday.waiting import wait
@@ -36,7 +37,7 @@ app = typer.Typer(
 # By what most people look for first.
 app.command(cls=Command)(demo)
 app.command(cls=PlanCommand)(plan)
-USE = (status, why, url, events, wait, restart, rediscover, retry, pause, resume)
+USE = (status, why, url, logs, events, wait, restart, rediscover, retry, pause, resume)
 SERVE = (run, crds, fetch)
 for command in (*USE, *SERVE, version, completion):
     app.command(cls=Command)(command)

@@ -154,12 +154,16 @@ def in_the_users_words(error: ApiError) -> str:
     return message
 
 
-async def everything(client: KubeClient, resource: Resource[K], namespace: str = "") -> list[K]:
+async def everything(
+    client: KubeClient, resource: Resource[K], namespace: str = "", *, label_selector: str = ""
+) -> list[K]:
     """Return all objects of a kind, page by page; those that do not fit their type are left out."""
     objects: list[K] = []
     token = ""
     while True:
-        page = await client.list(resource, namespace=namespace, continue_token=token)
+        page = await client.list(
+            resource, namespace=namespace, label_selector=label_selector, continue_token=token
+        )
         objects += page.items
         token = page.continue_token
         if not token:

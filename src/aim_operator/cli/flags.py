@@ -102,6 +102,13 @@ def count(flag: str, text: str, most: int) -> int:
     return number
 
 
+def count_of(flag: str, text: str, most: int) -> int:
+    """Return a whole number from 1 to `most`, of a flag that no environment variable sets."""
+    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not 1 <= int(text) <= most:
+        raise UserError(f"{flag} is {text!r}: write a whole number from 1 to {most}")
+    return int(text)
+
+
 def seconds(flag: str, text: str, most: float) -> float:
     """Return a length of time above 0 and up to `most`."""
     number = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else 0.0

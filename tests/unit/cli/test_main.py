@@ -59,6 +59,8 @@ def kubeconfig(tmp_path: Path) -> Path:
         pytest.param(["status", "-w", "-o", "json"], "--watch", id="JSON that never ends"),
         pytest.param(["why", "servce/chat"], "did you mean service?", id="a kind that is not there"),
         pytest.param(["wait", "chat", "--timeout", "nan"], "--timeout", id="a time that is no number"),
+        pytest.param(["logs", "chat", "--tail", "0"], "--tail is '0'", id="no lines at all"),
+        pytest.param(["logs", "chat", "--server", "--download"], "choose one", id="two logs in one"),
         pytest.param(["completion", "tcsh"], "bash, zsh or fish", id="a shell that nobody knows"),
         pytest.param(["demo", "--timeout", "nan"], "--timeout", id="a time that is none"),
         pytest.param(["demo", "--timeout", "inf"], "--timeout", id="a time without an end"),
@@ -84,7 +86,7 @@ def test_a_wrong_context_names_the_right_ones(kubeconfig: Path, capsys: pytest.C
 
 @pytest.mark.parametrize(
     "command",
-    [["run"], ["demo", "--cluster"], ["status"], ["why", "chat"], ["restart", "chat"]],
+    [["run"], ["demo", "--cluster"], ["status"], ["why", "chat"], ["restart", "chat"], ["logs", "chat"]],
     ids=" ".join,
 )
 def test_a_server_that_does_not_answer_is_one_line(command: list[str], kubeconfig: Path) -> None:
