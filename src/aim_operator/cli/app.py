@@ -15,6 +15,7 @@ from aim_operator.cli.crds import crds
 from aim_operator.cli.demo import demo
 from aim_operator.cli.everyday.happenings import events
 from aim_operator.cli.everyday.logs import logs
+from aim_operator.cli.everyday.models import models
 from aim_operator.cli.everyday.reach import url
 from aim_operator.cli.everyday.switches import pause, rediscover, restart, resume, retry
 from aim_operator.cli.everyday.waiting import wait
@@ -37,7 +38,7 @@ app = typer.Typer(
 # By what most people look for first.
 app.command(cls=Command)(demo)
 app.command(cls=PlanCommand)(plan)
-USE = (status, why, url, logs, events, wait, restart, rediscover, retry, pause, resume)
+USE = (status, why, models, url, logs, events, wait, restart, rediscover, retry, pause, resume)
 SERVE = (run, crds, fetch)
 for command in (*USE, *SERVE, version, completion):
     app.command(cls=Command)(command)
