@@ -17,6 +17,7 @@ from aim_operator.cli.everyday.happenings import events
 from aim_operator.cli.everyday.logs import logs
 from aim_operator.cli.everyday.models import models
 from aim_operator.cli.everyday.reach import url
+from aim_operator.cli.everyday.serve import serve
 from aim_operator.cli.everyday.switches import pause, rediscover, restart, resume, retry
 from aim_operator.cli.everyday.waiting import wait
 from aim_operator.cli.fetch import fetch
@@ -38,7 +39,7 @@ app = typer.Typer(
 # By what most people look for first.
 app.command(cls=Command)(demo)
 app.command(cls=PlanCommand)(plan)
-USE = (status, why, models, url, logs, events, wait, restart, rediscover, retry, pause, resume)
+USE = (status, why, models, serve, url, logs, events, wait, restart, rediscover, retry, pause, resume)
 SERVE = (run, crds, fetch)
 for command in (*USE, *SERVE, version, completion):
     app.command(cls=Command)(command)

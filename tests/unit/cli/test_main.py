@@ -87,7 +87,15 @@ def test_a_wrong_context_names_the_right_ones(kubeconfig: Path, capsys: pytest.C
 
 @pytest.mark.parametrize(
     "command",
-    [["run"], ["demo", "--cluster"], ["status"], ["why", "chat"], ["restart", "chat"], ["logs", "chat"]],
+    [
+        ["run"],
+        ["demo", "--cluster"],
+        ["status"],
+        ["why", "chat"],
+        ["restart", "chat"],
+        ["logs", "chat"],
+        ["serve", "llama", "--apply"],
+    ],
     ids=" ".join,
 )
 def test_a_server_that_does_not_answer_is_one_line(command: list[str], kubeconfig: Path) -> None:
