@@ -88,6 +88,8 @@ async def test_the_url_of_a_service_is_its_gateways_and_its_path() -> None:
             )
             url = await world.clock.run(base_url(world.admin, "team", "chat"))
             assert url == f"http://{host}/team/chat/v1"
+        forwarded = base_url(world.admin, "team", "chat", origin="http://127.0.0.1:8080/")
+        assert await world.clock.run(forwarded) == "http://127.0.0.1:8080/team/chat/v1"
 
 
 async def test_a_service_without_a_route_has_no_url() -> None:

@@ -48,8 +48,11 @@ GATEWAYS = Resource(
 )
 
 
-async def base_url(client: KubeClient, namespace: str, name: str) -> str:
-    """Return the URL below which a service answers the OpenAI API. Raises UserError for what is missing."""
+async def base_url(client: KubeClient, namespace: str, name: str, *, origin: str | None = None) -> str:
+    """Return the URL below which a service answers the OpenAI API. Raises UserError for what is missing.
+
+    `origin` is where the gateway is reached, if not at its address.
+    """
     try:
         service = await client.get(aim.SERVICES, name, namespace=namespace)
     except NotFound as error:
@@ -63,7 +66,7 @@ async def base_url(client: KubeClient, namespace: str, name: str) -> str:
         raise UserError(
             f"AIMService {namespace}/{name} has no route; set routing.enabled, or see aimctl why {name}"
         )
-    return f"{await _origin(client, route)}{path}/v1"
+    return f"{(origin or await _origin(client, route)).rstrip('/')}{path.rstrip('/')}/v1"
 
 
 async def _origin(client: KubeClient, route: HTTPRoute) -> str:

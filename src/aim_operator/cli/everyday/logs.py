@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 MOST_LINES = 1_000_000
 _LONGEST = 64 * 1024
 """Characters of a line that are held back for its end."""
-_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 
 def logs(
@@ -80,6 +78,7 @@ async def show(
 ) -> None:
     """Write the log to `to`, without what would control a terminal. Raises UserError where there is none."""
     from aim_operator.cli.everyday import log_source  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.cli.plain import without_controls  # noqa: PLC0415
 
     source = await log_source.find(client, namespace, name, part)
     decoder, rest = codecs.getincrementaldecoder("utf-8")(errors="replace"), ""
@@ -88,9 +87,9 @@ async def show(
         text = rest + decoder.decode(chunk).replace("\r", "\n")
         whole, _, rest = text.rpartition("\n") if "\n" in text else ("", "", text)
         if "\n" in text:
-            to.write(_CONTROLS.sub("", whole) + "\n")
+            to.write(without_controls(whole) + "\n")
         if len(rest) > _LONGEST:
-            to.write(_CONTROLS.sub("", rest))
+            to.write(without_controls(rest))
             rest = ""
         to.flush()
-    to.write(_CONTROLS.sub("", rest + decoder.decode(b"", final=True)))
+    to.write(without_controls(rest + decoder.decode(b"", final=True)))

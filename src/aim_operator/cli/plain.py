@@ -1,0 +1,15 @@
+"""Text of images, models and tenants, without what would control a terminal. Called by what streams it.
+
+Tables have the same from printing.py's console.
+"""
+
+from __future__ import annotations
+
+import re
+
+_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def without_controls(text: str) -> str:
+    """Return `text` without colours and control characters; line feeds and tabs stay."""
+    return _CONTROLS.sub("", text)
