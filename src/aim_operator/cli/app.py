@@ -13,6 +13,7 @@ from aim_operator.cli import version as versions
 from aim_operator.cli.completion import completion
 from aim_operator.cli.crds import crds
 from aim_operator.cli.demo import demo
+from aim_operator.cli.doctor.command import doctor
 from aim_operator.cli.everyday.call import call
 from aim_operator.cli.everyday.happenings import events
 from aim_operator.cli.everyday.logs import logs
@@ -40,9 +41,10 @@ app = typer.Typer(
 # By what most people look for first.
 app.command(cls=Command)(demo)
 app.command(cls=PlanCommand)(plan)
-USE = (status, why, models, serve, call, url, logs, events, wait, restart, rediscover, retry, pause, resume)
+USE = (status, why, doctor, models, serve, call, url, logs, events, wait)
+CHANGE = (restart, rediscover, retry, pause, resume)
 SERVE = (run, crds, fetch)
-for command in (*USE, *SERVE, version, completion):
+for command in (*USE, *CHANGE, *SERVE, version, completion):
     app.command(cls=Command)(command)
 
 

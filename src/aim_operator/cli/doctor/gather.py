@@ -1,0 +1,142 @@
+"""Reads what `aimctl doctor` judges, with the rights of whoever asks. Called by command.py.
+
+What may not be read is None, and the reason is kept; what is not installed is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from aim_operator.api.external import (
+    DEPLOYMENTS,
+    HTTP_ROUTES,
+    INFERENCE_SERVICES,
+    INFERENCE_SERVICES_CRD,
+    SCALED_OBJECTS,
+    STORAGE_CLASSES,
+    Deployment,
+    InferenceServicesCrd,
+    StorageClass,
+)
+from aim_operator.api.meta import Condition, KubeObject, Wire
+from aim_operator.api.resource import Resource
+from aim_operator.cli import versions
+from aim_operator.cli.connect import everything, in_the_users_words
+from aim_operator.cli.everyday.addresses import GatewayAddress
+from aim_operator.errors import Forbidden, NotInstalled
+from aim_operator.kube.protocol import KubeClient
+
+T = TypeVar("T")
+
+
+class NodeInfo(Wire):
+    kubelet_version: str = ""
+
+
+class NodeStatus(Wire):
+    allocatable: dict[str, str | int] | None = None
+    node_info: NodeInfo = msgspec.field(default_factory=NodeInfo)
+
+
+class Node(KubeObject):
+    """A node with what it has to give."""
+
+    status: NodeStatus = msgspec.field(default_factory=NodeStatus)
+
+
+class GatewayStatus(Wire):
+    addresses: tuple[GatewayAddress, ...] | None = None
+    conditions: tuple[Condition, ...] | None = None
+
+
+class Gateway(KubeObject):
+    status: GatewayStatus = msgspec.field(default_factory=GatewayStatus)
+
+
+NODES = Resource(group="", version="v1", plural="nodes", kind="Node", namespaced=False, type=Node)
+GATEWAYS = Resource(
+    group="gateway.networking.k8s.io",
+    version="v1",
+    plural="gateways",
+    kind="Gateway",
+    namespaced=True,
+    type=Gateway,
+)
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """A cluster; each is None where it may not be read, which `unseen` then tells by the field's name."""
+
+    installed: versions.Versions
+    down: tuple[str, ...] = ()
+    """NAMESPACE/NAME of the operators of which no Pod is ready."""
+    kserve: bool | None = None
+    kserve_crd: InferenceServicesCrd | None = None
+    routes: bool | None = None
+    bundle_version: str = ""
+    """Of the Gateway API, as its CRDs are annotated; "" where that is not known."""
+    gateways: tuple[Gateway, ...] | None = None
+    keda: bool | None = None
+    storage_classes: tuple[StorageClass, ...] | None = None
+    nodes: tuple[Node, ...] | None = None
+    unseen: dict[str, str] = {}
+
+
+async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
+    """Return what the cluster has. `own` is this program's version."""
+    unseen: dict[str, str] = {}
+
+    async def seen(field: str, work: Callable[[], Awaitable[T]]) -> T | None:
+        try:
+            return await work()
+        except Forbidden as error:
+            unseen[field] = in_the_users_words(error)
+            return None
+
+    async def served(resource: Resource[Any]) -> bool:
+        try:
+            await client.list(resource, namespace=namespace, limit=1)
+        except NotInstalled:
+            return False
+        return True
+
+    async def all_of(resource: Resource[Any]) -> tuple[Any, ...]:
+        try:
+            return tuple(await everything(client, resource))
+        except NotInstalled:
+            return ()
+
+    async def definition(resource: Resource[Any], name: str) -> Any:
+        page = await client.list(resource, field_selector=f"metadata.name={name}", limit=1)
+        return next(iter(page.items), None)
+
+    async def operators() -> tuple[Deployment, ...]:
+        return tuple(await everything(client, DEPLOYMENTS, label_selector=versions.NAME_LABEL))
+
+    installed = await versions.read(client, own)
+    deployed = await seen("operators", operators) if installed.operators else ()
+    kserve = await seen("kserve", lambda: served(INFERENCE_SERVICES))
+    crd = await seen("kserve_crd", lambda: definition(INFERENCE_SERVICES_CRD, INFERENCE_SERVICES.qualified))
+    route_crd = await seen("bundle", lambda: definition(versions.DEFINITIONS, HTTP_ROUTES.qualified))
+    bundle = route_crd.metadata.annotation("gateway.networking.k8s.io/bundle-version") if route_crd else None
+    return Surroundings(
+        installed=installed,
+        down=tuple(
+            f"{each.metadata.namespace}/{each.metadata.name}"
+            for each in deployed or ()
+            if each.spec.replicas and not each.status.ready_replicas
+        ),
+        kserve=kserve,
+        kserve_crd=crd,
+        routes=await seen("routes", lambda: served(HTTP_ROUTES)),
+        bundle_version=bundle or "",
+        gateways=await seen("gateways", lambda: all_of(GATEWAYS)),
+        keda=await seen("keda", lambda: served(SCALED_OBJECTS)),
+        storage_classes=await seen("storage_classes", lambda: all_of(STORAGE_CLASSES)),
+        nodes=await seen("nodes", lambda: all_of(NODES)),
+        unseen=unseen,
+    )
