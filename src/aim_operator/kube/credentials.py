@@ -158,8 +158,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        line = " ".join(str(error).split())
-        raise UserError(f"kubeconfig {path} is not YAML: {line}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UserError(f"kubeconfig {where} is not YAML: {problem}") from error
     if not isinstance(content, dict):
         raise UserError(f"kubeconfig {path} is empty or not a mapping")
     return content

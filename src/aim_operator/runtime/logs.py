@@ -14,6 +14,7 @@ import structlog
 from aim_operator.errors import UserError
 
 Format = Literal["json", "console"]
+_FIRST = ("timestamp", "level", "message")
 
 
 def configure(log_format: str = "console", level: str = "info", *, stream: TextIO | None = None) -> None:
@@ -42,6 +43,7 @@ def _rendering(log_format: str, target: TextIO) -> list[Any]:
         return [
             structlog.processors.dict_tracebacks,
             structlog.processors.EventRenamer("message"),
+            _in_order,
             structlog.processors.JSONRenderer(),
         ]
     return [
@@ -49,3 +51,9 @@ def _rendering(log_format: str, target: TextIO) -> list[Any]:
             colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     ]
+
+
+def _in_order(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Put first what every line has, as people read them who have no other tool at hand."""
+    first = {key: line[key] for key in _FIRST if key in line}
+    return first | {key: value for key, value in line.items() if key not in first}

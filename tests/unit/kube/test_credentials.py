@@ -129,8 +129,8 @@ NO_KEY = {"client-certificate-data": "AAAA", "client-key-data": "AAAA"}
 NO_FILE = {"certificate-authority": "none"}
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("no YAML", "a: [", "is not YAML"),
-    ("a tab", "a:\n\t- b", "is not YAML"),
+    ("no YAML", "a: [", "config:1:5 is not YAML: expected the node content, but found '<stream end>'"),
+    ("a tab", "a:\n\t- b", "config:2:1 is not YAML: found character '\\\\t' that cannot start any token"),
     ("empty", "", "is empty or not a mapping"),
     ("a list", "- a", "is empty or not a mapping"),
     ("nothing in it", {"kind": "Config"}, "has no current-context"),

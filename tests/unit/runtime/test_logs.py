@@ -26,6 +26,7 @@ def test_json_is_one_object_a_line() -> None:
     got = json.loads(line)
     assert (got["message"], got["level"], got["key"]) == ("failed", "error", "Widget team/a")
     assert got["timestamp"].endswith("Z")
+    assert list(got)[:3] == ["timestamp", "level", "message"]
     assert got["exception"][0]["exc_type"] == "ValueError"
 
 
