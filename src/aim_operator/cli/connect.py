@@ -5,6 +5,7 @@ Owns the flags and what a refusal says to a user; kube/ owns files and requests.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -95,13 +96,23 @@ def ask(connection: Connection, work: Callable[[KubeClient], Awaitable[T]]) -> T
     """Return what `work` returns. Raises UserError, in one line, for what the API server refuses."""
     import asyncio  # noqa: PLC0415
 
+    from aim_operator.cli.patience import Patience  # noqa: PLC0415
     from aim_operator.errors import ApiError, NotInstalled, UserError  # noqa: PLC0415
     from aim_operator.kube.client import Client  # noqa: PLC0415
 
+    def say(line: str) -> None:
+        # For people alone: what scripts read of stderr is errors.
+        if sys.stderr.isatty():
+            typer.echo(line, err=True)
+
     async def asked() -> T:
-        client = Client(connection, timeout_seconds=ANSWER_SECONDS, field_manager=FIELD_MANAGER)
+        patience = Patience(connection.server, say)
+        client = Client(
+            connection, observer=patience, timeout_seconds=ANSWER_SECONDS, field_manager=FIELD_MANAGER
+        )
         try:
-            return await work(client)
+            async with patience.watching():
+                return await work(client)
         except NotInstalled as error:
             await _refuse_others(client, connection)
             raise UserError(refusal(connection, error)) from error

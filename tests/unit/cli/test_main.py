@@ -1,6 +1,7 @@
 """Command lines: exit codes, one-line errors, and what `--help` costs."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -94,8 +95,6 @@ def test_a_wrong_context_names_the_right_ones(kubeconfig: Path, capsys: pytest.C
         ["status"],
         ["why", "chat"],
         ["restart", "chat"],
-        ["logs", "chat"],
-        ["serve", "llama", "--apply"],
     ],
     ids=" ".join,
 )
@@ -106,6 +105,21 @@ def test_a_server_that_does_not_answer_is_one_line(command: list[str], kubeconfi
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: the API server http://127.0.0.1:9 can't be used: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_on_a_terminal_the_wait_for_a_server_is_told(kubeconfig: Path) -> None:
+    ours, theirs = os.openpty()
+    try:
+        command = [AIMCTL, "doctor", f"--kubeconfig={kubeconfig}"]
+        done = subprocess.run(command, stderr=theirs, stdout=subprocess.PIPE, check=False)
+        said = os.read(ours, 4096).decode().splitlines()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said[0] == "waiting for http://127.0.0.1:9 …"
+    assert said[1].startswith("error: the API server http://127.0.0.1:9 can't be used: ")
+    assert len(said) == 2
 
 
 def test_an_unknown_flag_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
