@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -17,6 +18,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from aim_operator.cli.everyday.call import converse
+from aim_operator.cli.everyday.chat import Chat
+from aim_operator.errors import UserError
 from aim_operator.sandbox.aim_image.tables import LLAMA_8B
 from hack.cluster.ports import pick_ports
 from tests.support.aim_image import Process, model_env
@@ -122,6 +126,15 @@ def test_a_stream_has_the_same_words_one_by_one(server: Served) -> None:
     deltas = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks]
     assert "".join(deltas) == json.loads(server.chat()[1])["choices"][0]["message"]["content"]
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+
+
+async def test_aimctl_call_finds_its_model_and_prints_its_answer(server: Served) -> None:
+    written = io.StringIO()
+    chat = Chat(f"{server.url}/v1", silence_seconds=10)
+    await converse(chat, [{"role": "user", "content": "Who are you?"}], to=written)
+    assert written.getvalue().endswith("You asked: Who are you?\n")
+    with pytest.raises(UserError, match="404 Not Found: The model `other` does not exist"):
+        await converse(chat, [{"role": "user", "content": "?"}], model="other", to=written)
 
 
 @pytest.mark.parametrize(
