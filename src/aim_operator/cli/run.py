@@ -164,6 +164,8 @@ def run(
 ) -> None:
     """Run the operator on a cluster.
 
+    You rarely need this: the Helm chart runs it.
+
     Every option can also be set in the environment: --workers as AIM_WORKERS, and so on.
     """
     settings = Settings(
