@@ -137,7 +137,7 @@ def _obstacles(found: Iterable[Model]) -> Iterator[RenderableType]:
         if each.reason:
             where = f"{each.namespace}/" if each.namespace else ""
             yield Text(f"{where}{each.name}: {each.reason}")
-            yield Padding(Text(each.message), (0, 0, 0, 2))
+            yield Padding.indent(Text(each.message), 2)
 
 
 def _section(title: str, lines: Iterable[RenderableType]) -> list[RenderableType]:

@@ -187,7 +187,7 @@ def _problem(row: Row) -> Iterator[RenderableType]:
         return
     waiting = row.status not in ("Failed", "Degraded")
     yield Text(f"{_named(row)}: {row.reason}", style="" if waiting else "red")
-    yield Padding(Text(" ".join(row.message.split())), (0, 0, 0, 2))
+    yield Padding.indent(Text(" ".join(row.message.split())), 2)
 
 
 def _named(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from aim_operator.cli.everyday.catalog import draw, models
-from aim_operator.cli.printing import structured
+from aim_operator.cli.printing import console, structured
 from aim_operator.cli.status.rows import ImageRow, ServiceRow, Status, TemplateRow, Unseen
 
 
@@ -95,11 +96,18 @@ def test_why_a_model_can_not_be_served_is_its_templates_reason() -> None:
 @pytest.mark.parametrize(("width", "wide"), [(80, False), (60, False), (200, True)], ids=str)
 def test_the_picture(*, width: int, wide: bool, snapshot: SnapshotAssertion) -> None:
     out = io.StringIO()
-    console = Console(file=out, width=width, highlight=False, color_system=None)
-    console.print(draw(models(CATALOG, ""), namespace="", wide=wide))
+    screen = Console(file=out, width=width, highlight=False, color_system=None)
+    screen.print(draw(models(CATALOG, ""), namespace="", wide=wide))
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
     assert max(map(len, text.splitlines())) <= width
     assert text == snapshot
+
+
+def test_to_a_pipe_no_line_is_filled_up_with_spaces() -> None:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        console().print(draw(models(CATALOG, ""), namespace="", wide=True))
+    assert max(map(len, out.getvalue().splitlines())) < 300
 
 
 def test_what_may_not_be_read_is_named_and_an_empty_catalog_says_what_to_do() -> None:

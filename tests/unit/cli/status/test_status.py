@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from aim_operator.api.meta import Condition
-from aim_operator.cli.printing import age, structured
+from aim_operator.cli.printing import age, console, structured
 from aim_operator.cli.status.gather import read
 from aim_operator.cli.status.rows import Status, collected, decisive_condition
 from aim_operator.cli.status.view import draw
@@ -146,8 +147,8 @@ def _complete(section: dict[str, Any]) -> dict[str, Any]:
 
 def drawn(status: Status, *, width: int, wide: bool = False, bars: bool = False, namespace: str = "") -> str:
     out = io.StringIO()
-    console = Console(file=out, width=width, highlight=False, color_system=None)
-    console.print(draw(without_ages(status), namespace=namespace, now=NOW, wide=wide, bars=bars))
+    screen = Console(file=out, width=width, highlight=False, color_system=None)
+    screen.print(draw(without_ages(status), namespace=namespace, now=NOW, wide=wide, bars=bars))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -174,6 +175,13 @@ async def test_the_picture(*, width: int, wide: bool, bars: bool, snapshot: Snap
     text = drawn(await read(client_of_a_cluster(), ""), width=width, wide=wide, bars=bars)
     assert max(map(len, text.splitlines())) <= width
     assert text == snapshot
+
+
+async def test_to_a_pipe_no_line_is_filled_up_with_spaces() -> None:
+    status, out = await read(client_of_a_cluster(), ""), io.StringIO()
+    with redirect_stdout(out):
+        console().print(draw(status, namespace="", now=NOW, wide=True, bars=False))
+    assert max(map(len, out.getvalue().splitlines())) < 300
 
 
 async def test_one_namespace_shows_its_own_and_the_clusters_catalog() -> None:
