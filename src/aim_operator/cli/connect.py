@@ -5,8 +5,11 @@ Owns the flags and what a refusal says to a user; kube/ owns files and requests.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -65,31 +68,82 @@ AsGroups = Annotated[
 ]
 
 
-def connect(
-    kubeconfig: str | None = None,
-    context: str | None = None,
-    *,
-    namespace: str | None = None,
-    as_user: str | None = None,
-    as_groups: list[str] | None = None,
-) -> Connection:
-    """Return whom to ask, with the namespace that is meant. Raises UserError; nothing is sent yet."""
-    from msgspec import structs  # noqa: PLC0415 - `--help` need not import them
+_FLAGS: dict[str, Any] = {
+    "given_namespace": Namespace,
+    "kubeconfig": Kubeconfig,
+    "context": Context,
+    "as_user": AsUser,
+    "as_groups": AsGroups,
+}
+"""Of `Cluster`, by its fields."""
 
-    from aim_operator.cli import flags  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
-    from aim_operator.kube import credentials  # noqa: PLC0415
 
-    if as_groups and not as_user:
-        raise UserError("--as-group needs --as: a group has no name of its own to act under")
-    if namespace:
-        flags.namespace("--namespace", namespace)
-    connection = credentials.load(kubeconfig, context)
-    if namespace:
-        connection = structs.replace(connection, namespace=namespace)
-    if as_user:
-        connection = credentials.impersonating(connection, as_user, as_groups or ())
-    return connection
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Which cluster is meant, which namespace there, and who asks: the flags, as they were given."""
+
+    given_namespace: str | None = None
+    kubeconfig: str | None = None
+    context: str | None = None
+    as_user: str | None = None
+    as_groups: list[str] | None = None
+
+    @cached_property
+    def connection(self) -> Connection:
+        """Whom to ask, with the namespace that is meant. Raises UserError; nothing is sent yet."""
+        from msgspec import structs  # noqa: PLC0415 - `--help` need not import them
+
+        from aim_operator.cli import flags  # noqa: PLC0415
+        from aim_operator.errors import UserError  # noqa: PLC0415
+        from aim_operator.kube import credentials  # noqa: PLC0415
+
+        if self.as_groups and not self.as_user:
+            raise UserError("--as-group needs --as: a group has no name of its own to act under")
+        if self.given_namespace:
+            flags.namespace("--namespace", self.given_namespace)
+        connection = credentials.load(self.kubeconfig, self.context)
+        if self.given_namespace:
+            connection = structs.replace(connection, namespace=self.given_namespace)
+        if self.as_user:
+            connection = credentials.impersonating(connection, self.as_user, self.as_groups or ())
+        return connection
+
+    @property
+    def namespace(self) -> str:
+        """That of the flag, or of the kubeconfig's context. Raises UserError."""
+        return self.connection.namespace
+
+    def one_or_all(self, *, all_namespaces: bool) -> str:
+        """Return the namespace, or "" for all of them. Raises UserError where both are asked for."""
+        from aim_operator.errors import UserError  # noqa: PLC0415
+
+        if self.given_namespace and all_namespaces:
+            raise UserError("--namespace and --all-namespaces: choose one")
+        return "" if all_namespaces else self.namespace
+
+    def ask(self, work: Callable[[KubeClient], Awaitable[T]]) -> T:
+        """Return what `work` returns. Raises UserError, in one line, for what the API server refuses."""
+        return ask(self.connection, work)
+
+
+def with_cluster(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command kubectl's flags, and hand them over as its argument `cluster`."""
+    own = inspect.signature(command, eval_str=True)
+    parameters = [each for each in own.parameters.values() if each.name != "cluster"]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in _FLAGS.items()
+    ]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        cluster = Cluster(**{name: given.pop(name) for name in _FLAGS})
+        command(**given, cluster=cluster)
+
+    # Typer reads both.
+    called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in parameters}
+    return called
 
 
 def ask(connection: Connection, work: Callable[[KubeClient], Awaitable[T]]) -> T:

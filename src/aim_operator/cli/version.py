@@ -12,7 +12,6 @@ from aim_operator.cli import connect
 
 if TYPE_CHECKING:
     from aim_operator.cli.versions import Versions
-    from aim_operator.kube.credentials import Connection
 
 FORMS = ("text", "json", "yaml")
 
@@ -22,6 +21,7 @@ def client() -> str:
     return metadata.version("aim-operator")
 
 
+@connect.with_cluster
 def version(
     *,
     client_only: Annotated[
@@ -30,10 +30,7 @@ def version(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="|".join(FORMS), help="How to print it.")
     ] = "text",
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Print the versions of aimctl, operator and CRDs.
 
@@ -47,18 +44,19 @@ def version(
     from aim_operator.errors import UserError  # noqa: PLC0415
 
     flags.one_of("--output", output, FORMS)
-    connection = None
+    asked = None
     if not client_only:
         try:
-            connection = connect.connect(kubeconfig, context, as_user=as_user, as_groups=as_groups)
+            # There is always one, once the kubeconfig is read.
+            asked = cluster if cluster.namespace else None
         except UserError:
             # Nobody said which cluster: there is none to ask.
-            if kubeconfig or context or as_user:
+            if cluster != connect.Cluster():
                 raise
     # First of all: it holds also where the cluster does not answer.
     if output == "text":
         typer.echo(f"aimctl    {client()}")
-    found = _ask(connection)
+    found = _ask(asked)
     if output != "text":
         from aim_operator.cli.printing import structured  # noqa: PLC0415
 
@@ -68,9 +66,9 @@ def version(
         typer.echo(line)
 
 
-def _ask(connection: Connection | None) -> Versions:
+def _ask(cluster: connect.Cluster | None) -> Versions:
     from aim_operator.cli.versions import Versions, read  # noqa: PLC0415
 
-    if connection is None:
+    if cluster is None:
         return Versions(client=client())
-    return connect.ask(connection, lambda cluster: read(cluster, client()))
+    return cluster.ask(lambda server: read(server, client()))

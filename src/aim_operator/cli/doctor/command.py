@@ -21,16 +21,13 @@ FORMS = ("table", "json", "yaml")
 NOT_SOUND = 1
 
 
+@connect.with_cluster
 def doctor(
     *,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="|".join(FORMS), help="How to print it.")
     ] = "table",
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Say whether a cluster has what services need, and what to do.
 
@@ -48,10 +45,7 @@ def doctor(
     from aim_operator.cli.version import client as own_version  # noqa: PLC0415
 
     flags.one_of("--output", output, FORMS)
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
-    found = connect.ask(connection, lambda client: read(client, connection.namespace, own_version()))
+    found = cluster.ask(lambda client: read(client, cluster.namespace, own_version()))
     report = judge(found)
     if output in STRUCTURED:
         sys.stdout.write(structured(report, output))

@@ -20,6 +20,7 @@ KEY = "AIM_API_KEY"
 STDIN = "-"
 
 
+@connect.with_cluster
 def call(
     service: Annotated[str, typer.Argument(metavar="NAME", help="The service.")],
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to ask, or - for standard input.")],
@@ -41,11 +42,7 @@ def call(
             help="Where the gateway is reached, if not at its address.",
         ),
     ] = None,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Ask a service something, through its gateway.
 
@@ -71,18 +68,15 @@ def call(
         raise UserError("there is no question: PROMPT is empty")
     if len(question) > MOST_CHARACTERS:
         raise UserError(f"PROMPT has more than {MOST_CHARACTERS} characters")
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": question})
 
     async def asked(client: KubeClient) -> None:
-        base = await base_url(client, connection.namespace, name, origin=gateway_url)
+        base = await base_url(client, cluster.namespace, name, origin=gateway_url)
         chat = Chat(base, silence_seconds=seconds, key=os.environ.get(KEY, ""))
         await converse(chat, messages, model=model, max_tokens=tokens, to=sys.stdout)
 
-    connect.ask(connection, asked)
+    cluster.ask(asked)
 
 
 async def converse(

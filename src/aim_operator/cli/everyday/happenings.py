@@ -9,16 +9,13 @@ import typer
 from aim_operator.cli import connect
 
 
+@connect.with_cluster
 def events(
     obj: Annotated[
         str, typer.Argument(metavar="[KIND/]NAME", help="The object; a service if no kind is given.")
     ],
     *,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Print the events of an object, and of KServe's for it.
 
@@ -33,11 +30,8 @@ def events(
     from aim_operator.cli.printing import Column, age, console, table  # noqa: PLC0415
 
     objects.find(obj, "default")
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
-    named = objects.find(obj, connection.namespace)
-    found = connect.ask(connection, lambda client: read(client, named))
+    named = objects.find(obj, cluster.namespace)
+    found = cluster.ask(lambda client: read(client, named))
     if not found:
         typer.echo(f"no events of {named}; the API server forgets them after an hour", err=True)
         return

@@ -19,6 +19,7 @@ _LONGEST = 64 * 1024
 """Characters of a line that are held back for its end."""
 
 
+@connect.with_cluster
 def logs(
     service: Annotated[str, typer.Argument(metavar="NAME", help="The service.")],
     *,
@@ -31,11 +32,7 @@ def logs(
     tail: Annotated[
         str | None, typer.Option(metavar="LINES", help="So many lines of its end; else all.")
     ] = None,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Print what a server, download or discovery writes.
 
@@ -57,13 +54,8 @@ def logs(
         raise UserError(f"{' and '.join(f'--{part}' for part in parts)}: choose one")
     lines = flags.count_of("--tail", tail, MOST_LINES) if tail is not None else None
     name = objects.find(service, "default").name
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
-    where, part = connection.namespace, parts[0] if parts else Part.SERVER
-    connect.ask(
-        connection, lambda client: show(client, where, name, part, follow=follow, tail=lines, to=sys.stdout)
-    )
+    where, part = cluster.namespace, parts[0] if parts else Part.SERVER
+    cluster.ask(lambda client: show(client, where, name, part, follow=follow, tail=lines, to=sys.stdout))
 
 
 async def show(

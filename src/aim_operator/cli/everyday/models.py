@@ -12,17 +12,14 @@ from aim_operator.cli import connect
 FORMS = ("table", "wide", "json", "yaml")
 
 
+@connect.with_cluster
 def models(
     *,
-    namespace: connect.Namespace = None,
     all_namespaces: connect.AllNamespaces = False,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="|".join(FORMS), help="How to print it.")
     ] = "table",
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Show which models can be served, and on which GPUs.
 
@@ -37,16 +34,10 @@ def models(
     from aim_operator.cli.everyday import catalog  # noqa: PLC0415
     from aim_operator.cli.printing import STRUCTURED, console, structured  # noqa: PLC0415
     from aim_operator.cli.status.gather import read  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     flags.one_of("--output", output, FORMS)
-    if namespace and all_namespaces:
-        raise UserError("--namespace and --all-namespaces: choose one")
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
-    where = "" if all_namespaces else connection.namespace
-    found = catalog.models(connect.ask(connection, lambda client: read(client, where)), where)
+    where = cluster.one_or_all(all_namespaces=all_namespaces)
+    found = catalog.models(cluster.ask(lambda client: read(client, where)), where)
     if output in STRUCTURED:
         sys.stdout.write(structured(found, output))
         return

@@ -9,14 +9,11 @@ import typer
 from aim_operator.cli import connect
 
 
+@connect.with_cluster
 def url(
     service: Annotated[str, typer.Argument(metavar="NAME", help="The service.")],
     *,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Print the base URL of a service, for OpenAI's clients.
 
@@ -26,8 +23,5 @@ def url(
     """
     from aim_operator.cli.everyday.addresses import base_url  # noqa: PLC0415 - `--help` need not import it
 
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
-    where = connection.namespace
-    typer.echo(connect.ask(connection, lambda client: base_url(client, where, service)))
+    where = cluster.namespace
+    typer.echo(cluster.ask(lambda client: base_url(client, where, service)))

@@ -13,6 +13,7 @@ MOST_REPLICAS = 1000
 MOST_GPUS = 1024
 
 
+@connect.with_cluster
 def serve(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of an AIMImage or AIMClusterImage.")],
     *,
@@ -40,11 +41,7 @@ def serve(
     path: Annotated[
         str | None, typer.Option(metavar="/PATH", help="Path on the gateway; it is routed then.")
     ] = None,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Write an AIMService for a model, or apply it.
 
@@ -63,7 +60,7 @@ def serve(
 
     if path is not None and route is False:
         raise UserError("--path and --no-route: choose one")
-    reach = {"--context": context, "--as": as_user, "--as-group": as_groups}
+    reach = {"--context": cluster.context, "--as": cluster.as_user, "--as-group": cluster.as_groups}
     if not apply and (unused := [flag for flag, value in reach.items() if value]):
         raise UserError(f"{unused[0]} is for --apply; without it no cluster is asked")
     wish = new_service.Wish(
@@ -80,15 +77,12 @@ def serve(
         path=path,
     )
     if not apply:
-        if namespace:
-            flags.namespace("--namespace", namespace)
-        sys.stdout.write(structured(new_service.manifest(wish, namespace), "yaml"))
+        if cluster.given_namespace:
+            flags.namespace("--namespace", cluster.given_namespace)
+        sys.stdout.write(structured(new_service.manifest(wish, cluster.given_namespace), "yaml"))
         return
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
-    wanted = new_service.manifest(wish, connection.namespace)
-    new = connect.ask(connection, lambda client: new_service.apply(client, wanted))
+    wanted = new_service.manifest(wish, cluster.namespace)
+    new = cluster.ask(lambda client: new_service.apply(client, wanted))
     named = wanted["metadata"]["name"]
-    typer.echo(f"AIMService {connection.namespace}/{named}: {'made' if new else 'applied again'}")
-    typer.echo(f"next: aimctl wait {named} -n {connection.namespace}")
+    typer.echo(f"AIMService {cluster.namespace}/{named}: {'made' if new else 'applied again'}")
+    typer.echo(f"next: aimctl wait {named} -n {cluster.namespace}")

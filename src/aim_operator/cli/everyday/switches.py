@@ -11,22 +11,18 @@ from aim_operator.cli import connect
 
 if TYPE_CHECKING:
     from aim_operator.api.resource import Resource
-    from aim_operator.kube.credentials import Connection
 
 Object = Annotated[str, typer.Argument(metavar="[KIND/]NAME", help="The object.")]
 
 
+@connect.with_cluster
 def rediscover(
     obj: Annotated[
         str,
         typer.Argument(metavar="[KIND/]NAME", help="The template; template/ if no kind is given."),
     ],
     *,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Ask a template's image again what it needs.
 
@@ -37,26 +33,20 @@ def rediscover(
     from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
     from aim_operator.core import labels  # noqa: PLC0415
 
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
     kinds = (aim.TEMPLATES, aim.CLUSTER_TEMPLATES)
     _annotate(
-        connection, obj, kinds, annotation=labels.REDISCOVER, value=_now(), done="its discovery runs again"
+        cluster, obj, kinds, annotation=labels.REDISCOVER, value=_now(), done="its discovery runs again"
     )
 
 
+@connect.with_cluster
 def retry(
     obj: Annotated[
         str,
         typer.Argument(metavar="[KIND/]NAME", help="The cache; cache/ if no kind is given."),
     ],
     *,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Try a failed download again at once.
 
@@ -66,11 +56,8 @@ def retry(
     from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
     from aim_operator.core import labels  # noqa: PLC0415
 
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
     _annotate(
-        connection,
+        cluster,
         obj,
         (aim.MODEL_CACHES,),
         annotation=labels.RETRY,
@@ -79,14 +66,11 @@ def retry(
     )
 
 
+@connect.with_cluster
 def restart(
     obj: Annotated[str, typer.Argument(metavar="NAME", help="The service.")],
     *,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Replace the Pods of a service, one after the other.
 
@@ -96,11 +80,8 @@ def restart(
     from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
     from aim_operator.core import labels  # noqa: PLC0415
 
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
     _annotate(
-        connection,
+        cluster,
         obj,
         (aim.SERVICES,),
         annotation=labels.RESTART,
@@ -109,14 +90,11 @@ def restart(
     )
 
 
+@connect.with_cluster
 def pause(
     obj: Object,
     *,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Have the operator leave an object alone.
 
@@ -128,22 +106,16 @@ def pause(
     from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
     from aim_operator.core import labels  # noqa: PLC0415
 
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
     _annotate(
-        connection, obj, (aim.SERVICES, *aim.ALL_KINDS), annotation=labels.PAUSED, value="true", done="paused"
+        cluster, obj, (aim.SERVICES, *aim.ALL_KINDS), annotation=labels.PAUSED, value="true", done="paused"
     )
 
 
+@connect.with_cluster
 def resume(
     obj: Object,
     *,
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Have the operator continue with an object that was paused.
 
@@ -153,11 +125,8 @@ def resume(
     from aim_operator.api import v1alpha1 as aim  # noqa: PLC0415 - `--help` need not import it
     from aim_operator.core import labels  # noqa: PLC0415
 
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
     _annotate(
-        connection, obj, (aim.SERVICES, *aim.ALL_KINDS), annotation=labels.PAUSED, value=None, done="resumed"
+        cluster, obj, (aim.SERVICES, *aim.ALL_KINDS), annotation=labels.PAUSED, value=None, done="resumed"
     )
 
 
@@ -167,7 +136,7 @@ def _now() -> str:
 
 
 def _annotate(
-    connection: Connection,
+    cluster: connect.Cluster,
     text: str,
     kinds: tuple[Resource[Any], ...],
     *,
@@ -178,6 +147,6 @@ def _annotate(
     """Set an annotation of an object of one of `kinds`, the first of which is meant if none is named."""
     from aim_operator.cli.everyday.annotations import annotate, find_of  # noqa: PLC0415
 
-    named = find_of(text, connection.namespace, kinds)
-    connect.ask(connection, lambda client: annotate(client, named, annotation, value))
+    named = find_of(text, cluster.namespace, kinds)
+    cluster.ask(lambda client: annotate(client, named, annotation, value))
     typer.echo(f"{named}: {done}")

@@ -19,17 +19,14 @@ LOOK_SECONDS = 1.0
 MOST_SECONDS = 7 * 24 * 3600.0
 
 
+@connect.with_cluster
 def wait(
     obj: Annotated[
         str, typer.Argument(metavar="[KIND/]NAME", help="The object; a service if no kind is given.")
     ],
     *,
     timeout: Annotated[str, typer.Option(metavar="SECONDS", help="How long to wait.")] = "600",
-    namespace: connect.Namespace = None,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Wait until a service runs, or a cache is available.
 
@@ -44,13 +41,8 @@ def wait(
 
     seconds = flags.seconds_of("--timeout", timeout, MOST_SECONDS)
     objects.find(obj, "default")
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
-    named = objects.find(obj, connection.namespace)
-    ready = connect.ask(
-        connection, lambda client: until_ready(client, SystemClock(), named, seconds, typer.echo)
-    )
+    named = objects.find(obj, cluster.namespace)
+    ready = cluster.ask(lambda client: until_ready(client, SystemClock(), named, seconds, typer.echo))
     if not ready:
         raise typer.Exit(NOT_READY)
 

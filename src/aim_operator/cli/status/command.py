@@ -11,15 +11,14 @@ from aim_operator.cli import connect
 
 if TYPE_CHECKING:
     from aim_operator.cli.status.rows import Status
-    from aim_operator.kube.credentials import Connection
 
 FORMS = ("table", "wide", "json", "yaml")
 WATCH_SECONDS = 2.0
 
 
+@connect.with_cluster
 def status(
     *,
-    namespace: connect.Namespace = None,
     all_namespaces: connect.AllNamespaces = False,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="|".join(FORMS), help="How to print it.")
@@ -27,10 +26,7 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Show it again and again, until Ctrl-C.")
     ] = False,
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Show what there is, how it is, and why something is not ready.
 
@@ -48,19 +44,14 @@ def status(
     flags.one_of("--output", output, FORMS)
     if watch and output in ("json", "yaml"):
         raise UserError(f"--watch shows tables; leave it out for -o {output}")
-    if namespace and all_namespaces:
-        raise UserError("--namespace and --all-namespaces: choose one")
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
-    where = "" if all_namespaces else connection.namespace
+    where = cluster.one_or_all(all_namespaces=all_namespaces)
     if watch:
-        _watched(connection, where, wide=output == "wide")
+        _watched(cluster, where, wide=output == "wide")
         return
     from aim_operator.cli.printing import STRUCTURED, structured  # noqa: PLC0415
     from aim_operator.cli.status.gather import read  # noqa: PLC0415
 
-    found = connect.ask(connection, lambda client: read(client, where))
+    found = cluster.ask(lambda client: read(client, where))
     if output in STRUCTURED:
         sys.stdout.write(structured(found, output))
         return
@@ -78,7 +69,7 @@ def _print(found: Status, where: str, *, wide: bool) -> None:
     screen.print(drawn)
 
 
-def _watched(connection: Connection, where: str, *, wide: bool) -> None:
+def _watched(cluster: connect.Cluster, where: str, *, wide: bool) -> None:
     """Show it until Ctrl-C: on a terminal in one place, else anew each time that something changed."""
     import asyncio  # noqa: PLC0415
     from datetime import UTC, datetime  # noqa: PLC0415
@@ -107,4 +98,4 @@ def _watched(connection: Connection, where: str, *, wide: bool) -> None:
                 before = found
                 await asyncio.sleep(WATCH_SECONDS)
 
-    connect.ask(connection, shown)
+    cluster.ask(shown)

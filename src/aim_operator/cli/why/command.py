@@ -13,19 +13,16 @@ FORMS = ("text", "json", "yaml")
 NOT_READY = 1
 
 
+@connect.with_cluster
 def why(
     obj: Annotated[
         str, typer.Argument(metavar="[KIND/]NAME", help="The object; a service if no kind is given.")
     ],
     *,
-    namespace: connect.Namespace = None,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="|".join(FORMS), help="How to print it.")
     ] = "text",
-    kubeconfig: connect.Kubeconfig = None,
-    context: connect.Context = None,
-    as_user: connect.AsUser = None,
-    as_groups: connect.AsGroups = None,
+    cluster: connect.Cluster,
 ) -> None:
     """Say why an object is not ready, and what to do.
 
@@ -47,11 +44,8 @@ def why(
 
     flags.one_of("--output", output, FORMS)
     objects.find(obj, "default")
-    connection = connect.connect(
-        kubeconfig, context, namespace=namespace, as_user=as_user, as_groups=as_groups
-    )
-    named = objects.find(obj, connection.namespace)
-    found = connect.ask(connection, lambda client: explain(client, named))
+    named = objects.find(obj, cluster.namespace)
+    found = cluster.ask(lambda client: explain(client, named))
     if output in STRUCTURED:
         sys.stdout.write(structured(chain.structured(found), output))
     else:
