@@ -142,6 +142,35 @@ async def test_a_derived_template_stays_until_nothing_runs_on_it_any_more() -> N
         await world.until(lambda: world.find(aim.TEMPLATES, first, NAMESPACE) is None, limit_seconds=60)
 
 
+@pytest.mark.parametrize("speechless", [False, True], ids=["", "and no status can be written"])
+async def test_a_derived_template_stays_while_the_operator_does_not_see_what_runs_on_it(
+    speechless: bool,  # noqa: FBT001 - a table
+) -> None:
+    """The watch of InferenceServices stalls for longer than an own write is waited for (`chaos` story 20055).
+
+    Its service has moved on to other overrides, whose template is still being discovered.
+    """
+    async with World() as world:
+        world.apply([image(), template("slow", metric="throughput")])
+        world.start()
+        await world.until(lambda: world.state_of(aim.TEMPLATES, "slow", NAMESPACE) == "Available")
+        world.network.stall_watches(INFERENCE_SERVICES.plural)
+        lost = lose_statuses(world) if speechless else None
+        world.apply([service(overrides={"precision": "fp8"})])
+        await world.until(lambda: bool(runs_on(world)))
+        first = runs_on(world)
+        world.sandbox.jobs.run_seconds = 500
+        world.apply([service(overrides={"precision": "fp4"})])
+        await world.pass_seconds(400)
+        assert runs_on(world) == first
+        assert world.find(aim.TEMPLATES, first, NAMESPACE), "what a service runs on is in use"
+        world.network.calm()
+        if lost is not None:
+            lost.times = 0
+        await world.until(lambda: runs_on(world) not in ("", first), limit_seconds=5000)
+        await world.until(lambda: world.find(aim.TEMPLATES, first, NAMESPACE) is None, limit_seconds=60)
+
+
 Objects = list[dict[str, Any]]
 
 

@@ -35,6 +35,7 @@ from aim_operator.controllers.watched import (
     JOB_LABEL,
     OWN_CONFIG,
     Watched,
+    template_names,
 )
 from aim_operator.core.caching import speaks_of_downloads
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template, is_derived, resolve_image
@@ -110,8 +111,7 @@ class Dependents:
         """Return derived templates that this service may have used or begun to use."""
         key = (service.metadata.namespace, model_of(service))
         yield from map(TEMPLATES.ref, self._watched.templates.store.by_index(DERIVED_IN, key))
-        if service.status is not None and service.status.resolved_template is not None:
-            name = service.status.resolved_template.name
+        for name in template_names(service):
             template = self._catalog.template(service.metadata.namespace, name)
             if template is not None and is_derived(template):
                 yield TEMPLATES.ref(template)

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
-from aim_operator.api.external import JOBS, Job
+from aim_operator.api.external import INFERENCE_SERVICES, JOBS, Job
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
@@ -28,24 +28,26 @@ from aim_operator.controllers.watched import (
     BY_TEMPLATE_IN,
     Watched,
 )
+from aim_operator.core import labels
 from aim_operator.core.catalog import (
     MissingRuntimeConfig,
     Template,
     is_derived,
+    is_unchanged_derived,
     resolve_image,
     resolve_runtime_config,
 )
 from aim_operator.core.jobs.machine import JobState
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
-from aim_operator.core.naming import discovery_job_name
+from aim_operator.core.naming import discovery_job_name, label_value
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.template import discovery
 from aim_operator.core.template.attempt import job_step
 from aim_operator.core.template.desired import CONTAINER, is_given
 from aim_operator.core.template.observed import Slot, TemplateObserved
 from aim_operator.core.template.plan import DiscoveryOptions, decide
-from aim_operator.errors import ApiError
+from aim_operator.errors import ApiError, NotInstalled
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.triggers import Trigger
 
@@ -108,7 +110,7 @@ class Templates(AimKind):
             jobs=jobs,
             kserve_installed=runtimes.installed,
             writable=bool(namespace) or self._cluster,
-            in_use=not is_derived(template) or self._in_use(template),
+            **await self._use(template),
             template_cache=self._catalog.template_cache(template, namespace),
             template_cache_taken=self._catalog.template_cache_taken(template, namespace),
             gpu_models=self._catalog.gpu_models(),
@@ -150,6 +152,31 @@ class Templates(AimKind):
             return structs.replace(observed, output=await read_output(self._client, job, pods))
         except ApiError as error:
             return structs.replace(observed, unread=error)
+
+    async def _use(self, template: Template) -> dict[str, Any]:
+        """Return whether a derived template is in use, or why that can't be said.
+
+        Before one goes the server itself is asked: the cache may lack what was written a moment ago, or,
+        where a watch stalls, minutes ago.
+        """
+        if not is_derived(template) or self._in_use(template):
+            return {"in_use": True}
+        if not is_unchanged_derived(template):
+            return {"in_use": False}
+        metadata = template.metadata
+        try:
+            page = await self._client.list(
+                INFERENCE_SERVICES,
+                namespace=metadata.namespace,
+                label_selector=f"{labels.TEMPLATE}={label_value(metadata.name)}",
+                limit=1,
+            )
+        except NotInstalled:
+            return {"in_use": False}
+        except ApiError as error:
+            return {"in_use": True, "use_unknown": error}
+        unseen = bool(page.items or page.undecodable)
+        return {"in_use": unseen, "use_unseen": unseen}
 
     def _in_use(self, template: Template) -> bool:
         """Whether a service resolves to this derived template, still runs on it, or can't be asked."""

@@ -333,12 +333,17 @@ def _model_in(service: aim.AIMService) -> Iterator[tuple[str, str]]:
 
 
 def template_names(service: aim.AIMService) -> Iterator[str]:
-    """Index by the template that is named and by the one in use."""
-    names = set()
+    """Index by the template that is named, the one in use, and the one that the workload was made of.
+
+    The last two differ where the cache lacks the InferenceService: its watch stalls, or somebody deleted it.
+    """
+    status = service.status or aim.AIMServiceStatus()
+    active = status.active.resolved_template if status.active is not None else None
+    references = (status.resolved_template, active)
+    # A dict, not a set: its order does not depend on hashes, so that simulations repeat.
+    names = dict.fromkeys(reference.name for reference in references if reference is not None)
     if service.spec.template_ref is not None:
-        names.add(service.spec.template_ref)
-    if service.status is not None and service.status.resolved_template is not None:
-        names.add(service.status.resolved_template.name)
+        names[service.spec.template_ref] = None
     yield from names
 
 

@@ -52,7 +52,11 @@ class TemplateObserved(Struct, frozen=True, kw_only=True):
     template_cache_taken: bool = False
     """The name that the operator's template cache would have belongs to one of another template."""
     in_use: bool = True
-    """Whether a service resolves to it; asked of derived templates only."""
+    """Whether a service resolves to it or runs on it; asked of derived templates only."""
+    use_unseen: bool = False
+    """The API server says so, and the cache does not, nor will it tell when that is over: ask again."""
+    use_unknown: ApiError | None = None
+    """Why the API server did not say whether something runs on it: then it counts as in use, and stays."""
     gpu_models: frozenset[NodeGpus] = frozenset()
     """The GPU labels of every kind of node that there is."""
     nodes_known: bool = True

@@ -28,6 +28,9 @@ from aim_operator.errors import SpecError
 
 __all__ = ["DiscoveryOptions", "decide"]
 
+ASK_AGAIN_SECONDS = 30.0
+"""After so long a template is looked at again that runs unseen: the watch that would tell lags behind."""
+
 
 def decide(
     observed: TemplateObserved, *, now: datetime, options: DiscoveryOptions
@@ -46,9 +49,15 @@ def decide(
         report=partial(_report, observed, old, step, now),
         children=step.children,
         removals=step.removals,
-        requeue_after_seconds=step.requeue_after_seconds,
-        unread=step.unread,
+        requeue_after_seconds=_soonest(step.requeue_after_seconds, observed),
+        unread=step.unread or observed.use_unknown,
     )
+
+
+def _soonest(seconds: float | None, observed: TemplateObserved) -> float | None:
+    if not observed.use_unseen:
+        return seconds
+    return ASK_AGAIN_SECONDS if seconds is None else min(seconds, ASK_AGAIN_SECONDS)
 
 
 def _report(
