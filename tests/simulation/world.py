@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -69,6 +70,12 @@ spec:
 """
 
 
+@cache
+def _gateway() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load(GATEWAY)
+    return parsed
+
+
 OPERATOR_NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kaiwo-system"}}
 
 
@@ -86,9 +93,10 @@ class World:
         self.sandbox = Sandbox(self.clock, seed=seed, **sandbox_options)
         self.admin = self.sandbox.client("admin", field_manager="admin")
         if sandbox_options.get("gateway", True):
-            self.apply(GATEWAY)
+            self.apply([_gateway()])
         self.apply([gpu_node("node-1"), OPERATOR_NAMESPACE, storage_class()])
         self.created: list[str] = []
+        self._audited, self._writes = 0, list[tuple[str, str, str]]()
         self.sandbox.server.storage.listen(self._note_creation)
         self.network = Network(self.clock)
         """That of the operator which was started last."""
@@ -124,7 +132,7 @@ class World:
 
     def install_gateway(self) -> None:
         self.sandbox.install_gateway()
-        self.apply(GATEWAY)
+        self.apply([_gateway()])
 
     def start(
         self,
@@ -206,11 +214,14 @@ class World:
 
     def writes(self) -> list[tuple[str, str, str]]:
         """(verb, resource, name) of what the operators wrote so far, Events and Leases apart."""
-        return [
+        audit = self.sandbox.server.audit
+        self._writes += [
             (entry.verb, entry.resource, entry.name)
-            for entry in self.sandbox.server.audit
-            if entry.user.startswith("operator") and entry.verb in WRITES and entry.resource not in NOISE
+            for entry in audit[self._audited :]
+            if entry.verb in WRITES and entry.user.startswith("operator") and entry.resource not in NOISE
         ]
+        self._audited = len(audit)
+        return list(self._writes)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that must be the same whatever the way there: no uids, times or versions."""

@@ -18,10 +18,12 @@ def quote(text: str, limit: int = 80) -> str:
 
     Line breaks, terminal escapes, bidirectional overrides and lone surrogates all count as unprintable.
     """
-    printable = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text[: limit + 1]
-    )
+    printable = text[: limit + 1]
+    if not printable.isprintable():
+        printable = "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+            for char in printable
+        )
     return f'"{printable}"' if len(printable) <= limit else f'"{printable[: limit - 1]}…"'
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from aim_operator.api import quantity
@@ -310,10 +311,11 @@ _RENAMED = {
 }
 
 
-def builtin_kinds() -> list[ServedKind]:
+@cache
+def builtin_kinds() -> tuple[ServedKind, ...]:
     """All of them, in the versions that a current cluster prefers."""
     anything = builtin_schema({})
-    return [
+    return (
         _kind("", "v1", "namespaces", "Namespace", namespaced=False, has_status=True,
               selectable=frozenset({"status.phase"}), prepare=_prepare_namespace),
         _kind("", "v1", "nodes", "Node", namespaced=False, has_status=True,
@@ -347,7 +349,7 @@ def builtin_kinds() -> list[ServedKind]:
         _kind("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False),
         _kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition",
               namespaced=False, has_status=True, has_generation=True, schema=anything, prepare=_prepare_crd),
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def _kind(

@@ -88,8 +88,19 @@ class ServedKind:
 
 
 def kinds_of_crd(manifest: Manifest) -> tuple[ServedKind, ...]:
-    """The kinds that a CustomResourceDefinition serves, one a version."""
-    return _compiled(msgspec.json.encode(manifest["spec"]))
+    """The kinds that a CustomResourceDefinition serves, one a version. `manifest` is one that is stored."""
+    spec = manifest["spec"]
+    known = _BY_SPEC.get(id(spec))
+    if known is None or known[0] is not spec:
+        if len(_BY_SPEC) > _MOST_SPECS:
+            _BY_SPEC.clear()
+        known = _BY_SPEC[id(spec)] = spec, _compiled(msgspec.json.encode(spec))
+    return known[1]
+
+
+_MOST_SPECS = 256
+_BY_SPEC: dict[int, tuple[Manifest, tuple[ServedKind, ...]]] = {}
+"""By the identity of stored specs, which are never changed; held here, so that no other takes it."""
 
 
 @lru_cache(maxsize=64)

@@ -76,22 +76,32 @@ class Node:
 
 
 ANY = Node({})
+_CONTAINERS = (dict, list)
 
 
-def admitted(node: Node, value: Any) -> Any:
-    """A copy of `value` without unknown fields and with defaults filled in. Wrong types stay as they are."""
+def admitted(node: Node, value: Any, before: Any = None) -> Any:
+    """A copy of `value` without unknown fields and with defaults filled in. Wrong types stay as they are.
+
+    Parts that are those of `before`, which was admitted by the same schema, are taken over and not copied.
+    """
     if isinstance(value, dict):
-        return _admitted_map(node, value)
+        return _admitted_map(node, value, before if isinstance(before, dict) else _NOTHING)
     if isinstance(value, list):
         item = node.item()
         return [admitted(item, member) for member in value]
     return value
 
 
-def _admitted_map(node: Node, value: Manifest) -> Manifest:
+_NOTHING: Manifest = {}
+
+
+def _admitted_map(node: Node, value: Manifest, before: Manifest) -> Manifest:
     out: Manifest = {}
     properties, values = node.properties, node.values
     for name, member in value.items():
+        if member is not None and before.get(name) is member:
+            out[name] = member
+            continue
         schema = properties.get(name) or values
         if schema is None:
             if not node.open:
@@ -99,17 +109,24 @@ def _admitted_map(node: Node, value: Manifest) -> Manifest:
             schema = ANY
         if member is None and schema.has_default and not schema.nullable:
             continue
-        out[name] = admitted(schema, member)
+        out[name] = admitted(schema, member, before.get(name)) if isinstance(member, _CONTAINERS) else member
     for name, schema in properties.items():
         if schema.has_default and name not in out:
             out[name] = copied(schema.default)
     return out
 
 
-def without_nulls(value: Any) -> Any:
-    """A copy without null members: typed built-in kinds read a null as absent."""
+def without_nulls(value: Any, before: Any = None) -> Any:
+    """A copy without null members: typed built-in kinds read a null as absent. `before` as in `admitted`."""
     if isinstance(value, dict):
-        return {name: without_nulls(member) for name, member in value.items() if member is not None}
+        known = before if isinstance(before, dict) else _NOTHING
+        return {
+            name: member
+            if not isinstance(member, _CONTAINERS) or known.get(name) is member
+            else without_nulls(member, known.get(name))
+            for name, member in value.items()
+            if member is not None
+        }
     if isinstance(value, list):
         return [without_nulls(member) for member in value]
     return value
@@ -118,9 +135,12 @@ def without_nulls(value: Any) -> Any:
 def copied(value: Any) -> Any:
     """A deep copy of a JSON value."""
     if isinstance(value, dict):
-        return {name: copied(member) for name, member in value.items()}
+        return {
+            name: copied(member) if isinstance(member, _CONTAINERS) else member
+            for name, member in value.items()
+        }
     if isinstance(value, list):
-        return [copied(member) for member in value]
+        return [copied(member) if isinstance(member, _CONTAINERS) else member for member in value]
     return value
 
 

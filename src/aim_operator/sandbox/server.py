@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Literal
 
+import msgspec
+
 from aim_operator.api.meta import Manifest, Patch
 from aim_operator.sandbox import rules
 from aim_operator.sandbox.apply import applied, refuse_untyped
@@ -48,6 +50,8 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 Propagation = Literal["Background", "Foreground", "Orphan"]
+_CREATED_CRDS: dict[bytes, Stored] = {}
+"""CRDs as they were admitted first, by what was sent: most of the time that a new sandbox takes."""
 
 
 class SandboxServer:
@@ -107,7 +111,7 @@ class SandboxServer:
         for crd in crds:
             installed = self.storage.get(Key(CRD, "", crd["metadata"]["name"]))
             if installed is None:
-                self.create(self.kinds.of(CRD), crd)
+                self._create_crd(crd)
             else:
                 self.patch(self.kinds.of(CRD), crd["metadata"]["name"], {"spec": crd["spec"]})
 
@@ -125,7 +129,7 @@ class SandboxServer:
         empty: Manifest = {"metadata": {}}
         managers = after_update({}, kind.schema, empty, obj, owner, without=not_owned(kind))
         self._check(kind, obj, None)
-        return self.storage.put(key, obj, managers)
+        return self.storage.put(key, obj, managers, kind.schema)
 
     def apply(
         self, kind: ServedKind, manifest: Manifest, *, manager: str = "sandbox", force: bool = False
@@ -156,7 +160,7 @@ class SandboxServer:
             unbound = {k: v for k, v in metadata.items() if k != "resourceVersion"}
             obj, key = self._new(kind, manifest | {"metadata": unbound}, key.namespace)
             self._check(kind, obj, None)
-            return self.storage.put(key, obj, managers)
+            return self.storage.put(key, obj, managers, kind.schema)
         obj, managers = applied(
             kind.schema, old.obj, old.managers, manifest, owner, force=force, without=without
         )
@@ -234,9 +238,22 @@ class SandboxServer:
         obj = stored.obj | {"metadata": marked}
         if kind.id == NAMESPACE:
             obj["status"] = {"phase": "Terminating"}
-        self.storage.put(stored.key, obj, stored.managers)
+        self.storage.put(stored.key, obj, stored.managers, stored.schema)
 
     # How
+
+    def _create_crd(self, crd: Manifest) -> None:
+        """As `create`, but for what is the same in all the servers that a process makes of one CRD."""
+        kind = self.kinds.of(CRD)
+        content = msgspec.json.encode(crd)
+        known = _CREATED_CRDS.get(content)
+        if known is None:
+            stored = self.create(kind, crd)
+            _CREATED_CRDS[content] = stored
+            return
+        metadata = {"uid": self._uid(), "creationTimestamp": timestamp(self.clock)}
+        obj = known.obj | {"metadata": known.obj["metadata"] | metadata}
+        self.storage.put(known.key, obj, known.managers, kind.schema)
 
     def _key(self, kind: ServedKind, name: str, namespace: str) -> Key:
         return Key(kind.id, namespace if kind.namespaced else "", name)
@@ -275,21 +292,26 @@ class SandboxServer:
             self.validating[kind.id](copied(obj))
 
     def _admitted(
-        self, kind: ServedKind, obj: Manifest, old: Manifest | None, subresource: str = ""
+        self, kind: ServedKind, obj: Manifest, stored: Stored | None, subresource: str = ""
     ) -> Manifest:
         """A copy without unknown fields and with defaults. Raises Invalid if it breaks its schema.
 
-        What changes objects at admission is asked about objects, not about their statuses.
+        What changes objects at admission is asked about objects, not about their statuses. What an update
+        leaves alone is not copied: most of all written are statuses.
         """
+        old = stored.obj if stored is not None else None
+        # What code fills in, it fills in in place.
+        shareable = stored is not None and stored.schema is kind.schema and (subresource or not kind.prepare)
+        before = old if shareable else None
         named = {"apiVersion": kind.api_version, "kind": kind.kind}
         if kind.renamed:
             named = {"apiVersion": "v1", "kind": kind.id.kind}
         if kind.builtin:
-            obj = without_nulls(obj)
+            obj = without_nulls(obj, before)
         if kind.id in self.mutating and not subresource:
             obj = self.mutating[kind.id](copied(obj))
-        out: Manifest = admitted(kind.schema, named | obj | named)
-        metadata = out["metadata"]
+        out: Manifest = admitted(kind.schema, named | obj | named, before)
+        metadata = out["metadata"] = dict(out["metadata"])
         for field in ("labels", "annotations", "finalizers", "ownerReferences"):
             if not metadata.get(field, True):
                 del metadata[field]
@@ -313,7 +335,7 @@ class SandboxServer:
     ) -> Stored:
         """Stores `obj` for `old`, as far as this endpoint may change it; nothing if nothing changes."""
         self._check_preconditions(kind, old, obj["metadata"], subresource)
-        obj = self._admitted(kind, confined(kind, old.obj, obj, subresource), old.obj, subresource)
+        obj = self._admitted(kind, confined(kind, old.obj, obj, subresource), old, subresource)
         metadata, before = obj["metadata"], old.obj["metadata"]
         if managers is None:
             owner = Manager(manager, "Update", kind.api_version, subresource)
@@ -335,7 +357,7 @@ class SandboxServer:
             last = Stored(old.key, obj, managers, old.revision)
             self.storage.drop(last)
             return last
-        return self.storage.put(old.key, obj, managers)
+        return self.storage.put(old.key, obj, managers, kind.schema)
 
     def _check_preconditions(
         self, kind: ServedKind, old: Stored, metadata: Manifest, subresource: str

@@ -16,6 +16,7 @@ from aim_operator.api.meta import Manifest
 from aim_operator.sandbox.kinds import KindId
 from aim_operator.sandbox.ownership import Managers
 from aim_operator.sandbox.refusals import gone
+from aim_operator.sandbox.schema import Node
 
 HISTORY_LIMIT = 20_000
 _ENCODER = msgspec.json.Encoder()
@@ -30,12 +31,18 @@ class Key(NamedTuple):
 
 
 class Stored:
-    """One version of one object. `obj` is shared by all who read it: never change it."""
+    """One version of one object. `obj` is shared by all who read it: never change it.
 
-    __slots__ = ("_raw", "key", "managers", "obj", "revision")
+    `schema` is the one that admitted it, if any.
+    """
 
-    def __init__(self, key: Key, obj: Manifest, managers: Managers, revision: int) -> None:
+    __slots__ = ("_raw", "key", "managers", "obj", "revision", "schema")
+
+    def __init__(
+        self, key: Key, obj: Manifest, managers: Managers, revision: int, schema: Node | None = None
+    ) -> None:
         self.key, self.obj, self.managers, self.revision = key, obj, managers, revision
+        self.schema = schema
         self._raw: bytes | None = None
 
     @property
@@ -52,7 +59,7 @@ class Stored:
     def at(self, revision: int) -> Stored:
         """The same object under a later resourceVersion, as watches show what left them."""
         metadata = self.obj["metadata"] | {"resourceVersion": str(revision)}
-        return Stored(self.key, self.obj | {"metadata": metadata}, self.managers, revision)
+        return Stored(self.key, self.obj | {"metadata": metadata}, self.managers, revision, self.schema)
 
 
 class Change(NamedTuple):
@@ -118,12 +125,12 @@ class Storage:
         for collection in list(self._collections.values()):
             yield from list(collection.objects.values())
 
-    def put(self, key: Key, obj: Manifest, managers: Managers) -> Stored:
-        """Writes an object; its resourceVersion is the new revision."""
+    def put(self, key: Key, obj: Manifest, managers: Managers, schema: Node | None = None) -> Stored:
+        """Writes an object; its resourceVersion is the new revision. `schema` is what admitted it."""
         old = self.get(key)
         self.revision += 1
         obj["metadata"]["resourceVersion"] = str(self.revision)
-        new = Stored(key, obj, managers, self.revision)
+        new = Stored(key, obj, managers, self.revision, schema)
         self.collection(key.id).objects[key] = new
         self._index(old, new)
         self._tell(Change("ADDED" if old is None else "MODIFIED", self.revision, new, old))

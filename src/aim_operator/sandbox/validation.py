@@ -36,7 +36,7 @@ def violations(node: Node, value: Any, path: str = "", old: Any = None) -> Itera
     """
     if value is None and node.nullable:
         return
-    if old is not None and value == old:
+    if old is not None and (value is old or value == old):
         return
     if not _type_fits(node, value):
         actual = _json_type(value)

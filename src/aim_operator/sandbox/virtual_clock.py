@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
 
+from aim_operator.sandbox.virtual_loop import VirtualLoop
+
 T = TypeVar("T")
 
 START = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -73,6 +75,9 @@ class VirtualClock:
     async def settle(self) -> None:
         """Let everything run that can run without time passing."""
         loop: Any = asyncio.get_running_loop()
+        if isinstance(loop, VirtualLoop):
+            await loop.idle()
+            return
         for _ in range(MANY_STEPS):
             await asyncio.sleep(0)
             # When we are resumed and nobody else is ready, everybody waits.

@@ -17,6 +17,7 @@ from aim_operator.app import LEASE_NAME
 from aim_operator.runtime.leader import LEASES
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.storage import Change
+from aim_operator.sandbox.virtual_loop import VirtualLoop
 from tests.simulation.explore import draw
 from tests.simulation.explore.checks import SLOTS, Checks
 from tests.simulation.explore.play import EXPECTED, RESTART_SECONDS, Failure
@@ -66,8 +67,8 @@ def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep | Trouble]:
 
 def play(told: Sequence[AnyStep | Trouble]) -> Failure | None:
     """Play a story, and say what rule it broke."""
-    with structlog.testing.capture_logs() as logged:
-        return asyncio.run(_Player(told, logged).play())
+    with structlog.testing.capture_logs() as logged, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(_Player(told, logged).play())
 
 
 class _Replica:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.network import Network
+from aim_operator.sandbox.virtual_loop import VirtualLoop
 from tests.simulation.explore.checks import SLOTS, Checks
 from tests.simulation.explore.faults import AnyFault, Calm, Crash
 from tests.simulation.explore.steps import Restart
@@ -66,8 +67,8 @@ def play(story: Story, *, restarts: bool = True) -> Failure | None:
 
 
 def _play(story: Story, *, restarts: bool, spared: int | None) -> Failure | None:
-    with structlog.testing.capture_logs() as logged:
-        return asyncio.run(_Player(story, logged, restarts=restarts, spared=spared).play())
+    with structlog.testing.capture_logs() as logged, asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(_Player(story, logged, restarts=restarts, spared=spared).play())
 
 
 class _Player:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1.conditions import Reason
@@ -18,6 +20,7 @@ from aim_operator.core.messages import quote
 from aim_operator.errors import SpecError
 
 _START = "{{"
+_START_BYTES = _START.encode()
 _NOT_EXECUTED = "spec.predictor.annotations"
 """Copied to the Pods as they are (`buildObjectMeta` in components/predictor.go). Some have templates of
 their own, such as those of Vault's agent."""
@@ -26,6 +29,10 @@ _EXCERPT = 40
 
 def without_templates(child: Child) -> Child:
     """Return an object for KServe as it is. Raises SpecError(GoTemplateRefused) if a text has a `{{`."""
+    # The same that KServe does. Mostly there is none, and walking through all texts takes a thousand times
+    # as long: it was a seventh of what reconciling a service takes.
+    if _START_BYTES not in msgspec.json.encode(child.manifest):
+        return child
     for path, text in _texts(child.manifest, ""):
         at = text.find(_START)
         if at >= 0:
