@@ -23,6 +23,7 @@ from aim_operator.api.external import (
     PERSISTENT_VOLUME_CLAIMS,
     SERVING_RUNTIMES,
 )
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.resource import Resource
 from aim_operator.app import Operator
 from aim_operator.core import labels
@@ -100,6 +101,8 @@ class World:
         self.sandbox.server.storage.listen(self._note_creation)
         self.network = Network(self.clock)
         """That of the operator which was started last."""
+        self.operator: Operator | None = None
+        """The one that was started last."""
         self.running: list[asyncio.Task[None]] = []
         self._sandbox_task: asyncio.Task[None] | None = None
 
@@ -164,12 +167,21 @@ class World:
         **settings: Any,
     ) -> asyncio.Task[None]:
         """Start an operator that speaks to the sandbox by `client`, on a clock of its own if given."""
-        operator = Operator(
+        self.operator = operator = Operator(
             client, Settings(**settings), clock=clock or self.clock, identity=user, metrics=metrics
         )
         task = asyncio.create_task(operator.run(), name=user)
         self.running.append(task)
         return task
+
+    def resync(self) -> None:
+        """Have the operator reconcile everything: what it writes then, it was not woken for."""
+        assert self.operator is not None
+        for resource in aim.ALL_KINDS:
+            for obj in self.all(resource):
+                metadata = obj["metadata"]
+                ref = ObjectRef(resource.kind, metadata.get("namespace", ""), metadata["name"])
+                self.operator._wake(ref)
 
     async def stop(self, task: asyncio.Task[None]) -> None:
         self.running.remove(task)

@@ -14,13 +14,14 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.explore import chaos, draw
+from tests.simulation.explore import chaos, draw, leaders
+from tests.simulation.explore.faults import Trouble
 from tests.simulation.explore.kept import encoded, kept
-from tests.simulation.explore.play import Failure, play
+from tests.simulation.explore.play import Failure, Probe, play, probe_of
 from tests.simulation.explore.shrink import shrink
 from tests.simulation.explore.stories import Story, lines
 
-TELLERS = {"edits": draw.story, "chaos": chaos.story}
+TELLERS = {"edits": draw.story, "chaos": chaos.story, "leaders": leaders.story}
 Place = tuple[str, int]
 """Which explorer, and a seed."""
 
@@ -32,26 +33,33 @@ def settle_memory() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
+def tell(told: Story, probe: Probe) -> Failure | None:
+    """Play a story with one operator, or with three replicas where something happens to one of them."""
+    if any(isinstance(step, Trouble) for step in told):
+        return leaders.play(told)
+    return play(told, probe)
+
+
 def explore(place: Place) -> tuple[Place, Failure | None]:
-    """Play the story of a seed. Every second one restarts the operator after each step."""
+    """Play the story of a seed."""
     teller, seed = place
-    return place, play(TELLERS[teller](seed), restarts=seed % 2 == 0)
+    return place, tell(TELLERS[teller](seed), probe_of(seed))
 
 
 def shortened(place: Place) -> tuple[Story, Failure | None]:
     """Return the shortest story that breaks the same rule as that of the seed, and how."""
     teller, seed = place
-    told, restarts = TELLERS[teller](seed), seed % 2 == 0
-    first = play(told, restarts=restarts)
+    told, probe = TELLERS[teller](seed), probe_of(seed)
+    first = tell(told, probe)
     if first is None:
         return told, None
 
     def breaks(candidate: Story) -> bool:
-        failure = play(candidate, restarts=restarts)
+        failure = tell(candidate, probe)
         return failure is not None and failure.rule == first.rule
 
     short = shrink(told[: max(first.step, 1)], breaks)
-    return short, play(short, restarts=restarts)
+    return short, tell(short, probe)
 
 
 def main() -> int:
@@ -67,7 +75,9 @@ def main() -> int:
     parser.add_argument("--show", type=int, default=3, help="how many failures to shorten and print")
     options = parser.parse_args()
     if options.kept is not None:
-        return _told(options.kept, (told := kept()[options.kept]), play(told), as_json=options.json)
+        return _told(
+            options.kept, (told := kept()[options.kept]), tell(told, Probe.RESTART), as_json=options.json
+        )
     if options.seed is not None:
         return _replay((options.teller or "edits", options.seed), whole=options.whole, as_json=options.json)
     tellers = [options.teller] if options.teller else list(TELLERS)

@@ -21,6 +21,7 @@ from tests.simulation.explore.faults import (
     Noise,
     Stall,
 )
+from tests.simulation.explore.steps import Silence
 from tests.simulation.explore.stories import AnyStep, Story
 
 WRITTEN = (
@@ -38,11 +39,14 @@ def story(seed: int) -> Story:
 
 def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep]:
     likelihood = chance.choice((0.15, 0.3, 0.6))
-    for step in edits:
+    silent = isinstance(edits[-1], Silence)
+    for step in edits[:-1] if silent else edits:
         yield structs.replace(step, seconds=chance.choice(PAUSES))
         while chance.random() < likelihood:
             yield _fault(chance)
     yield Calm()
+    if silent:
+        yield Silence()
 
 
 def _fault(chance: random.Random) -> AnyFault:

@@ -24,6 +24,7 @@ from tests.simulation.explore.steps import (
     Lazy,
     Patch,
     Restart,
+    Silence,
     Wait,
 )
 from tests.simulation.explore.stories import AnyStep, Story
@@ -53,12 +54,14 @@ CHILDREN = (
     *("PersistentVolumeClaim", "AIMModelCache", "AIMTemplateCache", "AIMServiceTemplate"),
 )
 PAUSES = ("true", "false")
+SILENT = 0.15
+"""How many stories end with a quiet hour, which takes half as long as the rest of them."""
 
 Object = dict[str, Any]
 
 
 def story(seed: int) -> Story:
-    """Return the story of a seed: a catalog, then three to twelve edits."""
+    """Return the story of a seed: a catalog, then two to nine edits."""
     chance = random.Random(seed)
     return tuple(_Author(chance).steps())
 
@@ -87,8 +90,10 @@ class _Author:
         for made in drawn[:-1]:
             yield Apply(manifest=self.keep(made), seconds=chance.choice((0, 0, 0, 1)))
         yield Apply(manifest=self.keep(drawn[-1]))
-        for _ in range(chance.randint(3, 12)):
+        for _ in range(chance.randint(2, 9)):
             yield self.edit()
+        if chance.random() < SILENT and not self.failures:
+            yield from (Wait(), Silence())
 
     def edit(self) -> AnyStep:
         chance = self.chance

@@ -151,4 +151,19 @@ class Calm(Step, frozen=True, kw_only=True):
         world.network.calm()
 
 
+class Trouble(Step, frozen=True, kw_only=True):
+    """What happens to one replica of several, or to their Lease. Only leaders.py plays it."""
+
+    what: Literal[
+        "is cut off", "is killed", "stands still", "is asked to stop", "goes on", "the Lease is deleted"
+    ]
+    replica: int = 0
+    hang: float = 0.0
+
+    def __str__(self) -> str:
+        if self.what == "the Lease is deleted":
+            return self.what
+        return f"replica {self.replica} {self.what}{f', calls hang {self.hang:g} s' if self.hang else ''}"
+
+
 AnyFault = Noise | Fail | Cut | Stall | Freeze | Crash | Calm

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from msgspec import structs
@@ -20,40 +21,34 @@ from aim_operator.sandbox.storage import Change
 from aim_operator.sandbox.virtual_loop import VirtualLoop
 from tests.simulation.explore import draw
 from tests.simulation.explore.checks import SLOTS, Checks
-from tests.simulation.explore.play import EXPECTED, RESTART_SECONDS, Failure
+from tests.simulation.explore.faults import Trouble
+from tests.simulation.explore.play import EXPECTED, RESTART_SECONDS, Failure, WriteBound, leaked
 from tests.simulation.explore.replica import Line, StoppableClock
-from tests.simulation.explore.steps import Restart, Step
+from tests.simulation.explore.steps import Restart, Silence
 from tests.simulation.explore.stories import AnyStep, Story, act
-from tests.simulation.world import World
+from tests.simulation.world import Crash, World
 
 REPLICAS = 3
 PAUSES = (0.0, 1.0, 4.0, 9.0, 14.0, 30.0)
 LONGEST_FAILOVER_SECONDS = 60.0
+SILENT_SECONDS = 3600.0
 
 
-class Trouble(Step, frozen=True, kw_only=True):
-    """What happens to one replica, or to the Lease."""
-
-    what: str
-    replica: int = 0
-    hang: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.what}: replica {self.replica}{f', {self.hang:g} s' if self.hang else ''}"
+TROUBLES: tuple[
+    Literal["is cut off", "is killed", "stands still", "is asked to stop", "goes on", "the Lease is deleted"],
+    ...,
+] = ("is cut off", "is killed", "stands still", "is asked to stop", "goes on", "the Lease is deleted")
 
 
-TROUBLES = ("is cut off", "is killed", "stands still", "is asked to stop", "goes on", "the Lease is deleted")
-
-
-def story(seed: int) -> tuple[AnyStep | Trouble, ...]:
+def story(seed: int) -> Story:
     """Return the story of a seed."""
     chance = random.Random(seed)
     return tuple(_steps(chance, draw.story(seed)))
 
 
-def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep | Trouble]:
+def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep]:
     for step in edits:
-        if isinstance(step, Restart):
+        if isinstance(step, Restart | Silence):
             continue
         yield structs.replace(step, seconds=chance.choice(PAUSES))
         while chance.random() < 0.6:
@@ -65,7 +60,7 @@ def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep | Trouble]:
             )
 
 
-def play(told: Sequence[AnyStep | Trouble]) -> Failure | None:
+def play(told: Story) -> Failure | None:
     """Play a story, and say what rule it broke."""
     with structlog.testing.capture_logs() as logged, asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(_Player(told, logged).play())
@@ -139,29 +134,37 @@ class _Terms:
 
 
 class _Player:
-    def __init__(self, told: Sequence[AnyStep | Trouble], logged: Sequence[Any]) -> None:
+    def __init__(self, told: Story, logged: Sequence[Any]) -> None:
         self._story, self._logged = told, logged
 
     async def play(self) -> Failure | None:
+        asyncio.get_running_loop().set_exception_handler(self._unhandled)
+        try:
+            async with World() as world:
+                failure = await self._played(world)
+            return failure or leaked(len(self._story))
+        except AssertionError as error:
+            return Failure(step=len(self._story), rule="spins", text=str(error))
+
+    async def _played(self, world: World) -> Failure | None:
+        world.apply([storage_class("quick", default=False)])
+        world.sandbox.server.bookmark_seconds = 900.0
+        self._world, self._checks, self._terms = world, Checks(world), _Terms(world)
+        self._bound = WriteBound(world)
+        self._replicas = [_Replica(world, number, self._terms) for number in range(REPLICAS)]
+        await world.pass_seconds(30)
         number = 0
-        asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # those that are killed
-        async with World() as world:
-            world.apply([storage_class("quick", default=False)])
-            world.sandbox.server.bookmark_seconds = 900.0
-            self._world, self._checks, self._terms = world, Checks(world), _Terms(world)
-            self._replicas = [_Replica(world, number, self._terms) for number in range(REPLICAS)]
-            await world.pass_seconds(30)
-            for number, step in enumerate(self._story, 1):
-                if isinstance(step, Trouble):
-                    await self._trouble(step)
-                else:
-                    self._checks.by_user = True
-                    act(world, step)
-                    self._checks.by_user = False
-                await world.pass_seconds(step.seconds)
-                if failure := self._broken(number):
-                    return failure
-            return await self._ended(number)
+        for number, step in enumerate(self._story, 1):
+            if isinstance(step, Trouble):
+                await self._trouble(step)
+            else:
+                self._checks.by_user = True
+                act(world, step)
+                self._checks.by_user = False
+            await world.pass_seconds(step.seconds)
+            if failure := self._broken(number) or self._bound.exceeded(number, step.seconds):
+                return failure
+        return await self._ended(number)
 
     async def _trouble(self, step: Trouble) -> None:
         replica = self._replicas[step.replica]
@@ -192,7 +195,7 @@ class _Player:
         if lease is None or not lease["spec"].get("holderIdentity"):
             return Failure(step=number, rule="nobody leads", text=str(lease))
         await world.pass_seconds(900)
-        if failure := self._broken(number):
+        if failure := self._broken(number) or self._bound.exceeded(number, 900):
             return failure
         self._checks.at_rest()
         for replica in self._replicas:
@@ -202,7 +205,15 @@ class _Player:
         await world.pass_seconds(RESTART_SECONDS)
         if written := world.writes()[before:]:
             return Failure(step=number, rule="wake-up", text=f"a restart writes {written}")
+        await world.pass_seconds(SILENT_SECONDS)
+        if written := world.writes()[before:]:
+            return Failure(step=number, rule="silence", text=f"in a quiet hour it writes {Counter(written)}")
         return self._broken(number)
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        del loop
+        if not isinstance(context.get("exception"), Crash):  # of one that was killed
+            self._checks.broken.append(f"unhandled: {context}")
 
     def _broken(self, number: int) -> Failure | None:
         errors = [entry for entry in self._logged if entry["log_level"] in ("error", "critical")]

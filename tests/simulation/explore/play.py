@@ -1,7 +1,7 @@
 """Play a story on the real operator, and say what rule it broke, if any.
 
-After each step everything comes to rest; then a restart must write nothing: whatever it would write was a
-wake-up that got lost. In a story with faults that is so once they have ended, at its end.
+After each step everything comes to rest; then a resync or a restart must write nothing: whatever it would
+write was a wake-up that got lost. In a story with faults that is so once they have ended, at its end.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from aim_operator.sandbox.network import Network
 from aim_operator.sandbox.virtual_loop import VirtualLoop
 from tests.simulation.explore.checks import SLOTS, Checks
 from tests.simulation.explore.faults import AnyFault, Calm, Crash
-from tests.simulation.explore.steps import Restart
+from tests.simulation.explore.steps import Restart, Silence
 from tests.simulation.explore.stories import AnyStep, Story, act
 from tests.simulation.world import SHOWN, World, crash_at
 from tests.simulation.world import Crash as CrashError
@@ -30,7 +31,6 @@ REST_SECONDS = 20.0
 LONGEST_UNREST = 30
 """How often in a row something may be written within REST_SECONDS, after one step."""
 RESTART_SECONDS = 3.0
-SILENT_SECONDS = 3600.0
 EXPECTED = frozenset(
     {
         "refused by the API server, trying again later",
@@ -40,6 +40,8 @@ EXPECTED = frozenset(
 """What may be logged as an error while calls are refused and watches stall."""
 WRITES_PER_STEP = 150
 """More than any single step needs in catalogs of this size."""
+WRITES_PER_SECOND = 2
+"""More than that is not needed for what fails and is tried again, of all keys of such a catalog together."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -53,28 +55,66 @@ class Failure(Struct, frozen=True, kw_only=True):
         return f"after step {self.step}: {self.rule}: {self.text}"
 
 
-def play(story: Story, *, restarts: bool = True) -> Failure | None:
-    """Play a story; without `restarts` the operator is only restarted at the end."""
-    if any(isinstance(step, AnyFault) for step in story) and not isinstance(story[-1], Calm):
-        story = (*story, Calm())
-    failure = _play(story, restarts=restarts, spared=None)
+class Probe(Enum):
+    """What is done once all has come to rest after a step, and must write nothing. A restart ends each."""
+
+    NOTHING = "nothing"
+    """So that the operator lives long."""
+    RESYNC = "resync"
+    RESTART = "restart"
+    """Takes longest, and forgets what the operator has in memory."""
+
+
+def probe_of(seed: int) -> Probe:
+    """Return the probe of a seed's story."""
+    return _PROBES[seed % len(_PROBES)]
+
+
+_PROBES = (Probe.RESYNC, Probe.NOTHING, Probe.RESYNC, Probe.RESYNC, Probe.RESTART, Probe.NOTHING)
+
+
+def play(story: Story, probe: Probe = Probe.RESTART) -> Failure | None:
+    """Play a story; with `probe` after each of its steps."""
+    if any(isinstance(step, AnyFault) for step in story) and not any(
+        isinstance(step, Calm) for step in story[-2:]
+    ):
+        story = (*(step for step in story if not isinstance(step, Silence)), Calm())
+    failure = _play(story, probe, spared=None)
     if failure is not None and failure.rule == "wake-up":
         # What would have been written anyhow at this very time, by a retry, is not the restart's.
-        without = _play(story[: failure.step], restarts=restarts, spared=failure.step)
+        without = _play(story[: failure.step], probe, spared=failure.step)
         if without is not None and without.text == failure.text:
             return None
     return failure
 
 
-def _play(story: Story, *, restarts: bool, spared: int | None) -> Failure | None:
+def _play(story: Story, probe: Probe, *, spared: int | None) -> Failure | None:
     with structlog.testing.capture_logs() as logged, asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_Player(story, logged, restarts=restarts, spared=spared).play())
+        return runner.run(_Player(story, logged, probe, spared).play())
+
+
+class WriteBound:
+    """How much may be written from one step to the next, whatever fails meanwhile."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._before = 0
+
+    def exceeded(self, step: int, seconds: float) -> Failure | None:
+        """Judge what was written since the last time, in so many seconds."""
+        written = self._world.writes()
+        made, before = len(written) - self._before, self._before
+        self._before = len(written)
+        if made <= WRITES_PER_STEP + WRITES_PER_SECOND * seconds:
+            return None
+        most = Counter(written[before:]).most_common(3)
+        return Failure(step=step, rule="writes", text=f"{made} writes within {seconds:g} s: {most}")
 
 
 class _Player:
-    def __init__(self, story: Story, logged: Sequence[Any], *, restarts: bool, spared: int | None) -> None:
+    def __init__(self, story: Story, logged: Sequence[Any], probe: Probe, spared: int | None) -> None:
         self._story, self._logged = story, logged
-        self._restarts, self._spared = restarts, spared
+        self._probe, self._spared = probe, spared
         self._chaos = any(isinstance(step, AnyFault) for step in story)
         self._operator: asyncio.Task[None] | None = None
 
@@ -84,7 +124,7 @@ class _Player:
         try:
             async with World() as world:
                 world.apply([storage_class("quick", default=False)])
-                self._world, self._checks = world, Checks(world)
+                self._world, self._checks, self._bound = world, Checks(world), WriteBound(world)
                 self._network = Network(world.clock, seed=len(self._story))
                 # Most of what happens in a quiet hour would be bookmarks.
                 world.sandbox.server.bookmark_seconds = 900.0
@@ -95,10 +135,7 @@ class _Player:
                     last = number == len(self._story)
                     if failure := await self._settled(number, step.seconds, last=last):
                         return failure
-                await world.pass_seconds(SILENT_SECONDS)
-                if failure := self._broken(number):
-                    return failure
-            return _leaked(number)
+            return leaked(number)
         except AssertionError as error:
             return Failure(step=number, rule="spins", text=str(error))
 
@@ -128,33 +165,39 @@ class _Player:
         """Let pass what comes after a step, and look at what is there then."""
         world, before = self._world, len(self._world.writes())
         await world.pass_seconds(seconds)
+        if isinstance(self._story[number - 1], Silence) and (written := world.writes()[before:]):
+            return Failure(step=number, rule="silence", text=f"in a quiet hour it writes {Counter(written)}")
         if (seconds < REST_SECONDS or self._chaos) and not last:
-            return self._broken(number)
+            return self._broken(number) or self._bound.exceeded(number, seconds)
         for _ in range(LONGEST_UNREST):
-            written = len(world.writes())
+            so_far = len(world.writes())
             await world.pass_seconds(REST_SECONDS)
-            if len(world.writes()) == written:
+            if len(world.writes()) == so_far:
                 break
         else:
-            recent = Counter(world.writes()[written:])
+            recent = Counter(world.writes()[so_far:])
             return Failure(step=number, rule="unrest", text=f"it never comes to rest: {dict(recent)}")
-        if (made := len(world.writes()) - before) > WRITES_PER_STEP and not self._chaos:
-            return Failure(step=number, rule="writes", text=f"{made} writes by one step")
+        if failure := self._bound.exceeded(number, seconds if self._chaos else 0):
+            return failure
         self._checks.at_rest()
         if failure := self._broken(number):
             return failure
-        return await self._restarted(number) if self._restarts or last else None
+        probe = Probe.RESTART if last else self._probe
+        return await self._probed(number, probe) if probe is not Probe.NOTHING else None
 
-    async def _restarted(self, number: int) -> Failure | None:
+    async def _probed(self, number: int, probe: Probe) -> Failure | None:
         world, before = self._world, len(self._world.writes())
         there = _objects(world)
         if number != self._spared:
-            await self._stop()
-            self._start()
+            if probe is Probe.RESTART:
+                await self._stop()
+                self._start()
+            else:
+                world.resync()
         await world.pass_seconds(RESTART_SECONDS)
         if written := world.writes()[before:]:
             changes = "; ".join(_differences(there, _objects(world)))
-            return Failure(step=number, rule="wake-up", text=f"a restart writes {changes or written}")
+            return Failure(step=number, rule="wake-up", text=f"a {probe.value} writes {changes or written}")
         return self._broken(number)
 
     def _broken(self, number: int) -> Failure | None:
@@ -184,7 +227,7 @@ class _Player:
             await self._world.stop(self._operator)
 
 
-def _leaked(number: int) -> Failure | None:
+def leaked(number: int) -> Failure | None:
     left = asyncio.all_tasks() - {asyncio.current_task()}
     if left:
         return Failure(step=number, rule="leak", text=f"tasks are left: {sorted(map(str, left))}")

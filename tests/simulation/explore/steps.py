@@ -206,6 +206,18 @@ class Wait(Step, frozen=True, kw_only=True):
         pass
 
 
+class Silence(Step, frozen=True, kw_only=True):
+    """A quiet hour, in which nothing may be written: nobody does anything, and nothing fails."""
+
+    seconds: float = 3600.0
+
+    def __str__(self) -> str:
+        return f"nothing is written for {self.seconds:g} s"
+
+    def act(self, world: World) -> None:
+        pass
+
+
 def _named(kind: str, metadata: dict[str, Any]) -> str:
     return _place(kind, metadata.get("namespace", ""), metadata["name"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aim_operator.errors import ApiError, UserError
-from tests.simulation.explore.faults import AnyFault
+from tests.simulation.explore.faults import AnyFault, Trouble
 from tests.simulation.explore.steps import (
     Apply,
     Behave,
@@ -16,12 +16,25 @@ from tests.simulation.explore.steps import (
     Lazy,
     Patch,
     Restart,
+    Silence,
     Wait,
 )
 from tests.simulation.world import World
 
 AnyStep = (
-    Apply | Patch | Delete | DeleteOne | DeleteNamespace | Install | Behave | Lazy | Restart | Wait | AnyFault
+    Apply
+    | Patch
+    | Delete
+    | DeleteOne
+    | DeleteNamespace
+    | Install
+    | Behave
+    | Lazy
+    | Restart
+    | Wait
+    | Silence
+    | AnyFault
+    | Trouble
 )
 Story = tuple[AnyStep, ...]
 

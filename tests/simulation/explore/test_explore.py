@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.explore import chaos, draw, leaders
 from tests.simulation.explore.kept import kept
-from tests.simulation.explore.play import play
+from tests.simulation.explore.play import Probe, play, probe_of
 from tests.simulation.explore.stories import lines
 
 EDITS, CHAOS, LEADERS = 120, 60, 10
@@ -18,7 +18,7 @@ AT_ONCE = 5
 def test_no_edit_loses_a_wake_up_or_breaks_another_rule(first: int) -> None:
     """To shorten and print one that does: `make simulate TELLER=edits SEED=n`."""
     for seed in range(first, first + AT_ONCE):
-        failure = play(draw.story(seed), restarts=seed % 2 == 0)
+        failure = play(draw.story(seed), probe_of(seed))
         assert failure is None, f"edits seed {seed}: {failure}"
 
 
@@ -26,7 +26,7 @@ def test_no_edit_loses_a_wake_up_or_breaks_another_rule(first: int) -> None:
 def test_whatever_goes_wrong_all_is_well_once_it_has_ended(first: int) -> None:
     """To shorten and print a story of which that is not so: `make simulate TELLER=chaos SEED=n`."""
     for seed in range(first, first + AT_ONCE):
-        failure = play(chaos.story(seed), restarts=seed % 2 == 0)
+        failure = play(chaos.story(seed), probe_of(seed))
         assert failure is None, f"chaos seed {seed}: {failure}"
 
 
@@ -38,8 +38,8 @@ def test_of_three_replicas_never_two_write_and_one_always_goes_on(first: int) ->
 
 
 @pytest.mark.parametrize("name", kept())
-@pytest.mark.parametrize("restarts", [True, False], ids=["with restarts", "without"])
-def test_a_story_that_once_broke_a_rule(name: str, restarts: bool) -> None:  # noqa: FBT001 - a table
+@pytest.mark.parametrize("probe", Probe)
+def test_a_story_that_once_broke_a_rule(name: str, probe: Probe) -> None:
     told = kept()[name]
-    failure = play(told, restarts=restarts)
+    failure = play(told, probe)
     assert failure is None, "\n".join([*lines(told), str(failure)])
