@@ -1,0 +1,71 @@
+"""docs/reliability-mutants.md: which test caught which mutant."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from hack.mutants.mutant import ROOT, Mutant
+from hack.mutants.runner import Caught
+
+PAGE = ROOT / "docs" / "reliability-mutants.md"
+
+_ABOUT = (
+    "Each row is one fault that the operator could have: one place of its code changed, as the tables in "
+    "`hack/mutants/` say. With it, some test must fail; beside it is the first that did. "
+    "[Reliability](reliability.md#mutants) says how to run them and how to add one. "
+    "This page is written by `make mutants`."
+)
+
+
+def write(mutants: Sequence[Mutant], results: Mapping[str, Caught], minutes: float) -> None:
+    """Write the page of a whole run."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    PAGE.write_text(text(mutants, results, f"{datetime.now(UTC):%Y-%m-%d}", commit, minutes))
+
+
+def text(
+    mutants: Sequence[Mutant], results: Mapping[str, Caught], day: str, commit: str, minutes: float
+) -> str:
+    """Return the page: a table for each group, and the mutants that are harmless, with why."""
+    survivors = sum(not caught.test for caught in results.values())
+    parts = [
+        "# Mutants",
+        _ABOUT,
+        f"{day}, commit {commit}: {len(results)} mutants, {survivors} survived, in {minutes:.0f} minutes.",
+    ]
+    for group in dict.fromkeys(mutant.group for mutant in mutants):
+        of_group = [mutant for mutant in mutants if mutant.group == group]
+        run = [mutant for mutant in of_group if not mutant.harmless]
+        parts.append(f"## {group}")
+        parts.append(_table(("fault", "where", "caught by"), (_row(m, results.get(m.fault)) for m in run)))
+        harmless = [mutant for mutant in of_group if mutant.harmless]
+        if harmless:
+            rows = ((_cell(m.fault), f"`{m.module}`", m.harmless) for m in harmless)
+            parts += [
+                "Harmless, and so not run:",
+                _table(("change", "where", "why nobody would notice"), rows),
+            ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(mutant: Mutant, caught: Caught | None) -> tuple[str, str, str]:
+    test = caught.test if caught is not None else ""
+    return _cell(mutant.fault), f"`{mutant.module}`", f"`{_cell(_short(test))}`" if test else "**nothing**"
+
+
+def _short(test: str) -> str:
+    """Return the name of a test without the folder of all, and without the values of its parameters."""
+    return test.removeprefix("tests/").partition("[")[0]
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", "\\|").replace("\n", " ")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
