@@ -1,7 +1,7 @@
 """`make mutants`: has the tests find each mutant, and writes the table of what caught which.
 
 python -m hack.mutants                  all of them, some twenty minutes on two cores
-python -m hack.mutants --only TEXT      those whose name has that text
+python -m hack.mutants --only REGEX     those whose name has a match
 python -m hack.mutants --list           names only
 
 Exit code 1 when one survives.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import queue
+import re
 import sys
 import tempfile
 import time
@@ -31,11 +32,11 @@ CAUGHT = Path(__file__).with_name("caught.json")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m hack.mutants", description=__doc__)
-    parser.add_argument("--only", default="", help="those whose name has this text")
+    parser.add_argument("--only", default="", help="those whose name has a match of this regular expression")
     parser.add_argument("--list", action="store_true", help="names only")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
-    chosen = [m for m in MUTANTS if options.only.lower() in f"{m.group}: {m.fault}".lower()]
+    chosen = [m for m in MUTANTS if re.search(options.only, f"{m.group}: {m.fault}", re.IGNORECASE)]
     if options.list:
         print(*(f"{mutant.group}: {mutant.fault}" for mutant in chosen), sep="\n")
         return 0

@@ -42,6 +42,8 @@ class Mutant(NamedTuple):
         file.write_text(file.read_text().replace(self.old, self.new))
 
 
-def group_of(group: str, *mutants: tuple[str, str, str, str, tuple[str, ...]]) -> tuple[Mutant, ...]:
-    """Return mutants of one group, each given as fault, module, old, new and tests."""
-    return tuple(Mutant(group, *fields) for fields in mutants)
+def faults(
+    group: str, module: str, tests: tuple[str, ...], *changes: tuple[str, str, str]
+) -> tuple[Mutant, ...]:
+    """Return mutants of one module, each given as fault, old and new."""
+    return tuple(Mutant(group, fault, module, old, new, tests) for fault, old, new in changes)
