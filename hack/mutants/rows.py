@@ -18,18 +18,16 @@ INSTALLATIONS = "Wiring"
 CONTROLLERS = ("images", "runtime_configs", "templates", "template_caches", "model_caches", "services")
 _WIRING = "app.py"
 _REGISTER = (".add_handler", ".on_change")
-_LIKELY = (
-    "stories",
-    "services",
-    "caches",
-    "discovery",
-    "nodes",
-    "refusals",
-    "config_layers",
-    "choice",
-    "budget",
+_WAKES = ("tests/unit/controllers/test_wakes.py", "tests/simulation/explore")
+_WIRES = (
+    "tests/simulation/test_nodes.py",
+    "tests/simulation/test_operator.py",
+    "tests/simulation/test_services.py",
+    "tests/simulation/test_scaling.py",
+    "tests/simulation/test_slots.py",
+    "tests/simulation/test_download_slots.py",
+    "tests/simulation/explore",
 )
-_TESTS = (*(f"tests/simulation/test_{name}.py" for name in _LIKELY), "tests/simulation/explore")
 
 
 def wake_rows() -> Iterator[Mutant]:
@@ -45,7 +43,7 @@ def wake_rows() -> Iterator[Mutant]:
                 raise TypeError(f"{module}: {function.name} does not return a list")
             for place, row in enumerate(table.elts):
                 fault = f"{_words(controller)} do not hear of {_row(row)}"
-                yield Mutant(WAKE_UPS, fault, module, *_without(text, table, place), _TESTS)
+                yield Mutant(WAKE_UPS, fault, module, *_without(text, table, place), _WAKES)
 
 
 def wiring() -> Iterator[Mutant]:
@@ -61,13 +59,13 @@ def wiring() -> Iterator[Mutant]:
                 for place, element in enumerate(node.elts):
                     if (what := ast.unparse(element)).lstrip("*").startswith("watched."):
                         fault = f"the arrival of {what} is not followed, of {len(node.elts)} kinds"
-                        yield Mutant(INSTALLATIONS, fault, _WIRING, *_without(text, node, place), _TESTS)
+                        yield Mutant(INSTALLATIONS, fault, _WIRING, *_without(text, node, place), _WIRES)
             handler = node.value if isinstance(node, ast.Expr) else None
             if isinstance(handler, ast.Call) and ast.unparse(handler.func).endswith(
                 (".add_handler", ".on_change")
             ):
                 call = ast.get_source_segment(text, handler) or ""
-                yield Mutant(INSTALLATIONS, f"no {ast.unparse(handler)}", _WIRING, call, "pass", _TESTS)
+                yield Mutant(INSTALLATIONS, f"no {ast.unparse(handler)}", _WIRING, call, "pass", _WIRES)
 
 
 def _read(module: str) -> tuple[str, ast.Module]:
