@@ -2,6 +2,8 @@
 
 python -m hack.mutants                  all of them, some twenty minutes on two cores
 python -m hack.mutants --only REGEX     those whose name has a match
+python -m hack.mutants --new            those that no test is known to catch
+python -m hack.mutants --quick          with the likeliest tests only: who passes them need not survive all
 python -m hack.mutants --list           names only
 
 Exit code 1 when one survives.
@@ -34,26 +36,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hack.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="those whose name has a match of this regular expression")
     parser.add_argument("--list", action="store_true", help="names only")
+    parser.add_argument("--new", action="store_true", help="those that no test is known to catch")
+    parser.add_argument("--quick", action="store_true", help="with the likeliest tests only")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
     chosen = [m for m in MUTANTS if re.search(options.only, f"{m.group}: {m.fault}", re.IGNORECASE)]
+    known: dict[str, str] = json.loads(CAUGHT.read_text()) if CAUGHT.exists() else {}
+    if options.new:
+        chosen = [mutant for mutant in chosen if mutant.fault not in known]
     if options.list:
         print(*(f"{mutant.group}: {mutant.fault}" for mutant in chosen), sep="\n")
         return 0
     began = time.monotonic()
-    results, broken = hunt([mutant for mutant in chosen if not mutant.harmless], options.workers)
+    real = [mutant for mutant in chosen if not mutant.harmless]
+    results, broken = hunt(real, known, options.workers, quick=options.quick)
     survivors = [fault for fault, caught in results.items() if not caught.test]
     minutes = (time.monotonic() - began) / 60
     print(f"\n{len(results)} mutants in {minutes:.0f} minutes, {len(survivors)} survived")
     print(*(f"survived: {fault}" for fault in survivors), *broken, sep="\n")
-    if not options.only:
+    if not (options.only or options.new or options.quick):
         page.write(MUTANTS, results, minutes)
     return 1 if survivors or broken else 0
 
 
-def hunt(mutants: Sequence[Mutant], workers: int) -> tuple[dict[str, Caught], list[str]]:
-    """Return what caught each, by its fault, and what is to be said of those that are no mutants."""
-    known: dict[str, str] = json.loads(CAUGHT.read_text()) if CAUGHT.exists() else {}
+def hunt(
+    mutants: Sequence[Mutant], known: dict[str, str], workers: int, *, quick: bool
+) -> tuple[dict[str, Caught], list[str]]:
+    """Return what caught each, by its fault, and what is to be said of those that are no mutants.
+
+    `known` says what caught each before, and is kept up to date.
+    """
     with tempfile.TemporaryDirectory(prefix="aim-mutants-") as folder, ThreadPoolExecutor(workers) as pool:
         idle: queue.Queue[Workshop] = queue.Queue()
         for number in range(workers):
@@ -63,7 +75,7 @@ def hunt(mutants: Sequence[Mutant], workers: int) -> tuple[dict[str, Caught], li
         def one(mutant: Mutant) -> Caught:
             workshop = idle.get()
             try:
-                return workshop.hunt(mutant, known.get(mutant.fault, ""))
+                return workshop.hunt(mutant, known.get(mutant.fault, ""), quick=quick)
             finally:
                 idle.put(workshop)
 

@@ -41,15 +41,18 @@ class Workshop:
         self._report = folder / "first-failure"
         shutil.copytree(SOURCE, self._source)
 
-    def hunt(self, mutant: Mutant, caught_by: str) -> Caught:
-        """Run tests on the mutant until one fails: the one that caught it before, those it names, and all."""
+    def hunt(self, mutant: Mutant, caught_by: str, *, quick: bool = False) -> Caught:
+        """Run tests on the mutant until one fails: the one that caught it before, those it names, and all.
+
+        `quick` leaves out the last.
+        """
         file = self._source / mutant.path
         true, times = file.read_bytes(), file.stat()
         began = time.monotonic()
         mutant.apply(self._source)
         try:
             test = ""
-            rest = tuple(each for each in EVERYTHING if each not in mutant.tests)
+            rest = () if quick else tuple(each for each in EVERYTHING if each not in mutant.tests)
             for tests in ((caught_by,), mutant.tests, rest):
                 if any(tests) and (test := self.first_failure(tests)):
                     break
