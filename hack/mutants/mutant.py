@@ -40,10 +40,3 @@ class Mutant(NamedTuple):
             raise ValueError(f"{self.fault}: {places} places in {self.module} are as the mutant says, not 1")
         file = source / self.path
         file.write_text(file.read_text().replace(self.old, self.new))
-
-
-def faults(
-    group: str, module: str, tests: tuple[str, ...], *changes: tuple[str, str, str]
-) -> tuple[Mutant, ...]:
-    """Return mutants of one module, each given as fault, old and new."""
-    return tuple(Mutant(group, fault, module, old, new, tests) for fault, old, new in changes)
