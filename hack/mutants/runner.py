@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from hack.mutants import witness
-from hack.mutants.mutant import ROOT, SOURCE, Mutant
+from hack.mutants.mutant import SOURCE, Mutant
 
 EVERYTHING = ("tests/unit/runtime", "tests/unit/controllers", "tests/unit/core", "tests/simulation")
 """What a mutant must survive, quickest first."""
 _PASSED, _FAILED, _NO_TESTS = 0, 1, (4, 5)
 _FILE_SECONDS, _FOLDER_SECONDS = 120.0, 900.0
+
+
+_PREPARED = multiprocessing.get_context("forkserver")
+"""Processes that have imported what takes longest: most mutants are caught in a second."""
+_PREPARED.set_forkserver_preload(
+    ["pytest", "hypothesis.strategies", "aiohttp.web", "structlog", "yaml", "syrupy", "anyio", "rich.console"]
+)
 
 
 class Caught(NamedTuple):
@@ -66,34 +72,21 @@ class Workshop:
     def first_failure(self, tests: Sequence[str]) -> str:
         """Return the first of these tests that fails, "" where all pass. Raises BrokenMutantError."""
         self._report.unlink(missing_ok=True)
-        options = ("-x", "-q", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-p", witness.__name__)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options, *tests],
-            cwd=ROOT,
-            env=os.environ
-            | {
-                "PYTHONPATH": str(self._source),
-                # A mutated module and the true one may be of one second and one length.
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "HYPOTHESIS_STORAGE_DIRECTORY": str(self._folder / "hypothesis"),
-                witness.REPORT: str(self._report),
-                witness.SOURCE: str(self._source),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        output = self._folder / "output"
+        arguments = (self._source, self._report, output, self._folder / "hypothesis")
+        process = _PREPARED.Process(target=witness.run, args=(*map(str, arguments), tuple(tests)))
+        process.start()
         limit = sum(_FILE_SECONDS if ".py" in test else _FOLDER_SECONDS for test in tests)
-        try:
-            output, _ = process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        process.join(limit)
+        if process.is_alive():
+            os.killpg(process.pid or 0, signal.SIGKILL)
+            process.join()
             return f"{' '.join(tests)} (did not end in {limit:.0f} s)"
+        code = process.exitcode
+        process.close()
         first = self._report.read_text() if self._report.exists() else ""
-        if process.returncode == _PASSED or (process.returncode in _NO_TESTS and not first):
+        if code == _PASSED or (code in _NO_TESTS and not first):
             return ""
-        if process.returncode != _FAILED or not first or first.startswith(witness.UNREADABLE):
-            raise BrokenMutantError(f"{first}\n{output[-2000:]}")
+        if code != _FAILED or not first or first.startswith(witness.UNREADABLE):
+            raise BrokenMutantError(f"{first}\n{output.read_text()[-2000:]}")
         return first

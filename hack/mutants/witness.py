@@ -1,29 +1,46 @@
-"""The pytest plugin of a run with a mutant: notes the first test that fails.
+"""One run of pytest with a mutant, in a process of its own, and the plugin that notes the first test to fail.
 
-Loaded with -p by runner.py. Fails the run if the mutant is not what is tested.
+Imports nothing of the operator before `run` has put the mutant first in the path. Called by runner.py.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-import aim_operator
-
 REPORT = "AIM_MUTANT_REPORT"
-SOURCE = "AIM_MUTANT_SOURCE"
 UNREADABLE = "can't be imported: "
-_MOST_MEMORY = 4 * 2**30
+_MOST_MEMORY = 6 * 2**30
 """Bytes. Some mutants never stop to remember."""
+_OPTIONS = (
+    *("-x", "-q", "--tb=no", "--no-header", "-p", "no:cacheprovider", "-p", __name__),
+    # They are imported already, which is what makes it quick.
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
 
 
-def pytest_configure() -> None:
-    if not Path(aim_operator.__file__).is_relative_to(os.environ[SOURCE]):
-        raise pytest.UsageError(f"{aim_operator.__file__} is tested, not the mutant")
+def run(source: str, report: str, output: str, hypotheses: str, tests: Sequence[str]) -> None:
+    """Run these tests on the operator in `source`, and exit as pytest does."""
+    os.setsid()
+    with Path(output).open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    sys.path.insert(0, source)
+    # For processes that tests start. A mutated module and the true one may be of one second and one length.
+    os.environ |= {"PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1", REPORT: report}
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = hypotheses
+    sys.dont_write_bytecode = True
+    tested = importlib.import_module("aim_operator").__file__
+    if not Path(tested or "").is_relative_to(source):
+        sys.exit(f"{tested} would be tested, not the mutant")
+    sys.exit(pytest.main([*_OPTIONS, *tests]))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
