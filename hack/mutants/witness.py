@@ -8,7 +8,10 @@ from __future__ import annotations
 import importlib
 import os
 import resource
+import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +31,7 @@ _OPTIONS = (
 def run(source: str, report: str, output: str, hypotheses: str, tests: Sequence[str]) -> None:
     """Run these tests on the operator in `source`, and exit as pytest does."""
     os.setsid()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with Path(output).open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -41,6 +45,13 @@ def run(source: str, report: str, output: str, hypotheses: str, tests: Sequence[
     if not Path(tested or "").is_relative_to(source):
         sys.exit(f"{tested} would be tested, not the mutant")
     sys.exit(pytest.main([*_OPTIONS, *tests]))
+
+
+def _end_with(parent: int) -> None:
+    """End when the parent does: nobody would stop this process otherwise."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
