@@ -57,6 +57,11 @@ SEEDS ?= 10000
 simulate: .venv/.setup  ## play SEEDS=n random stories on the operator in memory; SEED=n replays one
 	@$(BIN)/python -m tests.simulation.explore $(if $(TELLER),--teller $(TELLER)) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
+# `make mutants ONLY='do not hear of pods'` puts in those whose name has a match of that regular expression.
+.PHONY: mutants
+mutants: .venv/.setup  ## put each of 500 single faults into the operator; some test must notice: half an hour
+	@$(BIN)/python -m hack.mutants $(if $(ONLY),--only "$(ONLY)")
+
 .PHONY: test-cluster
 test-cluster: cluster-build  ## on a real control plane: API server, etcd, controllers
 	@$(PYTEST) tests/cluster

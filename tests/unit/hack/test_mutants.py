@@ -1,0 +1,71 @@
+"""hack.mutants: its table is about the code as it is, and says what it must."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from hack.mutants import page
+from hack.mutants.mutant import PACKAGE, ROOT, SOURCE, Mutant
+from hack.mutants.rows import CONTROLLERS, wake_rows
+from hack.mutants.runner import Caught
+from hack.mutants.table import MUTANTS
+
+ONE = Mutant("Group", "a fault", "backoff.py", "2.0", "1.0", ("tests/unit/core",))
+
+
+def test_each_fault_is_in_its_module_exactly_once() -> None:
+    """Whoever changes such a line changes its row in hack/mutants/faults/ as well."""
+    texts = {path: (SOURCE / path).read_text() for path in {mutant.path for mutant in MUTANTS}}
+    stale = [f"{m.module}: {m.fault}" for m in MUTANTS if texts[m.path].count(m.old) != 1]
+    assert stale == []
+
+
+def test_each_fault_changes_something_and_has_a_name_of_its_own() -> None:
+    assert [m.fault for m in MUTANTS if m.old == m.new] == []
+    assert [fault for fault, times in Counter(m.fault for m in MUTANTS).items() if times > 1] == []
+
+
+def test_the_likeliest_tests_are_there() -> None:
+    paths = {path for mutant in MUTANTS for path in mutant.tests}
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
+
+
+def test_each_row_of_the_wake_tables_is_a_mutant() -> None:
+    controllers = (SOURCE / PACKAGE / "controllers").glob("*.py")
+    tables = {
+        path.stem for path in controllers if re.search(r"^def \w+_wakes\(", path.read_text(), re.MULTILINE)
+    }
+    assert tables == set(CONTROLLERS)
+    rows = sum(
+        (SOURCE / PACKAGE / "controllers" / f"{each}.py").read_text().count(" Trigger(watched.")
+        for each in CONTROLLERS
+    )
+    assert len(list(wake_rows())) == rows
+
+
+def test_a_mutant_whose_line_is_gone_is_not_put_in(tmp_path: Path) -> None:
+    module = tmp_path / PACKAGE / ONE.module
+    module.parent.mkdir()
+    module.write_text("return first * 2.0 ** failures")
+    ONE.apply(tmp_path)
+    assert module.read_text() == "return first * 1.0 ** failures"
+    with pytest.raises(ValueError, match=r"0 places in backoff\.py"):
+        ONE.apply(tmp_path)
+
+
+def test_the_page_names_what_caught_each_and_what_nothing_did() -> None:
+    other = ONE._replace(fault="a | b", harmless="it is only slower")
+    lone = ONE._replace(fault="another", group="Others")
+    results = {
+        ONE.fault: Caught("tests/unit/test_x.py::test_y[some values]", 1.0),
+        lone.fault: Caught("", 9.0),
+    }
+    got = page.text([ONE, other, lone], results, "2026-11-26", "abc1234", 12.0)
+    assert "2 mutants, 1 survived, in 12 minutes" in got
+    assert "| a fault | `backoff.py` | `unit/test_x.py::test_y` |" in got
+    assert "| a \\| b | `backoff.py` | it is only slower |" in got
+    assert "| another | `backoff.py` | **nothing** |" in got
