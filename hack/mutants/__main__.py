@@ -12,23 +12,28 @@ Exit code 1 when one survives.
 from __future__ import annotations
 
 import argparse
-import json
 import queue
 import re
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
+
+import msgspec
+from msgspec import Struct, field
 
 from hack.mutants import page
-from hack.mutants.mutant import Mutant
+from hack.mutants.mutant import ROOT, Mutant
 from hack.mutants.runner import BrokenMutantError, Caught, Workshop
 from hack.mutants.table import MUTANTS
 
 CAUGHT = Path(__file__).with_name("caught.json")
-"""Which test caught each the last time: it is tried first."""
+"""Which test caught each the last time, which is tried first; and what is to be said of the last whole run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,41 +46,75 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
     chosen = [m for m in MUTANTS if re.search(options.only, f"{m.group}: {m.fault}", re.IGNORECASE)]
-    known: dict[str, str] = json.loads(CAUGHT.read_text()) if CAUGHT.exists() else {}
+    memory = Memory.read()
     if options.new:
-        chosen = [mutant for mutant in chosen if mutant.fault not in known]
+        chosen = [mutant for mutant in chosen if mutant.fault not in memory.caught]
     if options.list:
         print(*(f"{mutant.group}: {mutant.fault}" for mutant in chosen), sep="\n")
         return 0
     began = time.monotonic()
     real = [mutant for mutant in chosen if not mutant.harmless]
-    results, broken = hunt(real, known, options.workers, quick=options.quick)
+    results, broken = hunt(real, memory, options.workers, quick=options.quick)
     survivors = [fault for fault, caught in results.items() if not caught.test]
-    minutes = (time.monotonic() - began) / 60
-    print(f"\n{len(results)} mutants in {minutes:.0f} minutes, {len(survivors)} survived")
-    print(*(f"survived: {fault}" for fault in survivors), *broken, sep="\n")
+    minutes, work = (time.monotonic() - began) / 60, sum(c.cpu_seconds for c in results.values()) / 60
+    summary = (
+        f"{len(results)} mutants in {minutes:.0f} minutes, in which tests worked for {work:.0f} minutes of one "
+        f"core; {len(survivors)} survived"
+    )
+    print("", summary, *(f"survived: {fault}" for fault in survivors), *broken, sep="\n")
     if not (options.only or options.new or options.quick):
-        page.write(MUTANTS, results, minutes)
+        memory.last_run = f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}: {summary}."
+    memory.write()
+    page.PAGE.write_text(page.text(MUTANTS, memory.caught, memory.last_run))
     return 1 if survivors or broken else 0
 
 
+def commit() -> str:
+    """Return the commit that is checked out."""
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Memory(Struct):
+    """What is known of runs before."""
+
+    last_run: str = ""
+    caught: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls) -> Self:
+        return msgspec.json.decode(CAUGHT.read_bytes(), type=cls) if CAUGHT.exists() else cls()
+
+    def write(self) -> None:
+        there = {mutant.fault for mutant in MUTANTS if not mutant.harmless}
+        self.caught = {fault: test for fault, test in sorted(self.caught.items()) if fault in there}
+        CAUGHT.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+    def note(self, mutant: Mutant, caught: Caught) -> None:
+        """Keep which test caught a mutant, as soon as it is known: a run may be interrupted."""
+        self.caught.pop(mutant.fault, None)
+        if caught.test:
+            self.caught[mutant.fault] = caught.test
+        self.write()
+
+
 def hunt(
-    mutants: Sequence[Mutant], known: dict[str, str], workers: int, *, quick: bool
+    mutants: Sequence[Mutant], memory: Memory, workers: int, *, quick: bool
 ) -> tuple[dict[str, Caught], list[str]]:
     """Return what caught each, by its fault, and what is to be said of those that are no mutants.
 
-    `known` says what caught each before, and is kept up to date.
+    `memory` is kept up to date.
     """
     with tempfile.TemporaryDirectory(prefix="aim-mutants-") as folder, ThreadPoolExecutor(workers) as pool:
         idle: queue.Queue[Workshop] = queue.Queue()
         for number in range(workers):
             idle.put(Workshop(Path(folder) / str(number)))
-        sound(idle, sorted({known[m.fault] for m in mutants if m.fault in known}))
+        sound(idle, sorted({memory.caught[m.fault] for m in mutants if m.fault in memory.caught}))
 
         def one(mutant: Mutant) -> Caught:
             workshop = idle.get()
             try:
-                return workshop.hunt(mutant, known.get(mutant.fault, ""), quick=quick)
+                return workshop.hunt(mutant, memory.caught.get(mutant.fault, ""), quick=quick)
             finally:
                 idle.put(workshop)
 
@@ -89,19 +128,9 @@ def hunt(
                 broken.append(f"no mutant: {error}")
                 print(f"BROKEN {mutant.fault}", flush=True)
                 continue
-            print(f"{caught.seconds:6.1f} s  {mutant.fault}: {caught.test or 'SURVIVED'}", flush=True)
-            remember(known, mutant, caught)
+            print(f"{caught.cpu_seconds:6.1f} s  {mutant.fault}: {caught.test or 'SURVIVED'}", flush=True)
+            memory.note(mutant, caught)
         return results, broken
-
-
-def remember(known: dict[str, str], mutant: Mutant, caught: Caught) -> None:
-    """Keep which test caught a mutant, as soon as it is known: a run may be interrupted."""
-    known.pop(mutant.fault, None)
-    if caught.test:
-        known[mutant.fault] = caught.test
-    there = {each.fault for each in MUTANTS}
-    kept = {fault: test for fault, test in sorted(known.items()) if fault in there}
-    CAUGHT.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def sound(idle: queue.Queue[Workshop], tests: Sequence[str]) -> None:

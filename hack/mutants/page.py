@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from hack.mutants.mutant import ROOT, Mutant
-from hack.mutants.runner import Caught
 
 PAGE = ROOT / "docs" / "reliability-mutants.md"
 
@@ -19,29 +16,21 @@ _ABOUT = (
 )
 
 
-def write(mutants: Sequence[Mutant], results: Mapping[str, Caught], minutes: float) -> None:
-    """Write the page of a whole run."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.strip()
-    PAGE.write_text(text(mutants, results, f"{datetime.now(UTC):%Y-%m-%d}", commit, minutes))
+def text(mutants: Sequence[Mutant], caught: Mapping[str, str], last_run: str) -> str:
+    """Return the page: a table for each group, and the mutants that are harmless, with why.
 
-
-def text(
-    mutants: Sequence[Mutant], results: Mapping[str, Caught], day: str, commit: str, minutes: float
-) -> str:
-    """Return the page: a table for each group, and the mutants that are harmless, with why."""
-    survivors = sum(not caught.test for caught in results.values())
+    `caught` names the test that caught each, by its fault.
+    """
     parts = [
         "# Mutants",
         _ABOUT,
-        f"{day}, commit {commit}: {len(results)} mutants, {survivors} survived, in {minutes:.0f} minutes.",
+        last_run,
     ]
     for group in dict.fromkeys(mutant.group for mutant in mutants):
         of_group = [mutant for mutant in mutants if mutant.group == group]
         run = [mutant for mutant in of_group if not mutant.harmless]
         parts.append(f"## {group}")
-        parts.append(_table(("fault", "where", "caught by"), (_row(m, results.get(m.fault)) for m in run)))
+        parts.append(_table(("fault", "where", "caught by"), (_row(m, caught.get(m.fault, "")) for m in run)))
         harmless = [mutant for mutant in of_group if mutant.harmless]
         if harmless:
             rows = ((_cell(m.fault), f"`{m.module}`", m.harmless) for m in harmless)
@@ -52,8 +41,7 @@ def text(
     return "\n\n".join(parts) + "\n"
 
 
-def _row(mutant: Mutant, caught: Caught | None) -> tuple[str, str, str]:
-    test = caught.test if caught is not None else ""
+def _row(mutant: Mutant, test: str) -> tuple[str, str, str]:
     return _cell(mutant.fault), f"`{mutant.module}`", f"`{_cell(_short(test))}`" if test else "**nothing**"
 
 

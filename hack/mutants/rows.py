@@ -18,7 +18,7 @@ INSTALLATIONS = "Wiring"
 CONTROLLERS = ("images", "runtime_configs", "templates", "template_caches", "model_caches", "services")
 _WIRING = "app.py"
 _REGISTER = (".add_handler", ".on_change")
-_WAKES = ("tests/unit/controllers/test_wakes.py", "tests/simulation/explore")
+_WAKES = ("tests/unit/controllers/test_wakes.py",)
 _WIRES = (
     "tests/simulation/test_nodes.py",
     "tests/simulation/test_operator.py",
@@ -26,7 +26,6 @@ _WIRES = (
     "tests/simulation/test_scaling.py",
     "tests/simulation/test_slots.py",
     "tests/simulation/test_download_slots.py",
-    "tests/simulation/explore",
 )
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 REPORT = "AIM_MUTANT_REPORT"
+OUTPUT, FIRST, SECONDS = "output", "first-failure", "seconds"
+"""Files in the folder of a run: what it printed, the first test that failed, how long it worked."""
 UNREADABLE = "can't be imported: "
 _MOST_MEMORY = 6 * 2**30
 """Bytes. Some mutants never stop to remember."""
@@ -28,28 +30,35 @@ _OPTIONS = (
 )
 
 
-def run(source: str, report: str, output: str, hypotheses: str, tests: Sequence[str]) -> None:
-    """Run these tests on the operator in `source`, and exit as pytest does."""
+def run(parent: int, limit: int, folder: str, tests: Sequence[str]) -> None:
+    """Run these tests on the operator in `folder`, and exit as pytest does; at once when `parent` ends.
+
+    Killed by SIGXCPU after `limit` seconds of work: what takes long on a busy machine is no mutant caught.
+    """
+    source = f"{folder}/src"
     os.setsid()
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    with Path(output).open("wb") as file:
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    with Path(folder, OUTPUT).open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     sys.path.insert(0, source)
     # For processes that tests start. A mutated module and the true one may be of one second and one length.
-    os.environ |= {"PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1", REPORT: report}
-    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = hypotheses
+    os.environ |= {"PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1", REPORT: f"{folder}/{FIRST}"}
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{folder}/hypothesis"
     sys.dont_write_bytecode = True
     tested = importlib.import_module("aim_operator").__file__
     if not Path(tested or "").is_relative_to(source):
         sys.exit(f"{tested} would be tested, not the mutant")
-    sys.exit(pytest.main([*_OPTIONS, *tests]))
+    code = pytest.main([*_OPTIONS, *tests])
+    Path(folder, SECONDS).write_text(str(time.process_time()))
+    sys.exit(code)
 
 
 def _end_with(parent: int) -> None:
     """End when the parent does: nobody would stop this process otherwise."""
-    while os.getppid() == parent:
+    while Path(f"/proc/{parent}").exists():
         time.sleep(1)
     os.killpg(0, signal.SIGKILL)
 

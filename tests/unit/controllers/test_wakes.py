@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 
@@ -20,53 +19,40 @@ from aim_operator.controllers.model_caches import model_cache_wakes
 from aim_operator.controllers.route_owners import RouteOwners
 from aim_operator.controllers.runtime_configs import runtime_config_wakes
 from aim_operator.controllers.services import service_wakes
-from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.template_caches import template_cache_wakes
 from aim_operator.controllers.templates import template_wakes
-from aim_operator.controllers.watched import Watched
 from aim_operator.core.service.route import GatewayKey, ListenerPath
-from aim_operator.runtime.metrics import MetricSink
-from tests.support.fake_client import FakeClient
+from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import OPERATOR_NAMESPACE
-from tests.support.virtual_clock import VirtualClock
 
-Manifest = dict[str, Any]
 TABLE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("wakes.yaml").read_text())
 DERIVED = "fast-ovr-0a1b2c3d"
 _WANTED = ListenerPath(GatewayKey(("gateways", "gateway"), "", 0), "/mine", ())
 
 
-class Cluster:
-    """The stores filled with the objects of wakes.yaml, and whom the next change wakes."""
+class Cluster(FilledStores):
+    """The stores with the objects of wakes.yaml, and whom the next change wakes."""
 
     def __init__(self) -> None:
-        self.watched = Watched(
-            FakeClient(),
-            clock=VirtualClock(),
-            metrics=MetricSink(),
-            namespaces=(),
-            operator_namespace=OPERATOR_NAMESPACE,
-        )
-        self._version = 0
-        self._objects: dict[str, Manifest] = {}
-        catalog = StoreCatalog(self.watched)
-        depend = Dependents(self.watched, catalog, operator_namespace=OPERATOR_NAMESPACE)
-        caching = CacheDependents(self.watched, catalog)
-        routes = RouteOwners(self.watched, clock=VirtualClock(), wake=lambda _: None, apart=lambda: False)
+        super().__init__()
+        watched = self.watched
+        depend = Dependents(watched, self.catalog, operator_namespace=OPERATOR_NAMESPACE)
+        caching = CacheDependents(watched, self.catalog)
+        routes = RouteOwners(watched, clock=self.clock, wake=lambda _: None, apart=lambda: False)
         for informer, manifests in TABLE["world"].items():
             for manifest in manifests:
                 self.put(informer, manifest)
-        chooses = self.watched.services.store.get("team", "by-choice")
+        chooses = watched.services.store.get("team", "by-choice")
         assert chooses is not None
         routes.set_paths(chooses, (_WANTED,))
         self.woken: set[str] = set()
         tables = {
-            "images": image_wakes(self.watched, depend),
-            "runtime configs": runtime_config_wakes(self.watched),
-            "templates": template_wakes(self.watched, depend, caching),
-            "template caches": template_cache_wakes(self.watched, caching),
-            "model caches": model_cache_wakes(self.watched, caching),
-            "services": service_wakes(self.watched, depend, caching, routes),
+            "images": image_wakes(watched, depend),
+            "runtime configs": runtime_config_wakes(watched),
+            "templates": template_wakes(watched, depend, caching),
+            "template caches": template_cache_wakes(watched, caching),
+            "model caches": model_cache_wakes(watched, caching),
+            "services": service_wakes(watched, depend, caching, routes),
         }
         for controller, triggers in tables.items():
             for trigger in triggers:
@@ -79,50 +65,6 @@ class Cluster:
             self.woken.add(f"{controller} {ref.namespace}/{ref.name}".replace(" /", " "))
 
         return wake
-
-    def put(self, informer: str, manifest: Manifest) -> None:
-        """Have the watch of a kind bring an object, new or changed."""
-        self._version += 1
-        metadata = manifest["metadata"]
-        name = f"{metadata.get('namespace', '')}/{metadata['name']}"
-        self._objects[f"{informer} {name}"] = manifest
-        full = {
-            **manifest,
-            "metadata": {
-                "uid": f"uid of {informer} {name}",
-                "resourceVersion": str(self._version),
-                "generation": self._version,
-                **metadata,
-                "ownerReferences": [
-                    _owner(*each.split()[1:]) for each in metadata.get("ownerReferences", ())
-                ],
-            },
-        }
-        sink: Any = getattr(self.watched, informer)
-        sink._streams[""].changed(msgspec.json.decode(msgspec.json.encode(full), type=sink.resource.type))
-
-    def edit(self, informer: str, name: str, **fields: Any) -> None:
-        """Change an object: these fields, or only its version and generation."""
-        self.put(informer, {**self._objects[_key(informer, name)], **fields})
-
-    def delete(self, informer: str, name: str) -> None:
-        metadata = self._objects[_key(informer, name)]["metadata"]
-        sink: Any = getattr(self.watched, informer)
-        sink._streams[""].deleted(sink.store.get(metadata.get("namespace", ""), metadata["name"]).metadata)
-
-
-def _key(informer: str, name: str) -> str:
-    return f"{informer} {name if '/' in name else f'/{name}'}"
-
-
-def _owner(kind: str, name: str) -> Manifest:
-    return {
-        "apiVersion": "aim.silogen.ai/v1alpha1",
-        "kind": kind,
-        "name": name,
-        "uid": f"uid of {kind} {name}",
-        "controller": True,
-    }
 
 
 def _rows(name: str) -> list[Any]:
@@ -167,3 +109,10 @@ def test_what_only_a_status_says_wakes_nobody_who_reads_the_spec() -> None:
     assert live is not None
     image._streams[""].changed(live)
     assert cluster.woken == {"images team/llama"}
+
+
+def test_a_template_cache_that_is_paused_no_more_is_looked_at() -> None:
+    """Annotations leave the generation as it is."""
+    cluster = Cluster()
+    cluster.annotate("template_caches", "team/twin", note="changed")
+    assert "template caches team/twin" in cluster.woken

@@ -11,7 +11,6 @@ import pytest
 from hack.mutants import page
 from hack.mutants.mutant import PACKAGE, ROOT, SOURCE, Mutant
 from hack.mutants.rows import CONTROLLERS, wake_rows
-from hack.mutants.runner import Caught
 from hack.mutants.table import MUTANTS
 
 ONE = Mutant("Group", "a fault", "backoff.py", "2.0", "1.0", ("tests/unit/core",))
@@ -60,12 +59,9 @@ def test_a_mutant_whose_line_is_gone_is_not_put_in(tmp_path: Path) -> None:
 def test_the_page_names_what_caught_each_and_what_nothing_did() -> None:
     other = ONE._replace(fault="a | b", harmless="it is only slower")
     lone = ONE._replace(fault="another", group="Others")
-    results = {
-        ONE.fault: Caught("tests/unit/test_x.py::test_y[some values]", 1.0),
-        lone.fault: Caught("", 9.0),
-    }
-    got = page.text([ONE, other, lone], results, "2026-11-26", "abc1234", 12.0)
-    assert "2 mutants, 1 survived, in 12 minutes" in got
+    caught = {ONE.fault: "tests/unit/test_x.py::test_y[some values]"}
+    got = page.text([ONE, other, lone], caught, "2026-11-26: 2 mutants, 1 survived.")
+    assert "2026-11-26: 2 mutants" in got
     assert "| a fault | `backoff.py` | `unit/test_x.py::test_y` |" in got
     assert "| a \\| b | `backoff.py` | it is only slower |" in got
     assert "| another | `backoff.py` | **nothing** |" in got
