@@ -33,7 +33,7 @@ from hack.mutants.runner import BrokenMutantError, Caught, Workshop
 from hack.mutants.table import MUTANTS
 
 CAUGHT = Path(__file__).with_name("caught.json")
-"""Which test caught each the last time, which is tried first; and what is to be said of the last whole run."""
+"""Which test caught each the last time, which is tried first; and what is told of the last whole run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     survivors = [fault for fault, caught in results.items() if not caught.test]
     minutes, work = (time.monotonic() - began) / 60, sum(c.cpu_seconds for c in results.values()) / 60
     summary = (
-        f"{len(results)} mutants in {minutes:.0f} minutes, in which tests worked for {work:.0f} minutes of one "
+        f"{len(results)} mutants in {minutes:.0f} minutes, in which tests worked for {work:.0f} minutes of a "
         f"core; {len(survivors)} survived"
     )
     print("", summary, *(f"survived: {fault}" for fault in survivors), *broken, sep="\n")
