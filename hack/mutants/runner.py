@@ -52,7 +52,7 @@ class Workshop:
     def hunt(self, mutant: Mutant, caught_by: str, *, quick: bool = False) -> Caught:
         """Run tests on the mutant until one fails: the one that caught it before, those it names, and all.
 
-        `quick` leaves out the last.
+        `quick` leaves out the last, and simulations.
         """
         file = self._source / mutant.path
         true, times = file.read_bytes(), file.stat()
@@ -61,7 +61,8 @@ class Workshop:
         try:
             test = ""
             rest = () if quick else tuple(each for each in EVERYTHING if each not in mutant.tests)
-            for tests in ((caught_by,), mutant.tests, rest):
+            likely = tuple(t for t in mutant.tests if not (quick and t.startswith("tests/simulation")))
+            for tests in ((caught_by,), likely, rest):
                 if any(tests) and (test := self.first_failure(tests)):
                     break
         except BrokenMutantError as error:
