@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hack.mutants.mutant import ROOT, Mutant
 
+_MOST_WORDS = 90
 PAGE = ROOT / "docs" / "reliability-mutants.md"
 
 _ABOUT = (
@@ -24,7 +25,7 @@ def text(mutants: Sequence[Mutant], caught: Mapping[str, str], last_run: str) ->
     parts = [
         "# Mutants",
         _ABOUT,
-        last_run,
+        *([last_run] if last_run else []),
     ]
     for group in dict.fromkeys(mutant.group for mutant in mutants):
         of_group = [mutant for mutant in mutants if mutant.group == group]
@@ -42,16 +43,18 @@ def text(mutants: Sequence[Mutant], caught: Mapping[str, str], last_run: str) ->
 
 
 def _row(mutant: Mutant, test: str) -> tuple[str, str, str]:
-    return _cell(mutant.fault), f"`{mutant.module}`", f"`{_cell(_short(test))}`" if test else "**nothing**"
+    caught_by = f"`{_cell(_short(test))}`" if test else "**nothing yet**"
+    return _cell(mutant.fault), f"`{mutant.module}`", caught_by
 
 
 def _short(test: str) -> str:
-    """Return the name of a test without the folder of all, and without the values of its parameters."""
-    return test.removeprefix("tests/").partition("[")[0]
+    """Return the name of a test without the folder of all; of its parameters only those that are words."""
+    name, _, parameters = test.removeprefix("tests/").partition("[")
+    return f"{name}[{parameters}" if len(parameters) <= _MOST_WORDS and " " in parameters else name
 
 
 def _cell(words: str) -> str:
-    return words.replace("|", "\\|").replace("\n", " ")
+    return words.replace("|", "\\|").replace("\n", " ").replace("`", "'")
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
