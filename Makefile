@@ -8,7 +8,7 @@ SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+PYTEST := $(BIN)/pytest -n 3
 # Of this checkout, so that a cluster of another one is left alone; short, for the Unix sockets in it.
 DEMO_CLUSTER := $(HOME)/.cache/aim-operator/cluster/demo-$(shell pwd | cksum | cut -d' ' -f1)
 

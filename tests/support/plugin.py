@@ -11,10 +11,10 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import pytest
+from xdist.remote import Producer
 
 from hack.cluster.cluster import PARTS
 from tests.support import browser
@@ -37,6 +37,7 @@ from tests.support.cluster import (
     world,
 )
 from tests.support.not_run import lines, not_run
+from tests.support.schedule import LongestFirst, keep_seconds
 
 __all__ = [
     "control_plane",
@@ -50,10 +51,10 @@ __all__ = [
     "world",
 ]
 
-E2E = Path(__file__).parents[1] / "e2e"
 PREPARED = pytest.StashKey[bool]()
 MEASURED_PROPERTY = "aim_measured"
 OPTION, NAME, FAIL = "--not-run", "name", "fail"
+KEEP_SECONDS = "--keep-seconds"
 
 
 class Measure(Protocol):
@@ -79,6 +80,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=NAME,
         help="tests that this machine can't run: name them, or fail",
     )
+    parser.addoption(
+        KEEP_SECONDS,
+        action="store_true",
+        help="write down what the longest tests took; with workers, they start first",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,13 +107,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The longest first, so that no worker is left alone with one of them at the end.
-    items.sort(key=lambda item: E2E not in item.path.parents)
     for item in items:
         for fixture, parts in PARTS_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 for marker in (name for name, part in MARKERS.items() if part in parts):
                     item.add_marker(marker)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LongestFirst | None:
+    return LongestFirst(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -133,6 +142,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if terminalreporter.config.getoption(KEEP_SECONDS):
+        keep_seconds(terminalreporter.stats.get("passed", []))
     _tell_measured(terminalreporter)
     _tell_not_run(terminalreporter)
 
