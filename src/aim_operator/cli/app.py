@@ -24,6 +24,7 @@ from aim_operator.cli.everyday.switches import pause, rediscover, restart, resum
 from aim_operator.cli.everyday.waiting import wait
 from aim_operator.cli.fetch import fetch
 from aim_operator.cli.plan.command import PlanCommand, plan
+from aim_operator.cli.plan.snapshot_command import snapshot
 from aim_operator.cli.program import Command, Group
 from aim_operator.cli.run import run
 from aim_operator.cli.status.command import status
@@ -41,6 +42,7 @@ app = typer.Typer(
 # By what most people look for first.
 app.command(cls=Command)(demo)
 app.command(cls=PlanCommand)(plan)
+app.command(cls=Command)(snapshot)
 USE = (status, why, doctor, models, serve, call, url, logs, events, wait)
 CHANGE = (restart, rediscover, retry, pause, resume)
 SERVE = (run, crds, fetch)

@@ -64,6 +64,7 @@ def kubeconfig(tmp_path: Path) -> Path:
         pytest.param(["logs", "chat", "--server", "--download"], "choose one", id="two logs in one"),
         pytest.param(["models", "-A", "-n", "a"], "choose one", id="models of one namespace and all"),
         pytest.param(["doctor", "-o", "wide"], "--output", id="a form that doctor has not"),
+        pytest.param(["snapshot", "-n", "a"], "has all namespaces", id="a snapshot of one namespace"),
         pytest.param(["completion", "tcsh"], "bash, zsh or fish", id="a shell that nobody knows"),
         pytest.param(["demo", "--timeout", "nan"], "--timeout", id="a time that is none"),
         pytest.param(["demo", "--timeout", "inf"], "--timeout", id="a time without an end"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aim_operator.cli import connect
 from aim_operator.cli.program import Command
 
 if TYPE_CHECKING:
     from aim_operator.cli.plan.consequences import Plan
+    from aim_operator.cli.plan.snapshot import Snapshot
 
 FORMS = ("tree", "yaml", "json", "markdown", "github")
 NOTHING, DEGRADED, CHANGES, BAD_INPUT = 0, 1, 2, 3
@@ -29,6 +32,7 @@ class PlanCommand(Command):
             raise
 
 
+@connect.with_cluster
 def plan(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH...", help="Files, folders, or - for standard input.")
@@ -42,10 +46,15 @@ def plan(
             "given several times. Folders called profiles below a PATH are read anyway.",
         ),
     ] = None,
-    namespace: Annotated[
-        str,
-        typer.Option("--namespace", "-n", metavar="NAME", help="Of objects that name none."),
-    ] = "default",
+    snapshot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A cluster as `aimctl snapshot` wrote it down: what changes there."
+        ),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="What changes in the cluster of the kubeconfig, as --context does.")
+    ] = False,
     output: Annotated[
         str, typer.Option("--output", "--format", "-o", metavar="|".join(FORMS), help="How to print it.")
     ] = "tree",
@@ -53,6 +62,7 @@ def plan(
         bool,
         typer.Option("--check", help="For hooks: end with 0 where all is well, also if something is made."),
     ] = False,
+    cluster: connect.Cluster,
 ) -> None:
     """Show what would come of files, and what is wrong with them. Needs no cluster.
 
@@ -62,35 +72,63 @@ def plan(
     aimctl plan catalog/ --profiles profiles/    # with what discovery found, for images that are known
     aimctl plan catalog/ --format github         # annotations on a pull request
     aimctl plan catalog/ -o yaml                 # with every object that the operator would make
+    aimctl plan catalog/ --context prod          # what changes in a cluster: restarts, routes, downloads
+    aimctl plan catalog/ --snapshot prod.json    # the same, of a cluster that `aimctl snapshot` wrote down
 
     Each object is held to the schemas and rules of the API server, then the real operator runs on a cluster
     in memory until nothing changes any more. Discovery is not invented: what an image without a profile would
     answer is shown as unknown.
 
-    For scripts the exit code tells: 0 nothing would be made, 2 something would, 1 something would be Degraded
-    or Failed, 3 the files or the call are not right.
+    With a cluster nothing is written there: it is copied into memory, and the change applied to the copy.
+
+    For scripts the exit code tells: 0 nothing would be made or changed, 2 something would, 1 something would
+    be Degraded or Failed, 3 the files or the call are not right.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.errors import UserError  # noqa: PLC0415
 
     try:
         flags.one_of("--output", output, FORMS)
-        flags.namespace("--namespace", namespace)
-        found = _planned(paths, profiles or [], namespace)
+        before = _before(cluster, snapshot, live=live)
+        own = cluster.given_namespace or ("default" if before is None or snapshot else cluster.namespace)
+        namespace = flags.namespace("--namespace", own)
+        made, wrong = _planned(paths, profiles or [], namespace, before)
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
         raise typer.Exit(BAD_INPUT) from error
-    made, wrong = found
     _print(made, output)
     if wrong:
         raise typer.Exit(BAD_INPUT)
     if made.degraded:
         raise typer.Exit(DEGRADED)
-    if (made.children or made.objects) and not check:
+    if made.changes and not check:
         raise typer.Exit(CHANGES)
 
 
-def _planned(paths: list[str], profiles: list[Path], namespace: str) -> tuple[Plan, bool]:
+def _before(cluster: connect.Cluster, file: Path | None, *, live: bool) -> Snapshot | None:
+    """Return the cluster that is to change; None where there is none. Raises UserError."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from aim_operator.cli.plan import snapshot  # noqa: PLC0415
+    from aim_operator.errors import UserError  # noqa: PLC0415
+
+    # Variables that other commands need do not make a plan ask a cluster.
+    named = {"AIM_CONTEXT": cluster.context, "AIM_KUBECONFIG": cluster.kubeconfig}
+    flags = [value for variable, value in named.items() if value and value != os.environ.get(variable)]
+    asked = live or flags or cluster.as_user
+    if file is not None and asked:
+        raise UserError("--snapshot and --live, --context, --kubeconfig or --as: choose one")
+    if file is not None:
+        return snapshot.read(file)
+    if not asked:
+        return None
+    server, now = cluster.connection.server, datetime.now(UTC)
+    return cluster.ask(lambda client: snapshot.take(client, server, now))
+
+
+def _planned(
+    paths: list[str], profiles: list[Path], namespace: str, before: Snapshot | None
+) -> tuple[Plan, bool]:
     """Return the plan, and whether the input has mistakes: what follows from the rest is shown all the same.
 
     Raises UserError.
@@ -98,29 +136,14 @@ def _planned(paths: list[str], profiles: list[Path], namespace: str) -> tuple[Pl
     import asyncio  # noqa: PLC0415
     import gc  # noqa: PLC0415
 
-    from msgspec import structs  # noqa: PLC0415
-
-    from aim_operator.cli.plan import consequences, documents, problems, world  # noqa: PLC0415
+    from aim_operator.cli.plan import documents, world  # noqa: PLC0415
+    from aim_operator.cli.plan.planning import planned  # noqa: PLC0415
 
     # Thousands of plain objects, hardly a cycle, and a process that ends soon: a third of the time otherwise.
     gc.disable()
-    read, unreadable = documents.read(paths)
+    found = documents.read(paths)
     images = world.images([*profiles, *documents.profile_folders(paths)])
-
-    async def run() -> tuple[Plan, bool]:
-        cluster = world.World(images)
-        loaded = problems.load(cluster.sandbox, read, namespace)
-        found = [*problems.unreadable(unreadable), *loaded.problems]
-        cluster.surround(loaded.documents)
-        made = consequences.plan(await cluster.settle(), loaded.documents, namespace)
-        return structs.replace(
-            made,
-            problems=(*found, *made.problems),
-            assumed=cluster.assumed,
-            skipped=loaded.skipped,
-        ), any(problem.severity == "error" for problem in found)
-
-    return asyncio.run(run())
+    return asyncio.run(planned(found, images, namespace, before))
 
 
 def _print(plan: Plan, output: str) -> None:

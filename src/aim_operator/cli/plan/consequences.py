@@ -15,6 +15,7 @@ from msgspec import Struct
 from aim_operator.api import quantity
 from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.cli.plan.difference import BAD, Difference, decisive
 from aim_operator.cli.plan.documents import Document
 from aim_operator.cli.plan.problems import OURS, Problem, named
 from aim_operator.cli.plan.resources import Quantity, tiers
@@ -22,7 +23,6 @@ from aim_operator.cli.printing import size
 from aim_operator.core import labels
 from aim_operator.sandbox.storage import Stored
 
-BAD = (State.DEGRADED, State.FAILED)
 GOOD = (State.RUNNING, State.STOPPED)
 UNKNOWN_PROFILE = "unknown until its discovery has run: no profile of its image is given"
 CHILDREN = (
@@ -107,10 +107,19 @@ class Plan(Struct, frozen=True, kw_only=True, rename="camel"):
     assumed: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     objects: int = 0
+    difference: Difference | None = None
+    """What it changes in a cluster, if one was given."""
 
     @property
     def degraded(self) -> bool:
-        return any(problem.severity == "error" for problem in self.problems)
+        worse = self.difference is not None and bool(self.difference.worse)
+        return worse or any(problem.severity == "error" for problem in self.problems)
+
+    @property
+    def changes(self) -> bool:
+        if self.difference is not None:
+            return not self.difference.empty
+        return bool(self.children or self.objects)
 
 
 def plan(stored: Iterable[Stored], documents: Sequence[Document], namespace: str) -> Plan:
@@ -154,7 +163,7 @@ class _World:
 
 def _service(obj: Manifest, world: _World) -> Service:
     metadata, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    condition = _decisive(status)
+    condition = decisive(status)
     template = status.get("resolvedTemplate") or {}
     found = world.resolved(template)
     profile = _profile(found)
@@ -193,7 +202,7 @@ def _open(template: Manifest | None, status: Manifest) -> str:
         return f"what follows from the profile of {template['kind']} {template['metadata']['name']}: " + (
             UNKNOWN_PROFILE
         )
-    return str(_decisive(status).get("message", ""))
+    return str(decisive(status).get("message", ""))
 
 
 def _why_template(spec: Manifest, status: Manifest, image: Manifest | None, template: Manifest | None) -> str:
@@ -229,7 +238,7 @@ def _profile(template: Manifest | None) -> str:
 
 
 def _template(obj: Manifest) -> Reference:
-    condition = _decisive(obj.get("status") or {})
+    condition = decisive(obj.get("status") or {})
     status = (obj.get("status") or {}).get("status")
     failed = f"{condition.get('reason')}: {condition.get('message')}" if status in BAD else ""
     given = obj["spec"].get("modelSources") and "its model sources are given: nothing is discovered"
@@ -276,7 +285,7 @@ def _problem(
     document = given.get(_key(obj))
     if status.get("status") not in BAD or document is None:
         return None
-    condition = _decisive(status)
+    condition = decisive(status)
     reason = condition.get("reason", "")
     field, kinds = _NAMED_BY.get(reason, ("spec", ()))
     return Problem(
@@ -296,16 +305,6 @@ def _meant(document: Document, field: str, kinds: Sequence[str], documents: Sequ
     names = [each.name for each in documents if each.kind in kinds]
     close = difflib.get_close_matches(str(value), [name for name in names if name != value], n=1)
     return f"did you mean {close[0]}?" if close else ""
-
-
-def _decisive(status: Manifest) -> Manifest:
-    """Return the condition that says why: the failure, else Ready."""
-    by_type = {condition["type"]: condition for condition in status.get("conditions") or ()}
-    failure: Manifest = by_type.get("Failure") or {}
-    if failure.get("status") == "True":
-        return failure
-    ready: Manifest = by_type.get("Ready") or {}
-    return ready
 
 
 def _plain(obj: Manifest) -> Manifest:

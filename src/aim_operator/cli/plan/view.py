@@ -9,7 +9,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from aim_operator.cli.plan.consequences import BAD, GOOD, Cache, Plan, Reference, Service
+from aim_operator.cli.plan.change_view import sections
+from aim_operator.cli.plan.change_view import summary as change_summary
+from aim_operator.cli.plan.consequences import GOOD, Cache, Plan, Reference, Service
+from aim_operator.cli.plan.difference import BAD
 from aim_operator.cli.plan.problems import Problem
 from aim_operator.cli.plan.resources import Quantity
 
@@ -17,6 +20,13 @@ from aim_operator.cli.plan.resources import Quantity
 def tree(plan: Plan) -> RenderableType:
     """Return everything as a tree of words; what is wrong comes last, where a terminal leaves it visible."""
     parts: list[RenderableType] = []
+    if plan.difference is not None:
+        for title, lines in sections(plan.difference):
+            root = Tree(Text(title, style="bold"), guide_style="dim")
+            for line in lines:
+                root.add(Text(line))
+            parts += [root, Text()]
+        return Group(*parts, *_ending(plan))
     for service in plan.services:
         parts += [_service(service), Text()]
     if plan.templates:
@@ -29,14 +39,18 @@ def tree(plan: Plan) -> RenderableType:
         for cache in plan.caches:
             root.add(Text(downloaded(cache)))
         parts += [root, Text()]
-    parts += [Text(f"assumed: {each}", style="dim") for each in plan.assumed]
+    return Group(*parts, *_ending(plan))
+
+
+def _ending(plan: Plan) -> Iterator[Text]:
+    for each in plan.assumed:
+        yield Text(f"assumed: {each}", style="dim")
     if plan.skipped:
-        parts.append(Text(f"not looked at: {', '.join(plan.skipped)}", style="dim"))
+        yield Text(f"not looked at: {', '.join(plan.skipped)}", style="dim")
     for problem in plan.problems:
         style = "red" if problem.severity == "error" else "yellow"
-        parts.append(Text(f"{problem.file}:{problem.line}: {problem.severity}: {problem.text}", style=style))
-    parts.append(Text(summary(plan), style="bold"))
-    return Group(*parts)
+        yield Text(f"{problem.file}:{problem.line}: {problem.severity}: {problem.text}", style=style)
+    yield Text(summary(plan), style="bold")
 
 
 def _service(service: Service) -> Tree:
@@ -107,6 +121,8 @@ def named(reference: Reference) -> str:
 def summary(plan: Plan) -> str:
     """Return one line: how many objects, what becomes of the services, what is made."""
     parts = [_count(plan.objects, "object")]
+    if plan.difference is not None:
+        return "; ".join([*parts, *change_summary(plan.difference), *_found(plan.problems)])
     running = sum(service.status in GOOD for service in plan.services)
     bad = sum(service.status in BAD for service in plan.services)
     waiting = len(plan.services) - running - bad
@@ -118,11 +134,12 @@ def summary(plan: Plan) -> str:
     kinds = Counter(child["kind"] for child in plan.children)
     if kinds:
         parts.append("creates " + ", ".join(_count(number, kind) for kind, number in sorted(kinds.items())))
-    errors = sum(problem.severity == "error" for problem in plan.problems)
-    warnings = len(plan.problems) - errors
-    parts += [_count(errors, "error")] if errors else []
-    parts += [_count(warnings, "warning")] if warnings else []
-    return "; ".join(parts)
+    return "; ".join([*parts, *_found(plan.problems)])
+
+
+def _found(problems: Iterable[Problem]) -> list[str]:
+    severities = Counter(problem.severity for problem in problems)
+    return [_count(severities[each], each) for each in ("error", "warning") if severities[each]]
 
 
 def _count(number: int, noun: str) -> str:
@@ -136,15 +153,21 @@ def markdown(plan: Plan) -> str:
         lines += ["| where | what |", "|---|---|"]
         lines += [f"| `{_cell(each.file)}:{each.line}` | {_cell(each.text)} |" for each in plan.problems]
         lines.append("")
+    if plan.difference is not None:
+        for title, changes in sections(plan.difference):
+            lines += [f"### {title}", "", *(f"- {_escaped(each)}" for each in changes), ""]
+        return "\n".join(lines + _assumed(plan))
     for service in plan.services:
         lines += [f"### {service.namespace}/{service.name}: {_comes_to(service)}", ""]
         lines += [f"- {label}: {_escaped(words)}" for label, words in details(service)]
         lines.append("")
     if plan.caches:
         lines += ["### Downloads", "", *(f"- {_escaped(downloaded(cache))}" for cache in plan.caches), ""]
-    if plan.assumed:
-        lines += [f"Assumed: {'; '.join(plan.assumed)}.", ""]
-    return "\n".join(lines)
+    return "\n".join(lines + _assumed(plan))
+
+
+def _assumed(plan: Plan) -> list[str]:
+    return [f"Assumed: {'; '.join(plan.assumed)}.", ""] if plan.assumed else []
 
 
 def _escaped(text: str) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aim_operator.api.meta import Manifest
 from aim_operator.app import Operator
 from aim_operator.cli.plan.documents import Document
+from aim_operator.cli.plan.restore import restore
+from aim_operator.cli.plan.snapshot import Snapshot
 from aim_operator.errors import UserError
 from aim_operator.runtime import logs
 from aim_operator.sandbox import Sandbox
@@ -28,6 +31,8 @@ MANY = 1_000_000
 REST_SECONDS = 30.0
 """After so long without a change the operator has done what it can; retries come to the same."""
 MOST_SECONDS = 600.0
+SEED = 0x91A2
+"""Not that of other sandboxes: a snapshot of one has its uids already."""
 NOISE = frozenset({"Event", "Lease"})
 
 
@@ -46,13 +51,26 @@ def images(folders: Iterable[Path]) -> dict[str, SandboxImage]:
 class World:
     """One cluster in memory: `sandbox` is filled, then `settle` lets the operator do its work."""
 
-    def __init__(self, profiles: Mapping[str, SandboxImage]) -> None:
-        self.clock = VirtualClock()
-        self.sandbox = Sandbox(self.clock)
+    def __init__(self, profiles: Mapping[str, SandboxImage], snapshot: Snapshot | None = None) -> None:
+        missing = snapshot.missing if snapshot is not None else ()
+        self.clock = VirtualClock(snapshot.taken_at) if snapshot is not None else VirtualClock()
+        self.sandbox = Sandbox(
+            self.clock,
+            kserve="InferenceService" not in missing,
+            gateway="HTTPRoute" not in missing,
+            seed=SEED,
+        )
+        if snapshot is not None:
+            if "ScaledObject" not in missing:
+                self.sandbox.install_keda()
+            restore(self.sandbox, snapshot.objects)
         self.sandbox.jobs.profiles.update(profiles)
         self.sandbox.jobs.made_up = False
         self._changed_at = 0.0
+        self._ended: asyncio.Task[None] | None = None
         self.assumed: tuple[str, ...] = ()
+        self.jobs: list[Manifest] = []
+        """Those that were made, also if they are gone."""
 
     def surround(self, documents: Iterable[Document]) -> None:
         """Add what every cluster has, as far as the files do not: see `assumed`."""
@@ -75,27 +93,43 @@ class World:
 
     async def settle(self) -> list[Stored]:
         """Run the operator until nothing changes any more. Returns all objects that there are then."""
+        async with self.running():
+            return await self.rest()
+
+    async def rest(self) -> list[Stored]:
+        """Return all objects, once the operator that runs has nothing to do any more."""
+        clock = self.clock
+        began = self._changed_at = clock.monotonic()
+        while (
+            clock.monotonic() - self._changed_at < REST_SECONDS and clock.monotonic() - began < MOST_SECONDS
+        ):
+            await clock.advance(REST_SECONDS / 3)
+            if self._ended is not None and self._ended.done():
+                break
+        return list(self.sandbox.server.storage.everything())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Have the operator at work."""
         logs.configure("console", "error", stream=io.StringIO())
         sandbox, clock = self.sandbox, self.clock
         sandbox.server.storage.listen(self._note)
         acting = asyncio.create_task(sandbox.run(), name="sandbox")
         settings = Settings(max_discovery_jobs=MANY, max_download_jobs=MANY)
         operator = Operator(sandbox.client(), settings, clock=clock, identity="plan")
-        running = asyncio.create_task(operator.run(), name="operator")
+        running = self._ended = asyncio.create_task(operator.run(), name="operator")
         try:
-            while clock.monotonic() - self._changed_at < REST_SECONDS and clock.monotonic() < MOST_SECONDS:
-                await clock.advance(REST_SECONDS / 3)
-                if running.done():
-                    break
+            yield
         finally:
             operator.stop()
             await clock.run(_ended(running))
             await clock.run(sandbox.close())
             await acting
         running.result()
-        return list(sandbox.server.storage.everything())
 
     def _note(self, change: Change) -> None:
+        if change.old is None and change.new.key.id.kind == "Job":
+            self.jobs.append(change.new.obj)
         if change.new.key.id.kind not in NOISE:
             self._changed_at = self.clock.monotonic()
 

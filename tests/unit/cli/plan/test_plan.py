@@ -286,6 +286,9 @@ def test_lists_and_standard_input(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param(["plan", "examples/quickstart", "-o", "xml"], id="an unknown form"),
         pytest.param(["plan", "examples/quickstart", "--no-such-flag"], id="an unknown flag"),
         pytest.param(["plan"], id="no path"),
+        pytest.param(["plan", "examples", "--snapshot", "/no/such"], id="a snapshot that is not there"),
+        pytest.param(["plan", "examples", "--snapshot", "x", "--live"], id="two clusters"),
+        pytest.param(["plan", "examples", "--kubeconfig", "/no/such"], id="a kubeconfig that is not there"),
     ],
 )
 def test_a_call_that_is_none_is_exit_code_3(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,4 +321,4 @@ def test_dates_stay_words_as_kubernetes_reads_them(
 
 def test_help_says_what_the_exit_codes_mean() -> None:
     done = subprocess.run([AIMCTL, "plan", "--help"], capture_output=True, text=True, check=True)
-    assert "0 nothing would be made, 2 something would" in " ".join(done.stdout.split())
+    assert "0 nothing would be made or changed, 2 something would" in " ".join(done.stdout.split())
