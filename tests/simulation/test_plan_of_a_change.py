@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -272,9 +273,7 @@ def pod(name: str, namespace: str, service_name: str) -> dict[str, Any]:
     }
 
 
-async def test_the_picture(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], snapshot: SnapshotAssertion
-) -> None:
+async def test_the_picture(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     async with World() as world:
         await settled(world, 8)
         taken = await world.clock.run(take(world.admin, "https://sandbox", world.clock.now()))
@@ -283,8 +282,8 @@ async def test_the_picture(
     )
     plan, _ = await planned(found, {}, "default", saved(taken, tmp_path))
     for width in (80, 60):
-        screen = Console(width=width, highlight=False, color_system=None)
-        screen.print(view.tree(plan))
-        assert max(map(len, (text := capsys.readouterr().out).splitlines())) <= width
-        assert text == snapshot(name=f"{width} columns")
+        shown = io.StringIO()
+        Console(file=shown, width=width, highlight=False, color_system=None).print(view.tree(plan))
+        assert max(map(len, shown.getvalue().splitlines())) <= width
+        assert shown.getvalue() == snapshot(name=f"{width} columns")
     assert view.markdown(plan) == snapshot(name="markdown")
