@@ -2,6 +2,9 @@
 
     deploy/crds/, charts/aim-operator/files/crds/     from the API types
     charts/aim-operator/files/rules/                  from the permissions that the code declares
+    charts/aim-operator/files/dashboards/             from their table of panels (hack/dashboards.py)
+    charts/aim-operator/README.md                     from its schema and values
+    deploy/kube-state-metrics.yaml                    from the API types (hack/state_metrics.py)
     deploy/aim-operator.yaml                          from the chart, by Helm (hack/plain_manifests.py)
     docs/assets/demo.svg                              from a run of the demo
     parts of docs/reference/                          from the types, the flags, the metrics and uv.lock
@@ -20,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aim_operator.api import crd
-from hack import plain_manifests, recording, roles, supply_chain
+from hack import dashboards, plain_manifests, recording, roles, state_metrics, supply_chain
 from hack.reference import api, chart, cli, metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +49,9 @@ def everything() -> list[Generated]:
         Generated(ROOT / "deploy" / "crds", crds, "*.yaml"),
         Generated(CHART / "files" / "crds", {name: kept(text) for name, text in crds.items()}, "*.yaml"),
         Generated(CHART / "files" / "rules", roles.files(), "*.yaml"),
+        Generated(CHART / "files" / "dashboards", dashboards.files(), "*.json"),
+        Generated(ROOT / "deploy", state_metrics.files(), ""),
+        Generated(CHART, {"README.md": chart.readme()}, ""),
         Generated(reference / "api", api.files(), "*.md"),
         Generated(reference, pages | supply_chain.files(), ""),
         Generated(ROOT / "docs" / "assets", {"demo.svg": recording.text()}, ""),

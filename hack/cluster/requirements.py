@@ -41,6 +41,8 @@ PACKAGES = {
     "operator-image": {"buildah": "buildah", "mmdebstrap": "mmdebstrap"},
     # No part of a cluster: for tests of the docs site.
     "browser": {"chromium": "chromium"},
+    # For tests of metrics and alerts.
+    "prometheus": {"prometheus": "prometheus"},
     # Neither: for images of another architecture.
     "emulator": {"qemu-user-static": "qemu-aarch64-static", "arch-test": "arch-test"},
 }

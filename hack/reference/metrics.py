@@ -12,7 +12,7 @@ from hack.reference.text import HEADER, prose
 LABELS = {
     "code": "HTTP status code of the answer; 0 where none came.",
     "controller": "`images`, `runtimeconfigs`, `templates`, `services` and so on: one per sort of object.",
-    "job": "`discovery` or `download`; the Job that asks a source for its sizes is a download too.",
+    "gpu": "The extended resource, such as `amd.com/gpu`; the ten with the most GPUs, and `(others)`.",
     "namespace": "The ten namespaces with the most bytes; `(others)` for all others together; empty for "
     "objects that have none.",
     "reason": "That of the Ready condition, as in [reasons](reasons.md); `(new)` before the first status, "
@@ -22,9 +22,11 @@ LABELS = {
     "wait by the API server; `unavailable`; `not_installed`, a CRD is missing; `invalid`, refused until the "
     "object changes; `forbidden`, a permission is missing; `not_leader`; `error`; `cancelled`, by a stop. "
     "Of Jobs: `complete` or `failed`.",
-    "state": "`running` or `waiting` for a slot.",
+    "state": "Of Jobs: `running`, or `waiting` for a slot. Of copies and GPUs: `desired` by the spec or an "
+    "autoscaler, `existing`, and `ready` to answer requests.",
     "status": "As in the object's status; `(new)` before the first one, `(other)` for what is none of "
     "the operator's.",
+    "task": "`discovery` or `download`; the Job that asks a source for its sizes is a download too.",
     "verb": "`get`, `list`, `watch`, `apply`, `patch`, `delete` and so on.",
     "why": "`rate`, too many about one object; `queue`, too many at once; "
     "`refused`, the API server would not take it; `gone`, its namespace ends; `error`; "
@@ -34,7 +36,10 @@ LABELS = {
 
 INTRODUCTION = """\
 `aimctl run --metrics-address :8080` serves them at `/metrics` in Prometheus' text format. Gauges are read \
-when they are scraped; an operator at rest does no work for them. A standby serves them too.
+when they are scraped; an operator at rest does no work for them. A standby serves them too; its queues and \
+slots (`aim_queue_…`, `aim_discoveries`, `aim_downloads`) show what it would do: look at those of the leader.
+
+Prometheus renames the label `namespace` of `aim_cached_…` to `exported_namespace`, as it has one of its own.
 
 A histogram `x` is exposed as `x_bucket`, `x_sum` and `x_count`.
 """

@@ -17,7 +17,7 @@ import structlog
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.meta import KubeObject, ObjectRef
-from aim_operator.controllers import inventory
+from aim_operator.controllers import copies, inventory
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import Dependents
 from aim_operator.controllers.download_progress import DownloadProgress
@@ -107,8 +107,10 @@ class Operator:
             namespace=settings.operator_namespace,
             name=LEASE_NAME,
             identity=identity,
-            metrics=metrics,
+            metrics=metrics if settings.leader_elect else None,
         )
+        if not settings.leader_elect:
+            metrics.leading(lambda: True)
         # As many as one namespace alone has at work.
         pace = Pace((settings.workers + 1) // 2, clock)
         metrics.gauge(
@@ -253,6 +255,7 @@ class Operator:
         inventory.register(
             metrics, clock, ours=watched.ours, model_caches=watched.model_caches, jobs=watched.jobs
         )
+        copies.register(metrics, watched.services)
         templates = Templates(
             client=client,
             watched=watched,

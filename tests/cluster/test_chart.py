@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from hack import plain_manifests
 from hack.cluster.build import program
 from hack.cluster.cluster import Cluster
 from hack.cluster.components import HELM
-from tests.docs.blocks import commands_for
+from tests.docs.blocks import commands_for, read_page
 from tests.support.cluster import CRDS, REPOSITORY
 
 CHART = plain_manifests.CHART
@@ -35,8 +36,8 @@ def rendered(values: Path, *more: str) -> str:
     return done.stdout
 
 
-def test_there_are_seven_value_sets() -> None:
-    assert len(NAMES) == 7
+def test_there_are_ten_value_sets() -> None:
+    assert len(NAMES) == 10
 
 
 @pytest.mark.parametrize("values", VALUES, ids=NAMES)
@@ -59,7 +60,9 @@ def test_it_renders_as_reviewed(values: Path, pytestconfig: pytest.Config) -> No
 @pytest.mark.parametrize("values", VALUES, ids=NAMES)
 def test_an_api_server_takes_every_field_of_it(control_plane: Cluster, values: Path) -> None:
     objects = [o for o in yaml.safe_load_all(rendered(values, "--set=crds.install=false")) if o]
-    served = [o for o in objects if o["kind"] != "ServiceMonitor"]  # of the Prometheus operator
+    served = [
+        o for o in objects if o["apiVersion"] != "monitoring.coreos.com/v1"
+    ]  # of the Prometheus operator
     namespaces = {o["metadata"]["namespace"] for o in served if "namespace" in o["metadata"]}
     for name in sorted(namespaces):
         control_plane.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -122,6 +125,9 @@ REFUSED = [
     pytest.param(["relicas=3"], "relicas", id="a misspelt value"),
     pytest.param(["leaderElection=false"], "leaderElection", id="two replicas that would both write"),
     pytest.param(["metrics.authorization=true"], "metrics.tls.secretName", id="tokens over plain HTTP"),
+    pytest.param(["imagePullSecrets[0].nme=x"], "imagePullSecrets", id="a pull secret without a name"),
+    pytest.param(["extraArgs[0]=run"], "extraArgs", id="an argument that is no flag"),
+    pytest.param(["prometheusRule.disabled[0]=x y"], "disabled", id="no name of an alert"),
     pytest.param(["serviceAccount.create=false"], "serviceAccount.name", id="no account at all"),
 ]
 
@@ -157,6 +163,21 @@ def test_the_notes_lead_to_a_first_model_and_warn_of_what_is_missing(control_pla
 
 def test_the_plain_manifests_are_what_the_chart_renders() -> None:
     assert plain_manifests.PATH.read_text() == plain_manifests.render()
+
+
+def test_deploy_is_a_kustomize_base_that_takes_another_image(control_plane: Cluster, tmp_path: Path) -> None:
+    """As docs/operations/install.md shows it, from this checkout in the place of the repository."""
+    page = read_page("docs/operations/install.md", (REPOSITORY / "docs/operations/install.md").read_text())
+    (block,) = (each for each in page.blocks if "newName" in each.text)
+    shown = yaml.safe_load(block.text)
+    shown["resources"] = [os.path.relpath(REPOSITORY / "deploy", tmp_path)]
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(shown))
+    built = [o for o in yaml.safe_load_all(control_plane.kubectl("kustomize", str(tmp_path))) if o]
+    (deployment,) = [o for o in built if o["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"REGISTRY/aim-operator:{version('aim-operator')}"
+    names = {o["metadata"]["name"] for o in built if o["kind"] == "CustomResourceDefinition"}
+    assert names == {path.stem for path in CRDS.glob("*.yaml")}
 
 
 def test_its_version_is_the_projects() -> None:

@@ -18,7 +18,7 @@ import pytest
 from xdist.remote import Producer
 
 from hack.cluster.cluster import PARTS
-from tests.support import browser
+from tests.support import browser, prometheus
 from tests.support.cluster import (
     DIRECTORY_VARIABLE,
     MARKERS,
@@ -93,6 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker, part in MARKERS.items():
         config.addinivalue_line("markers", f"{marker}: runs only where this machine can do: {part}")
     config.addinivalue_line("markers", f"{browser.MARKER}: runs only where there is a browser")
+    config.addinivalue_line("markers", f"{prometheus.MARKER}: runs only where there is Prometheus")
     if hasattr(config, "workerinput"):
         return
     _refuse_missing_paths(config)
@@ -129,9 +130,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Longest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    # Who asks for every test gets what they need; nobody else is made to download it.
+    install = item.config.getoption(OPTION) == FAIL
     if item.get_closest_marker(browser.MARKER):
-        # Who asks for every test gets what they need; nobody else is made to download a browser.
-        skip(item, browser.missing_browser(install=item.config.getoption(OPTION) == FAIL))
+        skip(item, browser.missing_browser(install=install))
+    if item.get_closest_marker(prometheus.MARKER):
+        skip(item, prometheus.missing_prometheus(install=install))
     parts = [part for marker, part in MARKERS.items() if item.get_closest_marker(marker)]
     if parts:
         # Every other part needs the control plane.

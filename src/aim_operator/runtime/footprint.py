@@ -35,6 +35,21 @@ def register(metrics: MetricSink, informers: Iterable[Informer[Any]]) -> None:
         _LABELS,
         lambda: _samples(watched, "bytes"),
     )
+    metrics.gauge(
+        "aim_unreadable_objects",
+        "Objects that do not fit their type now; of each the last known state is kept",
+        ("resource",),
+        lambda: _unreadable(watched),
+    )
+
+
+def _unreadable(informers: tuple[Informer[Any], ...]) -> Iterator[Sample]:
+    # The most, not the sum: several informers may watch one kind.
+    most: dict[str, int] = {}
+    for informer in informers:
+        resource = informer.resource.qualified
+        most[resource] = max(most.get(resource, 0), informer.store.undecodable)
+    yield from (((resource,), float(number)) for resource, number in most.items())
 
 
 def _samples(informers: tuple[Informer[Any], ...], what: Literal["objects", "bytes"]) -> Iterator[Sample]:

@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 log = structlog.get_logger("aim_operator.api")
 
 M = TypeVar("M", "Counter", "Histogram")
+RESULTS = (
+    "ok",
+    "requeued",
+    "conflict",
+    "throttled",
+    "unavailable",
+    "not_installed",
+    "invalid",
+    "forbidden",
+    "not_leader",
+    "error",
+    "cancelled",
+)
+"""How a reconcile may end."""
 Sample = tuple[tuple[str, ...], float]
 """Label values, and the value."""
 
@@ -82,7 +96,7 @@ class MetricSink:
         """Register a watch: seconds since the server was heard of. Of several the oldest counts."""
 
     def leading(self, leads: Callable[[], bool]) -> None:
-        """Register whether this process holds the Lease."""
+        """Register whether this process works, and does not stand by."""
 
     def gauge(
         self, name: str, help_text: str, labels: tuple[str, ...], read: Callable[[], Iterable[Sample]]
@@ -130,7 +144,7 @@ class Metrics(MetricSink):
         self._job_seconds = self._histogram(
             "aim_job_seconds",
             "Seconds from making a discovery or download Job to its end",
-            "job",
+            "task",
             "result",
             buckets=_JOB_SECONDS,
         )
@@ -167,6 +181,9 @@ class Metrics(MetricSink):
         self._job_seconds[job, result].observe(seconds)
 
     def queue(self, controller: str, depth: Callable[[], float], age: Callable[[], float]) -> None:
+        # `increase` does not see what a counter begins with: a first failure would go unnoticed.
+        for result in RESULTS:
+            self._reconciles[controller, result].inc(0)
         self._add("aim_queue_depth", "Keys waiting to be reconciled", ("controller",), (controller,), depth)
         self._add(
             "aim_queue_age_seconds", "Seconds the first key has waited", ("controller",), (controller,), age
@@ -186,7 +203,13 @@ class Metrics(MetricSink):
         )
 
     def leading(self, leads: Callable[[], bool]) -> None:
-        self._add("aim_leader", "1 where this process holds the Lease", (), (), lambda: float(leads()))
+        self._add(
+            "aim_leader",
+            "1 where this process works: it holds the Lease, or runs without leader election",
+            (),
+            (),
+            lambda: float(leads()),
+        )
 
     def gauge(
         self, name: str, help_text: str, labels: tuple[str, ...], read: Callable[[], Iterable[Sample]]

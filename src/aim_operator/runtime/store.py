@@ -62,6 +62,11 @@ class Store(Generic[K]):
         """Whether a namespace holds an object that does not fit its type, and so may be in no index."""
         return any(of == namespace for of, _ in self._undecodable)
 
+    @property
+    def undecodable(self) -> int:
+        """How many objects are there whose present state does not fit their type."""
+        return len(self._undecodable)
+
     def all(self) -> list[K]:
         return list(self._objects.values())
 

@@ -171,4 +171,4 @@ def test_a_job_is_timed_once_as_it_ends(changes: list[Job], counted: str) -> Non
         old = new
     shown = watching.shown("aim_job_seconds_sum")
     expected = counted.split()
-    assert shown == ({f"job={expected[0]},result={expected[1]}": 120.0} if expected else {})
+    assert shown == ({f"result={expected[1]},task={expected[0]}": 120.0} if expected else {})

@@ -106,12 +106,16 @@ def test_code_may_hold_backticks() -> None:
     assert [code("a"), code("a`b"), code("`a`")] == ["`a`", "``a`b``", "`` `a` ``"]
 
 
+def test_every_value_of_the_chart_says_what_it_is_for() -> None:
+    rows = re.findall(r"^\| `[\w.]+` \|.*$", chart.text(), re.MULTILINE)
+    assert len(rows) > 60
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
 def test_every_value_of_the_chart_is_told_with_its_default() -> None:
     page = chart.text()
-    assert "- `replicas` (integer, default `2`): One works, the others stand by.\n" in page
-    assert (
-        '- `image.pullPolicy` (one of `Always`, `IfNotPresent`, `Never`, default `"IfNotPresent"`)\n' in page
-    )
+    assert "| `replicas` | integer | `2` | One works, the others stand by. |\n" in page
+    assert "| `image.pullPolicy` | one of `Always`, `IfNotPresent`, `Never` |" in page
     values = yaml.safe_load((chart.CHART / "values.yaml").read_text())
-    told = re.findall(r"^- `([\w.]+)`", page, re.MULTILINE)
+    told = re.findall(r"^\| `([\w.]+)`", page, re.MULTILINE)
     assert [name for name in values if not any(one.partition(".")[0] == name for one in told)] == []
