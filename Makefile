@@ -8,7 +8,10 @@ SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest -n 3
+# Tests on a real cluster wait most of their time, so there are more workers than cores: tests/support/schedule.py.
+WORKERS = 4
+test-unit test-simulation: WORKERS = 2
+PYTEST = $(BIN)/pytest -n $(WORKERS)
 # Of this checkout, so that a cluster of another one is left alone; short, for the Unix sockets in it.
 DEMO_CLUSTER := $(HOME)/.cache/aim-operator/cluster/demo-$(shell pwd | cksum | cut -d' ' -f1)
 

@@ -20,8 +20,8 @@ from xdist.workermanage import WorkerController
 SECONDS_FILE = Path(__file__).with_name("seconds.json")
 KEPT_SECONDS = 3
 """Tests that take less are not in the file; their order does not matter."""
-REAL = ("tests/e2e/", "tests/docs/", "tests/cluster/")
-"""Where tests run on a real cluster, the slowest folder first."""
+REAL = ("tests/e2e/", "tests/docs/test_pages.py", "tests/cluster/")
+"""Where tests run on a real cluster, the slowest first."""
 RUNNING_AND_NEXT = 2
 """A worker starts a test once it knows the one after it."""
 
@@ -77,13 +77,18 @@ class LongestFirst(LoadScheduling):
         real_left, others_left = self._is_real(self.pending[0]), not self._is_real(self.pending[-1])
         if not (real_left and others_left):
             return real_left
-        waits_behind = self.node2pending[node]
-        of_this_kind = node in self.nodes[: max(1, len(self.nodes) - 1)]
-        return of_this_kind and not (waits_behind and self._is_real(waits_behind[-1]))
+        if node not in self.nodes[: max(1, len(self.nodes) - 1)]:
+            return False
+        runs = self.node2pending[node]
+        return not (runs and self._is_real(runs[-1]) and self._is_long(runs[-1]))
 
     def _is_real(self, test: int) -> bool:
         assert self.collection is not None
         return self.collection[test].startswith(REAL)
+
+    def _is_long(self, test: int) -> bool:
+        assert self.collection is not None
+        return self.collection[test] in self._seconds
 
     def _rank(self, test: int) -> tuple[float, int]:
         assert self.collection is not None

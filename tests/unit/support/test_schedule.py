@@ -111,6 +111,16 @@ def test_the_longest_start_first_each_on_a_worker_with_only_a_short_one_behind_i
     assert run.names(first)[2:] == []
 
 
+def test_short_ones_follow_each_other_for_they_share_fixtures() -> None:
+    short = [f"tests/cluster/test_short.py::test_{number}" for number in range(4)]
+    run = start(OTHERS + short, 2)
+    first, last = run.workers
+    assert run.names(first) == short[:2]
+    run.end(first)
+    assert run.names(first) == short[:3]
+    assert run.names(last) == OTHERS[:2]
+
+
 def test_a_worker_takes_of_the_other_kind_when_its_own_is_at_its_end() -> None:
     run = start(REAL + OTHERS[:4], 3)
     last = run.workers[-1]
