@@ -46,7 +46,7 @@ from aim_operator.api.v1alpha1.kinds import (
 from aim_operator.api.v1alpha1.profiles import GivenModelSource
 from aim_operator.api.v1alpha1.propagation import Propagate
 from aim_operator.api.v1alpha1.resources import Quantity, ResourceRequirements
-from aim_operator.api.v1alpha1.rollout import Rollout, RolloutStatus
+from aim_operator.api.v1alpha1.rollout import Rollout, RolloutStatus, UnlabelledPods
 from aim_operator.api.v1alpha1.runtime_configs import (
     AIMClusterRuntimeConfig,
     AIMClusterRuntimeConfigSpec,
@@ -170,6 +170,7 @@ __all__ = [
     "Serving",
     "Storage",
     "TemplateCandidate",
+    "UnlabelledPods",
     "UnusedCaches",
     "Volume",
 ]

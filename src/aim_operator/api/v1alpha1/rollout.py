@@ -79,3 +79,12 @@ class RolloutStatus(Wire):
         str,
         Field(doc="OldFirst: the cluster had no room for a Pod beside the old ones.", enum=("OldFirst",)),
     ]
+
+
+class UnlabelledPods(Wire):
+    """Where Pods are that don't tell it themselves: a version without the label made them."""
+
+    revision: Annotated[str, Field(doc="Label aim.silogen.ai/revision of these Pods.", max_length=63)]
+    placement: Annotated[
+        str, Field(doc="What label aim.silogen.ai/placement would say on them.", max_length=63)
+    ]

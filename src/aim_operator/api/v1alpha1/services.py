@@ -31,7 +31,7 @@ from aim_operator.api.v1alpha1.gateway import (
 from aim_operator.api.v1alpha1.profiles import EngineArgs
 from aim_operator.api.v1alpha1.propagation import Propagate
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
-from aim_operator.api.v1alpha1.rollout import Rollout, RolloutStatus
+from aim_operator.api.v1alpha1.rollout import Rollout, RolloutStatus, UnlabelledPods
 from aim_operator.api.v1alpha1.runtime_configs import ConfigRouting, SecurityContext
 from aim_operator.api.v1alpha1.scheduling import PodSettings, Scheduling
 from aim_operator.api.v1alpha1.security import PodSecurityContext
@@ -290,6 +290,10 @@ class ActiveWorkload(Wire):
     pod_security_context: Annotated[
         dict[str, Any] | None,
         Field(doc="Security context of serving Pods.", preserve_unknown_fields=True),
+    ] = None
+    unlabelled_pods: Annotated[
+        UnlabelledPods | None,
+        Field(doc="Pods that an earlier version of the operator made, until they are replaced."),
     ] = None
     prometheus_address: Annotated[
         str | None, Field(doc="Where KEDA asks for metrics, by the configuration.", max_length=512)

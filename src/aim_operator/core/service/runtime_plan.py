@@ -31,6 +31,7 @@ from aim_operator.core.serving.workload import (
     revision_of,
     rollout_of,
     serving_of,
+    unlabelled_pods,
     with_strategy,
 )
 from aim_operator.errors import SpecError
@@ -120,15 +121,32 @@ def plan_runtime(
 def _restarted(
     observed: ServiceObserved, workload: ActiveWorkload, before: ActiveWorkload | None
 ) -> ActiveWorkload:
-    """Return a workload whose Pods are replaced for a new value of the annotation, not for its removal."""
+    """Return a workload whose Pods are replaced for a new value of the annotation, not for its removal.
+
+    It knows of Pods of an earlier version what was known of them.
+    """
     asked = restart_of(observed.service)
     restart = (before.restart if before is not None else None) if asked is None else asked
-    return workload if workload.restart == restart else structs.replace(workload, restart=restart)
+    known = before.unlabelled_pods if before is not None else None
+    if known is not None and not _has_pods_of(observed, known.revision):
+        known = None
+    if (workload.restart, workload.unlabelled_pods) == (restart, known):
+        return workload
+    return structs.replace(workload, restart=restart, unlabelled_pods=known)
+
+
+def _has_pods_of(observed: ServiceObserved, revision: str) -> bool:
+    """Whether there are Pods of a revision, or may be: then the InferenceService still has it."""
+    live = observed.inference_service
+    objects = observed.pods if live is None else (live, *observed.pods)
+    return any(each.metadata.label(labels.REVISION) == revision for each in objects)
 
 
 def _moving(runtime: RuntimePlan, desired: ActiveWorkload) -> RuntimePlan:
     """Record what the service moves to. Its children follow at the next reconcile, which this write wakes."""
-    summary = runtime.summary
+    summary, here = runtime.summary, runtime.active
+    if here is not None:
+        desired = structs.replace(desired, unlabelled_pods=here.unlabelled_pods)
     if summary.ok:
         summary = structs.replace(
             summary,
@@ -166,8 +184,11 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
             routed=observed.route is not None,
         )
         child = structs.replace(rendered, after=after)
+        held = unlabelled_pods(service, active, child)
     except SpecError as error:
         return hindered_runtime(observed, reason=error.reason, message=error.message)
+    if held is not None:
+        active = structs.replace(active, unlabelled_pods=held)
     revision, wanted = revision_of(child), rollout_of(service, active)
     decided = service.status.rollout if service.status is not None else None
     # What is decided now is told first, and done with the next reconcile.
@@ -180,6 +201,7 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
         want=placement_of(child),
         replicas=desired_replicas(service, observed.deployment),
         refused=observed.pods_refused,
+        unlabelled=active.unlabelled_pods,
         now=now,
     )
     late, seconds = overdue(wanted, observed.pods, revision=revision, now=now)

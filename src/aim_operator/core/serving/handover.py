@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from aim_operator.api.external import Pod
 from aim_operator.api.meta import Manifest
-from aim_operator.api.v1alpha1 import Rollout, RolloutStatus
+from aim_operator.api.v1alpha1 import Rollout, RolloutStatus, UnlabelledPods
 from aim_operator.core import labels
 from aim_operator.core.conditions import parse_time
 from aim_operator.core.naming import short_hash
@@ -96,12 +96,13 @@ def handover(
     want: str,
     replicas: int,
     refused: str,
+    unlabelled: UnlabelledPods | None = None,
     now: datetime,
 ) -> Handover:
     """Decide for the roll-out to `revision`, once: what was decided `before` for it stays.
 
     `want` is the `placement` of its Pods. `refused` is why the cluster took no Pod since the youngest was
-    made.
+    made. `unlabelled` tells where Pods of before that label are.
     """
     wanted = Rollout() if rollout is None else rollout
     present = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
@@ -117,7 +118,7 @@ def handover(
     obstacle, since = _obstacle(current, refused)
     if not obstacle:
         return Handover()
-    if not _fits(obstacle, want, old):
+    if not _fits(obstacle, want, {_placement_of(pod, unlabelled) for pod in old}):
         return Handover(can_force=True)
     waited = 0.0 if since is None else max(0.0, (now - parse_time(since)).total_seconds())
     loses_something = any(map(is_ready, old))
@@ -194,9 +195,15 @@ def _obstacle(current: Sequence[Pod], refused: str) -> tuple[str, str | None]:
     return "", None
 
 
-def _fits(obstacle: str, want: str, old: Sequence[Pod]) -> bool:
+def _placement_of(pod: Pod, unlabelled: UnlabelledPods | None) -> str:
+    """Return where a Pod is, "" for nobody knows."""
+    if unlabelled is not None and pod.metadata.label(labels.REVISION) == unlabelled.revision:
+        return unlabelled.placement
+    return pod.metadata.label(labels.PLACEMENT) or ""
+
+
+def _fits(obstacle: str, want: str, have: set[str]) -> bool:
     """Whether a Pod placed as `want` says can be where an old one is, as far as that is certain."""
-    have = {pod.metadata.label(labels.PLACEMENT) or "" for pod in old}
     if _QUOTA in obstacle:
         return have == {want}
     short = set(_SHORT_OF.findall(obstacle))

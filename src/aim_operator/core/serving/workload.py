@@ -22,13 +22,14 @@ from aim_operator.api.v1alpha1 import (
     Rollout,
     Scheduling,
     Serving,
+    UnlabelledPods,
 )
 from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.core import canonical, engine_args, hardware, labels, propagation, resources, scheduling
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.manifests import child, merge_env, owner_reference, plain
 from aim_operator.core.naming import label_value, short_hash
-from aim_operator.core.serving import autoscaling, handover, security, settings, volumes
+from aim_operator.core.serving import autoscaling, before_placement, handover, security, settings, volumes
 from aim_operator.core.serving.go_templates import without_templates
 from aim_operator.core.serving.scale import OF_INFERENCE_SERVICE
 from aim_operator.core.template.desired import MODEL_FORMAT, runtime_spec
@@ -83,7 +84,7 @@ def inference_service(
     `scaling` are annotations that tell who writes the number of copies. Where the operator makes the
     service's HTTPRoute, `routed`, KServe is told to make none (docs/adr/0021). Nothing restarts for that
     alone: KServe gives the label to the Pods, too, so that a `live` one has or has not what it has until its
-    next roll-out.
+    next roll-out. One that the version before placements made of just this keeps the form of that version.
 
     Raises SpecError(ResourcesInvalid, EngineArgsInvalid or GoTemplateRefused).
     """
@@ -108,6 +109,8 @@ def inference_service(
     # KServe hands annotations on as well.
     by_scaler = [] if own_class == autoscaling.NONE else [own_class]
     own_labels[labels.REVISION] = short_hash([own_labels, per_pod, *by_scaler])
+    if (held := _held(service, active, predictor, own_labels, live)) is not None:
+        predictor, own_labels = held
     if live is not None and live.metadata.label(labels.REVISION) == own_labels[labels.REVISION]:
         routed = _hides(live)
     if routed:
@@ -170,9 +173,64 @@ def revision_of(inference_service: Child) -> str:
 
 
 def placement_of(inference_service: Child) -> str:
-    """Return what tells whether its Pods fit where others are."""
-    placed: str = inference_service.manifest["metadata"]["labels"][labels.PLACEMENT]
+    """Return what tells whether its Pods fit where others are; "" of those that are held as they were."""
+    placed: str = inference_service.manifest["metadata"]["labels"].get(labels.PLACEMENT, "")
     return placed
+
+
+def unlabelled_pods(
+    service: AIMService, active: ActiveWorkload, inference_service: Child
+) -> UnlabelledPods | None:
+    """Return where the Pods are of an InferenceService that is held as it was; None if it is not."""
+    if placement_of(inference_service):
+        return None
+    placed = handover.placement(_predictor(service, active))
+    return UnlabelledPods(revision=revision_of(inference_service), placement=placed)
+
+
+def _held(
+    service: AIMService,
+    active: ActiveWorkload,
+    predictor: Manifest,
+    own_labels: dict[str, str],
+    live: InferenceService | None,
+) -> tuple[Manifest, dict[str, str]] | None:
+    """Return predictor and labels in the form of before placements, if that is exactly what is `live`.
+
+    A new version of the operator alone restarts no model server: the new form comes with the next change of
+    whatever makes a Pod.
+    """
+    if live is None or live.metadata.label(labels.PLACEMENT) is not None:
+        return None
+    former = before_placement.predictor_of(
+        predictor,
+        env=_environment(service, active),
+        pods=_pod_settings(service, active),
+        pull_secrets=_pull_secret_names(service, active),
+        serving=serving_of(service, active),
+    )
+    per_pod = {key: value for key, value in former.items() if key not in _SCALE}
+    model = {key: value for key, value in former["model"].items() if key != "runtime"}
+    former_labels = {
+        key: value for key, value in own_labels.items() if key not in (labels.PLACEMENT, labels.REVISION)
+    }
+    revision = short_hash([former_labels, {**per_pod, "model": model}])
+    if live.metadata.label(labels.REVISION) != revision:
+        return None
+    return former, {**former_labels, labels.REVISION: revision}
+
+
+def _environment(service: AIMService, active: ActiveWorkload) -> list[Manifest]:
+    """Return the variables in the order in which they are given."""
+    cached = [{"name": "AIM_CACHE_PATH", "value": CACHE_PATH}] if active.mounts else []
+    return engine_args.lay_over(
+        merge_env(plain(active.env), cached, plain(service.spec.env or ())), service.spec.engine_args
+    )
+
+
+def _pod_settings(service: AIMService, active: ActiveWorkload) -> PodSettings:
+    configured = scheduling.read(active.pods, PodSettings)
+    return scheduling.layered_pods(service.spec.pods, configured) or PodSettings()
 
 
 def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
@@ -187,15 +245,10 @@ def _predictor(service: AIMService, active: ActiveWorkload) -> Manifest:
         gpu_resource=(hardware.AMD_RESOURCE if active.gpu_resource is None else active.gpu_resource),
         per_gpu=settings.resources_per_gpu(serving),
     )
-    cached = [{"name": "AIM_CACHE_PATH", "value": CACHE_PATH}] if mounts else []
     model: Manifest = {
         "modelFormat": {"name": MODEL_FORMAT, "version": "1"},
         "image": active.image,
-        "env": canonical.pod_env(
-            engine_args.lay_over(
-                merge_env(plain(active.env), cached, plain(spec.env or ())), spec.engine_args
-            )
-        ),
+        "env": canonical.pod_env(_environment(service, active)),
         "resources": {"requests": merged.requests, "limits": merged.limits},
         **settings.probes(serving),
         **settings.lifecycle(serving),
@@ -239,9 +292,7 @@ def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> 
 
     A node must fit the GPU and what the settings say.
     """
-    pods = (
-        scheduling.layered_pods(service.spec.pods, scheduling.read(active.pods, PodSettings)) or PodSettings()
-    )
+    pods = _pod_settings(service, active)
     if pods.image_pull_policy not in (None, _usual_policy(active.image)):
         model["imagePullPolicy"] = pods.image_pull_policy
     gpu = None if active.gpu_model is None else hardware.node_affinity(active.gpu_model)
@@ -267,9 +318,13 @@ def _usual_policy(image: str) -> str:
 
 
 def _pull_secrets(service: AIMService, active: ActiveWorkload) -> Manifest:
-    own = [secret.name for secret in service.spec.image_pull_secrets or ()]
-    names = sorted({*own, *(active.image_pull_secrets or ())})
+    names = sorted(set(_pull_secret_names(service, active)))
     return {"imagePullSecrets": [{"name": name} for name in names]} if names else {}
+
+
+def _pull_secret_names(service: AIMService, active: ActiveWorkload) -> list[str]:
+    own = [secret.name for secret in service.spec.image_pull_secrets or ()]
+    return [*own, *(active.image_pull_secrets or ())]
 
 
 def _volume(mount: ActiveMount) -> dict[str, Any]:
