@@ -64,7 +64,8 @@ class Rollout(Wire):
         int | None,
         Field(
             doc="How long a Pod of a new revision may take to become ready before the service says that its "
-            "roll-out failed; without end if unset. Nothing is stopped then.",
+            "roll-out failed; without end if unset, but for one that has no room in the place of old ones: "
+            "ten minutes. Nothing is stopped then.",
             minimum=30,
             maximum=86400,
         ),

@@ -8,9 +8,10 @@ from msgspec import Struct, structs
 
 from aim_operator.api.external import INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS, SERVING_RUNTIMES
 from aim_operator.api.plan import Child, Removal
-from aim_operator.api.v1alpha1 import ActiveWorkload, AIMServiceStatus, RolloutStatus
+from aim_operator.api.v1alpha1 import ActiveWorkload, AIMService, AIMServiceStatus, RolloutStatus
+from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import labels
+from aim_operator.core import conditions, labels
 from aim_operator.core.messages import one_line
 from aim_operator.core.service.autoscaling_plan import IDLE, plan_autoscaling, service_idles
 from aim_operator.core.service.cache_plan import CachePlan
@@ -18,7 +19,14 @@ from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
 from aim_operator.core.serving.autoscaling import scaling_annotations
 from aim_operator.core.serving.disruption import disruption_budget
-from aim_operator.core.serving.handover import Handover, handover, may_pass, overdue, strategy
+from aim_operator.core.serving.handover import (
+    Handover,
+    handover,
+    may_pass,
+    overdue,
+    strategy,
+    without_room,
+)
 from aim_operator.core.serving.pin import workload
 from aim_operator.core.serving.rollout import STARTING, Rollout, rollout
 from aim_operator.core.serving.scale import desired_replicas, is_stopped, remaining_pods
@@ -205,6 +213,17 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
         now=now,
     )
     late, seconds = overdue(wanted, observed.pods, revision=revision, now=now)
+    taken, until = without_room(
+        wanted,
+        decided,
+        observed.pods,
+        revision=revision,
+        replicas=desired_replicas(service, observed.deployment),
+        refused=observed.pods_refused,
+        away_since=_away_since(service),
+        now=now,
+    )
+    late = taken or late
     summary, problem = _follow(observed, revision, turn, late)
     budgets, removals = _budgets(observed, active, child)
     scalers, scalers_gone, hindrance = plan_autoscaling(observed, active)
@@ -216,8 +235,14 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
         active=active,
         revision=revision,
         rollout=turn.decided,
-        requeue_after_seconds=min((s for s in (turn.wait_seconds, seconds) if s > 0), default=None),
+        requeue_after_seconds=min((s for s in (turn.wait_seconds, seconds, until) if s > 0), default=None),
     )
+
+
+def _away_since(service: AIMService) -> str | None:
+    told = (service.status.conditions if service.status is not None else None) or ()
+    ready = conditions.find(told, c.RUNTIME_READY)
+    return ready.last_transition_time if ready is not None and ready.status == "False" else None
 
 
 def _budgets(

@@ -19,12 +19,15 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import Rollout, RolloutStatus, UnlabelledPods
 from aim_operator.core import labels
 from aim_operator.core.conditions import parse_time
+from aim_operator.core.messages import one_line
 from aim_operator.core.naming import short_hash
 from aim_operator.core.pods import is_ready
 
 AUTO, ROLLING_UPDATE, RECREATE, OLD_FIRST = "Auto", "RollingUpdate", "Recreate", "OldFirst"
 PATIENCE_SECONDS = 30
 """A Pod that is ending elsewhere may make room by itself."""
+ROOM_DEADLINE_SECONDS = 600
+"""Room that was made is taken within seconds, by the new Pod or by somebody else's."""
 
 _ONE_BY_ONE = {"type": ROLLING_UPDATE, "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
 _NODE_FIELDS = (
@@ -164,6 +167,47 @@ def overdue(
     if left > 0:
         return "", left
     return f"not ready {deadline} seconds after it was started (rollout.progressDeadlineSeconds)", 0.0
+
+
+def without_room(
+    rollout: Rollout | None,
+    decided: RolloutStatus | None,
+    pods: Sequence[Pod],
+    *,
+    revision: str,
+    replicas: int,
+    refused: str,
+    away_since: str | None,
+    now: datetime,
+) -> tuple[str, float]:
+    """Return what to say once the room that old Pods made is somebody else's for long; and when that may be.
+
+    "" if it is not, or not yet. In seconds from now, 0 where nothing is waited for. Nothing answers since
+    `away_since`, None if something does. How long a server loads is another matter: see `overdue`.
+    """
+    wanted = Rollout() if rollout is None else rollout
+    if not _old_first(wanted, decided, revision):
+        return "", 0.0
+    old = [pod for pod in pods if pod.metadata.label(labels.REVISION) != revision]
+    ending = any(pod.metadata.deletion_timestamp is not None for pod in old)
+    if ending or len(old) >= replicas:
+        return "", 0.0
+    current = [
+        pod
+        for pod in pods
+        if pod.metadata.deletion_timestamp is None and pod.metadata.label(labels.REVISION) == revision
+    ]
+    obstacle, since = _obstacle(current, refused)
+    since = away_since if since is None else since
+    if not obstacle or since is None:
+        return "", 0.0
+    deadline = wanted.progress_deadline_seconds
+    deadline = ROOM_DEADLINE_SECONDS if deadline is None else deadline
+    left = deadline - (now - parse_time(since)).total_seconds()
+    if left > 0:
+        return "", left
+    taken = "although the old Pods have made some, which others may have taken"
+    return f"no room for {deadline} seconds, {taken}: {one_line(obstacle)}", 0.0
 
 
 def _old_first(wanted: Rollout, decided: RolloutStatus | None, revision: str) -> bool:

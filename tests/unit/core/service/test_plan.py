@@ -924,6 +924,59 @@ def test_a_quota_that_somebody_else_has_used_since_the_old_pod_went_is_told() ->
     assert condition_of(status, c.READY).message.count(QUOTA) == 1
 
 
+@pytest.mark.parametrize(
+    ("seconds", "progress_deadline", "want"),
+    [
+        pytest.param(599, None, "Starting", id="not yet"),
+        pytest.param(600, None, "Failed", id="by default"),
+        pytest.param(600, 3600, "Starting", id="later, where the service says so"),
+        pytest.param(60, 60, "Failed", id="sooner, where it says so"),
+    ],
+)
+@pytest.mark.parametrize("pod", ["refused by a quota", "without a node"])
+def test_room_that_somebody_else_took_for_good_is_a_failure(
+    seconds: int, progress_deadline: int | None, want: str, pod: str
+) -> None:
+    no_gpu = "0/1 nodes are available: 1 Insufficient amd.com/gpu."
+    unplaced = make_pod(unschedulable=no_gpu, revision=revision_of_service())
+    (placed,) = unplaced.status.conditions or ()
+    told_at = structs.replace(placed, last_transition_time=NOW.isoformat())
+    unplaced = structs.replace(unplaced, status=structs.replace(unplaced.status, conditions=(told_at,)))
+    pods, refused = ((), QUOTA) if pod == "refused by a quota" else ((unplaced,), "")
+    service = make_service(
+        rollout=None if progress_deadline is None else {"progressDeadlineSeconds": progress_deadline}
+    )
+    observed = running(make_service_observed(service, inference_service=make_inference_service(ready=False)))
+    decided = RolloutStatus(revision=revision_of_service(), strategy="OldFirst")
+    assert observed.service.status is not None
+    known = structs.replace(
+        observed.service, status=structs.replace(observed.service.status, rollout=decided)
+    )
+    observed = structs.replace(observed, service=known, pods=pods, pods_refused=refused)
+    away = decide(observed, now=NOW)
+    later = with_status(observed, away.status)
+    plan = decide(later, now=NOW + timedelta(seconds=seconds))
+    assert plan.status is not None
+    assert (away.status is not None and away.status.status, plan.status.status) == ("Starting", want)
+    assert ("which others may have taken" in condition_of(plan.status, c.READY).message) == (want == "Failed")
+    due = progress_deadline or 600
+    assert (plan.requeue_after_seconds or 0) <= max(due - seconds, 0)
+
+
+def test_a_server_that_loads_where_the_old_one_was_may_take_as_long_as_it_takes() -> None:
+    decided = RolloutStatus(revision=revision_of_service(), strategy="OldFirst")
+    observed = running(make_service_observed(inference_service=make_inference_service(ready=False)))
+    assert observed.service.status is not None
+    known = structs.replace(
+        observed.service, status=structs.replace(observed.service.status, rollout=decided)
+    )
+    plan = decide(
+        structs.replace(observed, service=known, pods=(make_pod(revision=revision_of_service()),)),
+        now=NOW + timedelta(hours=1),
+    )
+    assert (plan.status is not None and plan.status.status) == "Starting"
+
+
 def test_a_pod_that_is_refused_while_the_old_one_is_going_is_being_seen_to() -> None:
     status = after_the_old_pod_went_first(make_pod(revision="0ld", name="chat-old"), refused=QUOTA)
     assert (status.status, *told(status, c.RUNTIME_READY)) == ("Starting", "False", "RollingOut")
