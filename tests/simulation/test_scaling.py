@@ -253,6 +253,39 @@ async def test_an_hpa_of_kserve_scales_by_cpu_and_nobody_writes_against_it() -> 
         assert counts(world)[0] == 3
 
 
+async def test_without_a_metrics_server_an_autoscaled_service_says_that_nothing_scales_it() -> None:
+    """The HPA knows, and nobody reads it; the copies that run go on."""
+    async with World() as world:
+        await running(world)
+        world.sandbox.autoscalers.metrics_server = False
+        autoscaled(world, 1, {"type": "CPU", "target": 70})
+        await world.until(lambda: state(world) == "Degraded")
+        await world.pass_seconds(3600)
+        assert world.reason(aim.SERVICES, "chat", NAMESPACE, "Failure") == "True/AutoscalingFailed"
+        assert world.reason(aim.SERVICES, "chat", NAMESPACE, "RuntimeReady") == "True/RuntimeReady"
+        said = message(world, "Failure")
+        assert "the server could not find the requested resource (get pods.metrics.k8s.io)" in said
+        assert said.endswith("; install metrics-server")
+        world.sandbox.autoscalers.metrics_server = True
+        world.sandbox.autoscalers.sync_all()
+        await world.until(lambda: state(world) == "Running")
+
+
+async def test_a_model_that_loads_for_an_hour_is_not_told_as_an_hpa_without_metrics() -> None:
+    """An HPA measures no Pod before it is ready, and says so all the while."""
+    async with World() as world:
+        world.sandbox.kserve.ready_seconds = 3600
+        cpu = {"maxReplicas": 4, "metrics": [{"type": "CPU", "target": 70}]}
+        world.apply([*CATALOG, service(routing=routed("/chat"), autoscaling=cpu)])
+        world.start()
+        await world.pass_seconds(3000)
+        assert state(world) == "Starting"
+        assert world.reason(aim.SERVICES, "chat", NAMESPACE, "Failure").startswith("False/")
+        await world.until(lambda: state(world) == "Running")
+        await world.pass_seconds(3600)
+        assert state(world) == "Running"
+
+
 async def test_a_stopped_service_with_an_hpa_starts_again() -> None:
     """An HPA leaves a Deployment at zero alone for ever."""
     async with World() as world:

@@ -179,6 +179,15 @@ class Deployment(KubeObject):
     status: DeploymentStatus = msgspec.field(default_factory=DeploymentStatus)
 
 
+# autoscaling/v2
+
+
+class HorizontalPodAutoscaler(KubeObject):
+    """One that KServe makes of an InferenceService, whose labels it has."""
+
+    status: ConditionedStatus | None = None
+
+
 # serving.kserve.io
 
 
@@ -316,6 +325,14 @@ class InferenceServicesCrd(KubeObject):
 JOBS = Resource(group="batch", version="v1", plural="jobs", kind="Job", namespaced=True, type=Job)
 DEPLOYMENTS = Resource(
     group="apps", version="v1", plural="deployments", kind="Deployment", namespaced=True, type=Deployment
+)
+HORIZONTAL_POD_AUTOSCALERS = Resource(
+    group="autoscaling",
+    version="v2",
+    plural="horizontalpodautoscalers",
+    kind="HorizontalPodAutoscaler",
+    namespaced=True,
+    type=HorizontalPodAutoscaler,
 )
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod", namespaced=True, type=Pod)
 PERSISTENT_VOLUME_CLAIMS = Resource(

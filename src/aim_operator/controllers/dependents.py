@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from aim_operator.api.external import Deployment, Event, InferenceService, Pod
+from aim_operator.api.external import Deployment, Event, HorizontalPodAutoscaler, InferenceService, Pod
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
@@ -170,7 +170,8 @@ class Dependents:
         if self._watched.services.store.get(involved.namespace, name) is not None:
             yield ObjectRef(SERVICES.kind, involved.namespace, name)
 
-    def service_of_deployment(self, deployment: Deployment) -> Iterator[ObjectRef]:
+    def service_of_deployment(self, deployment: Deployment | HorizontalPodAutoscaler) -> Iterator[ObjectRef]:
+        """Return whose it is, or the autoscaler of one, which has its name."""
         name = deployment.metadata.name.removesuffix(PREDICTOR)
         yield ObjectRef(SERVICES.kind, deployment.metadata.namespace, name)
 

@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from aim_operator.api.external import Deployment, HTTPRoute, InferenceService, OtherHTTPRoute, OwnedObject
+from aim_operator.api.external import (
+    Deployment,
+    HorizontalPodAutoscaler,
+    HTTPRoute,
+    InferenceService,
+    OtherHTTPRoute,
+    OwnedObject,
+)
 from aim_operator.api.meta import KubeObject, ObjectMeta
 from aim_operator.api.v1alpha1 import (
     AIMClusterServiceTemplate,
@@ -53,6 +60,14 @@ def deployment(obj: Deployment) -> Deployment:
     kept_labels = None if revision is None else {labels.REVISION: revision}
     metadata = structs.replace(
         obj.metadata, labels=_words(kept_labels), annotations=None, owner_references=None, finalizers=None
+    )
+    return structs.replace(obj, metadata=metadata)
+
+
+def autoscaler(obj: HorizontalPodAutoscaler) -> HorizontalPodAutoscaler:
+    """Keep what it says about itself; its name tells whose it is."""
+    metadata = structs.replace(
+        obj.metadata, labels=None, annotations=None, owner_references=None, finalizers=None
     )
     return structs.replace(obj, metadata=metadata)
 

@@ -15,6 +15,7 @@ from aim_operator.api.external import (
     CUSTOM_RESOURCE_DEFINITIONS,
     DEPLOYMENTS,
     EVENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
     HTTP_ROUTES,
     INFERENCE_SERVICES,
     JOBS,
@@ -212,6 +213,10 @@ class Watched:
         )
         # KServe's, with the labels of their InferenceServices: how many copies there are.
         self.deployments = self._informer(DEPLOYMENTS, label_selector=ours, slim=slim.deployment)
+        # KServe's, too: whether they can tell how many copies there should be.
+        self.autoscalers = self._informer(
+            HORIZONTAL_POD_AUTOSCALERS, label_selector=ours, slim=slim.autoscaler
+        )
         self.serving_runtimes = self._informer(SERVING_RUNTIMES, label_selector=ours, slim=slim.own_bytes)
         # Whose name a cluster template's runtime must not have; ours are above.
         self.other_runtimes = self._informer(

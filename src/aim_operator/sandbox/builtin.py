@@ -343,6 +343,8 @@ def builtin_kinds() -> tuple[ServedKind, ...]:
         _kind("apps", "v1", "deployments", "Deployment", has_status=True, has_generation=True,
               schema=builtin_schema({"spec": _open({"replicas": {"type": "integer", "default": 1}}),
                                      "status": _open({"conditions": _CONDITIONS})})),
+        _kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", has_status=True,
+              schema=builtin_schema({"spec": _open({}), "status": _open({"conditions": _CONDITIONS})})),
         _kind("coordination.k8s.io", "v1", "leases", "Lease", created_by_replace=True),
         _kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", has_status=True,
               has_generation=True),

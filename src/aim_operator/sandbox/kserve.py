@@ -24,8 +24,9 @@ RUNTIME = KindId("serving.kserve.io", "ServingRuntime")
 CLUSTER_RUNTIME = KindId("serving.kserve.io", "ClusterServingRuntime")
 SERVICE = KindId("", "Service")
 DEPLOYMENT = KindId("apps", "Deployment")
+AUTOSCALER = KindId("autoscaling", "HorizontalPodAutoscaler")
 _AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
-_NO_AUTOSCALER = "none"
+_NO_AUTOSCALER, _HPA = "none", "hpa"
 _STOP = "serving.kserve.io/stop"
 EVENT = KindId("", "Event")
 ROUTE = KindId("gateway.networking.k8s.io", "HTTPRoute")
@@ -100,6 +101,7 @@ class KServe(StandIn):
             return
         self._make_backend(service)
         replicas = self._make_deployment(service)
+        self._make_autoscaler(service)
         if not replicas or (self._is_ready(service) and not self._crash(service, runtime)):
             self._set_ready(key, uid)
             return
@@ -277,9 +279,40 @@ class KServe(StandIn):
         replicas: int = made.obj["spec"]["replicas"]
         return replicas
 
+    def _make_autoscaler(self, service: Stored) -> None:
+        """Make or take away the HPA, named as the Deployment is (`createHPA` in its hpa_reconciler.go)."""
+        metadata, predictor = service.obj["metadata"], service.obj["spec"]["predictor"]
+        name, namespace = f"{service.key.name}-predictor", service.key.namespace
+        kind, live = (
+            self.server.kinds.of(AUTOSCALER),
+            self.server.storage.get(Key(AUTOSCALER, namespace, name)),
+        )
+        if metadata.get("annotations", {}).get(_AUTOSCALER_CLASS, _HPA) != _HPA:
+            if live is not None:
+                self.server.delete(kind, name, namespace=namespace)
+            return
+        fewest = max(predictor.get("minReplicas", 1), 1)
+        manifest = {
+            "metadata": {
+                "name": name,
+                "labels": metadata.get("labels", {}),
+                "ownerReferences": [owner_reference(service)],
+            },
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+                "minReplicas": fewest,
+                "maxReplicas": max(predictor.get("maxReplicas", 0), fewest),
+                **predictor.get("autoScaling", {}),
+            },
+        }
+        if live is None:
+            self.server.create(kind, manifest, namespace=namespace, manager=self.manager)
+        else:
+            self.server.patch(kind, name, manifest, namespace=namespace, manager=self.manager)
+
     def _stop(self, service: Stored) -> None:
         """Delete what it made, as `GetForceStopRuntime` has its reconcilers do, and say so."""
-        for id_ in (DEPLOYMENT, SERVICE):
+        for id_ in (AUTOSCALER, DEPLOYMENT, SERVICE):
             key = Key(id_, service.key.namespace, f"{service.key.name}-predictor")
             if self.server.storage.get(key) is not None:
                 self.server.delete(self.server.kinds.of(id_), key.name, namespace=key.namespace)

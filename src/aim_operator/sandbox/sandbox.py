@@ -14,6 +14,7 @@ from aim_operator.api.crd import all_crds
 from aim_operator.api.meta import Manifest
 from aim_operator.errors import UserError
 from aim_operator.sandbox.agenda import Agenda
+from aim_operator.sandbox.autoscalers import AutoscalerController
 from aim_operator.sandbox.claims import ClaimBinder
 from aim_operator.sandbox.client import SandboxClient
 from aim_operator.sandbox.clock import Clock
@@ -63,6 +64,7 @@ class Sandbox:
         self.jobs = JobController(self.server, self.agenda, profiles=images)
         self.claims = ClaimBinder(self.server, self.agenda)
         self.kserve = KServe(self.server, self.agenda, images=self.jobs.profiles)
+        self.autoscalers = AutoscalerController(self.server, self.agenda)
         self.gateway = GatewayController(self.server, self.agenda)
         self._task: asyncio.Task[None] | None = None
         self._closed = False

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import structs
 
 from aim_operator.api.external import INFERENCE_SERVICES, SCALED_OBJECTS, ConditionedStatus
+from aim_operator.api.meta import Condition
 from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import ActiveWorkload
+from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
+from aim_operator.core.conditions import parse_time
 from aim_operator.core.messages import one_line
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
-from aim_operator.core.serving.autoscaling import fewest, scaled_object
+from aim_operator.core.serving.autoscaling import HPA, autoscaler_class, fewest, scaled_object
 
+METRICS_SECONDS = 180
+"""metrics-server measures every 15 seconds, and needs two measurements of a Pod; its HPA asks as often."""
+_METRICS_API = "metrics.k8s.io"
+_AT_ZERO = "ScalingDisabled"
+"""What an HPA says of a Deployment without copies (reconcileAutoscaler in Kubernetes' horizontal.go)."""
 _SOME_FAIL = "PartialTriggerError"
 """With this KEDA's Ready is Unknown, which it else is before KEDA has looked."""
 
@@ -68,6 +78,41 @@ def plan_autoscaling(
         return (child,), (), None
     words = one_line(ready.message or ready.reason)
     return (child,), (), _problem(Reason.AUTOSCALING_FAILED, f"KEDA says of the ScaledObject: {words}")
+
+
+def judge_hpa(observed: ServiceObserved, *, now: datetime) -> tuple[ConditionSummary | None, float]:
+    """Return why KServe's HPA can't scale, None if it can; and in how many seconds to ask again, 0 for never.
+
+    It has no metrics of Pods that are not ready, and none yet of those that just became so.
+    """
+    service, hpa = observed.service, observed.autoscaler
+    if hpa is None or autoscaler_class(service) != HPA or service.spec.replicas == 0:
+        return None, 0.0
+    told = (hpa.status or ConditionedStatus()).conditions or ()
+    failing = next((each for each in told if _keeps_from_scaling(each)), None)
+    known = (service.status.conditions if service.status is not None else None) or ()
+    ready = conditions.find(known, c.RUNTIME_READY)
+    if failing is None or ready is None or ready.status != "True":
+        return None, 0.0
+    since = min(
+        (now - parse_time(each.last_transition_time)).total_seconds()
+        for each in (failing, ready)
+        if each.last_transition_time
+    )
+    if since < METRICS_SECONDS:
+        return None, METRICS_SECONDS - since
+    words = one_line(failing.message or failing.reason)
+    remedy = "; install metrics-server" if _METRICS_API in words else ""
+    message = f"the HorizontalPodAutoscaler {hpa.metadata.name!r} says: {words}{remedy}"
+    return _problem(Reason.AUTOSCALING_FAILED, message), 0.0
+
+
+def _keeps_from_scaling(condition: Condition) -> bool:
+    return (
+        condition.type in ("AbleToScale", "ScalingActive")
+        and condition.status == "False"
+        and condition.reason != _AT_ZERO
+    )
 
 
 def _problem(reason: str, message: str) -> ConditionSummary:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from aim_operator.api.external import (
     Deployment,
     Event,
+    HorizontalPodAutoscaler,
     HTTPRoute,
     InferenceService,
     Pod,
@@ -39,6 +40,8 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     disruption_budget: PodDisruptionBudget | None = None
     deployment: Deployment | None = None
     """The one that KServe makes of the InferenceService."""
+    autoscaler: HorizontalPodAutoscaler | None = None
+    """The one that KServe makes where an HPA writes the number of copies."""
     scaled_object: ScaledObject | None = None
     keda_installed: bool = False
     route_name: str | None = None

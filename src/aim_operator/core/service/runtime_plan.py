@@ -13,7 +13,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, labels
 from aim_operator.core.messages import one_line
-from aim_operator.core.service.autoscaling_plan import IDLE, plan_autoscaling, service_idles
+from aim_operator.core.service.autoscaling_plan import IDLE, judge_hpa, plan_autoscaling, service_idles
 from aim_operator.core.service.cache_plan import CachePlan
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
@@ -227,6 +227,8 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
     summary, problem = _follow(observed, revision, turn, late)
     budgets, removals = _budgets(observed, active, child)
     scalers, scalers_gone, hindrance = plan_autoscaling(observed, active)
+    unscaled, measured = judge_hpa(observed, now=now)
+    hindrance = unscaled if hindrance is None else hindrance
     return RuntimePlan(
         summary=summary,
         children=(*children, child, *budgets, *scalers),
@@ -235,7 +237,9 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
         active=active,
         revision=revision,
         rollout=turn.decided,
-        requeue_after_seconds=min((s for s in (turn.wait_seconds, seconds, until) if s > 0), default=None),
+        requeue_after_seconds=min(
+            (s for s in (turn.wait_seconds, seconds, until, measured) if s > 0), default=None
+        ),
     )
 
 
