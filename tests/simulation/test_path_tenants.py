@@ -599,3 +599,25 @@ async def test_no_two_tenants_ever_share_a_path_and_the_oldest_is_served(seed: i
         for claim in claims:
             reached = state(world, claim.owner.name, claim.owner.namespace)
             assert reached == (RUNNING if claim in want else CONFLICT), claim
+
+
+async def test_a_namespace_takes_no_host_from_everybody_else_where_the_cluster_says_whose_it_is() -> None:
+    """On gateways built on Envoy, one route that names a host ends all that name none on it."""
+    hosts = ["*.{.metadata.namespace}.example.com"]
+    allowed = limit(None)
+    async with World() as world:
+        world.apply([*CATALOG, allowed])
+        shared = routed("/x") | {"hostnames": ["models.example.com"]}
+        world.apply([service("thief", namespace="attacker", routing=shared)])
+        world.start()
+        await world.until(lambda: state(world, "thief", "attacker") == RUNNING)
+        assert world.find(HTTP_ROUTES, "thief", "attacker") is not None
+        allowed["spec"]["routing"]["allowedHostnames"] = hosts
+        world.apply([allowed])
+        await world.until(lambda: state(world, "thief", "attacker") == ("Degraded", "HostnameNotAllowed"))
+        await world.pass_seconds(3600)
+        assert world.find(HTTP_ROUTES, "thief", "attacker") is None
+        assert "*.attacker.example.com" in message(world, "thief", "attacker")
+        own = routed("/x") | {"hostnames": ["chat.attacker.example.com"]}
+        world.apply([service("thief", namespace="attacker", routing=own)])
+        await world.until(lambda: state(world, "thief", "attacker") == RUNNING)

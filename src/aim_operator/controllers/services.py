@@ -26,7 +26,14 @@ from aim_operator.controllers.watched import (
     Watched,
 )
 from aim_operator.core.caching import listed_models, service_caches
-from aim_operator.core.catalog import RuntimeConfig, enforced_path_prefix, scope_of
+from aim_operator.core.catalog import (
+    Catalog,
+    RuntimeConfig,
+    enforced_hostnames,
+    enforced_path_prefix,
+    scope_of,
+)
+from aim_operator.core.hosts import of_namespace
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.pause import is_paused
@@ -74,7 +81,7 @@ class Services(AimKind):
         """Record the path that a service wants; done for all of them before the first reconcile."""
         if service.metadata.deletion_timestamp is None and not is_paused(service):
             config = _route_config(service, resolve(service, self._catalog))
-            route = _desired_route(service, config, enforced_path_prefix(self._catalog))
+            route = _desired_route(service, config, self._catalog)
             self._route_owners.set_paths(service, _paths(route))
 
     async def gather(self, ref: ObjectRef, obj: AIMService, now: datetime) -> ServiceObserved:
@@ -82,8 +89,7 @@ class Services(AimKind):
         service = obj
         resolution = resolve(service, self._catalog)
         config = _route_config(service, resolution)
-        prefix = enforced_path_prefix(self._catalog)
-        route = _desired_route(service, config, prefix)
+        route = _desired_route(service, config, self._catalog)
         self._route_owners.set_paths(service, _paths(route))
         standing = self._route_owners.standing(service)
         watched = self._watched
@@ -108,7 +114,7 @@ class Services(AimKind):
             rival=standing.rival,
             path_held_by=standing.held_by,
             path_lost=standing.yields
-            or (http_route is not None and owns_http_route and _breaks_limits(http_route, prefix)),
+            or (http_route is not None and owns_http_route and _breaks_limits(http_route, self._catalog)),
             inference_service=inference_service if owns_inference_service else None,
             http_route=http_route if owns_http_route else None,
             disruption_budget=budget if budget is not None and controlled_by(budget, mine) else None,
@@ -218,23 +224,32 @@ def _route_config(service: AIMService, resolution: Resolution) -> RuntimeConfig 
 
 
 def _desired_route(
-    service: AIMService, config: RuntimeConfig | None, path_prefix: str | None
+    service: AIMService, config: RuntimeConfig | None, catalog: Catalog
 ) -> Route | RouteProblem | None:
     """Return the desired route; unknown while the configuration is missing."""
-    return wanted_route(service, config, path_prefix=path_prefix) if config is not None else None
+    if config is None:
+        return None
+    return wanted_route(
+        service,
+        config,
+        path_prefix=enforced_path_prefix(catalog),
+        allowed_hostnames=enforced_hostnames(catalog),
+    )
 
 
 def _paths(route: Route | RouteProblem | None) -> tuple[ListenerPath, ...]:
     return route.listener_paths if isinstance(route, Route) else ()
 
 
-def _breaks_limits(route: HTTPRoute, path_prefix: str | None) -> bool:
+def _breaks_limits(route: HTTPRoute, catalog: Catalog) -> bool:
+    path_prefix, allowed = enforced_path_prefix(catalog), enforced_hostnames(catalog)
     try:
         prefix = None if path_prefix is None else render_prefix(path_prefix, route.metadata.namespace)
     except SpecError:
         # Nothing is allowed until it is corrected.
         return True
-    return breaks_limits(route, prefix)
+    hosts = None if allowed is None else of_namespace(allowed, route.metadata.namespace)
+    return breaks_limits(route, prefix, hosts)
 
 
 def service_wakes(

@@ -199,6 +199,13 @@ def enforced_path_prefix(catalog: Catalog) -> str | None:
     return routing.path_prefix if routing is not None else None
 
 
+def enforced_hostnames(catalog: Catalog) -> tuple[str, ...] | None:
+    """Return allowedHostnames of the cluster's `default`, as enforced_path_prefix does its pathPrefix."""
+    config = catalog.cluster_runtime_config(DEFAULT_CONFIG)
+    routing = config.spec.routing if config is not None else None
+    return routing.allowed_hostnames if routing is not None else None
+
+
 def effective_spec(
     namespaced: AIMRuntimeConfig | None, cluster: AIMClusterRuntimeConfig | None
 ) -> tuple[AIMRuntimeConfigSpec, tuple[str, ...]]:

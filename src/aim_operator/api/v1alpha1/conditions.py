@@ -96,6 +96,7 @@ class Reason:
     ROUTE_TEMPLATE_INVALID = "RouteTemplateInvalid"
     ROUTE_CONFLICT = "RouteConflict"
     PATH_NOT_ALLOWED = "PathNotAllowed"
+    HOSTNAME_NOT_ALLOWED = "HostnameNotAllowed"
     # Caching
     CACHING_NOT_REQUESTED = "CachingNotRequested"
     WAITING_FOR_CACHE = "WaitingForCache"

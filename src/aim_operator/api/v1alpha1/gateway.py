@@ -191,3 +191,39 @@ PathPrefix = Annotated[
         ),
     ),
 ]
+
+AllowedHostnames = Annotated[
+    tuple[
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=253,
+                rules=(
+                    Rule(
+                        rule=(
+                            "self.matches('^([*][.])?([-a-z0-9]|[{][.]metadata[.]namespace[}])+"
+                            "([.]([-a-z0-9]|[{][.]metadata[.]namespace[}])+)*$')"
+                        ),
+                        message=(
+                            "write a host such as models.example.com, *.models.example.com or "
+                            "*.{.metadata.namespace}.example.com"
+                        ),
+                    ),
+                ),
+            ),
+        ],
+        ...,
+    ],
+    Field(
+        doc=(
+            "Hosts that routes may name, whatever services and configurations say; *. is one label or more. "
+            "The namespace is the only expression, such as *.{.metadata.namespace}.example.com. Routes "
+            "that name no host stay possible. If unset, hosts are free. Only in the configuration named "
+            "default."
+        ),
+        min_items=1,
+        max_items=16,
+        list_type="set",
+    ),
+]

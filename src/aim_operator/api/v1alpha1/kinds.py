@@ -65,6 +65,15 @@ _ENFORCED = Rule(
     field_path=".spec.routing.pathPrefix",
 )
 
+_ENFORCED_HOSTS = Rule(
+    rule=(
+        "self.metadata.name == 'default' || !has(self.spec.routing)"
+        " || !has(self.spec.routing.allowedHostnames)"
+    ),
+    message=_ENFORCED.message,
+    field_path=".spec.routing.allowedHostnames",
+)
+
 KINDS: dict[type, Kind] = {
     AIMImage: Kind(
         kind="AIMImage",
@@ -113,7 +122,7 @@ KINDS: dict[type, Kind] = {
         namespaced=False,
         doc="Routing and storage defaults for all namespaces.",
         columns=_CONFIG_COLUMNS,
-        name_rules=(_ENFORCED,),
+        name_rules=(_ENFORCED, _ENFORCED_HOSTS),
     ),
     AIMTemplateCache: Kind(
         kind="AIMTemplateCache",

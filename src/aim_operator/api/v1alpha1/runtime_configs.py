@@ -10,6 +10,7 @@ from aim_operator.api.v1alpha1.autoscaling import ConfigAutoscaling
 from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration
 from aim_operator.api.v1alpha1.environment import ClusterConfigEnvVars, ConfigEnvVars, PullSecrets
 from aim_operator.api.v1alpha1.gateway import (
+    AllowedHostnames,
     GatewayRef,
     GatewayRefs,
     Hostnames,
@@ -58,6 +59,7 @@ class ClusterConfigRouting(ConfigRouting):
     """Routing defaults for services that leave them out, and where routes may lie."""
 
     path_prefix: PathPrefix | None = None
+    allowed_hostnames: AllowedHostnames | None = None
 
 
 AccessMode = Annotated[

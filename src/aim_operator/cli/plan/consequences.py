@@ -49,6 +49,7 @@ _NAMED_BY = {
     Reason.ROUTE_TEMPLATE_INVALID: ("spec.routing.routeTemplate", ()),
     Reason.ROUTE_CONFLICT: ("spec.routing", ()),
     Reason.PATH_NOT_ALLOWED: ("spec.routing", ()),
+    Reason.HOSTNAME_NOT_ALLOWED: ("spec.routing.hostnames", ()),
     Reason.RESOURCES_INVALID: ("spec.resources", ()),
     Reason.ENGINE_ARGS_INVALID: ("spec.engineArgs", ()),
 }

@@ -53,6 +53,7 @@ _HERE = frozenset(
         Reason.ROUTE_TEMPLATE_INVALID,
         Reason.ROUTE_CONFLICT,
         Reason.PATH_NOT_ALLOWED,
+        Reason.HOSTNAME_NOT_ALLOWED,
         Reason.WRITE_FAILED,
         Reason.CHANGED_BY_OTHERS,
     }

@@ -15,6 +15,7 @@ from aim_operator.api.external import ParentReference
 from aim_operator.api.v1alpha1 import AIMService, ConfigRouting, GatewayRef, ServiceRouting
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.catalog import RuntimeConfig
+from aim_operator.core.hosts import of_namespace, outside
 from aim_operator.core.messages import quote
 from aim_operator.core.routing import covers, document, render_path, render_prefix
 from aim_operator.errors import SpecError
@@ -57,7 +58,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 class RouteProblem(Struct, frozen=True, kw_only=True):
-    """Why there can be no route. `reason` is RouteFailed, RouteTemplateInvalid or PathNotAllowed."""
+    """Why there can be no route. `reason` is one of Routing, such as PathNotAllowed."""
 
     reason: str
     message: str
@@ -70,11 +71,16 @@ def enabled(service: AIMService, config: RuntimeConfig) -> bool:
 
 
 def wanted_route(
-    service: AIMService, config: RuntimeConfig, *, path_prefix: str | None = None
+    service: AIMService,
+    config: RuntimeConfig,
+    *,
+    path_prefix: str | None = None,
+    allowed_hostnames: tuple[str, ...] | None = None,
 ) -> Route | RouteProblem | None:
     """Return the wanted route, what is wrong with it, or None where routing is off.
 
-    `path_prefix` is routing.pathPrefix of the cluster's default configuration, whatever `config` is.
+    `path_prefix` and `allowed_hostnames` are those of the cluster's default configuration, whatever `config`
+    is.
     """
     if not enabled(service, config):
         return None
@@ -106,6 +112,9 @@ def wanted_route(
         message = _outside(path, prefix, path_prefix, namespace)
         return RouteProblem(reason=Reason.PATH_NOT_ALLOWED, message=message)
     hosts = hosts_of(_first(routing.hostnames, config.routing.hostnames) or ())
+    allowed = None if allowed_hostnames is None else of_namespace(allowed_hostnames, namespace)
+    if allowed is not None and (host := outside(hosts, allowed)):
+        return RouteProblem(reason=Reason.HOSTNAME_NOT_ALLOWED, message=_strange(host, allowed, namespace))
     by_key = {gateway_key(ref, namespace): ref for ref in reversed(gateways)}
     keys = list(dict.fromkeys(gateway_key(ref, namespace) for ref in gateways))
     return Route(
@@ -149,6 +158,13 @@ def _outside(path: str, prefix: str, path_prefix: str, namespace: str) -> str:
         f"routeTemplate: path {quote(path)} is not below {quote(prefix)}, where namespace {quote(namespace)} "
         f'has its paths by routing.pathPrefix of AIMClusterRuntimeConfig "default"; begin the template with '
         f"{path_prefix.rstrip('/')}/"
+    )
+
+
+def _strange(host: str, allowed: tuple[str, ...], namespace: str) -> str:
+    return (
+        f"hostnames: {quote(host)} is none of those that namespace {quote(namespace)} may name by "
+        f'routing.allowedHostnames of AIMClusterRuntimeConfig "default"; write one of {", ".join(allowed)}'
     )
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, HTTPRouteSpec, OtherHTTPRoute
 from aim_operator.api.meta import UNREADABLE
 from aim_operator.api.v1alpha1 import AIMService
+from aim_operator.core.hosts import outside
 from aim_operator.core.routing import MAX_PATH, WELL_KNOWN, covers
 from aim_operator.core.service.path_claims import Claim, Contender
 from aim_operator.core.service.route import ListenerPath, gateway_key, hosts_of, is_gateway
@@ -76,15 +77,20 @@ def _prefixes(spec: HTTPRouteSpec, namespace: str, *, roots: bool = False) -> It
                     yield ListenerPath(gateway_key(parent, namespace), path, hosts)
 
 
-def breaks_limits(route: HTTPRoute, prefix: str | None) -> bool:
+def breaks_limits(route: HTTPRoute, prefix: str | None, allowed: tuple[str, ...] | None = None) -> bool:
     """Whether a live HTTPRoute attaches to what is no Gateway, or takes what its namespace may not have.
 
-    `prefix` is what its paths must lie below, as rendered for its namespace; None leaves them free.
+    `prefix` is what its paths must lie below, and `allowed` the hosts that it may name, as rendered for its
+    namespace; None leaves them free.
     """
     spec = _spec_of(route)
-    return any(not is_gateway(parent) for parent in spec.parent_refs) or any(
-        covers(WELL_KNOWN, at.path) or (prefix is not None and not covers(prefix, at.path))
-        for at in routed_paths(route)
+    return (
+        bool(outside(spec.hostnames, allowed))
+        or any(not is_gateway(parent) for parent in spec.parent_refs)
+        or any(
+            covers(WELL_KNOWN, at.path) or (prefix is not None and not covers(prefix, at.path))
+            for at in routed_paths(route)
+        )
     )
 
 

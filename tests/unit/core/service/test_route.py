@@ -22,13 +22,17 @@ ON: dict[str, Any] = {"enabled": True, "gatewayRef": GATEWAY}
 
 
 def routed(
-    service: dict[str, Any] | None, config: dict[str, Any] | None = None, *, path_prefix: str | None = None
+    service: dict[str, Any] | None,
+    config: dict[str, Any] | None = None,
+    *,
+    path_prefix: str | None = None,
+    allowed: tuple[str, ...] | None = None,
 ) -> Route | RouteProblem | None:
     catalog = FakeCatalog(make_image(), make_template(), make_runtime_config(routing=config or {}))
     spec: dict[str, Any] = {} if service is None else {"routing": service}
     observed = make_service_observed(make_service(metadata={"uid": "UID-1"}, **spec), catalog)
     assert observed.config is not None
-    return wanted_route(observed.service, observed.config, path_prefix=path_prefix)
+    return wanted_route(observed.service, observed.config, path_prefix=path_prefix, allowed_hostnames=allowed)
 
 
 @pytest.mark.parametrize(
@@ -257,3 +261,48 @@ def test_a_prefix_that_is_not_valid_allows_nothing(prefix: str) -> None:
     assert got.reason == Reason.PATH_NOT_ALLOWED
     assert "routing.pathPrefix: " in got.message
     assert "until a cluster administrator has corrected it" in got.message
+
+
+ALLOWED = ("*.{.metadata.namespace}.example.com", "{.metadata.namespace}-models.example.com", "shared.test")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a.team.example.com",
+        "a.b.team.example.com",
+        "*.team.example.com",
+        "team-models.example.com",
+        "shared.test",
+    ],
+)
+def test_a_host_of_ones_own_may_be_named(host: str) -> None:
+    got = routed({**ON, "hostnames": [host]}, allowed=ALLOWED)
+    assert isinstance(got, Route)
+    assert got.hosts == (host,)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        pytest.param("models.example.com", id="one that all share"),
+        pytest.param("a.victim.example.com", id="one of another namespace's"),
+        pytest.param("team.example.com", id="what a wildcard is below"),
+        pytest.param("xteam.example.com", id="one that ends alike"),
+        pytest.param("*.example.com", id="a wildcard over all of them"),
+        pytest.param("*.shared.test", id="one below a host"),
+    ],
+)
+@pytest.mark.parametrize("by", ["service", "configuration"])
+def test_a_host_that_is_not_its_namespaces_is_refused(host: str, by: str) -> None:
+    names = {"hostnames": ["a.team.example.com", host]}
+    own, configured = ({**ON, **names}, {}) if by == "service" else (ON, names)
+    got = routed(own, configured, allowed=ALLOWED)
+    assert isinstance(got, RouteProblem)
+    assert got.reason == Reason.HOSTNAME_NOT_ALLOWED
+    assert f'hostnames: "{host}" is none of those' in got.message
+    assert got.message.endswith("write one of *.team.example.com, team-models.example.com, shared.test")
+
+
+def test_a_route_for_all_hosts_is_none_that_takes_one() -> None:
+    assert isinstance(routed(ON, allowed=ALLOWED), Route)

@@ -96,3 +96,22 @@ def test_a_live_route_has_what_its_namespace_may_not_have(
     want: bool,  # noqa: FBT001 - a table
 ) -> None:
     assert breaks_limits(route, prefix) is want
+
+
+@pytest.mark.parametrize(
+    ("hostnames", "allowed", "want"),
+    [
+        pytest.param(["models.example.com"], None, False, id="any, where nothing is said"),
+        pytest.param(["a.team.example.com"], ("*.team.example.com",), False, id="one of its own"),
+        pytest.param([], ("*.team.example.com",), False, id="none"),
+        pytest.param(
+            ["a.team.example.com", "M.example.com"], ("*.team.example.com",), True, id="a shared one"
+        ),
+    ],
+)
+def test_a_live_route_names_a_host_that_its_namespace_may_not_name(
+    hostnames: list[str],
+    allowed: tuple[str, ...] | None,
+    want: bool,  # noqa: FBT001 - a table
+) -> None:
+    assert breaks_limits(live({"parentRefs": [GATEWAY], "hostnames": hostnames}), None, allowed) is want
