@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from aim_operator.api.external import Deployment, HTTPRoute, InferenceService
+from aim_operator.api.external import Deployment, HorizontalPodAutoscaler, HTTPRoute, InferenceService
 from aim_operator.api.v1alpha1 import AIMService
 from aim_operator.controllers import slim
 
@@ -90,3 +90,13 @@ def test_of_a_deployment_the_counts_are_kept_and_the_revision() -> None:
     assert (got.spec, got.status) == (obj.spec, obj.status)
     assert got.metadata.labels == {"aim.silogen.ai/revision": "0a1b2c3d"}
     assert got.metadata.annotations is None
+
+
+def test_of_an_autoscaler_it_is_kept_what_it_says_of_itself() -> None:
+    """Its name tells whose it is, and its metrics nothing that is decided by."""
+    obj = decoded(
+        HorizontalPodAutoscaler, "chat-predictor", spec={"metrics": []}, status={"conditions": [CONDITION]}
+    )
+    got = slim.autoscaler(obj)
+    assert (got.metadata.name, got.status) == ("chat-predictor", obj.status)
+    assert (got.metadata.labels, got.metadata.annotations) == (None, None)

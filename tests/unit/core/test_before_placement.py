@@ -17,7 +17,15 @@ from aim_operator.api.v1alpha1 import AIMServiceStatus, RolloutStatus
 from aim_operator.core import labels
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
-from tests.support.service_builders import NOW, make_pod, make_service_observed, with_status
+from tests.support.service_builders import (
+    NOW,
+    FakeCatalog,
+    make_image,
+    make_pod,
+    make_service_observed,
+    make_template,
+    with_status,
+)
 from tests.unit.core.test_golden import EXAMPLES, settled
 
 BEFORE = {path.stem: path for path in (Path(__file__).parent / "before_placement").iterdir()}
@@ -112,3 +120,23 @@ def test_the_record_of_where_pods_of_before_are_ends_with_them() -> None:
     done = status_of(decide(structs.replace(changed, inference_service=new, pods=pods), now=NOW))
     assert done.active is not None
     assert done.active.unlabelled_pods is None
+
+
+def test_a_template_that_changes_with_the_upgrade_still_knows_where_the_pods_of_before_are() -> None:
+    """What the service moves to is recorded before it is made, and the record of before with it."""
+    observed = upgraded("plain")
+    held = with_status(observed, status_of(decide(observed, now=NOW)))
+    changed = make_template(
+        metric="latency", precision="fp16", env=[{"name": "OMP_NUM_THREADS", "value": "8"}]
+    )
+    catalog = FakeCatalog(make_image(), changed)
+    seen = make_service_observed(held.service, catalog, inference_service=live("plain"))
+    plan = decide(seen, now=NOW)
+    assert rendered(plan) == yaml.safe_load(BEFORE["plain"].read_text())
+    before = held.service.status
+    assert before is not None
+    assert before.active is not None
+    moving = status_of(plan).active
+    assert moving is not None
+    assert moving.unlabelled_pods == before.active.unlabelled_pods
+    assert moving.env != before.active.env

@@ -16,7 +16,7 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.resource import Resource
 from aim_operator.errors import Invalid
 from aim_operator.sandbox.aim_image.tables import LLAMA_8B
-from aim_operator.sandbox.kserve import DEPLOYMENT
+from aim_operator.sandbox.kserve import AUTOSCALER, DEPLOYMENT
 from aim_operator.sandbox.profiles import SandboxImage
 from aim_operator.sandbox.storage import Key
 from tests.support.aim_image import model_env
@@ -165,14 +165,16 @@ async def test_kserve_refuses_bounds_that_cross() -> None:
 @pytest.mark.parametrize(
     ("annotations", "want"),
     [
-        pytest.param({"serving.kserve.io/autoscalerClass": "none"}, 3, id="KServe writes the number"),
-        pytest.param({"serving.kserve.io/autoscalerClass": "external"}, 1, id="somebody else does"),
-        pytest.param({"serving.kserve.io/autoscalerClass": "hpa"}, 1, id="an HPA does"),
-        pytest.param({}, 1, id="an HPA does where nothing is said"),
+        pytest.param(
+            {"serving.kserve.io/autoscalerClass": "none"}, (3, False), id="KServe writes the number"
+        ),
+        pytest.param({"serving.kserve.io/autoscalerClass": "external"}, (1, False), id="somebody else does"),
+        pytest.param({"serving.kserve.io/autoscalerClass": "hpa"}, (1, True), id="an HPA does"),
+        pytest.param({}, (1, True), id="an HPA does where nothing is said"),
     ],
 )
 async def test_the_number_of_pods_is_written_by_the_autoscaler_class(
-    annotations: dict[str, str], want: int
+    annotations: dict[str, str], want: tuple[int, bool]
 ) -> None:
     async with running() as cluster:
         service = make_inference_service(minReplicas=3, maxReplicas=3)
@@ -180,8 +182,11 @@ async def test_the_number_of_pods_is_written_by_the_autoscaler_class(
         cluster.sandbox.load([make_runtime(CLUSTER_SERVING_RUNTIMES), service])
         await cluster.advance()
         deployment = cluster.stored(DEPLOYMENTS, "chat-predictor")
-        assert deployment["spec"]["replicas"] == want
-        assert deployment["status"]["readyReplicas"] == want
+        replicas, by_hpa = want
+        assert deployment["spec"]["replicas"] == replicas
+        assert deployment["status"]["readyReplicas"] == replicas
+        hpa = cluster.sandbox.server.storage.get(Key(AUTOSCALER, "default", "chat-predictor"))
+        assert (hpa is not None) == by_hpa
 
 
 async def test_the_stop_annotation_takes_the_deployment_and_its_service() -> None:
@@ -193,5 +198,6 @@ async def test_the_stop_annotation_takes_the_deployment_and_its_service() -> Non
         cluster.sandbox.load([service])
         await cluster.advance()
         stored = cluster.sandbox.server.storage
-        assert not [key for key in (Key(DEPLOYMENT, "default", "chat-predictor"),) if stored.get(key)]
+        made = [Key(kind, "default", "chat-predictor") for kind in (DEPLOYMENT, AUTOSCALER)]
+        assert not [key for key in made if stored.get(key)]
         assert cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"][0] == "False"
