@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from aim_operator.api import v1alpha1 as aim
-from aim_operator.api.external import DEPLOYMENTS, HTTP_ROUTES, INFERENCE_SERVICES, SCALED_OBJECTS
+from aim_operator.api.external import (
+    DEPLOYMENTS,
+    EVENTS,
+    HTTP_ROUTES,
+    INFERENCE_SERVICES,
+    SCALED_OBJECTS,
+)
 from tests.simulation.catalog import NAMESPACE, cluster_config, config, image, routed, service, template
 from tests.simulation.world import World
 
@@ -382,6 +388,50 @@ async def test_one_metric_of_several_that_keda_cannot_read_is_told_for_as_long_a
         await world.pass_seconds(3600)
         assert state(world) == "Degraded"
         assert message(world, "Failure").endswith(f"KEDA says of the ScaledObject: {some}")
+        keda_says(world, "True", "ScaledObjectReady", "ready")
+        await world.until(lambda: state(world) == "Running")
+
+
+def keda_warns(world: World, message: str) -> None:
+    """As KEDA's recorder does: its conditions name no cause (GetMetricsAndActivity, KEDA 2.18)."""
+    found = world.find(SCALED_OBJECTS, "chat", NAMESPACE)
+    assert found is not None
+    about = {"apiVersion": found["apiVersion"], "kind": "ScaledObject", "name": "chat"}
+    event = {
+        "metadata": {"generateName": "chat."},
+        "involvedObject": {**about, "namespace": NAMESPACE, "uid": found["metadata"]["uid"]},
+        "type": "Warning",
+        "reason": "KEDAScalerFailed",
+        "message": message,
+    }
+    served = world.sandbox.server.kinds.served(EVENTS)
+    world.sandbox.server.create(served, event, namespace=NAMESPACE, manager="keda")
+
+
+async def test_why_keda_cannot_read_a_metric_is_told_with_the_failure() -> None:
+    """Each attempt is from another port: that is no reason to write the status again."""
+    broken = "Triggers defined in ScaledObject are not working correctly"
+    refused = "read tcp 10.244.0.5:{}->10.96.0.10:9090: read: connection reset by peer"
+    async with World() as world:
+        world.sandbox.install_keda()
+        world.apply([*CATALOG, with_prometheus()])
+        autoscaled(world, 1, QUEUE)
+        world.start()
+        await world.until(lambda: state(world) == "Running")
+        keda_warns(world, refused.format(40001))
+        await world.pass_seconds(60)
+        assert state(world) == "Running", "it may pass; what counts is whether KEDA is ready"
+        keda_says(world, "False", "TriggerError", broken)
+        await world.until(lambda: state(world) == "Degraded")
+        cause = "10.96.0.10:9090: read: connection reset by peer"
+        assert message(world, "Failure").endswith(f"KEDA says of the ScaledObject: {broken}: read tcp {cause}")
+        quiet = world.writes()
+        for port in range(40002, 40012):
+            keda_warns(world, refused.format(port))
+            await world.pass_seconds(30)
+        assert world.writes() == quiet
+        keda_warns(world, "error parsing the query")
+        await world.until(lambda: message(world, "Failure").endswith(f"{broken}: error parsing the query"))
         keda_says(world, "True", "ScaledObjectReady", "ready")
         await world.until(lambda: state(world) == "Running")
 

@@ -36,6 +36,7 @@ from aim_operator.core.catalog import (
 from aim_operator.core.hosts import of_namespace
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.model_cache.storage import alive
+from aim_operator.core.messages import last_message
 from aim_operator.core.pause import is_paused
 from aim_operator.core.pods import last_refusal
 from aim_operator.core.routing import render_prefix
@@ -106,6 +107,7 @@ class Services(AimKind):
         http_route = watched.http_routes.store.get(ref.namespace, route_name)
         owns_http_route = http_route is not None and controlled_by(http_route, mine)
         pods = tuple(watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name)))
+        scaled_object = self._scaled_object(service)
         return ServiceObserved(
             service=service,
             resolution=resolution,
@@ -118,7 +120,10 @@ class Services(AimKind):
             inference_service=inference_service if owns_inference_service else None,
             http_route=http_route if owns_http_route else None,
             disruption_budget=budget if budget is not None and controlled_by(budget, mine) else None,
-            scaled_object=self._scaled_object(service),
+            scaled_object=scaled_object,
+            keda_warning=""
+            if scaled_object is None
+            else last_message(watched.keda_warnings.store.by_index(BY_INVOLVED, scaled_object.metadata.uid)),
             keda_installed=watched.scaled_objects.installed,
             deployment=watched.deployments.store.get(ref.namespace, predictor_service(ref.name)),
             autoscaler=watched.autoscalers.store.get(ref.namespace, predictor_service(ref.name)),
@@ -276,6 +281,7 @@ def service_wakes(
         Trigger(watched.disruption_budgets, service_owner),
         Trigger(watched.scaled_objects, service_owner),
         Trigger(watched.kserve_warnings, depend.service_of_warning),
+        Trigger(watched.keda_warnings, depend.service_of_warning),
         Trigger(watched.http_routes, service_owner),
         Trigger(watched.http_routes, route_owners.services_at, when=paths_changed),
         Trigger(watched.other_routes, route_owners.services_below, when=other_paths_changed),

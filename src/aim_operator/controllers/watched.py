@@ -166,6 +166,13 @@ class Watched:
             slim=kept.event,
             indexes={BY_INVOLVED: _involved},
         )
+        # That KEDA can't read a metric is in its condition; why, in these only.
+        self.keda_warnings = self._informer(
+            EVENTS,
+            field_selector="involvedObject.kind=ScaledObject,reason=KEDAScalerFailed",
+            slim=kept.event,
+            indexes={BY_INVOLVED: _involved},
+        )
         self.provisioning = self._informer(
             EVENTS,
             field_selector="involvedObject.kind=PersistentVolumeClaim,reason=ProvisioningFailed",

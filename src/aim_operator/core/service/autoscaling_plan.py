@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from msgspec import structs
@@ -24,8 +25,10 @@ METRICS_SECONDS = 180
 _METRICS_API = "metrics.k8s.io"
 _AT_ZERO = "ScalingDisabled"
 """What an HPA says of a Deployment without copies (reconcileAutoscaler in Kubernetes' horizontal.go)."""
-_SOME_FAIL = "PartialTriggerError"
-"""With this KEDA's Ready is Unknown, which it else is before KEDA has looked."""
+_ALL_FAIL, _SOME_FAIL = "TriggerError", "PartialTriggerError"
+"""Of metrics. With the second KEDA's Ready is Unknown, which it else is before KEDA has looked."""
+_OWN_ADDRESS = re.compile(r"[0-9a-f.:%\[\]]{1,64}:\d{1,5}->")
+"""KEDA's end of a connection, another with each attempt."""
 
 IDLE = ConditionSummary(
     ok=False,
@@ -77,6 +80,8 @@ def plan_autoscaling(
     if ready is None or (ready.status != "False" and ready.reason != _SOME_FAIL):
         return (child,), (), None
     words = one_line(ready.message or ready.reason)
+    if ready.reason in (_ALL_FAIL, _SOME_FAIL) and observed.keda_warning:
+        words = f"{words}: {_OWN_ADDRESS.sub('', one_line(observed.keda_warning))}"
     return (child,), (), _problem(Reason.AUTOSCALING_FAILED, f"KEDA says of the ScaledObject: {words}")
 
 

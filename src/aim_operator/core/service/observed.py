@@ -43,6 +43,8 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     autoscaler: HorizontalPodAutoscaler | None = None
     """The one that KServe makes where an HPA writes the number of copies."""
     scaled_object: ScaledObject | None = None
+    keda_warning: str = ""
+    """Why KEDA could not read a metric when it last failed to."""
     keda_installed: bool = False
     route_name: str | None = None
     """What the HTTPRoute is called; None: as the service."""
