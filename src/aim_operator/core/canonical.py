@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -39,6 +40,8 @@ _MAPS = frozenset({"nodeSelector", "matchLabels", "labels", "annotations"})
 """With keys that somebody chose, and values that are to be equal, also to nothing."""
 _SAYS_SOMETHING_EMPTY = frozenset({"labelSelector"})
 """Where it is empty it is about every Pod, and where it is absent about none, or the service's own."""
+_ADDED_UP = frozenset({"preferredDuringSchedulingIgnoredDuringExecution"})
+"""Lists whose equal items count each: the scheduler adds their weights up."""
 _OF_BYTES = ("memory", "memoryLimit", "ephemeral-storage", "hugepages-", "size", "sharedMemorySize")
 
 
@@ -96,13 +99,15 @@ def amounts(quantities: Manifest) -> Manifest:
     return {name: amount(name, value) for name, value in quantities.items()}
 
 
-def fields(value: Any) -> Any:
+def fields(value: Any, name: str = "") -> Any:
     """Return plain fields of a Pod in one form: lists as sets, no defaults, and no empty lists and objects.
+
+    `name` is that of the field whose value it is.
 
     For what is final, or merged by its keys: an empty list of a nearer level may say that there is none.
     """
     if isinstance(value, dict):
-        members = {name: inner if name in _MAPS else fields(inner) for name, inner in value.items()}
+        members = {name: inner if name in _MAPS else fields(inner, name) for name, inner in value.items()}
         return {
             name: inner
             for name, inner in members.items()
@@ -113,8 +118,9 @@ def fields(value: Any) -> Any:
     if isinstance(value, list):
         if all(isinstance(item, int) for item in value):
             return sorted(set(value))
-        each = {msgspec.json.encode(item, order="sorted"): item for item in map(fields, value)}
-        return [each[key] for key in sorted(each)]
+        each = [(msgspec.json.encode(item, order="sorted"), item) for item in map(fields, value)]
+        ordered = sorted(each if name in _ADDED_UP else dict(each).items(), key=itemgetter(0))
+        return [item for _, item in ordered]
     return value
 
 

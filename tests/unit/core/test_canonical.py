@@ -258,6 +258,20 @@ def test_a_template_that_says_something_is_not_one_that_says_nothing(changed: Ma
     assert meaning.digest_of(make_template(**changed)) != meaning.digest_of(make_template())
 
 
+def test_a_preference_that_is_said_twice_counts_twice() -> None:
+    """The scheduler adds weights up; terms that are required are as true twice as once."""
+    near = {"weight": 50, "preference": {"matchExpressions": [EXPRESSION]}}
+    far = {"weight": 10, "preference": {"matchExpressions": [{"key": "x", "operator": "Exists"}]}}
+    preferred = "preferredDuringSchedulingIgnoredDuringExecution"
+    got = canonical.fields({preferred: [near, far, near]})
+    assert sorted(each["weight"] for each in got[preferred]) == [10, 50, 50]
+    assert got == canonical.fields({preferred: [far, near, near]})
+    assert got != canonical.fields({preferred: [far, near]})
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    host = {"topologyKey": "host"}
+    assert canonical.fields({required: [host, host]}) == {required: [host]}
+
+
 def test_a_selector_of_every_pod_is_not_that_of_the_services_own() -> None:
     def term(**selector: Any) -> Manifest:
         terms = [{"topologyKey": "zone", **selector}]
