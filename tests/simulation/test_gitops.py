@@ -276,6 +276,52 @@ async def test_what_velero_restores_is_adopted_again(
         assert world.writes() == quiet
 
 
+@pytest.mark.parametrize("seconds", [0, 20], ids=["at once", "while another is being filled"])
+async def test_a_claim_that_is_restored_after_its_cache_takes_the_place_of_the_new_one(
+    seconds: float,
+) -> None:
+    """As long as nothing is whole on the new one. That stays, as the operator deletes no claim."""
+    saved = await backup()
+    (claim,) = [obj for obj in saved if obj["kind"] == "PersistentVolumeClaim"]
+    async with World(seed=2) as world:
+        world.sandbox.jobs.run_seconds = 30
+        world.start()
+        world.apply([obj for obj in saved if obj is not claim])
+        await world.pass_seconds(seconds)
+        made = world.all(PERSISTENT_VOLUME_CLAIMS)
+        assert len(made) == 1
+        world.apply([claim])
+        await world.until(lambda: world.state_of(aim.SERVICES, "chat", NAMESPACE) == "Running")
+        await world.pass_seconds(600)
+        (cache,) = world.all(aim.MODEL_CACHES)
+        assert cache["status"]["persistentVolumeClaim"] == claim["metadata"]["name"]
+        unused = [each["metadata"]["name"] for each in made]
+        assert len(world.all(PERSISTENT_VOLUME_CLAIMS)) == 1 + len(unused)
+        told = next(each for each in cache["status"]["conditions"] if each["type"] == "StorageReady")[
+            "message"
+        ]
+        assert [f"claim {name!r}" in told and told.endswith("delete it") for name in unused] == [True] * len(
+            unused
+        )
+        quiet = world.writes()
+        await world.pass_seconds(1200)
+        assert world.writes() == quiet
+
+
+async def test_a_claim_that_is_restored_after_everything_was_downloaded_again_changes_nothing() -> None:
+    saved = await backup()
+    (claim,) = [obj for obj in saved if obj["kind"] == "PersistentVolumeClaim"]
+    async with World(seed=2) as world:
+        world.start()
+        world.apply([obj for obj in saved if obj is not claim])
+        await world.until(lambda: world.state_of(aim.SERVICES, "chat", NAMESPACE) == "Running")
+        quiet = world.writes()
+        world.apply([claim])
+        await world.pass_seconds(600)
+        assert world.writes() == quiet
+        assert len(world.all(PERSISTENT_VOLUME_CLAIMS)) == 2
+
+
 async def test_children_restored_with_an_owner_that_is_gone_are_made_anew() -> None:
     """The garbage collector takes them; nothing is in conflict meanwhile or after."""
     saved = await backup()

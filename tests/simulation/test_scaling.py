@@ -424,7 +424,9 @@ async def test_why_keda_cannot_read_a_metric_is_told_with_the_failure() -> None:
         keda_says(world, "False", "TriggerError", broken)
         await world.until(lambda: state(world) == "Degraded")
         cause = "10.96.0.10:9090: read: connection reset by peer"
-        assert message(world, "Failure").endswith(f"KEDA says of the ScaledObject: {broken}: read tcp {cause}")
+        assert message(world, "Failure").endswith(
+            f"KEDA says of the ScaledObject: {broken}: read tcp {cause}"
+        )
         quiet = world.writes()
         for port in range(40002, 40012):
             keda_warns(world, refused.format(port))

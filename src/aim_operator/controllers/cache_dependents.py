@@ -25,6 +25,7 @@ from aim_operator.controllers.watched import (
     BY_IMAGE,
     BY_IMAGE_IN,
     BY_MODEL_CACHE_IN,
+    BY_NAMESPACE,
     BY_PENDING_CLASS,
     BY_SOURCE_IN,
     BY_TEMPLATE,
@@ -32,6 +33,7 @@ from aim_operator.controllers.watched import (
     BY_UNCACHED_SOURCE_IN,
     JOB_LABEL,
     Watched,
+    left_behind,
     mounted_claims,
     template_names,
 )
@@ -42,7 +44,7 @@ from aim_operator.core.caching import (
     speaks_of_downloads,
 )
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template
-from aim_operator.core.naming import is_model_cache_name
+from aim_operator.core.naming import is_model_cache_name, label_value
 from aim_operator.core.service.resolution import resolve
 
 
@@ -66,6 +68,13 @@ class CacheDependents:
         for ref in model_cache_owner(claim):
             for cache in self._template_caches_listing(ref.namespace, ref.name):
                 yield from self.services_of_template_cache(cache)
+
+    def model_caches_of_left_behind(self, claim: PersistentVolumeClaim) -> Iterator[ObjectRef]:
+        """Return the cache that a claim out of a backup, which has no owner, was made for."""
+        for namespace, label in left_behind(claim):
+            for cache in self._watched.model_caches.store.by_index(BY_NAMESPACE, namespace):
+                if label_value(cache.metadata.name) == label:
+                    yield MODEL_CACHES.ref(cache)
 
     def templates_of_template_cache(self, cache: AIMTemplateCache) -> Iterator[ObjectRef]:
         """Return the template whose CacheWarm follows it, and the one of its own name."""

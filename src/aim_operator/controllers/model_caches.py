@@ -21,7 +21,7 @@ from aim_operator.api.v1alpha1 import (
     Quantity,
 )
 from aim_operator.api.v1alpha1 import conditions as c
-from aim_operator.controllers.cache_claims import claim_of, left_behind
+from aim_operator.controllers.cache_claims import claim_of, is_filled, left_behind, own_claim
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import model_cache_owner
 from aim_operator.controllers.discovery_logs import pods_of
@@ -107,7 +107,7 @@ class ModelCaches(AimKind):
     async def gather(self, ref: ObjectRef, obj: AIMModelCache, now: datetime) -> ModelCacheObserved:
         cache, watched = obj, self._watched
         claim = claim_of(watched.claims.store, cache)
-        restored = left_behind(watched.claims.store, cache) if claim is None else None
+        restored = self._restored(cache, claim)
         name = claim.metadata.name if claim is not None else claim_name(ref.name, cache.metadata.uid)
         existing = cache.spec.existing_claim
         if existing is not None:
@@ -122,11 +122,12 @@ class ModelCaches(AimKind):
             nodes=self._catalog.gpu_models(),
             claim=claim,
             left_behind=restored,
+            superseded=self._superseded(cache, claim),
             in_use=self._in_use(cache, name if existing is None else existing.name),
             jobs=tuple(job for job in jobs if not is_listing_job_name(job.metadata.name)),
             listing_jobs=tuple(job for job in jobs if is_listing_job_name(job.metadata.name)),
         )
-        if claim is None:
+        if claim is None or restored is not None:
             self._slots.withdraw(ref)
             return observed if restored is not None else await self._with_listing(ref, observed, now)
         class_name = claim.spec.storage_class_name or ""
@@ -155,6 +156,27 @@ class ModelCaches(AimKind):
             desired.CONTAINER,
             lambda seen: attempt.job_step(seen, claim, digest, record, now),
         )
+
+    def _restored(
+        self, cache: AIMModelCache, claim: PersistentVolumeClaim | None
+    ) -> PersistentVolumeClaim | None:
+        """Return a claim out of a backup that is to be used, as long as nothing is whole or mounted here."""
+        if claim is not None and (is_filled(claim, cache) or self._is_mounted(claim)):
+            return None
+        return left_behind(self._watched.claims.store, cache)
+
+    def _superseded(
+        self, cache: AIMModelCache, claim: PersistentVolumeClaim | None
+    ) -> PersistentVolumeClaim | None:
+        """Return the claim that was made for the cache before another came back in its place."""
+        own = own_claim(self._watched.claims.store, cache)
+        if own is None or claim is None or own.metadata.uid == claim.metadata.uid or self._is_mounted(own):
+            return None
+        return own
+
+    def _is_mounted(self, claim: PersistentVolumeClaim) -> bool:
+        key = (claim.metadata.namespace, claim.metadata.name)
+        return bool(self._watched.services.store.by_index(BY_MOUNTED_CLAIM_IN, key))
 
     async def _existing(self, ref: ObjectRef, name: str) -> PersistentVolumeClaim | None:
         """Read a claim that is not the operator's, and watch it from now on."""
@@ -293,6 +315,7 @@ def model_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Trigge
     return [
         Trigger(watched.model_caches, itself(MODEL_CACHES), own=True),
         Trigger(watched.claims, model_cache_owner),
+        Trigger(watched.claims, caching.model_caches_of_left_behind),
         Trigger(watched.claims, caching.model_caches_without_room, when=_size_changed),
         Trigger(watched.model_caches, caching.model_caches_without_room, when=_ask_changed),
         Trigger(watched.template_caches, caching.model_caches_listed, when=_listing_changed),

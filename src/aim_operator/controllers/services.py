@@ -35,8 +35,8 @@ from aim_operator.core.catalog import (
 )
 from aim_operator.core.hosts import of_namespace
 from aim_operator.core.manifests import controlled_by
-from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.messages import last_message
+from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.pause import is_paused
 from aim_operator.core.pods import last_refusal
 from aim_operator.core.routing import render_prefix

@@ -207,7 +207,7 @@ class Watched:
                 BY_NAMESPACE: _namespace,
                 BY_CLASS: _class,
                 BY_PENDING_CLASS: _pending_class,
-                LEFT_BEHIND_OF: _left_behind,
+                LEFT_BEHIND_OF: left_behind,
             },
         )
         self.storage_classes = self._informer(STORAGE_CLASSES)
@@ -430,7 +430,8 @@ def _class(claim: PersistentVolumeClaim) -> Iterator[str]:
     yield claim.spec.storage_class_name or ""
 
 
-def _left_behind(claim: PersistentVolumeClaim) -> Iterator[tuple[str, str]]:
+def left_behind(claim: PersistentVolumeClaim) -> Iterator[tuple[str, str]]:
+    """Return namespace and label of the cache that a claim without an owner was made for, if it was."""
     metadata = claim.metadata
     of = metadata.label(labels.MODEL_CACHE)
     if of is not None and metadata.controller() is None and metadata.annotation(labels.APPLIED) is not None:

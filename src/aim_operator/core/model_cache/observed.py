@@ -22,6 +22,8 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     claim: PersistentVolumeClaim | None = None
     left_behind: PersistentVolumeClaim | None = None
     """A claim that the operator made for a cache of this name and that has no owner: out of a backup."""
+    superseded: PersistentVolumeClaim | None = None
+    """The cache's own, that was made before `claim` came out of a backup: nothing on it is whole."""
     nodes: frozenset[NodeGpus] = frozenset()
     """What the labels of the nodes there are say about GPUs."""
     storage_class: StorageClass | None = None

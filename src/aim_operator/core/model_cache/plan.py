@@ -12,7 +12,7 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS
+from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
 from aim_operator.api.meta import Condition
 from aim_operator.api.plan import Child, Outcomes, Plan, Removal, Report
 from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCacheStatus, LeftOutFiles, Listing
@@ -129,6 +129,8 @@ def _step(
     claim, config, live = storage.judge(observed), observed.runtime_config, observed.claim
     if isinstance(config, MissingRuntimeConfig):
         return _without_config(observed, old, claim, config), claim
+    if observed.left_behind is not None:
+        return _adopting(observed, old, claim, observed.left_behind)
     if live is None and observed.cache.spec.existing_claim is not None:
         return structs.replace(_waiting(old, claim), removals=listing.leftovers(observed)), claim
     if live is None:
@@ -167,6 +169,18 @@ def _without_config(
     )
 
 
+def _adopting(
+    observed: ModelCacheObserved, old: AIMModelCacheStatus, claim: Storage, restored: PersistentVolumeClaim
+) -> tuple[Step, Storage]:
+    """Take a claim that came out of a backup; what is on it is checked, and not downloaded again."""
+    return structs.replace(
+        _waiting(old, claim),
+        message=f"claim {restored.metadata.name!r} was restored without its owner, and is used again",
+        children=(desired.adopted(observed.cache, restored),),
+        removals=listing.leftovers(observed),
+    ), claim
+
+
 def _without_claim(
     observed: ModelCacheObserved,
     old: AIMModelCacheStatus,
@@ -177,10 +191,6 @@ def _without_claim(
     """Create the claim, once its size is known. It is never changed after, whatever becomes of its inputs."""
     claim = storage.judge(observed)
     step = structs.replace(_waiting(old, claim), removals=listing.leftovers(observed))
-    if (restored := observed.left_behind) is not None:
-        message = f"claim {restored.metadata.name!r} was restored without its owner, and is used again"
-        adopted = desired.adopted(observed.cache, restored)
-        return structs.replace(step, message=message, children=(adopted,)), claim
     if listing.is_needed(observed):
         digest = desired.listing_digest(observed.cache, config, options)
         step = listing.next_step(

@@ -51,7 +51,10 @@ def judge(observed: ModelCacheObserved) -> Storage:
         )
     if claim.status.phase == BOUND:
         return Storage(
-            usable=True, ready=True, reason=Reason.STORAGE_READY, message=f"claim {name!r} is bound"
+            usable=True,
+            ready=True,
+            reason=Reason.STORAGE_READY,
+            message=f"claim {name!r} is bound{_superseded(observed)}",
         )
     if claim.status.phase == LOST:
         return Storage(
@@ -60,6 +63,15 @@ def judge(observed: ModelCacheObserved) -> Storage:
             state=State.FAILED,
         )
     return _pending(observed, claim)
+
+
+def _superseded(observed: ModelCacheObserved) -> str:
+    """Say what to do with a claim that nothing uses: the operator deletes none."""
+    if observed.superseded is None:
+        return ""
+    return (
+        f"; claim {observed.superseded.metadata.name!r}, made before it was restored, is not used: delete it"
+    )
 
 
 def _existing(observed: ModelCacheObserved, name: str) -> Storage:
