@@ -116,3 +116,11 @@ def test_a_template_cache_that_is_paused_no_more_is_looked_at() -> None:
     cluster = Cluster()
     cluster.annotate("template_caches", "team/twin", note="changed")
     assert "template caches team/twin" in cluster.woken
+
+
+def test_an_image_hears_that_its_default_template_came() -> None:
+    cluster = Cluster()
+    cluster.delete("templates", "team/fast")
+    cluster.woken.clear()
+    cluster.new("templates", "team/fast", spec={"aimImageName": "llama"})
+    assert "images team/llama" in cluster.woken

@@ -139,6 +139,17 @@ async def test_a_field_no_longer_wanted_is_removed() -> None:
         assert stored["spec"] == {"size": 1}
 
 
+async def test_a_field_that_only_the_version_before_wanted_is_removed_after_the_upgrade() -> None:
+    """All that is wanted now is there; what tells is the hash of what was applied."""
+    async with applying() as scene:
+        await scene.apply(make_widget(spec={"size": 1, "colour": "red"}, labels={"ours": "yes"}))
+        scene.applier = scene.restarted()
+        assert (await scene.apply()).action == "updated"
+        stored = scene.client.manifest(WIDGETS, "a", "team")
+        assert stored is not None
+        assert stored["spec"] == {"size": 1}
+
+
 @pytest.mark.parametrize(
     "drift",
     [
@@ -183,6 +194,18 @@ async def test_a_webhook_that_rewrites_our_fields_makes_no_loop() -> None:
         assert (await scene.apply()).action == "updated"
         assert (await scene.apply()).action == "unchanged"
         assert len(scene.applies()) == 2
+
+
+async def test_what_a_webhook_made_of_one_wish_is_no_answer_to_the_next() -> None:
+    """It may be gone by now, or think better of the other value."""
+    async with applying() as scene:
+        scene.client.webhook = rewriting
+        await scene.apply()
+        scene.client.webhook = lambda manifest: manifest
+        assert (await scene.apply(make_widget(spec={"size": 2}, labels={"ours": "yes"}))).action == "updated"
+        stored = scene.client.manifest(WIDGETS, "a", "team")
+        assert stored is not None
+        assert stored["spec"] == {"size": 2}
 
 
 async def test_after_a_restart_one_repair_is_tried_against_a_webhook() -> None:
@@ -455,6 +478,16 @@ async def test_a_key_waits_until_the_cache_has_its_write() -> None:
         assert scene.applier.caught_up(KEY)
 
 
+async def test_a_key_waits_until_the_cache_has_its_status() -> None:
+    """Else it would compute the next one from what was there before."""
+    async with applying() as scene:
+        await scene.apply()
+        assert scene.live is not None
+        scene.client.muted.add(WIDGETS.qualified)
+        await scene.applier.patch_status(KEY, WIDGETS, scene.live, WidgetStatus(phase="Ready"))
+        assert not scene.applier.caught_up(KEY)
+
+
 async def test_a_bookmark_is_enough() -> None:
     """The write may never come as an event: relabelled, or of a selector."""
     async with applying() as scene:
@@ -498,7 +531,7 @@ async def test_a_process_that_stood_still_does_not_doubt_the_watch() -> None:
         scene.client.muted.add(WIDGETS.qualified)
         await scene.apply()
         called = await woken(scene)
-        for _ in range(3):
+        for _ in range(DOUBT_STEPS + 1):
             scene.clock.freeze(2 * DOUBT_STEPS * STEP_SECONDS)
             await scene.clock.settle()
         lists = [call for call in scene.client.calls if call.name == "initial"]

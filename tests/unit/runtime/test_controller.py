@@ -27,7 +27,7 @@ from aim_operator.runtime.pace import SLOW_SECONDS, Pace
 from aim_operator.runtime.triggers import Trigger
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
-from tests.unit.runtime.making import WIDGETS, Widget, make_widget
+from tests.unit.runtime.making import WIDGETS, Widget, make_stored, make_widget
 
 
 def ref(name: str = "a", namespace: str = "team") -> ObjectRef:
@@ -450,6 +450,32 @@ async def test_draining_lets_what_runs_end(seconds: float, want: list[str]) -> N
         await clock.settle()
         await clock.run(group.drain(seconds))
         assert ended == want
+
+
+async def test_success_ends_the_backoff() -> None:
+    """What failed often, long ago, is tried again at once when it fails next."""
+    failures = [errors.Unavailable("down")] * 12
+    healed = Result(requeue_after_seconds=1000)
+    times = await run_times(*failures, healed, errors.Unavailable("again"), Result(), seconds=10_000)
+    assert times[-1] - times[-2] < 0.1
+
+
+async def test_a_key_that_could_not_be_written_without_the_lease_comes_back() -> None:
+    """This process may lead again in a moment."""
+    assert len(await run_times(errors.NotLeader("lost"), Result(), seconds=60)) == 2
+
+
+def test_only_its_own_status_does_not_end_the_backoff_of_an_object() -> None:
+    """An annotation that asks for another try does, and so does an edit."""
+    informer: Informer[Widget] = Informer(FakeClient(), WIDGETS, clock=VirtualClock())
+    woken: list[str] = []
+    trigger = Trigger(informer, lambda _: [ref()], own=True)
+    trigger.connect(lambda _: woken.append("now"), lambda _: woken.append("unless it fails"))
+    sink: Any = informer._streams[""]
+    sink.changed(make_stored(version="1", spec={}))
+    sink.changed(make_stored(version="2", spec={}, status={"phase": "Failed"}))
+    sink.changed(make_stored(version="3", spec={}, annotations={"retry": "1"}))
+    assert woken == ["now", "unless it fails", "unless it fails", "now", "now"]
 
 
 async def test_a_trigger_wakes_what_the_old_and_the_new_object_concern() -> None:
