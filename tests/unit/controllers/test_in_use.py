@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from aim_operator.api.external import INFERENCE_SERVICES
 from aim_operator.api.v1alpha1 import MODEL_CACHES, TEMPLATE_CACHES, TEMPLATES
 from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.download_slots import DownloadSlots
@@ -16,6 +17,7 @@ from aim_operator.controllers.templates import Templates
 from aim_operator.core import labels
 from aim_operator.core.model_cache.plan import DownloadOptions
 from aim_operator.core.service.resolution import resolve
+from aim_operator.errors import Unavailable
 from aim_operator.runtime.foreign import ForeignWatches
 from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import DERIVED, NOW, OPERATOR_NAMESPACE, OPTIONS
@@ -38,9 +40,11 @@ class Team(FilledStores):
         self.new("images", "team/llama", spec={"image": "x/llama:1"})
         self.new("templates", "team/fast", spec={"aimImageName": "llama"})
         asks = self.new("services", "team/chat", spec=OVERRIDES)
-        self.derived = f"team/{resolve(asks, self.catalog).template_name}"
+        derived = resolve(asks, self.catalog).derived
+        assert derived is not None
+        self.name, self.derived = derived.name, f"team/{derived.name}"
         self.delete("services", "team/chat")
-        self.new("templates", self.derived, metadata={"labels": DERIVED}, spec={"aimImageName": "llama"})
+        self.new("templates", self.derived, metadata={"labels": DERIVED}, spec=derived.manifest["spec"])
         self.new("template_caches", "team/fast", metadata={"labels": OURS}, spec=cache_of("fast"))
         self.new("model_caches", "team/files", spec={"sourceUri": SOURCE, "shared": True})
 
@@ -106,6 +110,15 @@ def uses(template: str, **status: Any) -> dict[str, Any]:
     }
 
 
+def made_of(template: str, **more: Any) -> dict[str, Any]:
+    return {
+        "image": "x/llama:1",
+        "resolvedImage": {"kind": "AIMImage", "name": "llama", "scope": "Namespace"},
+        "resolvedTemplate": {"kind": "AIMServiceTemplate", "name": template, "scope": "Namespace"},
+        **more,
+    }
+
+
 @pytest.fixture
 def team() -> Team:
     return Team()
@@ -121,15 +134,37 @@ async def test_a_derived_template_that_nothing_names_is_in_use_by_nobody(team: T
 
 async def test_a_derived_template_is_in_use_while_an_inference_service_runs_on_it(team: Team) -> None:
     """Its service may want another one already, or be gone."""
-    runtime = {"runtime": team.derived.partition("/")[2]}
+    runtime = {"runtime": team.name}
     team.new("inference_services", "team/chat", spec={"predictor": {"model": runtime}})
     assert await team.template_in_use()
 
 
 async def test_a_derived_template_is_in_use_while_a_services_status_names_it(team: Team) -> None:
     """Its overrides are gone, but it has not moved yet."""
-    status = uses(team.derived.partition("/")[2])
+    status = uses(team.name)
     team.new("services", "team/chat", spec={"model": "another"}, status=status)
+    assert await team.template_in_use()
+
+
+async def test_a_derived_template_is_in_use_while_a_services_workload_was_made_of_it(team: Team) -> None:
+    """The status names the next template already."""
+    status = uses("fast", active=made_of(team.name))
+    team.new("services", "team/chat", spec={"model": "another"}, status=status)
+    assert await team.template_in_use()
+
+
+async def test_a_derived_template_is_in_use_while_the_server_alone_shows_what_runs_on_it(team: Team) -> None:
+    """The watch of InferenceServices stalls."""
+    live = {"metadata": {"name": "chat", "namespace": "team", "labels": {labels.TEMPLATE: team.name}}}
+    team.client.put(INFERENCE_SERVICES, {**live, "spec": {}})
+    assert await team.template_in_use()
+
+
+async def test_a_derived_template_is_in_use_while_the_server_can_not_be_asked(team: Team) -> None:
+    async def down(call: Any) -> None:
+        raise Unavailable(f"{call.verb}: down")
+
+    team.client.gate = down
     assert await team.template_in_use()
 
 
@@ -206,12 +241,7 @@ async def test_a_model_cache_is_in_use_by_a_template_cache_that_looks_for_its_so
 async def test_a_model_cache_is_in_use_by_a_model_server_that_mounts_its_claim(team: Team) -> None:
     """Its template cache may be gone by now."""
     team.edit("model_caches", "team/files", spec={"sourceUri": SOURCE, "existingClaim": {"name": "disk"}})
-    active = {
-        "image": "x/llama:1",
-        "resolvedImage": {"kind": "AIMImage", "name": "llama", "scope": "Namespace"},
-        "resolvedTemplate": {"kind": "AIMServiceTemplate", "name": "fast", "scope": "Namespace"},
-        "mounts": [{"model": "llama", "claim": "disk"}],
-    }
+    active = made_of("fast", mounts=[{"model": "llama", "claim": "disk"}])
     team.new("services", "team/chat", spec={"model": "gone"}, status=uses("fast", active=active))
     assert await team.model_cache_in_use()
 
