@@ -3,7 +3,7 @@
 python -m hack.mutants                  all of them, some twenty minutes on two cores
 python -m hack.mutants --only REGEX     those whose name has a match
 python -m hack.mutants --new            those that no test is known to catch
-python -m hack.mutants --quick          with the likeliest tests only: who passes them need not survive all
+python -m hack.mutants --until likely   with the likeliest tests only (units: those that are no simulations)
 python -m hack.mutants --list           names only
 
 Exit code 1 when one survives.
@@ -29,7 +29,7 @@ from msgspec import Struct, field
 
 from hack.mutants import page
 from hack.mutants.mutant import ROOT, Mutant
-from hack.mutants.runner import BrokenMutantError, Caught, Workshop
+from hack.mutants.runner import BrokenMutantError, Caught, Depth, Workshop
 from hack.mutants.table import MUTANTS
 
 CAUGHT = Path(__file__).with_name("caught.json")
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="those whose name has a match of this regular expression")
     parser.add_argument("--list", action="store_true", help="names only")
     parser.add_argument("--new", action="store_true", help="those that no test is known to catch")
-    parser.add_argument("--quick", action="store_true", help="with the likeliest tests only")
+    parser.add_argument("--until", choices=[*Depth], default=Depth.ALL, help="how many tests are run at most")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
     chosen = [m for m in MUTANTS if re.search(options.only, f"{m.group}: {m.fault}", re.IGNORECASE)]
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     began = time.monotonic()
     real = [mutant for mutant in chosen if not mutant.harmless]
-    results, broken = hunt(real, memory, options.workers, quick=options.quick)
+    results, broken = hunt(real, memory, options.workers, depth=Depth(options.until))
     survivors = [fault for fault, caught in results.items() if not caught.test]
     minutes, work = (time.monotonic() - began) / 60, sum(c.cpu_seconds for c in results.values()) / 60
     summary = (
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"core; {len(survivors)} survived"
     )
     print("", summary, *(f"survived: {fault}" for fault in survivors), *broken, sep="\n")
-    if not (options.only or options.new or options.quick):
+    if not (options.only or options.new or options.until != Depth.ALL):
         memory.last_run = f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}: {summary}."
     memory.write()
     page.PAGE.write_text(page.text(MUTANTS, memory.caught, memory.last_run))
@@ -99,7 +99,7 @@ class Memory(Struct):
 
 
 def hunt(
-    mutants: Sequence[Mutant], memory: Memory, workers: int, *, quick: bool
+    mutants: Sequence[Mutant], memory: Memory, workers: int, *, depth: Depth
 ) -> tuple[dict[str, Caught], list[str]]:
     """Return what caught each, by its fault, and what is to be said of those that are no mutants.
 
@@ -114,7 +114,7 @@ def hunt(
         def one(mutant: Mutant) -> Caught:
             workshop = idle.get()
             try:
-                return workshop.hunt(mutant, memory.caught.get(mutant.fault, ""), quick=quick)
+                return workshop.hunt(mutant, memory.caught.get(mutant.fault, ""), depth=depth)
             finally:
                 idle.put(workshop)
 

@@ -19,14 +19,7 @@ CONTROLLERS = ("images", "runtime_configs", "templates", "template_caches", "mod
 _WIRING = "app.py"
 _REGISTER = (".add_handler", ".on_change")
 _WAKES = ("tests/unit/controllers/test_wakes.py",)
-_WIRES = (
-    "tests/simulation/test_nodes.py",
-    "tests/simulation/test_operator.py",
-    "tests/simulation/test_services.py",
-    "tests/simulation/test_scaling.py",
-    "tests/simulation/test_slots.py",
-    "tests/simulation/test_download_slots.py",
-)
+_WIRES = ("tests/unit/test_app.py",)
 
 
 def wake_rows() -> Iterator[Mutant]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,15 @@ _PREPARED = multiprocessing.get_context("forkserver")
 _PREPARED.set_forkserver_preload(
     ["pytest", "hypothesis.strategies", "aiohttp.web", "structlog", "yaml", "syrupy", "anyio", "rich.console"]
 )
+
+
+class Depth(StrEnum):
+    """How far a mutant is hunted, beside the test that caught it before."""
+
+    UNITS = "units"
+    """With the likeliest tests that are no simulations."""
+    LIKELY = "likely"
+    ALL = "all"
 
 
 class Caught(NamedTuple):
@@ -49,19 +59,17 @@ class Workshop:
         """What all runs so far have taken."""
         shutil.copytree(SOURCE, self._source)
 
-    def hunt(self, mutant: Mutant, caught_by: str, *, quick: bool = False) -> Caught:
-        """Run tests on the mutant until one fails: the one that caught it before, those it names, and all.
-
-        `quick` leaves out the last, and simulations.
-        """
+    def hunt(self, mutant: Mutant, caught_by: str, *, depth: Depth) -> Caught:
+        """Run tests on the mutant until one fails: the one that caught it before, those it names, and all."""
         file = self._source / mutant.path
         true, times = file.read_bytes(), file.stat()
         before = self.cpu_seconds
         mutant.apply(self._source)
         try:
             test = ""
-            rest = () if quick else tuple(each for each in EVERYTHING if each not in mutant.tests)
-            likely = tuple(t for t in mutant.tests if not (quick and t.startswith("tests/simulation")))
+            units = tuple(test for test in mutant.tests if not test.startswith("tests/simulation"))
+            likely = units if depth == Depth.UNITS else mutant.tests
+            rest = EVERYTHING if depth == Depth.ALL else ()
             for tests in ((caught_by,), likely, rest):
                 if any(tests) and (test := self.first_failure(tests)):
                     break

@@ -23,9 +23,9 @@ class FilledStores:
     written as `of KIND NAME`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watched: Watched | None = None) -> None:
         self.client, self.clock = FakeClient(), VirtualClock()
-        self.watched = Watched(
+        self.watched = watched or Watched(
             self.client,
             clock=self.clock,
             metrics=MetricSink(),
