@@ -155,6 +155,14 @@ def test_a_derived_template_that_a_user_edited_is_theirs() -> None:
     assert (catalog.is_derived(edited), catalog.is_unchanged_derived(edited)) == (True, False)
 
 
+def test_variables_of_a_cluster_template_refer_to_no_others_in_the_pod() -> None:
+    """Whoever may write one would else read what a namespace's own variables have from its Secrets."""
+    env = [{"name": "SEEN", "value": "$(HF_TOKEN)"}]
+    own = catalog.template_env(make_template(env=env))
+    shared = catalog.template_env(make_cluster_template(env=env))
+    assert [variable.value for variable in (*own, *shared)] == ["$(HF_TOKEN)", "$$(HF_TOKEN)"]
+
+
 def test_a_reference_says_where_an_object_was_found() -> None:
     namespaced, cluster = (catalog.reference_to(image) for image in BOTH_IMAGES)
     assert (namespaced.kind, namespaced.scope, namespaced.namespace) == ("AIMImage", "Namespace", NAMESPACE)

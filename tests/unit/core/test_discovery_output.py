@@ -418,3 +418,12 @@ def test_any_output_is_a_result_or_one_line(output: Any, before: bytes, after: b
 def test_any_bytes_are_a_result_or_a_spec_error(log: bytes) -> None:
     with pytest.raises(SpecError):
         parse(log)
+
+
+@pytest.mark.parametrize("chunk", [64 * 1024, 5 * TAIL_BYTES], ids=["many chunks", "large chunks"])
+def test_of_a_log_without_end_three_times_its_tail_is_kept_at_most(chunk: int) -> None:
+    tail = LogTail()
+    for number in range(4 * TAIL_BYTES // chunk + 8):
+        tail.feed(b"%d" % (number % 10) * chunk)
+        assert len(tail._kept) <= 3 * TAIL_BYTES
+    assert len(tail.content()) == TAIL_BYTES

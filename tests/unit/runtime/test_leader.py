@@ -317,6 +317,18 @@ async def test_a_holder_that_was_erased_is_not_taken_for_a_release() -> None:
     await stop(one, two)
 
 
+async def test_a_leader_that_finds_another_name_in_its_lease_stops() -> None:
+    """`kubectl edit lease`: whoever is named there may write by now, so it does not wait for its own term."""
+    clock, client, (one,) = make(0)
+    one.start()
+    await clock.advance(10)
+    assert one.may_write
+    put_lease(client, holderIdentity="somebody", leaseDurationSeconds=15)
+    await clock.advance(5)
+    assert (one.may_write, one.working) == (False, False)
+    await stop(one)
+
+
 async def test_wrong_clocks_change_nothing() -> None:
     """A standby an hour ahead does not find the Lease expired: it watches the record, not the time in it."""
     clock, _, (one, two) = make(0, 3600)
