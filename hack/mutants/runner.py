@@ -64,8 +64,8 @@ class Workshop:
         file = self._source / mutant.path
         true, times = file.read_bytes(), file.stat()
         before = self.cpu_seconds
-        mutant.apply(self._source)
         try:
+            mutant.apply(self._source)
             test = ""
             units = tuple(test for test in mutant.tests if not test.startswith("tests/simulation"))
             likely = units if depth == Depth.UNITS else mutant.tests
@@ -73,7 +73,7 @@ class Workshop:
             for tests in ((caught_by,), likely, rest):
                 if any(tests) and (test := self.first_failure(tests)):
                     break
-        except BrokenMutantError as error:
+        except (BrokenMutantError, ValueError) as error:
             raise BrokenMutantError(f"{mutant.fault}: {error}") from error
         finally:
             file.write_bytes(true)

@@ -53,7 +53,9 @@ def run(parent: int, limit: int, folder: str, tests: Sequence[str]) -> None:
         sys.exit(f"{tested} would be tested, not the mutant")
     code = pytest.main([*_OPTIONS, *tests])
     Path(folder, SECONDS).write_text(str(time.process_time()))
-    sys.exit(code)
+    sys.stdout.flush()
+    # Not by sys.exit: a thread that some mutant leaves behind would be waited for.
+    os._exit(code)
 
 
 def _end_with(parent: int) -> None:

@@ -200,3 +200,21 @@ async def test_nothing_is_done_before_every_cache_is_full() -> None:
     assert wired.waiting() == {"services team/names"}
     leading.cancel()
     await asyncio.gather(leading, return_exceptions=True)
+
+
+async def test_before_the_first_reconcile_every_service_has_said_which_path_it_wants(wired: Wired) -> None:
+    """Else a younger one that is reconciled first would have the path of an older one for a moment."""
+    route = {
+        "enabled": True,
+        "gatewayRef": {"name": "gateway", "namespace": "gateways"},
+        "routeTemplate": "/x",
+    }
+    for name in ("older", "younger"):
+        spec = {"model": "llama", "templateRef": "fast", "routing": route}
+        wired.stores.new("services", f"team/{name}", spec=spec)
+    wired.operator._controllers._limit = 0
+    working = asyncio.create_task(wired.operator._work())
+    await wired.clock.settle()
+    assert set(wired.operator._services._route_owners._wanted) == {("team", "older"), ("team", "younger")}
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
