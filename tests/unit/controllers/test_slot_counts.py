@@ -6,13 +6,29 @@ from typing import Any
 
 import pytest
 
+from aim_operator.api.external import JOBS
+from aim_operator.api.plan import Child, Outcome, Outcomes, OutcomeType, Plan
 from aim_operator.api.v1alpha1 import MODEL_CACHES, TEMPLATES
+from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.download_slots import DownloadSlots
-from aim_operator.controllers.slots import LONGEST_HOLD_SECONDS, DiscoverySlots
+from aim_operator.controllers.model_caches import ModelCaches
+from aim_operator.controllers.slots import DiscoverySlots
+from aim_operator.controllers.templates import Templates
 from aim_operator.core import labels
+from aim_operator.core.model_cache.plan import DownloadOptions
+from aim_operator.core.model_cache.slots import holds_slot
 from aim_operator.core.naming import discovery_job_name, download_job_name
+from aim_operator.core.template.desired import DEADLINE_SECONDS
+from aim_operator.errors import Forbidden
+from aim_operator.runtime.foreign import ForeignWatches
 from tests.support.filled_stores import FilledStores
-from tests.support.template_builders import OPERATOR_NAMESPACE
+from tests.support.template_builders import (
+    DERIVED,
+    NOW,
+    OPERATOR_NAMESPACE,
+    OPTIONS,
+    make_derived_template,
+)
 
 HASH = "0a1b2c3d"
 DISCOVERY, DOWNLOAD = discovery_job_name("fast", HASH), download_job_name("files", HASH)
@@ -67,6 +83,38 @@ class Counted(FilledStores):
     def job(self, where: str, owner: str, metadata: dict[str, Any] | None = None, **fields: Any) -> None:
         self.new("jobs", where, metadata={"ownerReferences": [owner], **(metadata or {})}, **fields)
 
+    def templates(self) -> Templates:
+        self.new("images", "team/llama", spec={"image": "x/llama:1"})
+        return Templates(
+            client=self.client,
+            watched=self.watched,
+            catalog=self.catalog,
+            slots=self.discoveries,
+            options=OPTIONS,
+            operator_namespace=OPERATOR_NAMESPACE,
+            cluster=True,
+        )
+
+    def caches(self) -> ModelCaches:
+        return ModelCaches(
+            client=self.client,
+            watched=self.watched,
+            catalog=self.catalog,
+            options=DownloadOptions(image="x/fetch:1", requests={}),
+            downloads=DownloadProgress(self.client, clock=self.clock, wake=lambda _: None),
+            foreign=ForeignWatches(self.client, clock=self.clock),
+            wake=lambda _: None,
+            slots=self.downloads,
+        )
+
+
+def refused(name: str) -> Outcomes:
+    """What comes of a Job that a quota refuses."""
+    manifest = {"metadata": {"namespace": "team", "name": name}}
+    error = Forbidden("quota")
+    job = Child(resource=JOBS, manifest=manifest)
+    return Outcomes((Outcome(child=job, type=OutcomeType.REFUSED, message="quota", error=error),))
+
 
 def counts(slots: DiscoverySlots | DownloadSlots) -> tuple[float, float]:
     """How many run, and how many wait."""
@@ -118,7 +166,7 @@ def test_a_job_whose_result_is_in_the_status_holds_no_slot(counted: Counted) -> 
 def test_a_job_that_never_ends_holds_its_slot_for_so_long_only(counted: Counted) -> None:
     counted.template(status={})
     counted.job(f"team/{DISCOVERY}", OF_FAST)
-    counted.clock.freeze(LONGEST_HOLD_SECONDS + 1)
+    counted.clock.freeze(DEADLINE_SECONDS + 120)
     assert counts(counted.discoveries) == (0, 0)
 
 
@@ -185,3 +233,72 @@ def test_a_cache_that_waited_before_a_restart_keeps_its_place_until_it_is_delete
     assert counted.downloads.request(
         MODEL_CACHES.ref(counted.cache("other")), counted.cache("other"), "download-other"
     ).granted
+
+
+# Who asks
+
+
+async def test_a_template_takes_a_slot_when_its_job_is_due(counted: Counted) -> None:
+    templates, template = counted.templates(), counted.template(status={})
+    assert (await templates.gather(TEMPLATES.ref(template), template, NOW)).slot.granted
+    assert counts(counted.discoveries) == (1, 0)
+
+
+async def test_a_template_takes_no_slot_while_its_next_attempt_has_to_wait(counted: Counted) -> None:
+    templates, template = counted.templates(), counted.template(status={})
+    ref = TEMPLATES.ref(template)
+    digest = (await templates.gather(ref, template, NOW)).digest
+    failed = {"specHash": digest, "attempts": 1, "lastAttemptTime": NOW.isoformat()}
+    template = counted.template(status={"discovery": failed})
+    await templates.gather(ref, template, NOW)
+    assert counts(counted.discoveries) == (0, 0)
+
+
+async def test_a_derived_template_that_goes_takes_no_slot(counted: Counted) -> None:
+    templates, derived = counted.templates(), make_derived_template(metric="latency")
+    template = counted.template(derived.metadata.name, {"labels": DERIVED}, status={})
+    await templates.gather(TEMPLATES.ref(template), template, NOW)
+    assert counts(counted.discoveries) == (0, 0)
+
+
+async def test_a_template_whose_job_is_refused_leaves_the_slot_to_others_for_a_while(
+    counted: Counted,
+) -> None:
+    templates, template = counted.templates(), counted.template(status={})
+    ref = TEMPLATES.ref(template)
+    name = discovery_job_name("fast", (await templates.gather(ref, template, NOW)).digest)
+    templates.settle(ref, Plan(), refused(name))
+    assert counts(counted.discoveries) == (0, 0)
+    with pytest.raises(Forbidden, match="quota"):
+        await templates.gather(ref, template, NOW)
+
+
+async def test_a_template_that_goes_gives_its_slot_back(counted: Counted) -> None:
+    templates, template = counted.templates(), counted.template(status={})
+    await templates.gather(TEMPLATES.ref(template), template, NOW)
+    templates.forget(TEMPLATES.ref(template))
+    assert counts(counted.discoveries) == (0, 0)
+
+
+def test_a_cache_whose_download_is_refused_leaves_the_slot_to_others_for_a_while(counted: Counted) -> None:
+    caches, cache = counted.caches(), counted.cache()
+    ref = MODEL_CACHES.ref(cache)
+    assert counted.downloads.request(ref, cache, "download-files").granted
+    caches.settle(ref, Plan(), refused("download-files"))
+    with pytest.raises(Forbidden, match="quota"):
+        counted.downloads.request(ref, cache, "download-files")
+
+
+def test_a_cache_that_goes_gives_its_slot_back(counted: Counted) -> None:
+    caches, cache = counted.caches(), counted.cache()
+    assert counted.downloads.request(MODEL_CACHES.ref(cache), cache, "download-files").granted
+    caches.forget(MODEL_CACHES.ref(cache))
+    assert counts(counted.downloads) == (0, 0)
+
+
+def test_a_job_of_another_namespace_is_no_download_of_a_cache(counted: Counted) -> None:
+    """Owner references are not validated across namespaces."""
+    counted.job(f"elsewhere/{DOWNLOAD}", OF_FILES)
+    job = counted.watched.jobs.store.get("elsewhere", DOWNLOAD)
+    assert job is not None
+    assert not holds_slot(counted.cache(), job)
