@@ -82,7 +82,7 @@ bench: .venv/.setup  ## measure it, a quarter of an hour; `python -m bench.scale
 	@$(BIN)/python -m bench.latency $(if $(JSON),--json $(JSON)/latency.json) || [ $$? -eq 2 ]
 
 .PHONY: check
-check: .venv/.setup  ## ruff, formatter, mypy, import contract, undeclared imports, generated files, links in docs, docs site
+check: .venv/.setup  ## ruff, formatter, mypy, import contract, undeclared imports, generated files, links, spelling and style of docs, docs site
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -90,6 +90,8 @@ check: .venv/.setup  ## ruff, formatter, mypy, import contract, undeclared impor
 	@$(BIN)/deptry src >/dev/null 2>&1 || $(BIN)/deptry src
 	@$(BIN)/python -m hack.generate --check
 	@$(BIN)/python -m hack.check_links
+	@$(BIN)/codespell README.md CHANGELOG.md docs charts examples src hack bench
+	@$(BIN)/python -m hack.prose
 	@$(BIN)/python -m hack.site --check
 
 .PHONY: format

@@ -28,7 +28,7 @@ def logs(
     server: Annotated[
         bool, typer.Option("--server", help="Of the model server; so also without any of the three.")
     ] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on, until the container ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow it until its end.")] = False,
     tail: Annotated[
         str | None, typer.Option(metavar="LINES", help="So many lines of its end; else all.")
     ] = None,

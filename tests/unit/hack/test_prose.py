@@ -1,0 +1,43 @@
+"""Phrases that stopped readers are named with what to write instead; code and quotations are left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hack import prose
+
+PAGE = Path("docs/page.md")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Models go on serving.", "Mend it.", "A cluster of yours.", "Just apply it.", "| a | e.g. this |"],
+)
+def test_a_phrase_is_named_by_its_line(text: str) -> None:
+    (complaint,) = prose.complaints(PAGE, f"# Title\n\n{text}\n")
+    assert complaint.startswith("docs/page.md:3: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Models keep serving.",
+        "The flag `--go on` and ``just`code`` are code.",
+        "```console\n$ just do it, please\n```",
+        "````text\n```\nof yours\n```\n````",
+        "Refused: “this shall not be”",
+        "[Models](just-a-link.md) amend nothing.",
+        "<!-- test: in order to run it -->",
+    ],
+)
+def test_what_is_no_prose_or_is_plain_is_left_alone(text: str) -> None:
+    assert list(prose.complaints(PAGE, text)) == []
+
+
+def test_every_page_that_users_read_is_looked_at() -> None:
+    names = {str(path.relative_to(prose.ROOT)) for path in prose.pages()}
+    assert {"README.md", "docs/start.md", "docs/guides/faq.md", "docs/reference/api/aimservice.md"} <= names
+    assert not any(name.startswith("docs/adr/") for name in names)
+    assert all(path.exists() for path in prose.pages())
