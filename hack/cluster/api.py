@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hack.cluster.errors import ClusterError
+from hack.cluster.patience import Patience
 
 FIELD_MANAGER = "aim-cluster"
 RETRY_SECONDS = 0.1
@@ -103,14 +104,14 @@ class Api:
 
     def apply_when_served(self, manifest: Manifest, timeout_seconds: float = 10) -> Any:
         """Like apply, for a kind or a namespace that was created a moment ago and may not be served yet."""
-        deadline = time.monotonic() + timeout_seconds
+        patience = Patience(timeout_seconds)
         while True:
             try:
                 return self.apply(manifest)
             except ClusterError as error:
                 cause = error.__cause__
                 young = isinstance(cause, urllib.error.HTTPError) and cause.code in {403, 404, 429, 503}
-                if not young or time.monotonic() > deadline:
+                if not young or patience.ended:
                     raise
                 time.sleep(RETRY_SECONDS)
 
@@ -123,7 +124,7 @@ class Api:
 
     def wait_for(self, path: str, fits: Callable[[Manifest], bool], timeout_seconds: float, what: str) -> Any:
         """The object at `path` once it exists and `fits`."""
-        deadline = time.monotonic() + timeout_seconds
+        patience = Patience(timeout_seconds)
         while True:
             try:
                 found = self.get(path)
@@ -133,7 +134,7 @@ class Api:
                 found = None  # a resource that is not served quite yet
             if found is not None and fits(found):
                 return found
-            if time.monotonic() > deadline:
+            if patience.ended:
                 status = (found or {}).get("status") or found
                 raise ClusterError(f"{what} not ready after {timeout_seconds:.0f} s; last seen: {status}")
             time.sleep(RETRY_SECONDS)

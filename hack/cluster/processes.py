@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hack.cluster.errors import ClusterError
+from hack.cluster.patience import Patience
 
 MARK = "AIM_CLUSTER_DIR"
 # Memory is there, cores are not: the API server starts with 7 s of CPU instead of 10.
@@ -120,10 +121,10 @@ def wait_until(
     ready: Callable[[], bool], directory: Path, process: Process, timeout_seconds: float, what: str
 ) -> None:
     """Returns when `ready` says so; raises with the tail of the process's log if it dies or never is."""
-    deadline = time.monotonic() + timeout_seconds
+    patience = Patience(timeout_seconds)
     while not ready():
         alive = process.alive
-        if alive and time.monotonic() < deadline:
+        if alive and not patience.ended:
             time.sleep(POLL_SECONDS)
             continue
         reason = f"is not ready after {timeout_seconds:.0f} s" if alive else "stopped by itself"

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from hack.cluster.patience import Patience
 from tests.docs.blocks import ROOT, Block, Command, commands
 from tests.docs.output import difference
 
@@ -69,7 +70,7 @@ class Session:
         line = f"source {script} </dev/null; printf '\\n%s%s\\n' '{_MARK}' $?\n"
         self._shell.stdin.write(line.encode())
         self._shell.stdin.flush()
-        output = self._until_mark(time.monotonic() + seconds, command)
+        output = self._until_mark(Patience(seconds), command)
         text, _, code = output.rpartition(_MARK)
         return Ran(text.strip("\n"), int(code))
 
@@ -94,11 +95,11 @@ class Session:
 
     def _check(self, command: Command, *, fails: bool, eventually: bool) -> str:
         """Run one command. Returns "" or what is wrong with it."""
-        deadline = time.monotonic() + EVENTUALLY_SECONDS
+        patience = Patience(EVENTUALLY_SECONDS)
         while True:
             ran = self.run(command.text)
             problem = _problem(command, ran, fails=fails)
-            if not problem or not eventually or time.monotonic() > deadline:
+            if not problem or not eventually or patience.ended:
                 return problem
             time.sleep(0.5)
 
@@ -112,9 +113,9 @@ class Session:
         log.touch()
         started = self.run(f"{{ exec {command.text}\n}} >{log} 2>&1 & echo $!")
         self.backgrounds.append(int(started.output))
-        deadline = time.monotonic() + EVENTUALLY_SECONDS
+        patience = Patience(EVENTUALLY_SECONDS)
         while until not in log.read_text(errors="replace"):
-            if time.monotonic() > deadline or self.run(f"kill -0 {started.output}").code != 0:
+            if patience.ended or self.run(f"kill -0 {started.output}").code != 0:
                 return f"{block.where}: did not print {until!r}:\n{log.read_text(errors='replace')[-2000:]}"
             time.sleep(0.1)
         return ""
@@ -125,7 +126,7 @@ class Session:
             self.run(f"kill -TERM {pid}; wait {pid}", seconds=30)
         self.backgrounds.clear()
 
-    def _until_mark(self, deadline: float, command: str) -> str:
+    def _until_mark(self, patience: Patience, command: str) -> str:
         assert self._shell.stdout is not None
         read = bytearray()
         with selectors.DefaultSelector() as selector:
@@ -134,7 +135,7 @@ class Session:
                 text = read.decode(errors="replace")
                 if _MARK in text and text.endswith("\n") and text.rpartition(_MARK)[2].strip():
                     return text
-                left = deadline - time.monotonic()
+                left = patience.left
                 if left <= 0 or not selector.select(left):
                     raise AssertionError(f"{command}\nstill runs; so far it printed:\n{text}")
                 chunk = os.read(self._shell.stdout.fileno(), 65536)

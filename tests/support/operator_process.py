@@ -16,6 +16,7 @@ from typing import IO, Any, Self
 from aim_operator.api.v1alpha1 import ALL_KINDS
 from aim_operator.api.v1alpha1.kinds import KINDS
 from hack.cluster.cluster import Cluster
+from hack.cluster.patience import Patience
 from tests.support.permissions import rules_of
 
 REPOSITORY = Path(__file__).parents[2]
@@ -94,16 +95,15 @@ class OperatorProcess:
 
 
 def eventually(check: Callable[[], bool], what: str, timeout_seconds: float = 60) -> None:
-    """Wait until `check` holds; fails with `what` otherwise."""
-    deadline = time.monotonic() + timeout_seconds
+    """Wait until `check` holds; fails with `what` otherwise. A busy machine has longer."""
+    patience = Patience(timeout_seconds)
     while True:
         began = time.monotonic()
         if check():
             return
-        now = time.monotonic()
-        assert now < deadline, f"not within {timeout_seconds:.0f} s: {what}"
+        assert not patience.ended, f"not within {timeout_seconds:.0f} s: {what}"
         # A kubectl takes the CPU from what is waited for, above all on a busy machine: half of it at most.
-        time.sleep(max(0.1, now - began))
+        time.sleep(max(0.1, time.monotonic() - began))
 
 
 def grant_roles(cluster: Cluster) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from hack.cluster.api import Manifest, object_path
 from hack.cluster.cluster import Cluster
+from hack.cluster.patience import Patience
 from tests.support.spec_cluster import GATEWAY, GATEWAY_NAMESPACE
 from tests.support.stand_ins.common import HOLD, PREFIX
 
@@ -150,15 +150,13 @@ class World:
     ) -> Manifest:
         """Return the object once `check` holds for it; it is watched, not asked again and again."""
         last: Manifest | None = None
-        deadline = time.monotonic() + seconds
-        for last in self._versions(kind, name, deadline):
+        for last in self._versions(kind, name, Patience(seconds)):
             if last is not None and check(last):
                 return last
         raise AssertionError(f"not within {seconds:.0f} s: {kind} {name} {what}; last: {_shown(last)}")
 
     def until_gone(self, kind: str, name: str, *, seconds: float = SECONDS) -> None:
-        deadline = time.monotonic() + seconds
-        for last in self._versions(kind, name, deadline):
+        for last in self._versions(kind, name, Patience(seconds)):
             if last is None:
                 return
         raise AssertionError(f"not within {seconds:.0f} s: {kind} {name} is gone")
@@ -181,14 +179,14 @@ class World:
         self.apply(*manifests)
         return self.until_service("Running", name=name)
 
-    def _versions(self, kind: str, name: str, deadline: float) -> Iterator[Manifest | None]:
+    def _versions(self, kind: str, name: str, patience: Patience) -> Iterator[Manifest | None]:
         """Yield the object as it is and with every change; None where it is not there."""
         collection = self._path(kind, "").rstrip("/")
         selector = f"fieldSelector=metadata.name={name}"
         listed = self.api.request("GET", f"{collection}?{selector}")
         yield listed["items"][0] if listed["items"] else None
         version = listed["metadata"]["resourceVersion"]
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := patience.left) > 0:
             query = f"{selector}&watch=1&resourceVersion={version}&timeoutSeconds={int(left) + 1}"
             for event in self.api.stream(f"{collection}?{query}"):
                 if event["type"] == "ERROR":
