@@ -31,6 +31,8 @@ from bench.report import REPOSITORY, Machine
 
 MIB = 1024 * 1024
 CONNECTIONS = 8
+_KEPT_OUT = "_proxy", "dontwritebytecode"
+"""Of the environment. Without bytecode, which images have, each start would be mostly compiling."""
 SNAPSHOT = """\
 import sys
 from huggingface_hub import snapshot_download
@@ -178,7 +180,7 @@ def measure(root: Path, out_root: Path, server: Hub, case: Case, *, rounds: int,
     source = {path.name: path.stat().st_size for path in sorted((root / "models" / case.model).iterdir())}
     url = server.secure_url if case.secure else server.url
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+        **{name: value for name, value in os.environ.items() if not name.lower().endswith(_KEPT_OUT)},
         "HF_ENDPOINT": url,
         "HF_HOME": str(root / "hf-home"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

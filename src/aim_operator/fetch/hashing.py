@@ -16,7 +16,7 @@ from typing import Self
 
 from aim_operator.fetch.partial import CHUNK_BYTES
 from aim_operator.fetch.pending import PendingFile, Stream
-from aim_operator.fetch.replies import BUFFERS
+from aim_operator.fetch.replies import buffers
 
 
 class Hashing:
@@ -62,7 +62,7 @@ class Hashing:
 
 
 class Alongside:
-    """The hash beside one stream: `take` a piece before it is written, `rest` to let other threads hash.
+    """The hash beside one stream: `take` a piece before it is written.
 
     Takes part where the stream has come to what is to be hashed next, and holds `hashing` from then on. It
     is behind by fewer pieces than the stream has buffers.
@@ -89,10 +89,15 @@ class Alongside:
         if digest is None or pending.partial.in_memory:
             return
         # The one that is received next has the buffer of the oldest.
-        self._wait(BUFFERS - 2)
+        self._wait(buffers() - 2)
         if self._reached(self._stream.position):
             self._taken.append(len(piece))
             self._hashing.helper().start(lambda: digest.update(piece))
+
+    @property
+    def hashes(self) -> bool:
+        """Whether this stream brings what is hashed next."""
+        return self._holds
 
     def rest(self) -> None:
         """Wait for the last piece, and let other threads hash this file."""

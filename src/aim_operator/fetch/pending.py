@@ -38,6 +38,20 @@ class PendingFile:
         self.finishing = False
         """A thread verifies and places it, as nothing is missing any more."""
 
+    def next_stream(self, most_chunks: int) -> Stream:
+        """Take of what waits some chunks that follow one another; they are under way then.
+
+        No more than an eighth of all that wait, so that the end of a file is shared by all streams.
+        """
+        count = min(most_chunks, len(self.waiting) // 8)
+        stream = self.waiting.popleft()
+        for _ in range(count - 1):
+            if not self.waiting or self.waiting[0].start != stream.stop:
+                break
+            stream.stop = self.waiting.popleft().stop
+        self.fetching += 1
+        return stream
+
     def fetch_whole(self) -> bool:
         """Only the whole file can be had, in one stream. Whether that is news.
 
@@ -84,7 +98,7 @@ class PendingFile:
 
 
 class Stream:
-    """A span that one worker fetches: a chunk, or all of the file. `position` is how far it came."""
+    """A span that one worker fetches: some chunks, or all of the file. `position` is how far it came."""
 
     def __init__(self, pending: PendingFile, start: int, stop: int) -> None:
         self.pending = pending

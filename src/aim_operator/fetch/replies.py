@@ -19,9 +19,9 @@ from typing import Any, cast
 
 GATHERED_BYTES = 128 * 1024
 """Who asks for this much at once gets a view of one of its thread's buffers."""
-BUFFERS = 4
-"""So many to a thread, used in turn: a view is good until so many more are asked for."""
-MOST_BYTES = 512 * 1024
+MOST_BYTES = 1024 * 1024
+_FEW, _FEW_BYTES = 4, 512 * 1024
+_MANY, _MANY_BYTES = 8, MOST_BYTES
 _GATHER_SECONDS = 0.05
 """Then what has come is handed out: a slow stream is to look alive."""
 
@@ -30,14 +30,28 @@ class _Buffers(threading.local):
     """Used again and again: fresh pages for each piece cost as much as to fill them."""
 
     def __init__(self) -> None:
-        self._views = deque(memoryview(bytearray(MOST_BYTES)) for _ in range(BUFFERS))
+        self.use(_FEW, _FEW_BYTES)
+
+    def use(self, count: int, each_bytes: int) -> None:
+        # Memory that nothing was written to is none yet.
+        self.views = deque(memoryview(bytearray(each_bytes)) for _ in range(count))
 
     def next(self) -> memoryview:
-        self._views.rotate()
-        return self._views[0]
+        self.views.rotate()
+        return self.views[0]
 
 
 _BUFFERS = _Buffers()
+
+
+def buffers() -> int:
+    """So many has this thread, used in turn: a view is good until so many more are asked for."""
+    return len(_BUFFERS.views)
+
+
+def use_many_buffers() -> None:
+    """Have this thread use more and larger ones, so that it seldom waits for what works on their content."""
+    _BUFFERS.use(_MANY, _MANY_BYTES)
 
 
 class _Lines(io.BufferedReader):
@@ -113,11 +127,13 @@ class Reply(http.client.HTTPResponse):
         # What one recv(2) gives, straight into the view: first what the reader of lines holds, which is less
         # than this asks for, then without the reader.
         part = view if len(view) <= self.length else view[: self.length]
+        if not part:
+            return 0
         if self._lines_hold_more:
-            got = self._lines.readinto1(part) if part else 0
+            got = self._lines.readinto1(part)
             self._lines_hold_more = not got or got == len(part)
         else:
-            got = self._sock.recv_into(part) if part else 0
+            got = self._sock.recv_into(part)
         self.length -= got
         return got
 

@@ -219,12 +219,13 @@ class _Run:
             progress=self._progress,
             policy=options.policy,
             stall=StallWatch(options.stall_seconds),
+            pace=Pace(options.connections),
             discarded=lambda: volume.records.write_state(self._state(self._progress.downloaded_bytes)),
         )
         done = volume.records.done
         left = [file for file in listing.files if identity(file) not in done]
         try:
-            await transfer.run(left, Pace(options.connections))
+            await transfer.run(left)
         finally:
             client.close()
         return transfer.unverified

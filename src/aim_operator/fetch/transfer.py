@@ -12,6 +12,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 
 from aim_operator.errors import FetchError
@@ -25,6 +26,7 @@ from aim_operator.fetch.pace import LOOK_SECONDS, Pace
 from aim_operator.fetch.partial import span
 from aim_operator.fetch.pending import PendingFile, Stream
 from aim_operator.fetch.progress import Progress
+from aim_operator.fetch.replies import use_many_buffers
 from aim_operator.fetch.retrying import Policy, Transient
 from aim_operator.fetch.stall import StallWatch
 from aim_operator.fetch.threads import in_thread
@@ -53,6 +55,7 @@ class Transfer:
         progress: Progress,
         policy: Policy,
         stall: StallWatch,
+        pace: Pace,
         discarded: Callable[[], None],
     ) -> None:
         self._source = source
@@ -63,6 +66,7 @@ class Transfer:
         self._stall = stall
         self._discarded = discarded
         self._files: Iterator[RemoteFile] = iter(())
+        self._pace = pace
         self._queue: deque[PendingFile] = deque()
         self._twice: set[str] = set()
         self._busy = 0
@@ -74,13 +78,13 @@ class Transfer:
         self.unverified = 0
         """Files that only their size could be checked of."""
 
-    async def run(self, files: Iterable[RemoteFile], pace: Pace) -> None:
+    async def run(self, files: Iterable[RemoteFile]) -> None:
         """Return when all files are verified and in their places. FetchError or SourceChanged otherwise.
 
         Once it has ended nothing is done on the volume any more, unless it was cancelled.
         """
         self._files = iter(files)
-        work = asyncio.create_task(self._all_work(pace))
+        work = asyncio.create_task(self._all_work())
         watch = asyncio.create_task(self._stall.watch())
         try:
             await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
@@ -97,18 +101,19 @@ class Transfer:
             watch.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)
 
-    async def _all_work(self, pace: Pace) -> None:
+    async def _all_work(self) -> None:
         """Have as many threads at work as the pace says, until nothing is left to do."""
         working: list[asyncio.Task[None]] = []
         ended: set[asyncio.Task[None]] = set()
         try:
             while not ended:
-                more = range(pace.streams - len(working))
-                working += [asyncio.create_task(in_thread(self._work)) for _ in more]
+                for number in range(len(working), self._pace.streams):
+                    work = partial(self._work, is_first=not number)
+                    working.append(asyncio.create_task(in_thread(work)))
                 ended, _ = await asyncio.wait(
                     working, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
-                pace.look()
+                self._pace.look()
             # One ends when nothing is left for any of them, or by an error.
             await asyncio.gather(*working)
         finally:
@@ -125,7 +130,10 @@ class Transfer:
         with self._changed:
             self._changed.wait_for(lambda: not self._at_volume, _SETTLE_SECONDS)
 
-    def _work(self) -> None:
+    def _work(self, *, is_first: bool) -> None:
+        if is_first:
+            # One of a few where the network is fast; memory for all of them to have so many is too much.
+            use_many_buffers()
         try:
             while (task := self._next()) is not None:
                 try:
@@ -159,16 +167,15 @@ class Transfer:
     def _next_stream(self) -> Stream | None:
         while self._queue:
             if self._queue[0].waiting:
-                self._queue[0].fetching += 1
-                return self._queue[0].waiting.popleft()
+                return self._queue[0].next_stream(self._pace.chunks())
             self._queue.popleft()
         return None
 
     def _begin(self, file: RemoteFile) -> None:
         checksum = self._source.checksum(file)
         with self._on_volume():
-            partial = self._volume.partial(file, verifiable=checksum is not None)
-            pending = PendingFile(file, checksum, partial, partial.missing())
+            there = self._volume.partial(file, verifiable=checksum is not None)
+            pending = PendingFile(file, checksum, there, there.missing())
         if pending.missing:
             with self._changed:
                 self._queue.append(pending)
@@ -229,7 +236,10 @@ class Transfer:
                     FetchReason.AUTHENTICATION_FAILED,
                     f"{pending.file.path}: {refused}: {self._source.refusal(refused.code)}",
                 ) from refused
-        if is_whole:
+        if not is_whole:
+            # What others brought that comes after this.
+            self._hashing.lead(pending, lambda: self._leading_bytes(pending))
+        else:
             stream.position = stream.stop
             with self._changed:
                 is_ours, pending.finishing = not pending.finishing, True
@@ -276,8 +286,7 @@ class Transfer:
         for chunk in gained:
             start, stop = span(chunk, pending.file.size)
             self._progress.stored(stop - start)
-        if gained and not is_whole:
-            alongside.rest()
+        if gained and not is_whole and not alongside.hashes:
             self._hashing.lead(pending, lambda: self._leading_bytes(pending))
         return is_whole
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aim_operator.fetch.pace import FIRST_STREAMS, LOOK_SECONDS, Pace
+from aim_operator.fetch.pace import FIRST_STREAMS, LOOK_SECONDS, MOST_CHUNKS, Pace
 
 A_LOOK = LOOK_SECONDS * 1.001
 
@@ -52,3 +52,13 @@ def test_looking_more_often_adds_no_more() -> None:
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_never_more_than_allowed(most: int) -> None:
     assert Machine(most).passes(100, busy_cores=0.0) == most
+
+
+def test_requests_are_long_until_a_slow_network_has_brought_more_streams() -> None:
+    """A single slow request of a long span would hold up the hash, and the end of the file."""
+    machine = Machine()
+    assert machine.pace.chunks() == MOST_CHUNKS
+    machine.passes(10, busy_cores=1.4)
+    assert machine.pace.chunks() == MOST_CHUNKS
+    machine.passes(1, busy_cores=0.2)
+    assert machine.pace.chunks() == 1

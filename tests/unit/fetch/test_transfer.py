@@ -21,7 +21,7 @@ from aim_operator.fetch.listing import Checksum, RemoteFile, Request
 from aim_operator.fetch.pace import Pace
 from aim_operator.fetch.partial import CHUNK_BYTES, LargeFile, Partial
 from aim_operator.fetch.progress import Progress
-from aim_operator.fetch.retrying import Policy
+from aim_operator.fetch.retrying import Policy, Transient
 from aim_operator.fetch.source_uri import HubUri
 from aim_operator.fetch.stall import StallWatch
 from aim_operator.fetch.transfer import Transfer
@@ -87,9 +87,10 @@ async def test_hashing_what_an_earlier_run_left_is_no_stall(hub: Hub, tmp_path: 
         progress=Progress(print),
         policy=Policy(attempts=1),
         stall=volume.stall,
+        pace=Pace(1),
         discarded=lambda: None,
     )
-    await transfer.run([large], Pace(1))
+    await transfer.run([large])
     assert volume.seconds > STALL_SECONDS
     assert (tmp_path / "out" / large.path).read_bytes() == content
     volume.close()
@@ -182,14 +183,58 @@ async def test_a_mirror_that_turns_to_whole_files_amid_a_range_gets_no_unverifie
         progress=Progress(print),
         policy=Policy(attempts=1),
         stall=stall,
+        pace=Pace(2),
         discarded=lambda: None,
     )
     file = RemoteFile("model.bin", len(content), "one")
-    await transfer.run([file], Pace(2))
+    await transfer.run([file])
     volume.close()
     mirror.close()
     source.close()
     assert mirror.wholes == 2
+    assert (tmp_path / "out" / "model.bin").read_bytes() == content
+
+
+class BreakingMirror(Client):
+    """It sends what is asked for, and breaks off once, in the middle of a span's second chunk."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(connections=1, idle_seconds=20, environment={})
+        self._content = content
+        self.asked: list[tuple[int, int]] = []
+
+    @contextlib.contextmanager
+    def get(
+        self, request: Request, start: int, stop: int, size: int, *, passing: bool = False
+    ) -> Iterator[Body]:
+        self.asked.append((start, stop))
+        yield Pieces(self._content[start:stop], stop, self._sent if len(self.asked) == 1 else lambda _: None)
+
+    def _sent(self, pieces: int) -> None:
+        if pieces == CHUNK_BYTES * 3 // 2 // PIECE_BYTES:
+            raise Transient("reset by peer")
+
+
+async def test_a_long_request_that_breaks_goes_on_at_the_byte_where_it_broke(tmp_path: Path) -> None:
+    """Chunks are remembered one by one, also where one request brings several of them."""
+    content = b"".join(bytes([number]) * CHUNK_BYTES for number in range(16))
+    source, volume, mirror = OneFile(content), Volume(tmp_path / "out"), BreakingMirror(content)
+    transfer = Transfer(
+        source=source,
+        volume=volume,
+        client=mirror,
+        progress=Progress(print),
+        policy=Policy(attempts=2, first_seconds=0.01),
+        stall=StallWatch(STALL_SECONDS),
+        pace=Pace(1),
+        discarded=lambda: None,
+    )
+    await transfer.run([RemoteFile("model.bin", len(content), "one")])
+    volume.close()
+    mirror.close()
+    source.close()
+    assert mirror.asked[:2] == [(0, 2 * CHUNK_BYTES), (CHUNK_BYTES * 3 // 2, 2 * CHUNK_BYTES)]
+    assert sum(stop - start for start, stop in mirror.asked) == len(content) + CHUNK_BYTES // 2
     assert (tmp_path / "out" / "model.bin").read_bytes() == content
 
 
