@@ -77,18 +77,18 @@ def checked_stop(
     headers: Mapping[str, str],
     requested: range,
     size: int,
-    *,
-    as_stored: bool = False,
 ) -> int:
     """Where the body stops, once the headers of a success are what was asked for.
 
-    Earlier than asked perhaps, never later. RangeIgnored if only the whole can be had. With `as_stored` a
-    Content-Encoding tells how the file lies at the source, if the length fits: its bytes are what is wanted.
+    Earlier than asked perhaps, never later. RangeIgnored if only the whole can be had. A Content-Encoding
+    tells how the file lies at the source, if the length fits: its bytes are what is wanted.
     """
     encoding = headers.get("Content-Encoding", "identity").lower()
-    fits = status == HTTPStatus.PARTIAL_CONTENT or headers.get("Content-Length", "") == str(size)
-    if encoding not in ("identity", "") and not (as_stored and fits):
-        raise Transient(f"{host} answered with Content-Encoding {encoding[:20]} though asked for none")
+    if encoding not in ("identity", "") and not _is_as_stored(status, headers, requested, size):
+        raise Transient(
+            f"{host} answered with Content-Encoding {encoding[:20]} though asked for none; have it, or the"
+            " proxy between, send models as they are"
+        )
     if status == HTTPStatus.OK:
         length = headers.get("Content-Length", "")
         if re.fullmatch(r"\d{1,19}", length, re.ASCII) and int(length) != size:
@@ -110,6 +110,18 @@ def checked_stop(
             f"{host} sent bytes {first}-{last} when asked for {requested.start}-{requested.stop - 1}"
         )
     return last + 1
+
+
+def _is_as_stored(status: int, headers: Mapping[str, str], requested: range, size: int) -> bool:
+    """Whether the body is as long as the file's own bytes: it was not compressed on the way."""
+    length = headers.get("Content-Length", "").strip()
+    if status == HTTPStatus.OK:
+        return length == str(size)
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    if match is None:
+        return length == str(len(requested))
+    first, last, total = (int(number) for number in match.groups())
+    return total == size and length == str(last - first + 1)
 
 
 def _stop_by_length(host: str, headers: Mapping[str, str], requested: range, size: int) -> int:

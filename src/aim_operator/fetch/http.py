@@ -113,7 +113,7 @@ class Body:
     def pieces(self) -> Iterator[bytes]:
         """The bytes as they come, up to `stop`. Transient if they end earlier, or the connection breaks.
 
-        A piece is good until `BUFFERS` more are asked for, as those of replies.py are used in turn.
+        A piece is good until as many more are asked for as this thread has `replies.buffers`.
         """
         return self._answer.pieces(MOST_BYTES, count=self.stop - self._start)
 
@@ -168,7 +168,6 @@ class Client:
                     url=trail.url,
                     headers=kept,
                     endpoint=request.endpoint or request.url,
-                    as_stored=request.as_stored,
                 )
             until = answers.checked_stop(
                 trail.host,
@@ -176,7 +175,6 @@ class Client:
                 response.headers,
                 range(start, stop),
                 size,
-                as_stored=request.as_stored,
             )
             yield Body(answer, start, until, direct)
 

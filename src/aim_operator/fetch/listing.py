@@ -68,8 +68,6 @@ class Request(Struct, frozen=True):
     url: str
     headers: dict[str, str]
     endpoint: str = ""
-    as_stored: bool = False
-    """Whether a Content-Encoding belongs to the file, and was not put on for the way."""
 
 
 class Source(Protocol):

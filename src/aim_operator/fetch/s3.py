@@ -120,7 +120,7 @@ class S3Source:
         if file.path in self._compressed:
             # Google's store unpacks for whoever does not take it as it is stored.
             headers["Accept-Encoding"] = "gzip"
-        return Request(url=self._call(sign), headers=headers, as_stored=True)
+        return Request(url=self._call(sign), headers=headers)
 
     def checksum(self, file: RemoteFile) -> Checksum | None:
         """SHA-256 where the object has one; else what its ETag tells: of all, or of parts of known size."""

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from aim_operator.fetch.answers import checked_stop
 from aim_operator.fetch.partial import CHUNK_BYTES
+from aim_operator.fetch.retrying import Transient
 from tests.support.fetch_process import assert_same_files
 from tests.support.fetching import fetched
 from tests.support.hub_server import Hub
@@ -23,6 +25,40 @@ async def test_a_mirror_without_trees_and_sizes_that_refuses_head(hub: Hub, tmp_
     assert outcome.reason == "Downloaded", lines
     assert "1 of them have no checksum" in outcome.message, "the empty one, which no range is of"
     assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
+
+
+GZIP = {"Content-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        pytest.param(200, {"Content-Length": "60"}, id="a file beside it that is compressed"),
+        pytest.param(200, {}, id="compressed while it is sent"),
+        pytest.param(206, {"Content-Range": "bytes 0-49/100"}, id="a part, while it is sent"),
+        pytest.param(206, {"Content-Range": "bytes 0-49/60", "Content-Length": "50"}, id="a part of another"),
+        pytest.param(206, {"Content-Length": "30"}, id="a part that does not say of what"),
+    ],
+)
+def test_a_mirror_that_compresses_models_on_the_way_is_said(status: int, headers: dict[str, str]) -> None:
+    """What is compressed is not what the hub listed, by its length already."""
+    with pytest.raises(Transient, match=r"mirror answered with Content-Encoding gzip.* send models as they"):
+        checked_stop("mirror", status, GZIP | headers, range(50), 100)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "stop"),
+    [
+        pytest.param(206, {"Content-Range": "bytes 0-49/100", "Content-Length": "50"}, 50, id="a part"),
+        pytest.param(206, {"Content-Range": "bytes 0-9/100", "Content-Length": "10"}, 10, id="less of it"),
+        pytest.param(206, {"Content-Length": "50"}, 50, id="a part that does not say of what"),
+    ],
+)
+def test_a_mirror_may_have_stored_files_with_an_encoding(
+    status: int, headers: dict[str, str], stop: int
+) -> None:
+    """A bucket behind it keeps the word; the bytes are the file's own."""
+    assert checked_stop("mirror", status, GZIP | headers, range(50), 100) == stop
 
 
 @pytest.mark.parametrize(
