@@ -37,6 +37,12 @@ def bundle(environment: Mapping[str, str]) -> Bundle | None:
     return chosen
 
 
+def file(environment: Mapping[str, str]) -> str | None:
+    """Return the file of what is trusted, for a library with a client of its own; None if there is none."""
+    chosen = bundle(environment)
+    return ssl.get_default_verify_paths().cafile if chosen is None else chosen.path
+
+
 def trusted(environment: Mapping[str, str]) -> ssl.SSLContext:
     """Return what verifies servers. UserError as `bundle`. Takes some 20 ms for a system's certificates."""
     chosen = _chosen(environment)

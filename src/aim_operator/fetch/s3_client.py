@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aim_operator.errors import FetchError, UserError
+from aim_operator.fetch import certificates
 from aim_operator.fetch.hub_account import PLAIN_HTTP_VARIABLE, may_carry_token
 from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.s3_transport import Sender
@@ -200,6 +201,8 @@ class _ContainerRole:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         from botocore import credentials  # noqa: PLC0415
+        from botocore.httpsession import URLLib3Session  # noqa: PLC0415
+        from botocore.utils import ContainerMetadataFetcher  # noqa: PLC0415
 
         relative = environment.get(_RELATIVE_URI, "")
         if relative and not relative.startswith("/"):
@@ -207,12 +210,21 @@ class _ContainerRole:
             raise UserError(f"{_RELATIVE_URI} is no path; it begins with '/'")
         given = {name: text for name, text in environment.items() if text}
         self._variable = _RELATIVE_URI if relative else _FULL_URI
-        self._provider = credentials.ContainerProvider(environ=given)
+        self._environment = environment
+        trusted: Any = certificates.file(environment) or True
+        self._agent = URLLib3Session(verify=trusted, timeout=ContainerMetadataFetcher.TIMEOUT_SECONDS)
+        fetcher: Any = ContainerMetadataFetcher(session=self._agent)
+        self._provider = credentials.ContainerProvider(environ=given, fetcher=fetcher)
 
     def load(self) -> Any:
-        """Ask the agent. FetchError for what can't be its address, its token or its answer."""
+        """Ask the agent. FetchError for what can't be its address, its certificate, token or answer."""
+        from botocore.exceptions import SSLError  # noqa: PLC0415
+
         try:
             return self._provider.load()
+        except SSLError as error:
+            problem = str(error.kwargs.get("error", error))
+            raise certificates.not_trusted(self._variable, problem, self._environment) from error
         except (KeyError, ValueError) as error:
             raise FetchError(
                 FetchReason.AUTHENTICATION_FAILED,
@@ -220,6 +232,8 @@ class _ContainerRole:
                 " or to the agent of a container's role, and the token in"
                 " AWS_CONTAINER_AUTHORIZATION_TOKEN(_FILE) must be one line",
             ) from error
+        finally:
+            self._agent.close()
 
 
 class _TokenFile:

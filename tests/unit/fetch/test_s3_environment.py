@@ -8,10 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import trustme
+from aiohttp import web
 
+from aim_operator.fetch.certificates import VARIABLES
 from tests.support.fetch_process import FetchProcess
 from tests.support.fetching import fetched
 from tests.support.s3_server import KEY, SECRET, S3Server
+from tests.unit.fetch.test_http import serving
 
 ROLE = "arn:aws:iam::123456789012:role/models"
 
@@ -210,6 +214,35 @@ async def test_a_role_that_gives_no_credentials_is_said(tmp_path: Path) -> None:
     outcome, lines = await fetched("s3://bucket/m", tmp_path / "out", environment, attempts=1)
     assert outcome.reason == "DownloadFailed", lines
     assert "no credentials can be had from the container's or instance's role" in outcome.message
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+async def test_the_agent_of_a_role_has_a_certificate_of_ones_own_authority(
+    variable: str, tmp_path: Path
+) -> None:
+    """The rule of hubs and buckets holds for where the credentials come from."""
+    asked: list[str] = []
+
+    async def agent(request: web.BaseRequest) -> web.StreamResponse:
+        asked.append(request.path)
+        keys = {"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "t"}
+        return web.json_response(keys | {"Expiration": "2999-01-01T00:00:00Z"})
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with serving(agent, authority.issue_cert("127.0.0.1")) as address:
+        environment = {
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{address}/role",
+        }
+        known = environment | {variable: str(tmp_path / "ca.pem")}
+        outcome, lines = await fetched("s3://bucket/m", tmp_path / "out", known, attempts=1)
+        assert asked == ["/role"], lines
+        assert "127.0.0.1:9" in outcome.message, "it went on to the bucket"
+        outcome, lines = await fetched("s3://bucket/m", tmp_path / "out", environment, attempts=1)
+    assert asked == ["/role"], "nobody vouches for this one"
+    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI: its certificate is not trusted" in outcome.message, lines
+    assert "SSL_CERT_FILE" in outcome.message
 
 
 @pytest.mark.parametrize(
