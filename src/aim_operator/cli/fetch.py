@@ -153,7 +153,7 @@ def fetch(
 
     Every option can be set in the environment too: --connections as AIM_CONNECTIONS, and so on.
     """
-    _check_what(uri, directory, verify, list_only=list_only)
+    _check_what(uri, directory, verify, list_only=list_only, check_only=check_only)
     bytes_capacity = None if capacity is None else flags.size("--capacity", capacity, MOST_CAPACITY)
     stall = flags.seconds("--stall-seconds", stall_seconds, MOST_SECONDS)
     streams = flags.count("--connections", connections, MOST_CONNECTIONS)
@@ -200,8 +200,15 @@ def fetch(
     os._exit(code)
 
 
-def _check_what(uri: str | None, directory: Path | None, verify: Path | None, *, list_only: bool) -> None:
+def _check_what(
+    uri: str | None, directory: Path | None, verify: Path | None, *, list_only: bool, check_only: bool
+) -> None:
     """UserError unless exactly one thing is asked for, with all that it needs."""
+    if check_only and (verify is not None or list_only or uri is None or directory is None):
+        raise UserError(
+            "--check compares a directory with a source: write aimctl fetch --check URI DIR. Without one,"
+            " aimctl fetch --verify DIR reads again what aimctl downloaded there"
+        )
     if verify is not None:
         if uri is not None or list_only:
             raise UserError("--verify asks no source: write aimctl fetch --verify DIR, and nothing else")
