@@ -19,6 +19,7 @@ Written as in faults.py:
 from __future__ import annotations
 
 import asyncio
+import functools
 import zlib
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
@@ -80,10 +81,16 @@ def _status(fault: Fault) -> web.Response:
 
 
 def _bomb(mib: int) -> web.Response:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    return web.Response(body=_packed_white_space(mib), headers=headers)
+
+
+@functools.cache
+def _packed_white_space(mib: int) -> bytes:
+    """Seconds of CPU: it is asked for again and again."""
     packer = zlib.compressobj(9, wbits=31)
     block = b" " * (1 << 20)
-    body = b"".join(packer.compress(block) for _ in range(mib)) + packer.flush()
-    return web.Response(body=body, headers={"Content-Encoding": "gzip", "Content-Type": "application/json"})
+    return b"".join(packer.compress(block) for _ in range(mib)) + packer.flush()
 
 
 async def _trickled(request: web.Request, answer: web.StreamResponse, seconds: float) -> web.StreamResponse:
