@@ -8,7 +8,7 @@ level that says it. Called by core/serving for model servers, by core/jobs for J
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -71,11 +71,16 @@ def read(record: Manifest | None, type_: type[S]) -> S | None:
         return None
 
 
-def pod_fields(settings: Scheduling | None, *required: Manifest | None, same: Mapping[str, str]) -> Manifest:
+def pod_fields(
+    settings: Scheduling | None,
+    *required: Manifest | None,
+    same: Mapping[str, str],
+    form: Callable[[Manifest], Manifest] = canonical.fields,
+) -> Manifest:
     """Return the fields of a Pod's spec that say where it runs.
 
     A node must fit the settings and each of the affinities in `required`, which are about nodes only. A term
-    about Pods that names none is about those with the labels `same`.
+    about Pods that names none is about those with the labels `same`. `form` is how they are written.
     """
     fields: Manifest = {} if settings is None else plain(settings)
     affinity = fields.pop("affinity", {})
@@ -84,7 +89,7 @@ def pod_fields(settings: Scheduling | None, *required: Manifest | None, same: Ma
             term.setdefault("labelSelector", {"matchLabels": dict(same)})
     for constraint in fields.get("topologySpreadConstraints", ()):
         constraint.setdefault("labelSelector", {"matchLabels": dict(same)})
-    fields = canonical.fields(fields | ({"affinity": affinity} if affinity else {}))
+    fields = form(fields | ({"affinity": affinity} if affinity else {}))
     affinity = fields.pop("affinity", {})
     for more in required:
         if more is not None:

@@ -12,6 +12,11 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import PodSettings, Serving
 
 
+def as_given(fields: Manifest) -> Manifest:
+    """Return fields as they were written then: as somebody gave them, without objects that are empty."""
+    return {name: value for name, value in fields.items() if value != {}}
+
+
 def predictor_of(
     predictor: Manifest,
     *,
@@ -19,13 +24,20 @@ def predictor_of(
     pods: PodSettings,
     pull_secrets: Iterable[str],
     serving: Serving,
+    where: Manifest,
+    security: tuple[Manifest, Manifest],
 ) -> Manifest:
     """Return `predictor` as it was rendered then: lists in the order given, and no end that is told to wait.
 
-    `env` and `pull_secrets` are in the order in which the levels give them.
+    `env`, `pull_secrets`, `where` (what says where Pods run) and `security` (contexts of container and Pod)
+    are as the levels give them.
     """
     model = {**predictor["model"], "env": env}
-    former = {**predictor, "model": model}
+    former = {**predictor, **where, "model": model}
+    for of, context in zip((model, former), security, strict=True):
+        of.pop("securityContext", None)
+        if context:
+            of["securityContext"] = context
     if serving.drain_seconds is None and serving.termination_grace_period_seconds is None:
         model.pop("lifecycle", None)
         del former["terminationGracePeriodSeconds"]

@@ -9,6 +9,8 @@ profile, and a token for the API. Whether more is allowed in a namespace is Pod 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import ActiveWorkload, AIMService
 from aim_operator.core import canonical
@@ -23,8 +25,12 @@ _DEFAULT: Manifest = {
 _OF_PODS = ("runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile")
 
 
-def container_security(service: AIMService, active: ActiveWorkload) -> Manifest:
+def container_security(
+    service: AIMService, active: ActiveWorkload, form: Callable[[Manifest], Manifest] = canonical.fields
+) -> Manifest:
     """Return the container's security context: each field as the nearest level says, else the default's.
+
+    `form` is how fields are written.
 
     Capabilities are taken whole from one level. A list of those to drop that is empty drops none. Privileged
     containers have no default: the API server takes the first field of it with none of them, and the others
@@ -37,21 +43,20 @@ def container_security(service: AIMService, active: ActiveWorkload) -> Manifest:
         configured.pop("allowPrivilegeEscalation", None)
     own = configured | of_service
     if own.get("privileged"):
-        privileged: Manifest = canonical.fields(own)
-        return privileged
+        return form(own)
     capabilities = {**_DEFAULT["capabilities"], **own.get("capabilities", {})}
     named = {side: names for side, names in capabilities.items() if names}
-    merged: Manifest = canonical.fields({**_DEFAULT, **own, "capabilities": named})
-    return merged
+    return form({**_DEFAULT, **own, "capabilities": named})
 
 
-def pod_security(service: AIMService, active: ActiveWorkload) -> Manifest:
+def pod_security(
+    service: AIMService, active: ActiveWorkload, form: Callable[[Manifest], Manifest] = canonical.fields
+) -> Manifest:
     """Return what the Pod says itself: what it has of the container's, and the groups that are configured."""
-    container = container_security(service, active)
+    container = container_security(service, active, form)
     shared = {field: container[field] for field in _OF_PODS if field in container}
     groups: Manifest = plain(service.spec.pod_security_context) or {}
-    merged: Manifest = canonical.fields(shared | (active.pod_security_context or {}) | groups)
-    return merged
+    return form(shared | (active.pod_security_context or {}) | groups)
 
 
 def credentials(service: AIMService, active: ActiveWorkload) -> Manifest:

@@ -7,6 +7,7 @@ applies to every InferenceService on it at once, restarts nobody (docs/adr/0014)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import structs
@@ -208,6 +209,11 @@ def _held(
         pods=_pod_settings(service, active),
         pull_secrets=_pull_secret_names(service, active),
         serving=serving_of(service, active),
+        where=_where(service, active, dict),
+        security=(
+            security.container_security(service, active, before_placement.as_given),
+            security.pod_security(service, active, before_placement.as_given),
+        ),
     )
     per_pod = {key: value for key, value in former.items() if key not in _SCALE}
     model = {key: value for key, value in former["model"].items() if key != "runtime"}
@@ -295,19 +301,23 @@ def _placement(service: AIMService, active: ActiveWorkload, model: Manifest) -> 
     pods = _pod_settings(service, active)
     if pods.image_pull_policy not in (None, _usual_policy(active.image)):
         model["imagePullPolicy"] = pods.image_pull_policy
-    gpu = None if active.gpu_model is None else hardware.node_affinity(active.gpu_model)
-    own_pods = {OF_INFERENCE_SERVICE: service.metadata.name}
     restart = {} if active.restart is None else {"annotations": {labels.RESTART: active.restart}}
     handed_on = propagation.handed_on(service.metadata, active.propagate)
     return {
-        **scheduling.pod_fields(
-            scheduling.layered(service.spec.scheduling, scheduling.read(active.scheduling, Scheduling)),
-            gpu,
-            same=own_pods,
-        ),
+        **_where(service, active, canonical.fields),
         **scheduling.service_links(pods),
         **propagation.merged(handed_on, scheduling.metadata(pods), restart),
     }
+
+
+def _where(service: AIMService, active: ActiveWorkload, form: Callable[[Manifest], Manifest]) -> Manifest:
+    """Return what says where Pods run, written as `form` does."""
+    return scheduling.pod_fields(
+        scheduling.layered(service.spec.scheduling, scheduling.read(active.scheduling, Scheduling)),
+        None if active.gpu_model is None else hardware.node_affinity(active.gpu_model),
+        same={OF_INFERENCE_SERVICE: service.metadata.name},
+        form=form,
+    )
 
 
 def _usual_policy(image: str) -> str:
