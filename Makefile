@@ -54,11 +54,13 @@ test-simulation: .venv/.setup  ## the whole operator on an API server in memory,
 	@$(PYTEST) tests/simulation
 
 # `make simulate TELLER=chaos SEED=17` replays one story, and shortens it if it breaks a rule.
+# The next stories: FIRST=n, from the n-th seed on.
 SEEDS ?= 10000
+FIRST ?= 0
 
 .PHONY: simulate
 simulate: .venv/.setup  ## play SEEDS=n random stories on the operator in memory; SEED=n replays one
-	@$(BIN)/python -m tests.simulation.explore $(if $(TELLER),--teller $(TELLER)) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	@$(BIN)/python -m tests.simulation.explore $(if $(TELLER),--teller $(TELLER)) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
 
 # `make mutants ONLY='do not hear of pods'` puts in those whose name has a match of that regular expression.
 .PHONY: mutants

@@ -256,19 +256,25 @@ async def _outcome(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
+def kill(task: asyncio.Task[None], network: Network) -> None:
+    """Kill the operator now: none of its calls reaches the server any more."""
+
+    def dead(_: int) -> None:
+        raise Crash
+
+    network.before_write = dead
+    task.cancel()
+
+
 def crash_at(task: asyncio.Task[None], number: int, network: Network, *, lost: bool = False) -> None:
     """Kill the operator at its n-th write: from then on none of its calls reaches the server.
 
     With `lost` that write does not reach it either.
     """
 
-    def dead(_: int) -> None:
-        raise Crash
-
     def gone(count: int) -> None:
         if count >= number:
-            network.before_write = dead
-            task.cancel()
+            kill(task, network)
             raise Crash
 
     if lost:

@@ -137,7 +137,8 @@ class Network:
 
     def opened(self, watch: Watch) -> None:
         self._watches.append(watch)
-        self._apply_stalls()
+        if self._stalled:
+            self._apply_stalls()
 
     def closed(self, watch: Watch) -> None:
         self._watches.remove(watch)

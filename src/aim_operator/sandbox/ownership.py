@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aim_operator.api.meta import Manifest
-from aim_operator.sandbox.schema import Node, shown
+from aim_operator.sandbox.schema import ANY, Node, shown
 
 
 class Item(NamedTuple):
@@ -95,17 +95,22 @@ def _collect(node: Node, value: Any, path: Path, out: dict[Path, Any], *, contai
     if isinstance(value, dict) and value and not node.atomic:
         if containers:
             out[path] = CONTAINER
+        properties, values = node.properties, node.values or ANY
         for name, member in value.items():
-            _collect(node.child(name), member, (*path, name), out, containers=containers)
+            below = (*path, name)
+            if isinstance(member, dict | list):
+                _collect(properties.get(name) or values, member, below, out, containers=containers)
+            else:
+                out[below] = member
     elif isinstance(value, list) and value and node.list_type != "atomic":
         if containers:
             out[path] = CONTAINER
         for member in value:
-            below = (*path, _item(node, member))
-            out[below] = CONTAINER
+            item = (*path, _item(node, member))
+            out[item] = CONTAINER
             if isinstance(member, dict):
                 for name, leaf in member.items():
-                    _collect(node.item().child(name), leaf, (*below, name), out, containers=containers)
+                    _collect(node.item().child(name), leaf, (*item, name), out, containers=containers)
     else:
         out[path] = value
 

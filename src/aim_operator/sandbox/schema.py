@@ -72,7 +72,9 @@ class Node:
         if not isinstance(item, dict) or not any(key in item for key in self.keys):
             return None
         # A key field with a default (a port's protocol) may be left out.
-        return tuple((key, item.get(key, self.item().child(key).default)) for key in self.keys)
+        return tuple(
+            [(key, item[key] if key in item else self.item().child(key).default) for key in self.keys]
+        )
 
 
 ANY = Node({})

@@ -119,9 +119,15 @@ def _map(node: Node, value: dict[str, Any], path: str, old: dict[str, Any]) -> I
     most = node.raw.get("maxProperties")
     if most is not None and len(value) > most:
         yield Cause(path, f"Too many: {len(value)}: must have at most {most} items")
+    properties, values = node.properties, node.values
     for name, member in value.items():
-        if name in node.properties or node.values is not None:
-            yield from violations(node.child(name), member, _below(path, name), old.get(name))
+        schema = properties.get(name) or values
+        if schema is None:
+            continue
+        # Most of an update is as it was.
+        before = old.get(name)
+        if before is None or not (member is before or member == before):
+            yield from violations(schema, member, _below(path, name), before)
 
 
 def _list(node: Node, value: list[Any], path: str) -> Iterator[Cause]:

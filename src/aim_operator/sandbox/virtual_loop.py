@@ -26,6 +26,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__(_NoSelector())
         self._idle: asyncio.Future[None] | None = None
+        self._countdown = 0
+        self._then: Callable[[], None] | None = None
+
+    def after_steps(self, steps: int, callback: Callable[[], None] | None) -> None:
+        """Call back once so many callbacks have run from now: between any two awaits. 0 for never."""
+        self._countdown, self._then = steps, callback
 
     async def idle(self) -> None:
         """Wait until nobody else can go on. Raises AssertionError where that never comes."""
@@ -48,6 +54,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 handle._run()  # noqa: SLF001
             if self._stopping:  # type: ignore[attr-defined]
                 return
+            if self._countdown:
+                self._countdown -= 1
+                if not self._countdown and self._then is not None:
+                    self._then()
             steps += 1
             if steps > MANY_STEPS:
                 self._tell(AssertionError("the program does not come to rest: something spins"))

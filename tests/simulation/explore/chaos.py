@@ -18,6 +18,7 @@ from tests.simulation.explore.faults import (
     Cut,
     Fail,
     Freeze,
+    Kill,
     Noise,
     Stall,
 )
@@ -50,7 +51,7 @@ def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep]:
 
 
 def _fault(chance: random.Random) -> AnyFault:
-    fault = chance.choice((_noise, _fail, _fail, _cut, _stall, _freeze, _crash, _crash, _calm))
+    fault = chance.choice((_noise, _fail, _fail, _cut, _stall, _freeze, _crash, _crash, _kill, _calm))
     return structs.replace(fault(chance), seconds=chance.choice(PAUSES))
 
 
@@ -92,6 +93,10 @@ def _freeze(chance: random.Random) -> AnyFault:
 def _crash(chance: random.Random) -> AnyFault:
     down = chance.choice((0, 0, 5))
     return Crash(writes=chance.randint(1, 8), lost=chance.random() < 0.3, down=down)
+
+
+def _kill(chance: random.Random) -> AnyFault:
+    return Kill(steps=chance.choice((20, 100, 300, 1000)) + chance.randrange(100), down=chance.choice((0, 5)))
 
 
 def _calm(_: random.Random) -> AnyFault:

@@ -54,14 +54,16 @@ CHILDREN = (
     *("PersistentVolumeClaim", "AIMModelCache", "AIMTemplateCache", "AIMServiceTemplate"),
 )
 PAUSES = ("true", "false")
-SILENT = 0.15
+LONG = 0.1
+"""How many stories are long. What breaks a rule takes few steps, once it is shortened."""
+SILENT = 0.1
 """How many stories end with a quiet hour, which takes half as long as the rest of them."""
 
 Object = dict[str, Any]
 
 
 def story(seed: int) -> Story:
-    """Return the story of a seed: a catalog, then two to nine edits."""
+    """Return the story of a seed: a catalog, then one to six edits, or some more."""
     chance = random.Random(seed)
     return tuple(_Author(chance).steps())
 
@@ -90,7 +92,7 @@ class _Author:
         for made in drawn[:-1]:
             yield Apply(manifest=self.keep(made), seconds=chance.choice((0, 0, 0, 1)))
         yield Apply(manifest=self.keep(drawn[-1]))
-        for _ in range(chance.randint(2, 9)):
+        for _ in range(chance.randint(7, 12) if chance.random() < LONG else chance.randint(1, 6)):
             yield self.edit()
         if chance.random() < SILENT and not self.failures:
             yield from (Wait(), Silence())

@@ -139,6 +139,19 @@ class Crash(Step, frozen=True, kw_only=True):
         return f"crash {where} write {self.writes} from now, back after {self.down:g} s"
 
 
+class Kill(Step, frozen=True, kw_only=True):
+    """The operator is gone between two awaits, so many steps of its event loop from now.
+
+    It starts again `down` seconds later.
+    """
+
+    steps: int
+    down: float = 0.0
+
+    def __str__(self) -> str:
+        return f"killed {self.steps} steps of the event loop from now, back after {self.down:g} s"
+
+
 class Calm(Step, frozen=True, kw_only=True):
     """Nothing goes wrong any more."""
 
@@ -166,4 +179,4 @@ class Trouble(Step, frozen=True, kw_only=True):
         return f"replica {self.replica} {self.what}{f', calls hang {self.hang:g} s' if self.hang else ''}"
 
 
-AnyFault = Noise | Fail | Cut | Stall | Freeze | Crash | Calm
+AnyFault = Noise | Fail | Cut | Stall | Freeze | Crash | Kill | Calm

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,10 +21,10 @@ from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.network import Network
 from aim_operator.sandbox.virtual_loop import VirtualLoop
 from tests.simulation.explore.checks import SLOTS, Checks
-from tests.simulation.explore.faults import AnyFault, Calm, Crash
+from tests.simulation.explore.faults import AnyFault, Calm, Crash, Kill
 from tests.simulation.explore.steps import Restart, Silence
 from tests.simulation.explore.stories import AnyStep, Story, act
-from tests.simulation.world import SHOWN, World, crash_at
+from tests.simulation.world import SHOWN, World, crash_at, kill
 from tests.simulation.world import Crash as CrashError
 
 REST_SECONDS = 20.0
@@ -149,17 +150,29 @@ class _Player:
             case Crash():
                 assert self._operator is not None
                 crash_at(self._operator, world.network.writes + step.writes, world.network, lost=step.lost)
-                await world.pass_seconds(step.seconds)
-                if self._operator.done():
-                    await self._stop()
-                    await world.pass_seconds(step.down)
-                    self._start()
-                else:
-                    world.network.before_write = world.network.after_write = None
+                await self._killed(step.seconds, step.down)
+            case Kill():
+                assert self._operator is not None
+                loop = asyncio.get_running_loop()
+                assert isinstance(loop, VirtualLoop)
+                loop.after_steps(step.steps, partial(kill, self._operator, world.network))
+                await self._killed(step.seconds, step.down)
+                loop.after_steps(0, None)
             case _:
                 self._checks.by_user = True
                 act(world, step)
                 self._checks.by_user = False
+
+    async def _killed(self, seconds: float, down: float) -> None:
+        """Let pass the time in which the operator may end, and start it again if it has."""
+        world = self._world
+        await world.pass_seconds(seconds)
+        if self._operator is not None and self._operator.done():
+            await self._stop()
+            await world.pass_seconds(down)
+            self._start()
+        else:
+            world.network.before_write = world.network.after_write = None
 
     async def _settled(self, number: int, seconds: float, *, last: bool) -> Failure | None:
         """Let pass what comes after a step, and look at what is there then."""
