@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import structs
 
-from aim_operator.api.meta import ObjectRef
+from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.plan import Plan
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
@@ -205,11 +205,22 @@ def _caches(service: AIMService) -> bool:
     return (service.spec.cache_model or False) and service.metadata.deletion_timestamp is None
 
 
+def _listing_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
+    """Whether a template cache came, went, or uses other model caches: the oldest user of one keeps it."""
+    if not isinstance(old, AIMTemplateCache) or not isinstance(new, AIMTemplateCache):
+        return True
+    return spec_changed(old, new) or _used_by(old) != _used_by(new)
+
+
+def _used_by(cache: AIMTemplateCache) -> set[str | None]:
+    return {listed.name for listed in listed_models(cache)}
+
+
 def template_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Trigger[Any]]:
     """Return what wakes template caches."""
     return [
         Trigger(watched.template_caches, itself(TEMPLATE_CACHES), own=True),
-        Trigger(watched.template_caches, caching.template_caches_beside, when=spec_changed),
+        Trigger(watched.template_caches, caching.template_caches_beside, when=_listing_changed),
         Trigger(watched.images, caching.template_caches_of_image, when=spec_changed),
         Trigger(watched.cluster_images, caching.template_caches_of_image, when=spec_changed),
         Trigger(watched.templates, caching.template_caches_of_template),
