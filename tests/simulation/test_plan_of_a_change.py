@@ -122,6 +122,10 @@ async def test_the_restarts_of_a_bumped_image_are_those_that_then_happen(
 ) -> None:
     async with World() as world:
         await settled(world, services)
+        # As KServe's webhook does.
+        world.patch(
+            INFERENCE_SERVICES, "service-3", "team-3", {"spec": {"predictor": {"model": {"name": ""}}}}
+        )
         before = revisions(world)
         assert len(before) == services
         plan = await planned_on(world, tmp_path, image(3, version=2))
@@ -137,6 +141,7 @@ async def test_the_restarts_of_a_bumped_image_are_those_that_then_happen(
     assert {(each.old_image, each.new_image) for each in found.restarts} == {
         ("ghcr.io/example/model-3:v1", "ghcr.io/example/model-3:v2")
     }
+    assert {each.changes for each in found.restarts} == {("image",)}
     assert found.changed == ("AIMClusterImage model-3",)
     assert {each.image for each in found.discoveries} == {"ghcr.io/example/model-3:v2"}
     assert (found.scaled, found.moved, found.worse, found.waiting) == ((), (), (), ())

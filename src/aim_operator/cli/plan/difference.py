@@ -193,9 +193,12 @@ def _server(isvc: Manifest) -> Manifest:
     """Return the model server's fields, and beside them those of its Pods."""
     predictor = isvc["spec"]["predictor"]
     pods = {name: value for name, value in predictor.items() if name not in ("model", *_COUNTS)}
-    return pods | (predictor.get("model") or {})
+    model = {name: value for name, value in (predictor.get("model") or {}).items() if name not in _DEFAULTED}
+    return pods | model
 
 
+_DEFAULTED = ("name", "protocolVersion")
+"""What KServe's webhook writes into a model server's fields beside ours."""
 _COUNTS = ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "autoScaling")
 
 
