@@ -8,6 +8,7 @@ Called by the cli, by the sandbox and by hack/generate.py.
 from __future__ import annotations
 
 import types
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -130,15 +131,13 @@ def struct_schema(struct: type, without: type | None = None) -> Manifest:
 
     Raises TypeError for a field whose type has no OpenAPI schema.
     """
-    hints = get_type_hints(struct, include_extras=True)
-    inherited = {field.name for field in msgspec.structs.fields(without)} if without else set()
+    inherited = {field.name for field, _, _ in _fields(without)} if without else set()
     properties: dict[str, Manifest] = {}
     required = []
-    for field in msgspec.structs.fields(struct):
+    for field, base, marker in _fields(struct):
         if field.name in inherited:
             continue
-        marker = _unwrap(hints[field.name])[1]
-        properties[field.encode_name] = _schema(hints[field.name])
+        properties[field.encode_name] = _schema_of(base, marker)
         if field.required or marker.required:
             required.append(field.encode_name)
     out: Manifest = {"type": "object"}
@@ -148,11 +147,20 @@ def struct_schema(struct: type, without: type | None = None) -> Manifest:
     return out
 
 
+@cache
+def _fields(struct: type) -> tuple[tuple[msgspec.structs.FieldInfo, Any, Field], ...]:
+    """The fields of a struct, each with its bare type and its markers. Evaluating annotations is slow."""
+    hints = get_type_hints(struct, include_extras=True)
+    return tuple((field, *_unwrap(hints[field.name])) for field in msgspec.structs.fields(struct))
+
+
 def _schema(annotation: Any, over: Field | None = None) -> Manifest:
-    """The schema of one field, item or map value; `over` is laid over the markers in its annotation."""
+    """The schema of an item or map value; `over` is laid over the markers in its annotation."""
     base, field = _unwrap(annotation)
-    if over is not None:
-        field = _overlay(field, over)
+    return _schema_of(base, field if over is None else _overlay(field, over))
+
+
+def _schema_of(base: Any, field: Field) -> Manifest:
     rules = field.rules
     out: Manifest = {}
     doc = field.doc
@@ -230,13 +238,15 @@ def _unwrap(annotation: Any) -> tuple[Any, Field]:
     return annotation, Field()
 
 
+_NOTHING_SAID = Field()
+
+
 def _overlay(inner: Field, outer: Field) -> Field:
     """`inner` with what `outer` says laid over it; the rules of both hold."""
-    default = Field()
     stated = {
         name: getattr(outer, name)
         for name in Field.__struct_fields__
-        if getattr(outer, name) != getattr(default, name)
+        if getattr(outer, name) != getattr(_NOTHING_SAID, name)
     }
     return msgspec.structs.replace(inner, **stated | {"rules": inner.rules + outer.rules})
 
