@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +53,15 @@ _CODE = re.compile(r"(`+).+?\1")
 _QUOTED = re.compile(r"“[^”]*”")
 
 
+SECTIONS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
+"""Of a version in the changelog, in the order of Keep a Changelog."""
+SAME = 40
+"""Characters by which two lines of the changelog are one that was merged twice."""
+
+
 def main() -> int:
     found = [line for path in pages() for line in complaints(path.relative_to(ROOT), path.read_text())]
+    found += changelog((ROOT / "CHANGELOG.md").read_text())
     print("\n".join(found), end="\n" if found else "")
     return 1 if found else 0
 
@@ -70,6 +78,16 @@ def complaints(path: Path, text: str) -> Iterator[str]:
         for pattern, better in RULES.items():
             for match in re.finditer(pattern, line, re.IGNORECASE):
                 yield f"{path}:{number}: {match.group()!r}: {better}"
+
+
+def changelog(text: str) -> Iterator[str]:
+    """Yield what merges do to a changelog: sections twice or in another order, lines twice."""
+    for version in text.split("\n## [")[1:]:
+        found = re.findall(r"^### (.+)$", version, re.MULTILINE)
+        if found != [name for name in SECTIONS if name in found]:
+            yield f"CHANGELOG.md: have each section once, in the order {', '.join(SECTIONS)}; not {found}"
+    begins = Counter(line[:SAME] for line in text.splitlines() if line.startswith("- "))
+    yield from (f"CHANGELOG.md: twice: {begin}…" for begin, number in begins.items() if number > 1)
 
 
 def _prose(text: str) -> Iterator[tuple[int, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 
 import jsonschema
@@ -88,15 +87,3 @@ def test_very_few_blocks_are_not_run() -> None:
     ]
     assert len(not_run) <= MOST_NOT_RUN, "\n".join(not_run)
     assert all(len(line.partition(": ")[2]) > 10 for line in not_run), not_run
-
-
-def test_the_changelog_has_each_section_once_in_the_usual_order_and_says_nothing_twice() -> None:
-    """The order of Keep a Changelog; merges used to leave three sections of a name."""
-    text = (ROOT / "CHANGELOG.md").read_text()
-    order = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
-    for version in text.split("\n## [")[1:]:
-        sections = re.findall(r"^### (.+)$", version, re.MULTILINE)
-        assert sections == [name for name in order if name in sections]
-    lines = [line for line in text.splitlines() if line.startswith("- ")]
-    begins = [line[:40] for line in lines]
-    assert sorted(set(begins)) == sorted(begins)

@@ -41,3 +41,19 @@ def test_every_page_that_users_read_is_looked_at() -> None:
     assert {"README.md", "docs/start.md", "docs/guides/faq.md", "docs/reference/api/aimservice.md"} <= names
     assert not any(name.startswith("docs/adr/") for name in names)
     assert all(path.exists() for path in prose.pages())
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("# C\n\n## [Unreleased]\n\n### Added\n\n- a\n\n### Fixed\n\n- b\n", 0),
+        ("# C\n\n## [Unreleased]\n\n### Added\n\n- a\n\n### Fixed\n\n- b\n\n### Added\n\n- c\n", 1),
+        ("# C\n\n## [Unreleased]\n\n### Fixed\n\n- b\n\n### Added\n\n- c\n", 1),
+        ("# C\n\n## [2]\n\n### Fixed\n\n- b\n\n## [1]\n\n### Added\n\n- c\n", 0),
+        ("# C\n\n## [Unreleased]\n\n### Added\n\n- a\n- a\n", 1),
+    ],
+)
+def test_a_merge_that_leaves_a_section_or_a_line_of_the_changelog_twice_is_named(
+    text: str, want: int
+) -> None:
+    assert len(list(prose.changelog(text))) == want
