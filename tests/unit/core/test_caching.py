@@ -273,3 +273,9 @@ def test_the_class_of_a_cache_is_its_own_else_its_configurations() -> None:
     assert caching.storage_class_of(PLAIN, catalog) == "silver"
     assert caching.storage_class_of(PLAIN, FakeCatalog()) == ""
     assert caching.storage_class_of(make_model_cache(runtimeConfigName="gone"), FakeCatalog()) == ""
+
+
+def test_a_cache_that_says_nothing_of_sharing_serves_its_maker_only() -> None:
+    """Its maker chose from where and with whose credentials it is filled."""
+    assert not caching.serves_others(make_model_cache(shared=None))
+    assert caching.serves_others(make_model_cache(shared=True))

@@ -419,6 +419,7 @@ def test_a_pod_that_could_not_be_looked_up_is_asked_for_again() -> None:
         pytest.param((4 * GIB, GIB, 25), (4 * GIB, GIB + 1), (4 * GIB, GIB, 25), id="less than a percent"),
         pytest.param((4 * GIB, GIB, 25), (4 * GIB, 2 * GIB), (4 * GIB, 2 * GIB, 50), id="more percent"),
         pytest.param((4 * GIB, GIB, 25), (8 * GIB, 2 * GIB), (8 * GIB, 2 * GIB, 25), id="another total"),
+        pytest.param((4 * GIB, 2 * GIB, 50), (8 * GIB, 2 * GIB), (8 * GIB, 2 * GIB, 50), id="a larger total"),
     ],
 )
 def test_progress_is_written_when_its_percentage_changes(

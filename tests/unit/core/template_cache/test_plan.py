@@ -373,3 +373,17 @@ def test_files_that_one_node_has_are_shared_only_by_templates_for_its_gpu(
     template = make_template()
     got = required_files(observed(template=template), template, config, SOURCE)
     assert got.gpu_model == want
+
+
+def test_the_operators_own_goes_only_if_nobody_has_asked_for_it_meanwhile() -> None:
+    """Whoever does changes nothing of it; but its status moves on, and so does its resourceVersion."""
+    (removal,) = planned(observed(cache=make_template_cache(ours=True), requested=False)).removals
+    assert removal.unchanged
+
+
+def test_the_model_caches_that_were_made_stay_listed_while_the_template_is_missing() -> None:
+    """They are in use all the same: what is not listed looks unused, and may go."""
+    cache = make_template_cache(models={SOURCE.source_uri: "files"})
+    status = planned(observed(cache=cache, template=None, sources=())).status
+    assert status is not None
+    assert [model.name for model in status.model_caches or ()] == ["files"]
