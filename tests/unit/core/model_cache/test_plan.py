@@ -22,14 +22,17 @@ from aim_operator.api.external import (
 from aim_operator.api.plan import LogSource, OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download, Jobs, JobSettings
 from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.attempt import progress_of
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
 from aim_operator.core.model_cache.report import Progress
+from aim_operator.core.model_cache.slots import DownloadSlot
 from aim_operator.core.naming import claim_name, download_job_name
 from aim_operator.errors import Unavailable
 from tests.support.cache_builders import (
@@ -628,3 +631,17 @@ def test_a_download_ends_at_its_deadline_and_continues_with_the_next_attempt(
     assert plan.removals == (), "first it is written down, then the Job goes"
     after = planned(with_status(seen, status), NOW + timedelta(seconds=5))
     assert [removal.live for removal in after.removals] == [seen.jobs[0]]
+
+
+def test_a_cache_without_room_makes_no_claim_and_says_so() -> None:
+    no_room = Allowance(granted=False, reason=Reason.AWAITING_STORAGE_BUDGET, message="no room")
+    plan = planned(observed(claim=None, storage_class=None, allowance=no_room))
+    ready = conditions.find(status_of(plan).conditions or (), c.READY)
+    assert plan.children == ()
+    assert ready is not None
+    assert (ready.reason, ready.message) == ("AwaitingStorageBudget", "no room")
+
+
+def test_a_download_without_a_slot_makes_no_job() -> None:
+    assert planned(observed(slot=DownloadSlot(granted=False, limit=20))).children == ()
+    assert planned(observed(slot=DownloadSlot(granted=True, limit=20))).children != ()

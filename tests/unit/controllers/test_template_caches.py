@@ -1,0 +1,63 @@
+"""Which model caches a template cache finds, and whether it is the one that keeps their references."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aim_operator.api.v1alpha1 import TEMPLATE_CACHES
+from aim_operator.controllers.template_caches import TemplateCaches
+from aim_operator.core import labels
+from aim_operator.core.naming import model_cache_name
+from aim_operator.core.template_cache.observed import SourceObserved
+from tests.support.filled_stores import FilledStores
+from tests.support.template_builders import NOW
+
+SOURCE = "hf://example/llama"
+OWN = model_cache_name(SOURCE, "", "")
+OURS = {labels.MANAGED_BY: labels.CONTROLLER}
+GOING = {"deletionTimestamp": "2026-01-31T12:00:00Z"}
+LISTED = {"modelCaches": [{"sourceUri": SOURCE, "name": OWN}]}
+
+
+class Team(FilledStores):
+    def __init__(self) -> None:
+        super().__init__()
+        self.new("images", "team/llama", spec={"image": "x/llama:1"})
+        sources = {"status": "Available", "modelSources": [{"name": "example/llama", "sourceUri": SOURCE}]}
+        self.new("templates", "team/fast", spec={"aimImageName": "llama"}, status=sources)
+
+    def template_cache(self, name: str, created: str) -> None:
+        spec = {"templateRef": "fast", "shared": True}
+        metadata = {"creationTimestamp": created}
+        self.new("template_caches", f"team/{name}", metadata=metadata, spec=spec, status=LISTED)
+
+    async def source(self, name: str) -> SourceObserved:
+        cache = self.watched.template_caches.store.get("team", name)
+        assert cache is not None
+        caches = TemplateCaches(watched=self.watched, catalog=self.catalog)
+        (source,) = (await caches.gather(TEMPLATE_CACHES.ref(cache), cache, NOW)).sources
+        return source
+
+
+@pytest.fixture
+def team() -> Team:
+    return Team()
+
+
+async def test_of_two_that_share_a_model_cache_the_older_one_keeps_its_references(team: Team) -> None:
+    """Two would write their tokens into it in turn, for ever."""
+    team.new("model_caches", f"team/{OWN}", metadata={"labels": OURS}, spec={"sourceUri": SOURCE})
+    team.template_cache("senior", "2026-01-01T00:00:00Z")
+    team.template_cache("junior", "2026-01-02T00:00:00Z")
+    senior, junior = await team.source("senior"), await team.source("junior")
+    assert (senior.senior, junior.senior) == (True, False)
+
+
+@pytest.mark.parametrize(("metadata", "taken"), [({}, True), (GOING, False)], ids=["stays", "is going"])
+async def test_a_name_is_taken_while_another_source_has_it(team: Team, metadata: Any, *, taken: bool) -> None:
+    """One that is going is waited for: nobody has to do anything about it."""
+    team.new("model_caches", f"team/{OWN}", metadata=metadata, spec={"sourceUri": "hf://example/another"})
+    team.template_cache("senior", "2026-01-01T00:00:00Z")
+    assert (await team.source("senior")).taken is taken
