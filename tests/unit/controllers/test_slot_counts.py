@@ -19,7 +19,7 @@ from aim_operator.core.model_cache.plan import DownloadOptions
 from aim_operator.core.model_cache.slots import holds_slot
 from aim_operator.core.naming import discovery_job_name, download_job_name
 from aim_operator.core.template.desired import DEADLINE_SECONDS
-from aim_operator.errors import Forbidden
+from aim_operator.errors import Forbidden, Unavailable
 from aim_operator.runtime.foreign import ForeignWatches
 from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import (
@@ -302,3 +302,17 @@ def test_a_job_of_another_namespace_is_no_download_of_a_cache(counted: Counted) 
     job = counted.watched.jobs.store.get("elsewhere", DOWNLOAD)
     assert job is not None
     assert not holds_slot(counted.cache(), job)
+
+
+async def test_a_discovery_whose_log_can_not_be_read_is_told_as_such(counted: Counted) -> None:
+    """The status says so, and it is asked for again: an exception here would leave the status as it was."""
+    templates, template = counted.templates(), counted.template(status={})
+    ref = TEMPLATES.ref(template)
+    name = discovery_job_name("fast", (await templates.gather(ref, template, NOW)).digest)
+    counted.job(f"team/{name}", OF_FAST, status=ENDED)
+
+    async def down(call: Any) -> None:
+        raise Unavailable(f"{call.verb}: down")
+
+    counted.client.gate = down
+    assert isinstance((await templates.gather(ref, template, NOW)).unread, Unavailable)

@@ -55,8 +55,8 @@ def team() -> Team:
 
 
 def test_two_that_ask_at_the_same_moment_do_not_get_the_same_room(team: Team) -> None:
-    assert team.asks("a", 6)
-    assert not team.asks("b", 6, "2026-01-03T00:00:00Z")
+    assert team.asks("younger", 6)
+    assert not team.asks("older", 6, "2026-01-01T00:00:00Z")
 
 
 def test_room_that_was_granted_and_not_used_is_free_again(team: Team) -> None:

@@ -14,6 +14,7 @@ from aim_operator.core.catalog import Template
 from aim_operator.core.environment import origin
 from aim_operator.core.file_patterns import FilePatterns
 from aim_operator.core.naming import model_cache_name
+from aim_operator.core.service.cache_plan import filled_claim
 from tests.support.cache_builders import OURS, SOURCE, make_model_cache, make_template_cache
 from tests.support.service_builders import (
     FakeCatalog,
@@ -279,3 +280,18 @@ def test_a_cache_that_says_nothing_of_sharing_serves_its_maker_only() -> None:
     """Its maker chose from where and with whose credentials it is filled."""
     assert not caching.serves_others(make_model_cache(shared=None))
     assert caching.serves_others(make_model_cache(shared=True))
+
+
+@pytest.mark.parametrize(
+    ("status", "metadata", "want"),
+    [
+        pytest.param("Available", {}, "disk", id="one whose files are there"),
+        pytest.param("Progressing", {}, None, id="not one that is being filled"),
+        pytest.param(
+            "Available", {"deletionTimestamp": "2026-01-31T12:00:00Z"}, None, id="not one that goes"
+        ),
+    ],
+)
+def test_which_claims_are_mounted(status: str, metadata: dict[str, Any], want: str | None) -> None:
+    known = {"status": status, "persistentVolumeClaim": "disk"}
+    assert filled_claim(make_model_cache(status=known, metadata=metadata)) == want

@@ -189,3 +189,9 @@ def test_a_namespace_has_keda_ask_nowhere_but_where_the_cluster_says(merge: str)
     assert isinstance(resolved, RuntimeConfig)
     assert resolved.prometheus_address == "http://prometheus:9090"
     assert "autoscaling" not in AIMRuntimeConfigSpec.__struct_fields__
+
+
+def test_the_path_prefix_of_the_cluster_holds_whatever_a_namespace_has() -> None:
+    cluster = make_cluster_runtime_config(routing={"pathPrefix": "/{.metadata.namespace}/"})
+    found = catalog.enforced_path_prefix(FakeCatalog(cluster, make_runtime_config()))
+    assert found == "/{.metadata.namespace}/"

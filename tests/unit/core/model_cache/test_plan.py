@@ -645,3 +645,11 @@ def test_a_cache_without_room_makes_no_claim_and_says_so() -> None:
 def test_a_download_without_a_slot_makes_no_job() -> None:
     assert planned(observed(slot=DownloadSlot(granted=False, limit=20))).children == ()
     assert planned(observed(slot=DownloadSlot(granted=True, limit=20))).children != ()
+
+
+def test_a_claim_that_came_back_from_a_backup_is_adopted_rather_than_another_made() -> None:
+    """Its files need not be downloaded again."""
+    plan = planned(observed(claim=None, storage_class=None, left_behind=CLAIM))
+    assert [(child.kind, child.name) for child in plan.children] == [
+        ("PersistentVolumeClaim", CLAIM.metadata.name)
+    ]

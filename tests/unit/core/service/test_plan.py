@@ -34,6 +34,7 @@ from tests.support.service_builders import (
     make_service_observed,
     make_template,
     make_template_status,
+    make_workload,
     revision_of_service,
     with_status,
 )
@@ -961,6 +962,7 @@ def test_room_that_somebody_else_took_for_good_is_a_failure(
     assert ("which others may have taken" in condition_of(plan.status, c.READY).message) == (want == "Failed")
     due = progress_deadline or 600
     assert (plan.requeue_after_seconds or 0) <= max(due - seconds, 0)
+    assert (plan.requeue_after_seconds is not None) == (want == "Starting")
 
 
 def test_a_server_that_loads_where_the_old_one_was_may_take_as_long_as_it_takes() -> None:
@@ -980,3 +982,20 @@ def test_a_server_that_loads_where_the_old_one_was_may_take_as_long_as_it_takes(
 def test_a_pod_that_is_refused_while_the_old_one_is_going_is_being_seen_to() -> None:
     status = after_the_old_pod_went_first(make_pod(revision="0ld", name="chat-old"), refused=QUOTA)
     assert (status.status, *told(status, c.RUNTIME_READY)) == ("Starting", "False", "RollingOut")
+
+
+def test_a_kserve_that_is_too_old_is_given_no_service() -> None:
+    """It would refuse the InferenceService, or each change of it."""
+    observed = make_service_observed(kserve_too_old=True)
+    assert condition_of(status_of(observed), c.RUNTIME_READY).reason == "KServeTooOld"
+    assert INFERENCE_SERVICES.kind not in {child.kind for child in decide(observed, now=NOW).children}
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["gone: it waits", "there: it starts"])
+def test_a_model_server_does_not_start_on_files_that_are_gone(*, lost: bool) -> None:
+    """It would crash, and hold up the download to the claim."""
+    first = make_service_observed(make_service(cacheModel=True))
+    observed = with_status(first, AIMServiceStatus(active=make_workload(first)))
+    observed = structs.replace(observed, lost_claims=frozenset({"files"} if lost else ()))
+    kinds = {child.kind for child in decide(observed, now=NOW).children}
+    assert (INFERENCE_SERVICES.kind in kinds) is not lost
