@@ -649,7 +649,8 @@ def test_a_download_without_a_slot_makes_no_job() -> None:
 
 def test_a_claim_that_came_back_from_a_backup_is_adopted_rather_than_another_made() -> None:
     """Its files need not be downloaded again."""
-    plan = planned(observed(claim=None, storage_class=None, left_behind=CLAIM))
+    restored = structs.replace(CLAIM, metadata=structs.replace(CLAIM.metadata, name="example-model-0a1b2c3d"))
+    plan = planned(observed(claim=None, storage_class=None, left_behind=restored))
     assert [(child.kind, child.name) for child in plan.children] == [
-        ("PersistentVolumeClaim", CLAIM.metadata.name)
+        ("PersistentVolumeClaim", "example-model-0a1b2c3d")
     ]
