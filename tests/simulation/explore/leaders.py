@@ -24,7 +24,7 @@ from tests.simulation.explore.checks import SLOTS, Checks
 from tests.simulation.explore.faults import Trouble
 from tests.simulation.explore.play import EXPECTED, RESTART_SECONDS, Failure, WriteBound, leaked
 from tests.simulation.explore.replica import Line, StoppableClock
-from tests.simulation.explore.steps import Restart, Silence
+from tests.simulation.explore.steps import Behave, Restart, Silence
 from tests.simulation.explore.stories import AnyStep, Story, act
 from tests.simulation.world import Crash, World
 
@@ -205,6 +205,8 @@ class _Player:
         await world.pass_seconds(RESTART_SECONDS)
         if written := world.writes()[before:]:
             return Failure(step=number, rule="wake-up", text=f"a restart writes {written}")
+        if any(isinstance(step, Behave) and step.outcome != "succeeds" for step in self._story):
+            return self._broken(number)  # what fails is tried again
         await world.pass_seconds(SILENT_SECONDS)
         if written := world.writes()[before:]:
             return Failure(step=number, rule="silence", text=f"in a quiet hour it writes {Counter(written)}")
