@@ -1020,6 +1020,26 @@ async def a_claim_grows_once_it_is_bound_where_its_class_allows_and_never_shrink
             await w.client.delete(CLASSES, f"{w.namespace}-{name}")
 
 
+async def a_claim_without_a_class_has_the_newest_default_one_at_once(w: World) -> None:
+    name = f"{w.namespace}-default"
+    annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
+    default = w.manifest(CLASSES, name, annotations=annotations) | {"provisioner": "example.com/none"}
+    del default["spec"]
+    await w.client.create(CLASSES, default)
+    try:
+        applied = claim(w, "a", "1Gi")
+        del applied["spec"]["storageClassName"]
+        made = await w.client.apply(CLAIMS, applied)
+        assert made.spec["storageClassName"] == name
+        assert made.metadata.finalizers == ("kubernetes.io/pvc-protection",)
+        assert (await w.client.apply(CLAIMS, applied)).spec["storageClassName"] == name
+        applied["spec"]["storageClassName"] = ""
+        applied["metadata"]["name"] = "none"
+        assert (await w.client.apply(CLAIMS, applied)).spec["storageClassName"] == ""
+    finally:
+        await w.client.delete(CLASSES, name)
+
+
 def claim(w: World, name: str, size: str) -> Manifest:
     spec = {
         "accessModes": ["ReadWriteOnce"],
@@ -1111,4 +1131,5 @@ SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     the_log_of_a_missing_pod_is_not_found,
     jobs_are_selected_by_few_fields,
     a_claim_grows_once_it_is_bound_where_its_class_allows_and_never_shrinks,
+    a_claim_without_a_class_has_the_newest_default_one_at_once,
 )

@@ -1,6 +1,6 @@
-"""One HTTP connection pool to one API server: authorization, deadlines, retries.
+"""One HTTP connection pool to one API server: authorization and deadlines.
 
-Owns when a request may be sent again. Knows no resources and no JSON but Status. Used by kube.client.
+When a request is sent again is kube.retries'. Knows no resources and no JSON but Status. Used by kube.client.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib.metadata
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -19,13 +19,10 @@ from msgspec import Struct
 from yarl import URL
 
 from aim_operator import errors
-from aim_operator.backoff import exponential, jittered, spread
 from aim_operator.kube.credentials import Connection
-from aim_operator.kube.translate import Call, failure, maybe_written, translated
+from aim_operator.kube.retries import Retries
+from aim_operator.kube.translate import Call, failure, translated
 
-ATTEMPTS = 5
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 5.0
 TLS_GOODBYE_SECONDS = 0.1
 CONNECT_SECONDS = 10.0
 IDLE_CONNECTION_SECONDS = 60.0
@@ -86,24 +83,9 @@ class Transport:
         self._headers["Accept-Encoding"] = "identity"
 
     async def send(self, request: Request) -> bytes:
-        """Send, and send again while that is safe and the deadline lets; the body of the answer.
-
-        What was refused before it was carried out (429, no connection) is repeated for every request,
-        what may have been carried out only where the request is idempotent.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout_seconds
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return await self._once(request, deadline - loop.time())
-            except errors.Unavailable as error:
-                pause = _pause(attempt, error)
-                unsafe = maybe_written(error) and not request.idempotent
-                if unsafe or _refused(error) or attempt >= ATTEMPTS or loop.time() + pause >= deadline:
-                    raise
-            await asyncio.sleep(pause)
+        """Send, and send again while that is safe and the deadline lets; the body of the answer."""
+        retries = Retries(asyncio.get_running_loop().time, asyncio.sleep, self._timeout_seconds)
+        return await retries.send(partial(self._once, request), idempotent=request.idempotent)
 
     @asynccontextmanager
     async def stream(
@@ -223,17 +205,6 @@ async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:
 @lru_cache(64)
 def _query(items: tuple[tuple[str, str], ...]) -> str:
     return f"?{urlencode(items)}" if items else ""
-
-
-def _refused(error: errors.Unavailable) -> bool:
-    """Whether the server answered that it will not, which the next second does not change."""
-    return 400 <= error.code < 500 and error.code not in {408, 429}
-
-
-def _pause(attempt: int, error: errors.Unavailable) -> float:
-    if isinstance(error, errors.TooManyRequests):
-        return error.retry_after_seconds * spread(1.0, 1.25)
-    return jittered(exponential(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, attempt - 1))
 
 
 _KEEPALIVE: tuple[tuple[str, int], ...] = (

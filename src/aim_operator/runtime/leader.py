@@ -29,6 +29,10 @@ RELEASE_SECONDS = 3.0
 RELEASED_SECONDS = 1
 """The duration that a released Lease states, as client-go's does. Without it the holder was merely erased."""
 MARGIN_SECONDS = 0.01
+LOOKS = (0.6, 0.8)
+"""After which shares of the time between renewals a standby looks at the Lease again.
+
+It counts from when it saw the last renewal: so it leads within two seconds more than a Lease lasts."""
 
 
 class LeaseSpec(Wire):
@@ -128,7 +132,7 @@ class LeaderElector:
 
     async def _acquire(self) -> None:
         while not (await self._try(within_seconds=self._renew_seconds) and self.is_leader):
-            look = spread(self._retry_seconds, self._retry_seconds * 1.2)
+            look = self._retry_seconds * spread(*LOOKS)
             await self._clock.sleep(min(look, self._runs_out_in(), self._works_in()))
 
     def _works_in(self) -> float:

@@ -14,19 +14,17 @@ from aim_operator.sandbox.builtin import claim_size
 from aim_operator.sandbox.kinds import KindId
 from aim_operator.sandbox.kserve import INFERENCE_SERVICE
 from aim_operator.sandbox.refusals import forbidden
-from aim_operator.sandbox.scheduler import SELECTED_NODE
+from aim_operator.sandbox.scheduler import SELECTED_NODE, STORAGE_CLASS, WAIT
 from aim_operator.sandbox.server import SandboxServer
 from aim_operator.sandbox.stand_in import StandIn
 from aim_operator.sandbox.storage import Change, Key, Stored
 
 CLAIM = KindId("", "PersistentVolumeClaim")
-STORAGE_CLASS = KindId("storage.k8s.io", "StorageClass")
 PROTECTION = "kubernetes.io/pvc-protection"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _POD = KindId("", "Pod")
 _EVENT = KindId("", "Event")
 _NODE = KindId("", "Node")
-_WAIT = "WaitForFirstConsumer"
 
 
 def storage_class(
@@ -41,7 +39,7 @@ def storage_class(
         "kind": "StorageClass",
         "metadata": metadata,
         "provisioner": "sandbox",
-        "volumeBindingMode": _WAIT if wait else "Immediate",
+        "volumeBindingMode": WAIT if wait else "Immediate",
         "allowVolumeExpansion": expands,
     }
 
@@ -60,6 +58,7 @@ class ClaimBinder(StandIn):
         self.failing: dict[str, str] = {}
         self.stuck: dict[str, str] = {}
         self.offline: set[str] = set()
+        server.creation[CLAIM] = self._created
         server.admission[CLAIM] = self._admit
         server.storage.listen(self._changed)
 
@@ -88,13 +87,30 @@ class ClaimBinder(StandIn):
             if PROTECTION in finalizers and not self._mounted(claim):
                 self._patch(claim, {"metadata": {"finalizers": None}})
             return
-        if PROTECTION not in finalizers:
-            claim = self._patch(claim, {"metadata": {"finalizers": [*finalizers, PROTECTION]}})
         phase = claim.obj.get("status", {}).get("phase")
         if phase == "Pending":
             self._bind(self._with_class(claim))
         elif phase == "Bound":
             self._enlarge(claim)
+
+    def _created(self, claim: Manifest) -> Manifest:
+        """The admission plugins DefaultStorageClass and StorageObjectInUseProtection."""
+        metadata, spec = claim["metadata"], claim.get("spec") or {}
+        metadata["finalizers"] = list(dict.fromkeys([*(metadata.get("finalizers") or ()), PROTECTION]))
+        default = self._default_class()
+        if spec.get("storageClassName") is None and default:
+            claim["spec"] = spec | {"storageClassName": default}
+        return claim
+
+    def _default_class(self) -> str:
+        """The newest, and of several the first by name, as GetDefaultClass in its volume/util has it."""
+        classes = [
+            (each.obj["metadata"]["creationTimestamp"], each.key.name)
+            for each in self.all(STORAGE_CLASS)
+            if (each.obj["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true"
+        ]
+        newest = max(classes, default=("", ""))[0]
+        return min((name for created, name in classes if created == newest), default="")
 
     def _admit(self, claim: Manifest, old: Manifest | None) -> None:
         """The admission plugin PersistentVolumeClaimResize."""
@@ -127,44 +143,31 @@ class ClaimBinder(StandIn):
             self.set_status(claim, {**status, "conditions": [condition]})
 
     def _with_class(self, claim: Stored) -> Stored:
-        if claim.obj["spec"].get("storageClassName"):
+        """A claim that was made before there was a default class gets it, too."""
+        default = self._default_class()
+        if claim.obj["spec"].get("storageClassName") is not None or not default:
             return claim
-        for storage_class in self.all(STORAGE_CLASS):
-            if (storage_class.obj["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
-                return self._patch(claim, {"spec": {"storageClassName": storage_class.key.name}})
-        return claim
+        return self._patch(claim, {"spec": {"storageClassName": default}})
 
     def _bind(self, claim: Stored) -> None:
         name = claim.obj["spec"].get("storageClassName", "")
         storage_class = self.server.storage.get(Key(STORAGE_CLASS, "", name))
         if storage_class is None:
             return
-        if storage_class.obj.get("volumeBindingMode") == _WAIT:
-            if not self._mounted(claim):
+        if storage_class.obj.get("volumeBindingMode") == WAIT:
+            chosen = SELECTED_NODE in (claim.obj["metadata"].get("annotations") or {})
+            if not self._mounted(claim) or (self._scheduled(claim) and not chosen):
                 return
-            node = self._first_node(claim)
-            if node is None:
-                return
-            if node:
-                claim = self._patch(claim, {"metadata": {"annotations": {SELECTED_NODE: node}}})
         if name in self.failing:
             self._tell(claim, self.failing[name])
             return
         claim = self._patch(claim, {"spec": {"volumeName": f"pvc-{claim.uid}"}})
         self.set_status(claim, {"phase": "Bound", "capacity": claim.obj["spec"]["resources"]["requests"]})
 
-    def _first_node(self, claim: Stored) -> str | None:
-        """The node of the first Pod with the claim: its volume is made there.
-
-        None while no Pod has one; "" where the sandbox has no nodes, or no Pods of what mounts it.
-        """
-        if not self.all(_NODE):
-            return ""
+    def _scheduled(self, claim: Stored) -> bool:
+        """Whether the scheduler chooses where the volume is made: there are nodes, and Pods that mount it."""
         pods = [pod for pod in self.all(_POD) if pod.key.namespace == claim.key.namespace]
-        mounting = [pod.obj["spec"] for pod in pods if claim.key.name in _claims(pod.obj["spec"])]
-        if not mounting:
-            return ""
-        return next((spec["nodeName"] for spec in mounting if spec.get("nodeName")), None)
+        return bool(self.all(_NODE)) and any(claim.key.name in _claims(pod.obj["spec"]) for pod in pods)
 
     def _mounted(self, claim: Stored) -> bool:
         for stored in (*self.all(_POD), *self.all(INFERENCE_SERVICE)):

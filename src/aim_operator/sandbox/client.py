@@ -6,17 +6,19 @@ request is written to the server's audit log. Called by whoever would hold a kub
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from functools import lru_cache
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from aim_operator.api.external import PODS
-from aim_operator.api.meta import Manifest, ObjectMeta, Patch, lenient_metadata
+from aim_operator.api.meta import Manifest, ObjectMeta, Patch
 from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.errors import ApiError, Invalid, Unavailable
 from aim_operator.sandbox.audit import AuditEntry
+from aim_operator.sandbox.decoding import decode, tolerant
 from aim_operator.sandbox.kinds import KindId, ServedKind
 from aim_operator.sandbox.lists import listed, matcher
 from aim_operator.sandbox.network import Network
@@ -28,6 +30,7 @@ from aim_operator.sandbox.watches import Event, Watch
 T = TypeVar("T")
 
 _READS = frozenset({"get", "list"})
+_STREAMS = frozenset({"watch", "logs"})
 # How much longer than its timeout a silent watch is believed to be alive, as in kube/client.py.
 _GRACE_SECONDS = 15.0
 _LAST_BOOKMARK_SECONDS = 2.0
@@ -75,7 +78,7 @@ class SandboxClient:
                 continue_token=continue_token,
                 resource_version=resource_version,
             )
-            each = [_tolerant(resource, kind, stored) for stored in items]
+            each = [tolerant(resource, kind, stored) for stored in items]
             return Page(
                 items=tuple(item for item in each if not isinstance(item, ObjectMeta)),
                 resource_version=str(revision),
@@ -106,7 +109,7 @@ class SandboxClient:
         self.network.opened(watch)
         try:
             async for event in self._events(watch, timeout_seconds):
-                obj = _tolerant(resource, kind, event.stored) if event.stored else None
+                obj = tolerant(resource, kind, event.stored) if event.stored else None
                 yield WatchEvent(
                     type=event.type,
                     resource_version=str(event.revision),
@@ -133,6 +136,7 @@ class SandboxClient:
             namespace,
             metadata.get("name", ""),
             lambda kind: self._server.create(kind, sent, namespace=namespace, manager=self._manager),
+            idempotent=False,
         )
 
     async def apply(self, resource: Resource[K], manifest: Manifest, *, force: bool = False) -> K:
@@ -202,6 +206,8 @@ class SandboxClient:
                 resource_version=resource_version,
                 propagation=propagation,
             ),
+            # By name alone, a repetition could hit a successor.
+            idempotent=bool(uid or resource_version),
         )
 
     async def logs(
@@ -311,23 +317,56 @@ class SandboxClient:
         namespace: str,
         name: str,
         call: Callable[[ServedKind], Stored],
+        *,
+        idempotent: bool = True,
     ) -> K:
         """A call that answers with one object."""
 
         def decoded(kind: ServedKind) -> K:
-            return _decoded(resource, kind, call(kind))
+            return decode(resource, kind, call(kind))
 
-        obj: K = await self._call(verb, resource, namespace, name, decoded)
+        obj: K = await self._call(verb, resource, namespace, name, decoded, idempotent=idempotent)
         return obj
 
     async def _call(
+        self,
+        verb: str,
+        resource: Resource[Any],
+        namespace: str,
+        name: str,
+        call: Callable[[ServedKind], Any],
+        *,
+        idempotent: bool = True,
+    ) -> Any:
+        async def once(_: float) -> Any:
+            return await self._once(verb, resource, namespace, name, call)
+
+        if self.network.repeats is None or verb in _STREAMS:
+            return await once(0.0)
+        return await self.network.repeats.send(once, idempotent=idempotent)
+
+    async def _once(
         self, verb: str, resource: Resource[Any], namespace: str, name: str, call: Callable[[ServedKind], Any]
     ) -> Any:
-        await self.network.request(verb, resource.plural, name)
+        try:
+            await self.network.request(verb, resource.plural, name)
+        except asyncio.CancelledError:
+            if self.network.arrives(verb):
+                with suppress(ApiError):
+                    self._carry_out(verb, resource, namespace, name, call)
+            raise
+        result = self._carry_out(verb, resource, namespace, name, call)
+        await self.network.answer(verb, resource.plural, name)
+        return result
+
+    def _carry_out(
+        self, verb: str, resource: Resource[Any], namespace: str, name: str, call: Callable[[ServedKind], Any]
+    ) -> Any:
+        """What the server does with a call that has arrived."""
         server = self._server
         before, code = server.storage.revision, 200
         try:
-            result = call(server.kinds.served(resource))
+            return call(server.kinds.served(resource))
         except Invalid as error:
             code = error.code
             if verb in _READS:
@@ -342,30 +381,6 @@ class SandboxClient:
             server.audit.append(
                 AuditEntry(self._user, verb, resource.qualified, namespace, name, code, changed)
             )
-        await self.network.answer(verb, resource.plural, name)
-        return result
-
-
-@lru_cache
-def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(type_)
-
-
-def _decoded(resource: Resource[K], kind: ServedKind, stored: Stored) -> K:
-    obj = _tolerant(resource, kind, stored)
-    if isinstance(obj, ObjectMeta):
-        raise Unavailable(f"{resource.qualified} {obj.name}: the answer cannot be decoded")
-    return obj
-
-
-def _tolerant(resource: Resource[K], kind: ServedKind, stored: Stored) -> K | ObjectMeta:
-    """Return the object, or where it does not fit its type, its metadata."""
-    raw = msgspec.json.encode(kind.from_stored(stored.obj)) if kind.renamed else stored.raw
-    try:
-        obj: K = _decoder(resource.type).decode(raw)
-    except msgspec.ValidationError:
-        return lenient_metadata(raw)
-    return obj
 
 
 def _has_ended(pod_status: Manifest, container: str) -> bool:

@@ -13,12 +13,11 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from aim_operator.api.meta import Manifest
-from aim_operator.sandbox import downloads
+from aim_operator.sandbox import downloads, scheduler
 from aim_operator.sandbox.agenda import Agenda
 from aim_operator.sandbox.clock import age_seconds
 from aim_operator.sandbox.kinds import KindId
 from aim_operator.sandbox.profiles import SandboxImage, image, plain_env
-from aim_operator.sandbox.scheduler import SELECTED_NODE, place
 from aim_operator.sandbox.server import SandboxServer
 from aim_operator.sandbox.stand_in import StandIn, owner_reference
 from aim_operator.sandbox.storage import Change, Key, Stored
@@ -81,7 +80,7 @@ class JobController(StandIn):
 
     def _changed(self, change: Change) -> None:
         stored = change.new
-        if stored.key.id == _NODE:
+        if stored.key.id in (_NODE, _CLAIM):
             for uid, again in self._unplaced.items():
                 self.agenda.put(("schedule", uid), again)
         elif stored.key.id == JOB and change.type != "DELETED":
@@ -147,10 +146,14 @@ class JobController(StandIn):
             return
         behaviour = self._behaviour(job)
         node, message = self._node_for(pod)
+        again = partial(self._schedule, key, uid, pod_key, pod_uid)
         if behaviour.outcome == "unschedulable":
             message = behaviour.message or "0/1 nodes are available: 1 Insufficient amd.com/gpu."
         elif message:
-            self._unplaced[pod_uid] = partial(self._schedule, key, uid, pod_key, pod_uid)
+            self._unplaced[pod_uid] = again
+        elif self._waits_for_volumes(pod, node):
+            self._unplaced[pod_uid] = again
+            return
         if message:
             condition = self.condition(pod, "PodScheduled", "False", "Unschedulable", message)
             self.set_status(pod, {"phase": "Pending", "conditions": [condition]})
@@ -178,16 +181,36 @@ class JobController(StandIn):
     def _node_for(self, pod: Stored) -> tuple[str, str]:
         """The node that a Pod runs on, or why on none; neither where the sandbox has no nodes."""
         nodes = [node.obj for node in self.all(_NODE)]
+        claims = self._claims(pod)
+        classes = {each.key.name: each.obj for each in self.all(scheduler.STORAGE_CLASS)}
+        if message := scheduler.unmountable(claims, classes):
+            return "", scheduler.nowhere(max(1, len(nodes)), message)
         if not nodes:
             return "", ""
-        spec, namespace = pod.obj["spec"], pod.key.namespace
-        names = [v.get("persistentVolumeClaim", {}).get("claimName") for v in spec.get("volumes") or ()]
-        claims = [self.server.storage.get(Key(_CLAIM, namespace, name)) for name in names if name]
-        annotations = [
-            claim.obj["metadata"].get("annotations") or {} for claim in claims if claim is not None
-        ]
-        bound = [each[SELECTED_NODE] for each in annotations if SELECTED_NODE in each]
-        return place(spec, nodes, bound)
+        annotations = [claim["metadata"].get("annotations") or {} for claim in claims.values() if claim]
+        bound = [each[scheduler.SELECTED_NODE] for each in annotations if scheduler.SELECTED_NODE in each]
+        return scheduler.place(pod.obj["spec"], nodes, bound)
+
+    def _claims(self, pod: Stored) -> dict[str, Manifest | None]:
+        """The claims that a Pod mounts, by name; None for one that is not there."""
+        volumes = pod.obj["spec"].get("volumes") or ()
+        names = [v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v]
+        found = {name: self.server.storage.get(Key(_CLAIM, pod.key.namespace, name)) for name in names}
+        return {name: stored.obj if stored else None for name, stored in found.items()}
+
+    def _waits_for_volumes(self, pod: Stored, node: str) -> bool:
+        """Have the volumes made that wait for their first Pod; the Pod has its node once they are bound."""
+        claims = self._claims(pod)
+        pending = [name for name, claim in claims.items() if claim and not scheduler.is_bound(claim)]
+        for name in pending if node else ():
+            self.server.patch(
+                self.server.kinds.of(_CLAIM),
+                name,
+                {"metadata": {"annotations": {scheduler.SELECTED_NODE: node}}},
+                namespace=pod.key.namespace,
+                manager="kube-scheduler",
+            )
+        return bool(pending)
 
     def _run(self, key: Key, uid: str, pod_key: Key, pod_uid: str) -> None:
         """Starts the container: its image is there."""

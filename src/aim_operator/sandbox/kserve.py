@@ -66,6 +66,12 @@ class KServe(StandIn):
     def _changed(self, change: Change) -> None:
         if change.new.key.id in (RUNTIME, CLUSTER_RUNTIME):
             self.reconcile_all()
+        elif change.new.key.id in (SERVICE, DEPLOYMENT) and change.type == "DELETED":
+            # It owns them, and so makes again what somebody deletes.
+            for owner in change.new.obj["metadata"].get("ownerReferences") or ():
+                service = self.server.storage.by_uid(owner["uid"])
+                if service is not None and service.key.id == INFERENCE_SERVICE:
+                    self._later(service)
         elif (
             change.new.key.id == INFERENCE_SERVICE
             and change.type != "DELETED"

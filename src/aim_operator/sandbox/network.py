@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from aim_operator.errors import ApiError, TooManyRequests, Unavailable
 from aim_operator.sandbox.clock import Clock
 from aim_operator.sandbox.watches import Watch
 
+T = TypeVar("T")
 When = Literal["before", "after"]
 ANY = "*"
 WRITES = frozenset({"create", "apply", "replace", "patch", "patch_status", "delete"})
@@ -46,11 +47,19 @@ class Rates(Struct, frozen=True, kw_only=True):
     fail_after: float = 0.0
     too_many_requests: float = 0.0
     drop_stream: float = 0.0
+    arrive_cancelled: float = 0.0
+    """Of writes that are given up on their way there: the request had left already."""
     call_seconds: float = 0.0
     delivery_seconds: float = 0.0
 
 
 WriteHook = Callable[[int], None]
+
+
+class Repeats(Protocol):
+    """How a client sends again what failed, as kube.retries does."""
+
+    async def send(self, once: Callable[[float], Awaitable[T]], *, idempotent: bool) -> T: ...
 
 
 class Network:
@@ -64,6 +73,8 @@ class Network:
         self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 - runs must repeat
         self.rates = rates or Rates()
+        self.repeats: Repeats | None = None
+        """None: each call is sent once, so that every fault is seen by who called."""
         self.writes = 0
         self.before_write: WriteHook | None = None
         self.after_write: WriteHook | None = None
@@ -115,6 +126,10 @@ class Network:
             self.writes += 1
             if self.before_write is not None:
                 self.before_write(self.writes)
+
+    def arrives(self, verb: str) -> bool:
+        """Whether a call that was given up before it was answered has reached the server all the same."""
+        return verb in WRITES and self._chance(self.rates.arrive_cancelled)
 
     async def answer(self, verb: str, resource: str, name: str) -> None:
         """The way back. Raises the faults that lose the answer to a call that took effect."""

@@ -8,11 +8,14 @@ filter plugins). Where the sandbox has no node at all, Pods run all the same. Ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from aim_operator.api.meta import Manifest
+from aim_operator.sandbox.kinds import KindId
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
+STORAGE_CLASS = KindId("storage.k8s.io", "StorageClass")
+WAIT = "WaitForFirstConsumer"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _KEEPS_OUT = ("NoSchedule", "NoExecute")
 
@@ -28,13 +31,35 @@ def place(spec: Manifest, nodes: Iterable[Manifest], volume_nodes: Collection[st
         if not reason:
             return str(node["metadata"]["name"]), ""
         reasons[reason] += 1
-    total = reasons.total()
     words = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
-    available = f"0/{total} nodes are available"
-    return "", (
+    return "", nowhere(reasons.total(), words)
+
+
+def nowhere(nodes: int, words: str) -> str:
+    """What is said of a Pod that none of so many nodes takes."""
+    available = f"0/{nodes} nodes are available"
+    return (
         f"{available}: {words}. no new claims to deallocate, preemption: {available}: "
-        f"{total} Preemption is not helpful for scheduling."
+        f"{nodes} Preemption is not helpful for scheduling."
     )
+
+
+def is_bound(claim: Manifest) -> bool:
+    return bool((claim.get("status") or {}).get("phase") == "Bound")
+
+
+def unmountable(claims: Mapping[str, Manifest | None], classes: Mapping[str, Manifest]) -> str:
+    """Why claims keep a Pod from every node, as PreFilter of the plugin VolumeBinding has it; "" if none."""
+    for name, claim in claims.items():
+        if claim is None:
+            return f'persistentvolumeclaim "{name}" not found'
+        if claim["metadata"].get("deletionTimestamp"):
+            return f'persistentvolumeclaim "{name}" is being deleted'
+    for claim in filter(None, claims.values()):
+        storage_class = classes.get(claim["spec"].get("storageClassName") or "", {})
+        if not is_bound(claim) and storage_class.get("volumeBindingMode") != WAIT:
+            return "pod has unbound immediate PersistentVolumeClaims"
+    return ""
 
 
 def _refusal(spec: Manifest, node: Manifest, volume_nodes: Collection[str]) -> str:

@@ -79,6 +79,8 @@ class SandboxServer:
         """Validating webhooks: called with what is created or applied, they raise to refuse it."""
         self.admission: dict[KindId, Callable[[Manifest, Manifest | None], None]] = {}
         """Admission plugins: called with what is written and what was there, they raise to refuse it."""
+        self.creation: dict[KindId, Callable[[Manifest], Manifest]] = {}
+        """Admission plugins: what they return for an object that is created is what is admitted."""
         self.streaming_lists = streaming_lists
         self.bookmark_seconds = bookmark_seconds
         self._rules = evaluate_rules and rules.AVAILABLE
@@ -283,7 +285,10 @@ class SandboxServer:
         if kind.has_generation:
             metadata["generation"] = 1
         body = {field: value for field, value in manifest.items() if field != "status" or not kind.has_status}
-        obj = self._admitted(kind, body | {"metadata": metadata}, None)
+        new = body | {"metadata": metadata}
+        if kind.id in self.creation:
+            new = self.creation[kind.id](copied(new))
+        obj = self._admitted(kind, new, None)
         self._validate(kind, obj)
         return obj, key
 

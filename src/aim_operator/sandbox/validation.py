@@ -143,9 +143,10 @@ def _list(node: Node, value: list[Any], path: str) -> Iterator[Cause]:
         if node.list_type == "atomic":
             continue
         identity = node.key_of(member) if node.list_type == "map" else shown(member)
+        # A key may be of any type here: that it is of a wrong one is said besides.
+        identity = shown(dict(identity)) if isinstance(identity, tuple) else identity
         if identity is not None and identity in seen:
-            duplicate = shown(dict(identity)) if isinstance(identity, tuple) else identity
-            yield Cause(f"{path}[{index}]", f"Duplicate value: {duplicate}")
+            yield Cause(f"{path}[{index}]", f"Duplicate value: {identity}")
         seen.add(identity)
 
 

@@ -63,6 +63,8 @@ def _noise(chance: random.Random) -> AnyFault:
         drop=chance.choice((0, 0.05)),
         call=chance.choice((0, 0.05, 1)),
         delivery=chance.choice((0, 0.3, 2)),
+        arrive=chance.choice((0, 0.5)),
+        persistent=chance.random() < 0.5,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import structs
 
 from aim_operator.errors import ApiError, Conflict, Forbidden, Invalid, TooManyRequests, Unavailable
+from aim_operator.kube.retries import Retries
 from aim_operator.sandbox.network import ANY, Fault, Rates
 from tests.simulation.explore.steps import Step
 from tests.simulation.world import World
@@ -24,6 +25,8 @@ ERRORS: dict[int, ApiError] = {
     503: Unavailable("apiserver not ready", code=503, reason="ServiceUnavailable"),
 }
 FOR_EVER = 10**6
+CALL_SECONDS = 30.0
+"""As kube.client has it."""
 
 
 class Noise(Step, frozen=True, kw_only=True):
@@ -35,6 +38,10 @@ class Noise(Step, frozen=True, kw_only=True):
     drop: float = 0.0
     call: float = 0.0
     delivery: float = 0.0
+    arrive: float = 0.0
+    """Of calls that are given up: how many the server gets all the same."""
+    persistent: bool = False
+    """Whether the client repeats what failed, as the real one does: callers see fewer faults, and later."""
 
     def __str__(self) -> str:
         words = {name: value for name, value in structs.asdict(self).items() if value and name != "seconds"}
@@ -48,7 +55,10 @@ class Noise(Step, frozen=True, kw_only=True):
             drop_stream=self.drop,
             call_seconds=self.call,
             delivery_seconds=self.delivery,
+            arrive_cancelled=self.arrive,
         )
+        retries = Retries(world.clock.monotonic, world.clock.sleep, CALL_SECONDS)
+        world.network.repeats = retries if self.persistent else None
 
 
 class Fail(Step, frozen=True, kw_only=True):

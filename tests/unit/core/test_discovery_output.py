@@ -25,6 +25,7 @@ from aim_operator.core.discovery_output import (
 )
 from aim_operator.core.template.desired import profile_env
 from aim_operator.errors import SpecError
+from tests.support.loose_json import loosely
 from tests.support.template_builders import make_template
 
 
@@ -376,27 +377,6 @@ def test_a_tail_is_the_end_of_what_was_fed(sizes: list[int]) -> None:
         tail.feed(chunk)
         end = (end + chunk)[-TAIL_BYTES:]
     assert tail.content() == end
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(alphabet=st.characters(), max_size=5),
-    lambda children: (
-        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=3), children, max_size=3)
-    ),
-    max_leaves=6,
-)
-
-
-def loosely(value: Any) -> st.SearchStrategy[Any]:
-    """Something that is nearly `value`: a part of it may be anything."""
-    exact: st.SearchStrategy[Any]
-    if isinstance(value, dict):
-        exact = st.fixed_dictionaries({key: loosely(item) for key, item in value.items()})
-    elif isinstance(value, list):
-        exact = st.lists(loosely(value[0]), max_size=2) if value else st.just([])
-    else:
-        exact = st.just(value)
-    return st.one_of(exact, exact, exact, exact, json_values)
 
 
 @given(loosely([make_element()]), st.binary(max_size=20), st.binary(max_size=20))

@@ -17,7 +17,8 @@ from aim_operator.kube.authorization import Anonymous
 from aim_operator.kube.client import MOST_PAGE_BYTES, Client
 from aim_operator.kube.credentials import Connection, impersonating
 from aim_operator.kube.protocol import KubeClient
-from aim_operator.kube.transport import ATTEMPTS, SilentObserver
+from aim_operator.kube.retries import ATTEMPTS
+from aim_operator.kube.transport import SilentObserver
 from tests.support.http_serving import Serving
 
 JOB: dict[str, Any] = {

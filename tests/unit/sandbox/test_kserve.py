@@ -16,7 +16,7 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.resource import Resource
 from aim_operator.errors import Invalid
 from aim_operator.sandbox.aim_image.tables import LLAMA_8B
-from aim_operator.sandbox.kserve import AUTOSCALER, DEPLOYMENT
+from aim_operator.sandbox.kserve import AUTOSCALER, DEPLOYMENT, SERVICE
 from aim_operator.sandbox.profiles import SandboxImage
 from aim_operator.sandbox.storage import Key
 from tests.support.aim_image import model_env
@@ -201,3 +201,24 @@ async def test_the_stop_annotation_takes_the_deployment_and_its_service() -> Non
         made = [Key(kind, "default", "chat-predictor") for kind in (DEPLOYMENT, AUTOSCALER)]
         assert not [key for key in made if stored.get(key)]
         assert cluster.conditions(INFERENCE_SERVICES, "chat")["Ready"][0] == "False"
+
+
+async def test_what_it_made_is_made_again_once_somebody_deletes_it() -> None:
+    async with running() as cluster:
+        cluster.sandbox.load([make_runtime(CLUSTER_SERVING_RUNTIMES), make_inference_service()])
+        await cluster.advance(0)
+        server = cluster.sandbox.server
+        for kind in (SERVICE, DEPLOYMENT):
+            key = Key(kind, "default", "chat-predictor")
+            first = server.storage.get(key)
+            assert first is not None
+            server.delete(server.kinds.of(kind), key.name, namespace=key.namespace)
+            await cluster.advance(0)
+            again = server.storage.get(key)
+            assert again is not None
+            assert again.uid != first.uid
+        server.delete(server.kinds.served(INFERENCE_SERVICES), "chat", namespace="default")
+        await cluster.advance(0)
+        assert all(
+            server.storage.get(Key(k, "default", "chat-predictor")) is None for k in (SERVICE, DEPLOYMENT)
+        )

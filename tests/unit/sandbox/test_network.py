@@ -19,6 +19,7 @@ from aim_operator.errors import (
     TooManyRequests,
     Unavailable,
 )
+from aim_operator.kube.retries import Retries
 from aim_operator.sandbox import Network
 from aim_operator.sandbox.network import Fault, Rates
 from tests.unit.sandbox.cluster import Cluster, make_job, make_service, running
@@ -233,3 +234,41 @@ async def test_a_reader_can_be_cancelled_at_any_moment(steps: int) -> None:
         await cluster.advance()
         assert watch.cancelled()
         assert cluster.server.storage.collection(cluster.server.kinds.served(SERVICES).id).streams == []
+
+
+@pytest.mark.parametrize(("share", "want"), [(0.0, []), (1.0, ["service"])], ids=["not sent", "sent"])
+async def test_a_write_that_is_given_up_on_its_way_may_have_its_effect(share: float, want: list[str]) -> None:
+    async with running() as cluster:
+        cluster.client.network.rates = Rates(arrive_cancelled=share, call_seconds=60)
+        writing = asyncio.create_task(cluster.client.apply(SERVICES, make_service()))
+        reading = asyncio.create_task(cluster.client.list(SERVICES))
+        await cluster.advance(0.001)
+        for task in (writing, reading):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert names(cluster) == want
+
+
+async def test_a_client_can_repeat_what_failed_as_the_real_one_does() -> None:
+    async with running() as cluster:
+        network = cluster.client.network
+        network.repeats = Retries(cluster.clock.monotonic, cluster.clock.sleep, 30)
+        network.fail(Fault(Unavailable("reset"), verb="apply", when="after"))
+        network.fail(Fault(TooManyRequests("busy", retry_after_seconds=7), verb="create", times=2))
+        await cluster.clock.run(cluster.client.apply(SERVICES, make_service("applied")))
+        await cluster.clock.run(cluster.client.create(SERVICES, make_service("created")))
+        assert names(cluster) == ["applied", "created"]
+
+
+async def test_a_create_or_delete_that_may_have_been_carried_out_is_not_repeated() -> None:
+    async with running() as cluster:
+        network = cluster.client.network
+        network.repeats = Retries(cluster.clock.monotonic, cluster.clock.sleep, 30)
+        network.fail(Fault(Unavailable("reset"), when="after", times=2))
+        with pytest.raises(Unavailable):
+            await cluster.clock.run(cluster.client.create(SERVICES, make_service()))
+        assert names(cluster) == ["service"]
+        with pytest.raises(Unavailable):
+            await cluster.clock.run(cluster.client.delete(SERVICES, "service", namespace="default"))
+        assert names(cluster) == []
