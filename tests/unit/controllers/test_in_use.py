@@ -17,6 +17,7 @@ from aim_operator.controllers.templates import Templates
 from aim_operator.core import labels
 from aim_operator.core.model_cache.plan import DownloadOptions
 from aim_operator.core.service.resolution import resolve
+from aim_operator.core.template.observed import TemplateObserved
 from aim_operator.errors import Unavailable
 from aim_operator.runtime.foreign import ForeignWatches
 from tests.support.filled_stores import FilledStores
@@ -49,6 +50,9 @@ class Team(FilledStores):
         self.new("model_caches", "team/files", spec={"sourceUri": SOURCE, "shared": True})
 
     async def template_in_use(self) -> bool:
+        return (await self.observed_template()).in_use
+
+    async def observed_template(self) -> TemplateObserved:
         slots = DiscoverySlots(
             self.watched.jobs.store,
             self.catalog,
@@ -68,7 +72,7 @@ class Team(FilledStores):
         )
         template = self.watched.templates.store.get(*self.derived.split("/"))
         assert template is not None
-        return (await templates.gather(TEMPLATES.ref(template), template, NOW)).in_use
+        return await templates.gather(TEMPLATES.ref(template), template, NOW)
 
     async def template_cache_requested(self) -> bool:
         caches = TemplateCaches(watched=self.watched, catalog=self.catalog)
@@ -157,7 +161,8 @@ async def test_a_derived_template_is_in_use_while_the_server_alone_shows_what_ru
     """The watch of InferenceServices stalls."""
     live = {"metadata": {"name": "chat", "namespace": "team", "labels": {labels.TEMPLATE: team.name}}}
     team.client.put(INFERENCE_SERVICES, {**live, "spec": {}})
-    assert await team.template_in_use()
+    observed = await team.observed_template()
+    assert (observed.in_use, observed.use_unseen) == (True, True), "and it is looked at again by itself"
 
 
 async def test_a_derived_template_is_in_use_while_the_server_can_not_be_asked(team: Team) -> None:
