@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from aim_operator.api.external import InferenceService, Pod
 from aim_operator.core.serving.rollout import STARTING, Rollout, rollout
@@ -73,6 +74,9 @@ def test_what_is_not_ready_for_another_reason_does_not_serve() -> None:
 
 OLD = make_pod(ready=True, revision="0ld", name="chat-old")
 NEW = make_pod(ready=True, name="chat-new")
+GOING = structs.replace(
+    NEW, metadata=structs.replace(NEW.metadata, deletion_timestamp="2026-01-31T12:00:00Z")
+)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,14 @@ NEW = make_pod(ready=True, name="chat-new")
         ),
         pytest.param(
             (NEW, OLD), 2, False, "1 of 2 replicas serve the current revision", "", id="it is half done"
+        ),
+        pytest.param(
+            (OLD, GOING),
+            1,
+            False,
+            "the previous revision serves; 0 of 1 replicas serve the current revision",
+            "",
+            id="its Pod is going, and still ready",
         ),
         pytest.param(
             (NEW,), 3, False, "1 of 3 replicas serve the current revision", "", id="it is being scaled"

@@ -1,0 +1,64 @@
+"""Who hears of a path, and who is refused for it, at moments that are too short for a whole story."""
+
+from __future__ import annotations
+
+from aim_operator.api.meta import ObjectRef
+from aim_operator.api.v1alpha1 import SERVICES, AIMService
+from aim_operator.controllers.route_owners import RouteOwners
+from aim_operator.core.service.route import GatewayKey, ListenerPath
+from tests.support.filled_stores import FilledStores
+
+GATEWAY = GatewayKey(("gateways", "public"), "", 0)
+MODEL = {"model": "llama"}
+SHARED = (ListenerPath(GATEWAY, "/chat"),)
+ELDER = {"creationTimestamp": "2026-01-31T10:00:00Z"}
+YOUNGER = {"creationTimestamp": "2026-01-31T11:00:00Z"}
+ROUTE = {
+    "parentRefs": [{"namespace": "gateways", "name": "public"}],
+    "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/chat"}}]}],
+}
+
+
+class Paths(FilledStores):
+    """An older and a younger service; `woken` are those that were, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.woken: list[str] = []
+        self.owners = RouteOwners(
+            self.watched, clock=self.clock, wake=lambda ref: self.woken.append(ref.name), apart=lambda: False
+        )
+        self.elder: AIMService = self.new("services", "team/elder", metadata=ELDER, spec=MODEL)
+        self.younger: AIMService = self.new("services", "team/younger", metadata=YOUNGER, spec=MODEL)
+
+    def refused(self) -> bool:
+        """Whether somebody older has the path that the younger one wants."""
+        return self.owners.standing(self.younger).rival is not None
+
+
+def ref(service: AIMService) -> ObjectRef:
+    return SERVICES.ref(service)
+
+
+def test_a_path_is_free_once_who_was_granted_it_goes_before_it_had_a_route() -> None:
+    """No HTTPRoute is deleted then, whose end would wake anybody."""
+    paths = Paths()
+    paths.owners.set_paths(paths.elder, SHARED)
+    paths.owners.set_paths(paths.younger, SHARED)
+    assert paths.refused()
+    paths.woken.clear()
+    paths.owners.forget(ref(paths.elder))
+    assert paths.woken == ["younger"]
+    assert not paths.refused()
+
+
+def test_a_service_that_is_going_refuses_nobody_but_its_route_is_waited_for() -> None:
+    paths = Paths()
+    owner = {"ownerReferences": ["of AIMService elder"]}
+    going = {**ELDER, "uid": "uid of AIMService elder", "deletionTimestamp": "2026-01-31T12:00:00Z"}
+    paths.elder = paths.new("services", "team/elder", metadata=going, spec=MODEL)
+    paths.new("http_routes", "team/elder", metadata=owner, spec=ROUTE)
+    paths.owners.set_paths(paths.younger, SHARED)
+    standing = paths.owners.standing(paths.younger)
+    assert standing.rival is None
+    assert standing.held_by is not None
