@@ -104,7 +104,7 @@ def test_a_session_is_one_shell_and_tells_what_went_wrong(tmp_path: Path) -> Non
 
 
 def test_a_session_waits_and_leaves_nothing_running(tmp_path: Path) -> None:
-    later = "sleep 0.5; echo up; touch here; exec sleep 600"
+    later = "sleep 0.5; touch here; echo up; exec sleep 600"
     with Session(tmp_path, {}) as session:
         assert session.block(block(f"$ bash -c '{later}'\n", **{"in the background until": "up"})) == ""
         assert session.block(block("$ test -e here\n")) == ""
