@@ -99,6 +99,12 @@ def minutes(rule: dict[str, Any]) -> int:
     return int(number) * {"m": 1, "h": 60}[unit]
 
 
+def after(rule: dict[str, Any]) -> str:
+    """Return how a runbook says a rule's `for`; nothing where it has none."""
+    held = minutes(rule)
+    return "" if held == 0 else f", after {held} minutes" if held <= 60 else f", after {held // 60} hours"
+
+
 def series(values: dict[str, str]) -> list[dict[str, str]]:
     return [{"series": name, "values": value} for name, value in values.items()]
 
@@ -157,3 +163,8 @@ def test_each_alert_says_what_is_wrong_how_urgent_it_is_and_has_a_runbook() -> N
     for rule in ALERTS.values():
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}
         assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_each_runbook_says_how_urgent_the_alert_is_and_for_how_long_it_must_hold_as_the_rule_does() -> None:
+    said = dict(re.findall(r"^### (\w+)\n\n\*([^*]+)\.\*", DOCS.read_text(), re.MULTILINE))
+    assert said == {name: f"{rule['labels']['severity']}{after(rule)}" for name, rule in ALERTS.items()}
