@@ -53,9 +53,7 @@ def wiring() -> Iterator[Mutant]:
                         fault = f"the arrival of {what} is not followed, of {len(node.elts)} kinds"
                         yield Mutant(INSTALLATIONS, fault, _WIRING, *_without(text, node, place), _WIRES)
             handler = node.value if isinstance(node, ast.Expr) else None
-            if isinstance(handler, ast.Call) and ast.unparse(handler.func).endswith(
-                (".add_handler", ".on_change")
-            ):
+            if isinstance(handler, ast.Call) and ast.unparse(handler.func).endswith(_REGISTER):
                 call = ast.get_source_segment(text, handler) or ""
                 yield Mutant(INSTALLATIONS, f"no {ast.unparse(handler)}", _WIRING, call, "pass", _WIRES)
 
