@@ -142,8 +142,8 @@ async def test_a_server_that_stays_silent_is_not_waited_for_for_ever() -> None:
 
     written = io.StringIO()
     async with served(answered) as chat:
-        hasty = Chat(chat.base_url, silence_seconds=0.2)
-        with pytest.raises(UserError, match=r"was silent for 0\.2 s; see --timeout"):
+        hasty = Chat(chat.base_url, silence_seconds=1)
+        with pytest.raises(UserError, match=r"was silent for 1 s; see --timeout"):
             await converse(hasty, QUESTION, to=written)
         over.set()
     assert written.getvalue() == "A\n"
