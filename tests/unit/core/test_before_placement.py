@@ -13,7 +13,7 @@ from msgspec import structs
 from aim_operator.api.external import InferenceService, Pod
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Plan
-from aim_operator.api.v1alpha1 import AIMServiceStatus, RolloutStatus
+from aim_operator.api.v1alpha1 import AIMServiceStatus, Autoscaling, RolloutStatus, ScalingMetric
 from aim_operator.core import labels
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
@@ -81,6 +81,14 @@ def test_the_next_change_of_a_pod_brings_all_that_is_new() -> None:
     got = rendered(decide(with_new(upgraded("plain"), engine_args={"max-model-len": 4096}), now=NOW))
     assert labels.PLACEMENT in got["metadata"]["labels"]
     assert got["spec"]["predictor"]["terminationGracePeriodSeconds"] == 40
+
+
+def test_an_autoscaler_that_comes_is_a_roll_out_that_can_be_told() -> None:
+    """KServe hands its annotation on to the Pods: replaced ones of the same revision nobody could tell."""
+    scaled = Autoscaling(max_replicas=2, metrics=(ScalingMetric(type="CPU", target=60),))
+    got = rendered(decide(with_new(upgraded("plain"), autoscaling=scaled), now=NOW))
+    assert got["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "hpa"
+    assert got["metadata"]["labels"][labels.REVISION] != live("plain").metadata.label(labels.REVISION)
 
 
 def test_what_was_changed_by_hand_is_not_held() -> None:

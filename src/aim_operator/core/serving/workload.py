@@ -110,7 +110,9 @@ def inference_service(
     # KServe hands annotations on as well.
     by_scaler = [] if own_class == autoscaling.NONE else [own_class]
     own_labels[labels.REVISION] = short_hash([own_labels, per_pod, *by_scaler])
-    if (held := _held(service, active, predictor, own_labels, live)) is not None:
+    # The version before placements had no autoscaler, and one that comes now replaces the Pods anyway.
+    held = None if by_scaler else _held(service, active, predictor, own_labels, live)
+    if held is not None:
         predictor, own_labels = held
     if live is not None and live.metadata.label(labels.REVISION) == own_labels[labels.REVISION]:
         routed = _hides(live)
