@@ -117,6 +117,14 @@ def test_on_a_full_node_a_pod_of_before_makes_room_at_the_next_change() -> None:
     assert status.rollout == RolloutStatus(revision=revision, strategy="OldFirst")
 
 
+def test_an_upgrade_amid_a_roll_out_stops_no_pod_of_which_nobody_knows_where_it_is() -> None:
+    """Old and new are both without the label; that they are in the same place does not follow."""
+    revision = live("plain").metadata.label(labels.REVISION) or ""
+    old = make_pod(ready=True, revision="0lder", name="chat-old")
+    unplaced = make_pod(revision=revision, unschedulable=NO_GPU, name="chat-new")
+    assert status_of(decide(upgraded("plain", pods=(old, unplaced)), now=NOW)).rollout is None
+
+
 def test_the_record_of_where_pods_of_before_are_ends_with_them() -> None:
     observed = upgraded("plain")
     status = status_of(decide(observed, now=NOW))

@@ -206,7 +206,7 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
         decided,
         observed.pods,
         revision=revision,
-        want=placement_of(child),
+        want=placement_of(child) if held is None else held.placement,
         replicas=desired_replicas(service, observed.deployment),
         refused=observed.pods_refused,
         unlabelled=active.unlabelled_pods,
