@@ -1,5 +1,7 @@
 """`aimctl serve`: an AIMService by flags, written or applied, as docs/guides/command-line.md has it."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,15 @@ def test_a_model_alone_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
         "metadata": {"name": "llama-3-1-8b"},
         "spec": {"model": "llama-3.1-8b"},
     }
+
+
+def test_a_context_in_a_variable_keeps_nobody_from_writing() -> None:
+    """It is for the other commands; only a flag asks for a cluster here."""
+    command = [str(Path(sys.executable).with_name("aimctl")), "serve", "llama"]
+    environment = {"AIM_CONTEXT": "prod", "PATH": "/usr/bin"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert yaml.safe_load(done.stdout)["spec"] == {"model": "llama"}
 
 
 def test_every_flag_is_a_field(capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,6 +87,8 @@ class Cluster:
     context: str | None = None
     as_user: str | None = None
     as_groups: list[str] | None = None
+    typed: frozenset[str] = frozenset()
+    """Fields that the command line has a value for; variables are there for other commands, too."""
 
     @cached_property
     def connection(self) -> Connection:
@@ -134,10 +136,15 @@ def with_cluster(command: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for name, annotation in _FLAGS.items()
     ]
+    parameters.append(
+        inspect.Parameter("context_of_call", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    )
 
     @wraps(command)
-    def called(**given: Any) -> None:
-        cluster = Cluster(**{name: given.pop(name) for name in _FLAGS})
+    def called(*, context_of_call: typer.Context, **given: Any) -> None:
+        sources = {name: context_of_call.get_parameter_source(name) for name in _FLAGS if given[name]}
+        typed = frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
+        cluster = Cluster(**{name: given.pop(name) for name in _FLAGS}, typed=typed)
         command(**given, cluster=cluster)
 
     # Typer reads both.

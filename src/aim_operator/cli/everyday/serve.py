@@ -60,8 +60,8 @@ def serve(
 
     if path is not None and route is False:
         raise UserError("--path and --no-route: choose one")
-    reach = {"--context": cluster.context, "--as": cluster.as_user, "--as-group": cluster.as_groups}
-    if not apply and (unused := [flag for flag, value in reach.items() if value]):
+    reach = {"--context": "context", "--as": "as_user", "--as-group": "as_groups"}
+    if not apply and (unused := [flag for flag, field in reach.items() if field in cluster.typed]):
         raise UserError(f"{unused[0]} is for --apply; without it no cluster is asked")
     wish = new_service.Wish(
         model=model,

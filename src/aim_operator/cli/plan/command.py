@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,9 +112,7 @@ def _before(cluster: connect.Cluster, file: Path | None, *, live: bool) -> Snaps
     from aim_operator.errors import UserError  # noqa: PLC0415
 
     # Variables that other commands need do not make a plan ask a cluster.
-    named = {"AIM_CONTEXT": cluster.context, "AIM_KUBECONFIG": cluster.kubeconfig}
-    flags = [value for variable, value in named.items() if value and value != os.environ.get(variable)]
-    asked = live or flags or cluster.as_user
+    asked = live or cluster.as_user or cluster.typed & {"context", "kubeconfig"}
     if file is not None and asked:
         raise UserError("--snapshot and --live, --context, --kubeconfig or --as: choose one")
     if file is not None:

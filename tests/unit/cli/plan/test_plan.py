@@ -79,6 +79,22 @@ def test_without_colour_on_a_screen_that_has_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        pytest.param((), 2, id="a variable alone is for other commands"),
+        pytest.param(("--context", "prod"), 3, id="a flag asks the cluster, whatever the variable says"),
+    ],
+)
+def test_a_plan_asks_the_cluster_that_a_flag_names(flags: tuple[str, ...], code: int, tmp_path: Path) -> None:
+    config = tmp_path / "kubeconfig"
+    config.write_text("apiVersion: v1\nkind: Config\n")
+    environment = {"AIM_CONTEXT": "prod", "AIM_KUBECONFIG": str(config), "PATH": "/usr/bin"}
+    command = [AIMCTL, "plan", str(EXAMPLES / "quickstart"), *flags]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "prod" in done.stderr) == (code, code == 3), done.stderr
+
+
+@pytest.mark.parametrize(
     "name", ["quickstart", "amd-catalog", "gated-model", "team-overrides", "tenant-routes"]
 )
 def test_every_service_of_the_examples_would_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
