@@ -256,6 +256,14 @@ async def test_whoever_may_not_read_what_it_needs_gets_no_plan_and_the_rest_is_s
             "take it again",
             id="one of another version",
         ),
+        pytest.param(
+            '{"version": 1, "takenAt": "2026-01-31T12:00:00", "server": ""}', "timezone", id="a time nowhere"
+        ),
+        pytest.param(
+            '{"version": 1, "takenAt": "2026-01-31T12:00:00Z", "server": "", "objects": [{"kind": "Node"}]}',
+            "object 1: .*apiVersion",
+            id="an object that is none",
+        ),
     ],
 )
 def test_a_file_that_is_no_snapshot_is_refused(text: str, want: str, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def gpus(
     Nothing where no nodes were seen.
     """
     nodes = {obj["metadata"]["name"]: obj for obj in all_nodes}
+    if not nodes:
+        return (), ()
     taken: Counter[tuple[str, str]] = Counter()
     of_service: dict[tuple[str, str], list[Manifest]] = defaultdict(list)
     for pod in pods:
@@ -56,7 +58,7 @@ def gpus(
     unplaced = [
         f"{namespace}/{name}"
         for (_, namespace, name), _, new in changed
-        if new is not None and nodes and not _placed(new, nodes, taken)
+        if new is not None and not _placed(new, nodes, taken)
     ]
     return (
         tuple(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
@@ -118,11 +118,28 @@ KINDS: tuple[Resource[Any], ...] = (
 """Owners come before what they own."""
 
 
+class _NamedMetadata(Wire):
+    name: str
+    uid: str
+    annotations: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+
+
+class _Named(Wire):
+    """What every object of a snapshot has."""
+
+    api_version: str
+    kind: str
+    metadata: _NamedMetadata
+    spec: dict[str, Any] | None = None
+    status: dict[str, Any] | None = None
+
+
 class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
     """`missing` are the kinds that are not installed, `unseen` says of others why they were not read."""
 
     version: int
-    taken_at: datetime
+    taken_at: Annotated[datetime, msgspec.Meta(tz=True)]
     server: str
     missing: tuple[str, ...] = ()
     unseen: dict[str, str] = {}
@@ -143,7 +160,7 @@ async def take(client: KubeClient, server: str, now: datetime) -> Snapshot:
             if resource.kind in {each.kind for each in NEEDED}:
                 raise
             unseen[resource.kind] = in_the_users_words(error)
-    if len(missing) == len(KINDS) or aim.SERVICES.kind in missing:
+    if aim.SERVICES.kind in missing:
         raise NotInstalled("aimservices.aim.silogen.ai is not installed")
     return Snapshot(
         version=VERSION,
@@ -169,6 +186,13 @@ def read(path: Path) -> Snapshot:
         raise UserError(
             f"--snapshot {path} is of version {found.version}, this aimctl reads {VERSION}: take it again"
         )
+    for number, obj in enumerate(found.objects, 1):
+        try:
+            msgspec.convert(obj, _Named)
+        except msgspec.ValidationError as error:
+            raise UserError(
+                f"--snapshot {path} is none of `aimctl snapshot`: object {number}: {error}"
+            ) from error
     return found
 
 

@@ -44,7 +44,7 @@ def snapshot(
         sys.stdout.write(written(found))
         return
     try:
-        file.write_text(written(found))
+        file.write_text(written(found), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{file} can't be written: {error.strerror}") from error
     typer.echo(f"{file}: {len(found.objects)} objects of {server}")
