@@ -105,6 +105,28 @@ def test_the_readme_installs_the_image_that_somebody_built() -> None:
     assert f"--downloader-image={container['image']}" in container["args"]
 
 
+def templated(*settings: str) -> list[Any]:
+    more = (f"--set={setting}" for setting in ("crds.install=false", *settings))
+    done = helm("template", "release", str(CHART), *more)
+    assert done.returncode == 0, done.stderr
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def test_a_secret_that_the_parent_chart_names_too_is_used_once() -> None:
+    """The API server keys them by their names, and server-side apply refuses two that are equal."""
+    secrets = ("imagePullSecrets[0].name=a", "imagePullSecrets[1]=b", "global.imagePullSecrets[0]=a")
+    (deployment,) = [each for each in templated(*secrets) if each["kind"] == "Deployment"]
+    assert deployment["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+
+
+def test_dashboards_may_be_without_the_label_of_the_sidecar() -> None:
+    """`null` is how helm takes a default away; a selector may be by another label, or by none."""
+    found = templated("dashboards.enabled=true", "dashboards.labels.grafana_dashboard=null")
+    dashboards = [each["metadata"] for each in found if each["kind"] == "ConfigMap"]
+    assert len(dashboards) == 2
+    assert not any("grafana_dashboard" in each["labels"] for each in dashboards)
+
+
 def test_the_crds_are_ours_and_stay_when_the_release_goes() -> None:
     objects = [o for o in yaml.safe_load_all(rendered(VALUES[0])) if o]
     crds = {o["metadata"]["name"]: o for o in objects if o["kind"] == "CustomResourceDefinition"}
