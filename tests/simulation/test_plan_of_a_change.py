@@ -189,6 +189,17 @@ async def test_new_services_other_counts_routes_and_gpus(tmp_path: Path) -> None
     assert found.unplaced == ()
 
 
+async def test_another_host_is_another_address(tmp_path: Path) -> None:
+    """The path stays, and whoever calls the service by its old host gets nothing."""
+    async with World() as world:
+        await settled(world, 2)
+        named = {**ROUTING, "hostnames": ["chat.example.com"]}
+        plan = await planned_on(world, tmp_path, service(1, routing=named))
+    assert plan.difference is not None
+    (moved,) = plan.difference.moved
+    assert moved.new == f"{moved.old} for chat.example.com"
+
+
 async def test_what_would_break_is_named_and_what_is_broken_already_is_not_blamed_on_it(
     tmp_path: Path,
 ) -> None:

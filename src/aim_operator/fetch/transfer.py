@@ -1,8 +1,8 @@
 """Files of a listing onto a volume: ranged streams, so many at once, each retried; then verified and placed.
 
 Each stream has a thread: what the kernel has received goes into one object, and from there to the volume,
-without the interpreter's lock. Memory follows the number of connections only: a stream holds a megabyte
-or two, files are opened when their first chunk is due, and closed when they are whole.
+without the interpreter's lock. Memory follows the number of connections only: a stream holds two megabytes,
+the first one eight; files are opened when their first chunk is due, and closed when they are whole.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Scaled(Struct, frozen=True, kw_only=True):
 
 
 class Moved(Struct, frozen=True, kw_only=True):
-    """A service whose address changes: paths with their Gateway; "" where there is none."""
+    """A service whose address changes: path, Gateways and hosts of its route; "" where there is none."""
 
     namespace: str
     name: str
@@ -227,7 +227,7 @@ def _moved(before: Objects, after: Objects) -> Iterator[Moved]:
 
 
 def _address(service: Manifest | None, objects: Objects) -> str:
-    """Return path and Gateways of a service's HTTPRoute; "" where it has none."""
+    """Return path, Gateways and hosts of a service's HTTPRoute; "" where it has none."""
     if service is None:
         return ""
     routing = (service.get("status") or {}).get("routing") or {}
@@ -239,7 +239,8 @@ def _address(service: Manifest | None, objects: Objects) -> str:
         return ""
     refs = route["spec"].get("parentRefs") or ()
     gateways = ", ".join(f"{each.get('namespace') or namespace}/{each['name']}" for each in refs)
-    return f"{path} on Gateway {gateways}"
+    hosts = ", ".join(route["spec"].get("hostnames") or ())
+    return f"{path} on Gateway {gateways}{f' for {hosts}' if hosts else ''}"
 
 
 def _is_owned(obj: Manifest, owner: Manifest) -> bool:
