@@ -8,6 +8,7 @@ from typing import Any
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.cli.everyday.addresses import base_url
 from aim_operator.sandbox.external_crds import kserve_crds
 from tests.simulation.catalog import NAMESPACE, image, routed, service, template
 from tests.simulation.world import World
@@ -50,7 +51,7 @@ async def test_a_new_service_has_its_route_to_itself() -> None:
 
 async def test_a_route_that_kserve_takes_is_made_again_beside_it_and_nothing_restarts() -> None:
     async with World() as world:
-        world.apply([*CATALOG, service(routing=routed("/chat"))])
+        world.apply([*CATALOG, service(routing=routed("/chat") | {"hostnames": ["models.example.com"]})])
         world.start()
         await world.until(lambda: runs_routed(world))
         as_an_earlier_version_left_it(world)
@@ -67,6 +68,9 @@ async def test_a_route_that_kserve_takes_is_made_again_beside_it_and_nothing_res
         assert pods_of(world) == before
         assert VISIBILITY not in before[1]
         assert routes(world) == {"chat": "InferenceService", "chat.aim": "AIMService"}
+        # Only that one of the two says the host of the service.
+        url = await world.clock.run(base_url(world.admin, NAMESPACE, "chat"))
+        assert url == "http://models.example.com/chat/v1"
         quiet = len(world.writes())
         await world.pass_seconds(600)
         assert len(world.writes()) == quiet

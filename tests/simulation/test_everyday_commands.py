@@ -92,6 +92,19 @@ async def test_the_url_of_a_service_is_its_gateways_and_its_path() -> None:
         assert await world.clock.run(forwarded) == "http://127.0.0.1:8080/team/chat/v1"
 
 
+async def test_the_url_of_a_service_has_the_host_that_its_route_answers_to() -> None:
+    """By the gateway's address nothing would be found there."""
+    async with World() as world:
+        world.apply(CATALOG)
+        hosts = ["*.example.com", "chat.example.com"]
+        routed = {"enabled": True, "gatewayRef": {"name": "inference-gateway", "namespace": "gateways"}}
+        world.apply(service(routing=routed | {"routeTemplate": "/team/chat", "hostnames": hosts}))
+        world.start()
+        await world.pass_seconds(60)
+        url = await world.clock.run(base_url(world.admin, "team", "chat"))
+    assert url == "http://chat.example.com/team/chat/v1"
+
+
 async def test_a_service_without_a_route_has_no_url() -> None:
     async with World() as world:
         world.apply(CATALOG)

@@ -1,13 +1,15 @@
-"""Finds the address of a service: its path, and the address of the Gateway that its route is on."""
+"""Finds the address of a service: its path, and its route's host, else that of the Gateway that it is on."""
 
 from __future__ import annotations
 
 import msgspec
 
 from aim_operator.api import v1alpha1 as aim
-from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
+from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, HTTPRouteSpec
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.resource import Resource
+from aim_operator.core.manifests import controlled_by
+from aim_operator.core.service.route_name import beside
 from aim_operator.errors import NotFound, UserError
 from aim_operator.kube.protocol import KubeClient
 
@@ -58,15 +60,24 @@ async def base_url(client: KubeClient, namespace: str, name: str, *, origin: str
     except NotFound as error:
         raise UserError(f"there is no AIMService {name} in namespace {namespace}") from error
     path = ((service.status or aim.AIMServiceStatus()).routing or aim.RoutingStatus()).path
-    try:
-        route = await client.get(HTTP_ROUTES, name, namespace=namespace) if path else None
-    except NotFound:
-        route = None
+    route = await _route_of(client, service) if path else None
     if not path or route is None:
         raise UserError(
             f"AIMService {namespace}/{name} has no route; set routing.enabled, or see aimctl why {name}"
         )
     return f"{(origin or await _origin(client, route)).rstrip('/')}{path.rstrip('/')}/v1"
+
+
+async def _route_of(client: KubeClient, service: aim.AIMService) -> HTTPRoute | None:
+    """Return the service's own route: one of its name may be KServe's, or somebody else's."""
+    for name in (service.metadata.name, beside(service.metadata.name)):
+        try:
+            route = await client.get(HTTP_ROUTES, name, namespace=service.metadata.namespace)
+        except NotFound:
+            continue
+        if controlled_by(route, service.metadata):
+            return route
+    return None
 
 
 async def _origin(client: KubeClient, route: HTTPRoute) -> str:
@@ -90,12 +101,19 @@ async def _origin(client: KubeClient, route: HTTPRoute) -> str:
     ]
     if not fits:
         raise UserError(f"Gateway {where}/{parent.name} has no listener for HTTP that the route is on")
-    return _written(gateway, fits[0], f"{where}/{parent.name}")
+    hosts = msgspec.json.decode(route.spec, type=HTTPRouteSpec).hostnames
+    return _written(gateway, fits[0], hosts, f"{where}/{parent.name}")
 
 
-def _written(gateway: Gateway, listener: Listener, named: str) -> str:
-    """Return scheme, host and port. A host name with a star stands for many, and is none to call."""
-    host = listener.hostname if listener.hostname and "*" not in listener.hostname else ""
+def _written(gateway: Gateway, listener: Listener, hosts: tuple[str, ...], named: str) -> str:
+    """Return scheme, host and port. A host name with a star stands for many, and is none to call.
+
+    `hosts` are the route's: it answers to no other, nor to the Gateway's address.
+    """
+    own = listener.hostname or "*"
+    callable_hosts = (own, *hosts) if "*" in own else (own,)
+    plain = (each for each in callable_hosts if "*" not in each and each.endswith(own.lstrip("*")))
+    host = next(plain, "")
     if not host:
         addresses = gateway.status.addresses or ()
         if not addresses:
