@@ -21,6 +21,8 @@ MOST_BYTES = 1024 * 1024
 """Of one event, or of one answer that is no stream."""
 DONE = "[DONE]"
 _WORDS = 200
+_NOT_IT = (msgspec.DecodeError, RecursionError, AttributeError, LookupError, TypeError)
+"""What reading an answer raises that has not the form of one; the second is lists in lists without an end."""
 _REMEDIES = {
     401: "the gateway wants a key: set AIM_API_KEY",
     403: "the gateway does not let you: ask who runs it",
@@ -49,7 +51,7 @@ class Chat:
             body = await _bounded(response)
             try:
                 return str(msgspec.json.decode(body)["data"][0]["id"])
-            except (msgspec.DecodeError, LookupError, TypeError) as error:
+            except _NOT_IT as error:
                 raise UserError(
                     f"{response.url} lists no model: {_words(body)}; name one with --model"
                 ) from error
@@ -124,7 +126,7 @@ def _words(body: bytes) -> str:
         decoded = msgspec.json.decode(body)
         error = decoded.get("error") or decoded
         text = str(error["message"] if isinstance(error, dict) else error)
-    except (msgspec.DecodeError, AttributeError, LookupError, TypeError):
+    except _NOT_IT:
         pass
     return one_line(text)[:_WORDS]
 
@@ -141,7 +143,8 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
                 data = []
             elif line.startswith(b"data:"):
                 data.append(line.removeprefix(b"data:").decode(errors="replace").removeprefix(" "))
-        if len(rest) + sum(map(len, data)) > MOST_BYTES:
+        # One byte at least for each line, however many have nothing in them.
+        if len(rest) + len(data) + sum(map(len, data)) > MOST_BYTES:
             raise UserError(f"{response.url} sends an event of more than {MOST_BYTES} bytes")
 
 
@@ -153,14 +156,14 @@ def _part(event: str) -> str:
             raise UserError(f"the model server says: {_words(event.encode())}")
         # The last one has the usage alone.
         return "".join(each["delta"].get("content") or "" for each in chunk.get("choices") or ())
-    except (msgspec.DecodeError, AttributeError, LookupError, TypeError) as error:
+    except _NOT_IT as error:
         raise UserError(f"this is no chat completion: {one_line(event)[:_WORDS]}") from error
 
 
 def _whole(body: bytes, url: str) -> str:
     try:
         return str(msgspec.json.decode(body)["choices"][0]["message"]["content"] or "")
-    except (msgspec.DecodeError, LookupError, TypeError) as error:
+    except _NOT_IT as error:
         raise UserError(
             f"{url} answers, but with no chat completion: {_words(body)}; is this the service's path?"
         ) from error

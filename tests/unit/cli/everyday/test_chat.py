@@ -90,6 +90,15 @@ ERROR = b'{"error": {"message": "The model does not exist."}}'
     [
         pytest.param(sends(chunk("A")), "the stream ended before the answer did", "A\n", id="a cut stream"),
         pytest.param(
+            sends(b"data: " + b"[" * 100_000 + b"\n\n"), "this is no chat completion", "", id="lists for ever"
+        ),
+        pytest.param(
+            sends(b"data:\n" * MOST_BYTES * 2),
+            "sends an event of more than",
+            "",
+            id="an event of empty lines",
+        ),
+        pytest.param(
             sends(chunk("A"), b'data: {"error": {"message": "CUDA out of memory"}}\n\n'),
             "the model server says: CUDA out of memory",
             "A\n",
