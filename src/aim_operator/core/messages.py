@@ -38,9 +38,14 @@ def cut(message: str) -> str:
     return message if len(message) <= MOST_MESSAGE else message[: MOST_MESSAGE - 1] + "…"
 
 
+def last_seen(event: Event) -> str:
+    """Return when a recorder last saw it: it counts the same one up, and makes none anew."""
+    return event.last_timestamp or event.metadata.creation_timestamp or ""
+
+
 def last_message(events: Iterable[Event]) -> str:
-    """Return what the youngest of some events says; "" where there is none."""
-    last = max(events, key=lambda event: event.metadata.creation_timestamp or "", default=None)
+    """Return what that of some events says which was seen last; "" where there is none."""
+    last = max(events, key=last_seen, default=None)
     return (last.message or "") if last is not None else ""
 
 

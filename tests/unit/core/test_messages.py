@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from aim_operator.core.messages import last_words, one_line, quote
+from aim_operator.api.external import Event
+from aim_operator.api.meta import ObjectMeta
+from aim_operator.core.messages import last_message, last_words, one_line, quote
 
 
 @pytest.mark.parametrize(
@@ -67,3 +70,20 @@ def test_the_last_words_of_a_log_of_megabytes_are_found_at_its_end(line: str) ->
     log = CountedText(line * 1_000_000 + "\nthe end")
     assert last_words(log, 100).endswith("the end")
     assert log.looked <= 16 * 100
+
+
+def test_a_cause_that_came_back_is_the_last_though_its_event_is_the_older_one() -> None:
+    """A recorder counts the same event up: only lastTimestamp moves."""
+    back = Event(
+        metadata=ObjectMeta(name="a", creation_timestamp="2026-01-31T12:00:00Z"),
+        message="no such host",
+        last_timestamp="2026-01-31T12:20:00Z",
+    )
+    between = Event(
+        metadata=ObjectMeta(name="b", creation_timestamp="2026-01-31T12:10:00Z"),
+        message="401 Unauthorized",
+        last_timestamp="2026-01-31T12:11:00Z",
+    )
+    assert last_message([back, between]) == "no such host"
+    assert last_message([structs.replace(back, last_timestamp=None), between]) == "401 Unauthorized"
+    assert last_message([]) == ""

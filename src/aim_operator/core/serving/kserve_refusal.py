@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from aim_operator.api.external import Event, Pod
 from aim_operator.api.meta import Condition
 from aim_operator.core import conditions
-from aim_operator.core.messages import one_line, quote
+from aim_operator.core.messages import last_seen, one_line, quote
 from aim_operator.core.pods import youngest
 
 RECONCILE_FAILED = "ReconcileFailed"
@@ -44,8 +44,8 @@ def refusal(events: Iterable[Event], pods: Iterable[Pod], current: Iterable[Cond
     """
     last = youngest(pods)
     since = (last.metadata.creation_timestamp or "") if last is not None else ""
-    told = [e for e in events if e.reason in _FAILURES and _seen(e) >= since and not _passes(e.message)]
-    words = max(told, key=_seen).message if told else None
+    told = [e for e in events if e.reason in _FAILURES and last_seen(e) >= since and not _passes(e.message)]
+    words = max(told, key=last_seen).message if told else None
     predictor = conditions.find(current, "PredictorReady")
     if predictor is not None and predictor.status == "False" and predictor.reason == RECONCILE_FAILED:
         words = words or (None if _passes(predictor.message) else predictor.message)
@@ -53,10 +53,6 @@ def refusal(events: Iterable[Event], pods: Iterable[Pod], current: Iterable[Cond
         return ""
     remedy = f"; {_SHORTEN}" if _HOST_NAME.search(words) else ""
     return f"KServe says {quote(_SECRET.sub('…', one_line(words)), _QUOTED)}{remedy}"
-
-
-def _seen(event: Event) -> str:
-    return event.last_timestamp or event.metadata.creation_timestamp or ""
 
 
 def _passes(words: str | None) -> bool:
