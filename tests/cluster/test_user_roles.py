@@ -67,6 +67,14 @@ def binding(role: str, namespace: str) -> Manifest:
     return dict(shown)
 
 
+def named_for(role: Manifest, namespace: str) -> Manifest:
+    """The same under a name of its own, by which a binding leads to it: another worker has its own set."""
+    role["metadata"]["name"] += f"-{namespace}"
+    if role["kind"] == "ClusterRoleBinding":
+        role["roleRef"]["name"] += f"-{namespace}"
+    return role
+
+
 def may(cluster: Cluster, role: str, verb: str, resource: str, namespace: str) -> bool:
     asked = {"group": "aim.silogen.ai", "verb": verb, "resource": resource, "namespace": namespace}
     review = {
@@ -95,9 +103,9 @@ def can_i(cluster: Cluster, namespace: str, role: str, *question: str) -> bool:
 @pytest.fixture
 def team(control_plane: Cluster) -> Iterator[str]:
     """A namespace where a group has each role, on a cluster with the chart's roles for users."""
-    roles = user_roles()
-    assert len(roles) == 5
     with control_plane.namespace("team") as namespace:
+        roles = [named_for(one, namespace) for one in user_roles()]
+        assert len(roles) == 5
         try:
             for one in roles:
                 control_plane.api.apply(one)
