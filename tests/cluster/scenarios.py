@@ -820,12 +820,21 @@ async def a_watch_can_begin_with_what_is_there(w: World) -> None:
 
 
 async def a_watch_ends_on_time_with_a_bookmark_before(w: World) -> None:
-    await w.create(w.service("a"), SERVICES)
+    """A real server sends one only if the resource changed meanwhile: here what the selector leaves out."""
     since = await w.revision(SERVICES)
-    stream = w.client.watch(SERVICES, namespace=w.namespace, resource_version=since, timeout_seconds=8)
+    await w.create(w.service("a", labels={"watched": "yes"}), SERVICES)
+    stream = w.client.watch(
+        SERVICES,
+        namespace=w.namespace,
+        label_selector="watched=yes",
+        resource_version=since,
+        timeout_seconds=8,
+    )
+    assert [told(event) for event in await w.events(1, stream)] == [("ADDED", "a")]
+    changed = await w.create(w.service("b"), SERVICES)
     got = [event async for event in stream]
     assert {event.type for event in got} == {"BOOKMARK"}
-    assert int(got[-1].resource_version) >= int(since)
+    assert int(got[-1].resource_version) >= int(changed.metadata.resource_version)
     assert not got[-1].initial_events_end
 
 

@@ -104,7 +104,7 @@ def test_a_caching_template_warms_serves_is_shared_and_comes_back_when_its_files
         cluster.namespace() as namespace,
         running_operator(cluster, f"--namespaces={namespace}", f"--downloader-image={operator_image}"),
     ):
-        hub.slow_down(600_000)
+        hub.slow_down(300_000)
         apply_yaml(cluster, caching(namespace, hub) + service(namespace, "chat"))
         eventually(lambda: state(cluster, namespace) != "", "there is a model cache")
         assert not cluster.kubectl("get", "isvc", f"--namespace={namespace}", "-o", "name").strip()
