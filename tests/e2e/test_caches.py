@@ -100,11 +100,12 @@ def test_a_caching_template_warms_serves_is_shared_and_comes_back_when_its_files
     cluster = full_cluster
     grant_roles(cluster)
     with (
-        model_hub(cluster, tmp_path, weights_mib=64) as hub,
+        # More chunks than streams: those that begin together end together, and only then is there progress.
+        model_hub(cluster, tmp_path, weights_mib=160) as hub,
         cluster.namespace() as namespace,
         running_operator(cluster, f"--namespaces={namespace}", f"--downloader-image={operator_image}"),
     ):
-        hub.slow_down(300_000)
+        hub.slow_down(1_000_000)
         apply_yaml(cluster, caching(namespace, hub) + service(namespace, "chat"))
         eventually(lambda: state(cluster, namespace) != "", "there is a model cache")
         assert not cluster.kubectl("get", "isvc", f"--namespace={namespace}", "-o", "name").strip()
