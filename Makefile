@@ -64,7 +64,7 @@ simulate: .venv/.setup  ## play SEEDS=n random stories on the operator in memory
 
 # `make mutants ONLY='do not hear of pods'` puts in those whose name has a match of that regular expression.
 .PHONY: mutants
-mutants: .venv/.setup  ## put each of 500 single faults into the operator; some test must notice: half an hour
+mutants: .venv/.setup  ## put each of 500 single faults into the operator; some test must notice: a quarter of an hour
 	@$(BIN)/python -m hack.mutants $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: test-cluster
