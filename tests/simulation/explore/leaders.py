@@ -113,16 +113,19 @@ class _Terms:
     def __init__(self, world: World) -> None:
         self.broken: list[str] = []
         self._began: dict[str, int] = {}
-        self._last = ""
+        self._last = ("", 0)
+        """Who wrote last, and when its term then began: it may have another one since."""
         self._holder = ""
         world.sandbox.server.storage.listen(self._changed)
 
     def wrote(self, user: str) -> None:
         if user not in self._began:
             self.broken.append(f"{user} wrote and never held the Lease")
-        elif self._last and self._began[user] < self._began[self._last]:
-            self.broken.append(f"{user} wrote after {self._last}, whose term is later")
-        self._last = user
+            return
+        last, term = self._last
+        if self._began[user] < term:
+            self.broken.append(f"{user} wrote after {last}, whose term is later")
+        self._last = user, self._began[user]
 
     def _changed(self, change: Change) -> None:
         if change.new.key.id.kind != LEASES.kind:
