@@ -23,17 +23,19 @@ class GpuModels:
     def __init__(self, nodes: Informer[KubeObject]) -> None:
         self._counts: Counter[hardware.NodeGpus] = Counter()
         self._kinds: frozenset[hardware.NodeGpus] = frozenset()
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[_Settling] = []
         nodes.add_handler(self._node_changed)
 
     @property
     def kinds(self) -> frozenset[hardware.NodeGpus]:
         """The GPU labels of every kind of node that there is."""
+        for listener in self._listeners:
+            listener.handed_out.add(self._kinds)
         return self._kinds
 
     def on_change(self, clock: Clock, callback: Callable[[], None]) -> None:
         """Call back once the set of kinds is another one, SETTLE_SECONDS after its first change."""
-        self._listeners.append(_Settling(clock, lambda: self._kinds, callback).start)
+        self._listeners.append(_Settling(clock, lambda: self._kinds, callback))
 
     def _node_changed(self, old: KubeObject | None, new: KubeObject | None) -> None:
         before, after = _gpus(old), _gpus(new)
@@ -48,11 +50,11 @@ class GpuModels:
         if self._counts.keys() != self._kinds:
             self._kinds = frozenset(self._counts)
             for listener in self._listeners:
-                listener()
+                listener.start()
 
 
 class _Settling:
-    """Tells one listener, once for many changes, and not at all if it ends as it was."""
+    """Tells one listener once of many changes; of none if it ends as it was and nobody read meanwhile."""
 
     def __init__(
         self, clock: Clock, read: Callable[[], frozenset[hardware.NodeGpus]], callback: Callable[[], None]
@@ -61,6 +63,8 @@ class _Settling:
         self._read = read
         self._callback = callback
         self._reported = read()
+        self.handed_out: set[frozenset[hardware.NodeGpus]] = set()
+        """What was read since the last report: who read something else than it comes to is told."""
         self._timer: Timer | None = None
 
     def start(self) -> None:
@@ -70,8 +74,9 @@ class _Settling:
     def _report(self) -> None:
         self._timer = None
         kinds = self._read()
-        if kinds != self._reported:
+        if kinds != self._reported or self.handed_out - {kinds}:
             self._reported = kinds
+            self.handed_out.clear()
             self._callback()
 
 

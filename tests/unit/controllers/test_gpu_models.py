@@ -93,10 +93,21 @@ async def test_a_node_that_restarts_within_a_moment_wakes_nobody() -> None:
     async with counting(a="MI300X") as scene:
         scene.client.remove(NODES, "a")
         await scene.clock.settle()
-        assert scene.models.kinds == frozenset()
         scene.client.put(NODES, node("a", "MI300X"))
         await scene.settle()
         assert scene.models.kinds == kinds("MI300X")
+        assert scene.woken == 1
+
+
+async def test_who_read_of_a_model_that_went_within_a_moment_is_woken() -> None:
+    """A reconcile amid it has written what it saw; that it ends as it was makes that no truer."""
+    async with counting() as scene:
+        scene.client.put(NODES, node("a", "MI300X"))
+        await scene.clock.settle()
+        assert scene.models.kinds == kinds("MI300X")
+        scene.client.remove(NODES, "a")
+        await scene.settle()
+        assert scene.models.kinds == frozenset()
         assert scene.woken == 1
 
 
