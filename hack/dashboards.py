@@ -47,6 +47,12 @@ def _quantile(share: float, metric: str, labels: str, by: str = "") -> str:
     return f"histogram_quantile({share}, sum by ({groups}) (rate({metric}_bucket{{{labels}}}[5m])))"
 
 
+def _latency(title: str, metric: str) -> Panel:
+    """A model server's half and 99 % of a time."""
+    shares = {f"{share:.0%}": _quantile(share, metric, SERVED) for share in (0.5, 0.99)}
+    return Panel(title, shares, unit="s", width=12)
+
+
 _SERVICES = 'resource="aimservices.aim.silogen.ai"'
 PLATFORM = [
     Panel(
@@ -146,24 +152,8 @@ SERVICE = [
     ),
     Panel("Prompt tokens a second", {"all": f"sum(rate(vllm:prompt_tokens_total{{{SERVED}}}[5m]))"}),
     Panel("Generated tokens a second", {"all": f"sum(rate(vllm:generation_tokens_total{{{SERVED}}}[5m]))"}),
-    Panel(
-        "Time to the first token",
-        {
-            f"{share:.0%}": _quantile(share, "vllm:time_to_first_token_seconds", SERVED)
-            for share in (0.5, 0.99)
-        },
-        unit="s",
-        width=12,
-    ),
-    Panel(
-        "Time to the whole answer",
-        {
-            f"{share:.0%}": _quantile(share, "vllm:e2e_request_latency_seconds", SERVED)
-            for share in (0.5, 0.99)
-        },
-        unit="s",
-        width=12,
-    ),
+    _latency("Time to the first token", "vllm:time_to_first_token_seconds"),
+    _latency("Time to the whole answer", "vllm:e2e_request_latency_seconds"),
 ]
 
 

@@ -13,7 +13,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from aim_operator.api import quantity
-from aim_operator.cli.doctor.gather import Gateway, Node, Surroundings
+from aim_operator.cli.doctor.gather import Node, Surroundings
+from aim_operator.cli.everyday.addresses import Gateway
 from aim_operator.controllers.kserve_version import lacks_what_0_16_has
 from aim_operator.core.hardware import AMD_RESOURCE, NVIDIA_RESOURCE
 

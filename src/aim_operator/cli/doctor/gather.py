@@ -22,11 +22,11 @@ from aim_operator.api.external import (
     InferenceServicesCrd,
     StorageClass,
 )
-from aim_operator.api.meta import Condition, KubeObject, Wire
+from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.cli import versions
 from aim_operator.cli.connect import everything, in_the_users_words
-from aim_operator.cli.everyday.addresses import GatewayAddress
+from aim_operator.cli.everyday.addresses import GATEWAYS, Gateway
 from aim_operator.errors import Forbidden, NotInstalled
 from aim_operator.kube.protocol import KubeClient
 
@@ -48,24 +48,7 @@ class Node(KubeObject):
     status: NodeStatus = msgspec.field(default_factory=NodeStatus)
 
 
-class GatewayStatus(Wire):
-    addresses: tuple[GatewayAddress, ...] | None = None
-    conditions: tuple[Condition, ...] | None = None
-
-
-class Gateway(KubeObject):
-    status: GatewayStatus = msgspec.field(default_factory=GatewayStatus)
-
-
 NODES = Resource(group="", version="v1", plural="nodes", kind="Node", namespaced=False, type=Node)
-GATEWAYS = Resource(
-    group="gateway.networking.k8s.io",
-    version="v1",
-    plural="gateways",
-    kind="Gateway",
-    namespaced=True,
-    type=Gateway,
-)
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import msgspec
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, HTTPRouteSpec
-from aim_operator.api.meta import KubeObject, Wire
+from aim_operator.api.meta import Condition, KubeObject, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.service.route_name import beside
@@ -33,6 +33,7 @@ class GatewayAddress(Wire):
 
 class GatewayStatus(Wire):
     addresses: tuple[GatewayAddress, ...] | None = None
+    conditions: tuple[Condition, ...] | None = None
 
 
 class Gateway(KubeObject):

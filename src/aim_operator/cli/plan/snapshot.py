@@ -28,7 +28,8 @@ from aim_operator.api.external import (
 from aim_operator.api.meta import KubeObject, Manifest, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.cli.connect import everything, in_the_users_words
-from aim_operator.cli.doctor.gather import GATEWAYS, NODES
+from aim_operator.cli.doctor.gather import NODES
+from aim_operator.cli.everyday.addresses import GATEWAYS
 from aim_operator.errors import Forbidden, NotInstalled, UserError
 from aim_operator.kube.protocol import KubeClient
 
