@@ -266,6 +266,62 @@ async def test_a_download_beside_a_sidecar_is_done_when_it_is_done() -> None:
         assert cache_status(world)["progress"]["percentage"] == 100
 
 
+NEVER_READY = {"name": "istio-proxy", "started": False, "state": {"running": {}}}
+"""A sidecar that runs before the others, and whose startup probe never succeeds."""
+
+
+def hold_up(world: World, sidecar: dict[str, Any]) -> None:
+    """Have a sidecar hold the only Pod up, as the kubelet says it."""
+    (pod,) = world.all(PODS)
+    status = {"initContainerStatuses": [sidecar]}
+    world.sandbox.server.patch(
+        world.sandbox.server.kinds.served(PODS),
+        pod["metadata"]["name"],
+        {"status": status},
+        namespace=pod["metadata"]["namespace"],
+        subresource="status",
+        manager="kubelet",
+    )
+
+
+async def test_a_download_that_a_sidecar_never_lets_start_says_which_one_it_waits_for() -> None:
+    """However long it lasts: a download has no deadline before it has begun, so words are all there is."""
+    async with World() as world:
+        world.sandbox.jobs.behaviours[SOURCE] = ImageBehaviour(outcome="pull error", reason="PodInitializing")
+        world.apply([model_cache()])
+        world.start()
+        await world.until(lambda: bool(world.all(PODS)))
+        hold_up(world, NEVER_READY)
+        await world.until(lambda: "'istio-proxy'" in says(cache_status(world))[2])
+        assert says(cache_status(world))[:2] == ("Progressing", "WaitingForSidecar")
+        await world.until(lambda: says(cache_status(world))[0] == "Degraded", limit_seconds=1200)
+        before = world.writes()
+        await world.pass_seconds(6 * 3600)
+        assert world.writes() == before
+        state, reason, message = says(cache_status(world))
+        assert (state, reason) == ("Degraded", "WaitingForSidecar")
+        (pod,) = world.all(PODS)
+        assert message == (
+            "the download Pod waits for its container 'istio-proxy', which has to start first; see "
+            f"kubectl logs -n {NAMESPACE} {pod['metadata']['name']} -c istio-proxy"
+        )
+        hold_up(world, {**NEVER_READY, "started": True})
+        await world.until(lambda: says(cache_status(world))[2] == "the download Pod is starting")
+
+
+async def test_a_discovery_that_a_sidecar_never_lets_start_fails_with_its_name() -> None:
+    async with World() as world:
+        world.sandbox.jobs.behaviours[IMAGE] = ImageBehaviour(outcome="pull error", reason="PodInitializing")
+        world.apply([image(), template()])
+        world.start()
+        await world.until(lambda: bool(world.all(PODS)))
+        hold_up(world, NEVER_READY)
+        await world.until(lambda: "'istio-proxy'" in template_says(world)[2])
+        assert template_says(world)[:2] == ("Progressing", "WaitingForSidecar")
+        await world.until(lambda: template_says(world)[0] == "Failed", limit_seconds=DEADLINE_SECONDS + 10)
+        assert "waits for its container 'istio-proxy', which has to start first" in template_says(world)[2]
+
+
 async def test_a_failing_download_is_retried_for_ever_and_heals_with_the_content_of_a_secret() -> None:
     async with World() as world:
         world.sandbox.jobs.behaviours[SOURCE] = ImageBehaviour(

@@ -142,7 +142,32 @@ def waiting(pods: Iterable[Pod], what: str, placed_by: str = "jobs.scheduling") 
                 return Verdict(Reason.UNSCHEDULABLE, of_scheduler(condition.message, placed_by))
             if condition.reason == "SchedulingGated":
                 return Verdict(Reason.SUSPENDED, _gated(pod, what))
+        if held := _held_up(pod, what):
+            return Verdict(Reason.WAITING_FOR_SIDECAR, held)
     return None
+
+
+def _held_up(pod: Pod, what: str) -> str:
+    """Say which container the others wait for; "" where none does. Those that run first were injected.
+
+    One that only starts is not told of: as a rule it has ended, or is a sidecar at work, a second later.
+    """
+    for status in pod.status.init_container_statuses or ():
+        state = status.state
+        if state.terminated is not None or (state.running is not None and status.started is True):
+            continue
+        if state.running is None and (state.waiting is None or state.waiting.reason in _CREATING):
+            return ""
+        last = status.last_state.terminated if status.last_state is not None else None
+        crashed = ""
+        if last is not None:
+            words = one_line(last.message)
+            crashed = f" and exits with code {last.exit_code}{f': {words}' if words else ''}"
+        where = f"kubectl logs -n {pod.metadata.namespace} {pod.metadata.name} -c {status.name}"
+        return (
+            f"{what} waits for its container {status.name!r}, which has to start first{crashed}; see {where}"
+        )
+    return ""
 
 
 def _gated(pod: Pod, what: str) -> str:

@@ -55,6 +55,50 @@ from tests.support.template_builders import container, make_pod
             id="an injected init container that can't be pulled counts too",
         ),
         pytest.param(
+            make_pod(init=(container("istio-init", running=True),)),
+            Verdict(
+                Reason.WAITING_FOR_SIDECAR,
+                "the discovery Pod waits for its container 'istio-init', which has to start first; see "
+                "kubectl logs -n ml pod -c istio-init",
+            ),
+            id="an injected container that runs first and does not end is named",
+        ),
+        pytest.param(
+            make_pod(
+                init=(
+                    container("istio-init", exit_code=0),
+                    {
+                        **container("istio-proxy", waiting=("CrashLoopBackOff", "back-off 10s")),
+                        "lastState": {"terminated": {"exitCode": 1, "message": "no\ntoken"}},
+                    },
+                )
+            ),
+            Verdict(
+                Reason.WAITING_FOR_SIDECAR,
+                "the discovery Pod waits for its container 'istio-proxy', which has to start first and "
+                "exits with code 1: no token; see kubectl logs -n ml pod -c istio-proxy",
+            ),
+            id="an injected sidecar that crashes before ours can start is named with its last words",
+        ),
+        pytest.param(
+            make_pod(
+                init=({**container("istio-proxy", running=True), "started": True},),
+                waiting=("PodInitializing", ""),
+            ),
+            None,
+            id="a sidecar at work holds nobody up",
+        ),
+        pytest.param(
+            make_pod(
+                init=(
+                    container("istio-init", waiting=("PodInitializing", "")),
+                    container("istio-proxy", waiting=("PodInitializing", "")),
+                )
+            ),
+            None,
+            id="containers that run first and are only being made hold nobody up yet",
+        ),
+        pytest.param(
             make_pod(waiting=("CreateContainerConfigError", 'secret "hf" not found')),
             Verdict(Reason.JOB_PENDING, 'the discovery Pod waits: secret "hf" not found'),
             id="a Secret that env refers to and that is missing is named",

@@ -60,6 +60,8 @@ class ContainerState(Wire):
 class ContainerStatus(Wire):
     name: str = ""
     ready: bool = False
+    started: bool | None = None
+    """Of a container that runs before others: whether they may start while it goes on, as a sidecar does."""
     restart_count: int = 0
     state: ContainerState = msgspec.field(default_factory=ContainerState)
     last_state: ContainerState | None = None

@@ -63,6 +63,7 @@ class Reason:
     DISCOVERY_RUNNING = "DiscoveryRunning"
     JOB_PENDING = "JobPending"
     SUSPENDED = "Suspended"
+    WAITING_FOR_SIDECAR = "WaitingForSidecar"
     PULLING = "Pulling"
     DISCOVERED = "Discovered"
     MODEL_SOURCES_GIVEN = "ModelSourcesGiven"

@@ -13,7 +13,8 @@ from aim_operator.core.conditions import parse_time
 from aim_operator.core.pods import PULL_REASONS, Verdict
 
 UNSCHEDULABLE_SECONDS = 600
-"""How long a scheduler may find no place for a Pod: clusters grow meanwhile."""
+"""How long a scheduler may find no place for a Pod: clusters grow meanwhile. A sidecar has as long."""
+_MAY_PASS = (Reason.UNSCHEDULABLE, Reason.WAITING_FOR_SIDECAR)
 
 
 def latest(obstacle: Verdict, old: AIMModelCacheStatus) -> Verdict:
@@ -28,11 +29,11 @@ def state_while_waiting(reason: str, job: Job, now: datetime) -> tuple[str, floa
     """Return what a Pod that can't start makes of its cache, and in how many seconds that changes.
 
     Something is missing: an image, a Secret, room in a quota. Where it is a node, a cluster that grows brings
-    one, so it is an error only after a while. A queue's gate is none.
+    one, so it is an error only after a while; so is a sidecar that starts first. A queue's gate is none.
     """
     if reason == Reason.SUSPENDED:
         return State.PENDING, None
-    if reason != Reason.UNSCHEDULABLE or job.status.start_time is None:
+    if reason not in _MAY_PASS or job.status.start_time is None:
         return State.DEGRADED, None
     left = UNSCHEDULABLE_SECONDS - (now - parse_time(job.status.start_time)).total_seconds()
     return (State.PROGRESSING, left) if left > 0 else (State.DEGRADED, None)

@@ -31,6 +31,7 @@ FAILURES = frozenset(
         Reason.IMAGE_PULL_AUTH_FAILED,
         Reason.IMAGE_PULL_FAILED,
         Reason.UNSCHEDULABLE,
+        Reason.WAITING_FOR_SIDECAR,
     }
 )
 """Reasons of a Discovered condition that say why an attempt failed, or is about to."""

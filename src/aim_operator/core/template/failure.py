@@ -23,7 +23,7 @@ POD = "the discovery Pod"
 _ASKED = 256
 _VALUE = 64
 _FREE = "auto"
-_OBSTACLES = (Reason.UNSCHEDULABLE, Reason.JOB_REFUSED)
+_OBSTACLES = (Reason.UNSCHEDULABLE, Reason.WAITING_FOR_SIDECAR, Reason.JOB_REFUSED)
 _IN_PROFILE = {
     "AIM_METRIC": "metric",
     "AIM_PRECISION": "precision",
