@@ -1,9 +1,17 @@
-"""docs/reference/api/: every field of the nine kinds, read off the schemas that the API server gets too."""
+"""docs/reference/api/: every field of the nine kinds, read off the schemas that the API server gets too.
+
+A page begins with an object of examples/, which tests play and hold to a real API server. A field is told by
+what it means, then by its type, and by what is refused last, folded away.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from aim_operator.api import crd
 from aim_operator.api.meta import Manifest
@@ -13,6 +21,21 @@ from hack.reference.text import HEADER, code, prose, sentence
 
 _OBJECT_LEVEL = 3
 _DEEPEST = 4
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = {
+    "AIMImage": "team-overrides/02-team-red.yaml",
+    "AIMClusterImage": "quickstart/02-images.yaml",
+    "AIMServiceTemplate": "quickstart/03-templates.yaml",
+    "AIMClusterServiceTemplate": "quickstart/03-templates.yaml",
+    "AIMRuntimeConfig": "team-overrides/02-team-red.yaml",
+    "AIMClusterRuntimeConfig": "gated-model/02-platform.yaml",
+    "AIMTemplateCache": "cached-model/02-caches.yaml",
+    "AIMModelCache": "cached-model/02-caches.yaml",
+    "AIMService": "quickstart/04-service.yaml",
+}
+"""The file of examples/ whose first object of a kind its page begins with."""
+_DOCUMENTS = re.compile(r"^---\n", re.MULTILINE)
+_FIRST_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z])")
 OF_PODS = ("affinity", "tolerations", "topologySpreadConstraints")
 """Fields that Pods have, too: what is in them is explained once, by Kubernetes."""
 
@@ -34,15 +57,40 @@ def page(resource: Resource[Any]) -> str:
         f"{HEADER}# {kind.kind}",
         kind.doc,
         f"`{resource.api_version}`, {scope}. {called}",
+        *_example(kind.kind),
     ]
     if rules := list(_rules(schema)):
-        lines += ["## metadata", *rules]
+        lines += ["## metadata", "Name, labels and annotations, as of every object.", _folded(rules)]
     for part in ("spec", "status"):
         field = schema["properties"][part]
-        lines += [f"## {part}", prose(field.get("description", "")), *_rules(field)]
-        lines += _fields(field, part, _OBJECT_LEVEL)
+        lines += [f"## {part}", prose(field.get("description", "")), "\n".join(_overview(field, part))]
+        lines += [_folded(list(_rules(field))), *_fields(field, part, _OBJECT_LEVEL)]
     lines += ["## Columns of `kubectl get`", "\n".join(_columns(resource))]
     return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def _example(kind: str) -> Iterator[str]:
+    """Yield the page's example, as its file has it. Raises StopIteration if the file has no such object."""
+    name = EXAMPLES[kind]
+    documents = _DOCUMENTS.split((ROOT / "examples" / name).read_text())
+    text = next(one for one in documents if (yaml.safe_load(one) or {}).get("kind") == kind)
+    yield "## Example"
+    yield f"From [`examples/{name}`](../../../examples/{name}), which `aimctl demo` plays:"
+    yield f"```yaml\n{text[text.index('apiVersion:') :].rstrip()}\n```"
+
+
+def _overview(schema: Manifest, path: str) -> Iterator[str]:
+    """Yield a table of the fields of an object, the required ones first."""
+    required = set(schema.get("required", ()))
+    fields: Manifest = schema.get("properties", {})
+    yield "| Field | Type | Meaning |"
+    yield "|---|---|---|"
+    for name in sorted(fields, key=lambda name: name not in required):
+        field = fields[name]
+        anchor = re.sub(r"[^\w-]", "", f"{path}.{name}".lower())
+        meaning = prose(sentence(_FIRST_SENTENCE.split(field.get("description", ""))[0]))
+        mark = "**required** " if name in required else ""
+        yield f"| [`{name}`](#{anchor}) | {mark}{_type(field)} | {meaning.replace('|', '&#124;')} |"
 
 
 def _index() -> str:
@@ -57,9 +105,10 @@ def _index() -> str:
         "The nine kinds of `aim.silogen.ai/v1alpha1`: every field, what it may hold, its default, and what "
         "the API server says when it refuses a value. `kubectl get aim -A` lists every object.\n\n"
         f"{table}\n\n"
-        "A field that is not marked as required may be left out. A rule is shown as the message that the API "
-        "server answers with, and under it the condition, in "
-        "[CEL](https://kubernetes.io/docs/reference/using-api/cel/), that must hold.\n"
+        "Each page begins with an example and a table of the fields, required ones first; all others may be "
+        "left out. What is refused is folded under “Validation”: the message that the API server answers "
+        "with, and under it the condition, in [CEL](https://kubernetes.io/docs/reference/using-api/cel/), "
+        "that must hold.\n"
     )
 
 
@@ -69,26 +118,20 @@ def _fields(schema: Manifest, path: str, level: int) -> Iterator[str]:
     for name, field in schema.get("properties", {}).items():
         where = f"{path}.{name}"
         yield f"{'#' * level} `{where}`"
+        yield prose(sentence(field["description"])) if field.get("description") else ""
         marks = ["**required**"] if name in required else []
         yield ", ".join([_type(field), *_bounds(field), *marks])
-        yield prose(sentence(field["description"])) if field.get("description") else ""
-        yield from _rules(field)
+        listed = field.get("items") or field.get("additionalProperties") or {}
+        inner = {} if name in OF_PODS else listed
+        each = "each entry" if "items" in field else "each value"
+        if bounds := _bounds(inner):
+            yield f"Of {each}: {', '.join(bounds)}."
+        yield _folded([*_rules(field), *_rules(inner, of=each)])
         if name in OF_PODS:
             yield f"What is in it is as in Pods: `kubectl explain pod.spec.{name}`."
         else:
-            yield from _inside(field, where, level)
-
-
-def _inside(field: Manifest, where: str, level: int) -> Iterator[str]:
-    inner = field.get("items") or field.get("additionalProperties")
-    if inner is None:
-        yield from _fields(field, where, min(level + 1, _DEEPEST))
-        return
-    each = "each entry" if "items" in field else "each value"
-    if bounds := _bounds(inner):
-        yield f"Of {each}: {', '.join(bounds)}."
-    yield from _rules(inner, of=each)
-    yield from _fields(inner, f"{where}[]" if "items" in field else f"{where}.*", min(level + 1, _DEEPEST))
+            suffix = "[]" if "items" in field else ".*" if inner else ""
+            yield from _fields(inner or field, f"{where}{suffix}", min(level + 1, _DEEPEST))
 
 
 def _type(field: Manifest) -> str:
@@ -128,8 +171,6 @@ def _each_bound(field: Manifest) -> Iterator[str]:
             yield f"at most {field[high]}{what}"
     if "format" in field and field["format"] not in ("int32", "int64"):
         yield f"as {field['format']}"
-    if "pattern" in field:
-        yield f"matching {code(field['pattern'])}"
     if keys := field.get("x-kubernetes-list-map-keys"):
         yield f"one entry per {', '.join(map(code, keys))}"
     if "default" in field:
@@ -137,10 +178,21 @@ def _each_bound(field: Manifest) -> Iterator[str]:
 
 
 def _rules(field: Manifest, of: str = "") -> Iterator[str]:
+    about = f" (of {of})" if of else ""
+    if "pattern" in field:
+        yield f"- Matches{about} {code(field['pattern'])}"
     for rule in field.get("x-kubernetes-validations", ()):
         on = f" on `{rule['fieldPath'].removeprefix('.')}`" if "fieldPath" in rule else ""
-        about = f" (of {of})" if of else ""
         yield f"- Refused{on}{about}: “{prose(rule['message'])}”<br>{code(' '.join(rule['rule'].split()))}"
+
+
+def _folded(rules: list[str]) -> str:
+    """Rules as what a reader unfolds: most look for what a field means."""
+    if not rules:
+        return ""
+    many = f"{len(rules)} rules" if len(rules) > 1 else "1 rule"
+    listed = "\n".join(rules)
+    return f"<details markdown>\n<summary>Validation: {many}</summary>\n\n{listed}\n\n</details>"
 
 
 def _columns(resource: Resource[Any]) -> Iterator[str]:

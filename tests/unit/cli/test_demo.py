@@ -62,6 +62,11 @@ EXAMPLES = [
         id="a hub token in the platform's configuration",
     ),
     pytest.param(
+        "cached-model",
+        {"search/chat": ("llama-cached-latency", "/search/chat")},
+        id="model files on a volume before the service",
+    ),
+    pytest.param(
         "amd-catalog",
         {
             "models/llama-3-1-8b-instruct": (

@@ -40,7 +40,7 @@ def test_namespaces_come_first(name: str) -> None:
 def test_an_example_set_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(UserError) as refused:
         quickstart.find(None, "nope")
-    known = "amd-catalog, gated-model, quickstart, team-overrides, tenant-routes"
+    known = "amd-catalog, cached-model, gated-model, quickstart, team-overrides, tenant-routes"
     assert str(refused.value).endswith(f"write {known}")
 
 

@@ -59,13 +59,33 @@ def test_every_field_has_its_heading_and_every_rule_its_message(resource: Resour
 
 def test_a_field_is_told_with_type_bounds_default_and_meaning() -> None:
     page = api.files()["aimservice.md"]
-    assert (
-        "### `spec.replicas`\n\ninteger, 0 to 1000, default `1`\n\nCopies of the model server to run. 0 stops"
-        in page
-    )
+    replicas = page.partition("### `spec.replicas`\n\n")[2].partition("\n\n### ")[0].split("\n\n")
+    assert replicas[0].startswith("Copies of the model server to run. 0 stops")
+    assert replicas[1] == "integer, 0 to 1000, default `1`"
     assert "string, one of `latency`, `throughput`" in page
     assert "list of objects, at most 128 entries, one entry per `name`" in page
-    assert "### `spec.image`\n\nstring, 1 to 512 characters, **required**" in api.files()["aimimage.md"]
+    image = api.files()["aimimage.md"].partition("### `spec.image`\n\n")[2]
+    assert "\n\nstring, 1 to 512 characters, **required**\n\n<details markdown>" in image
+    assert "| [`image`](#specimage) | **required** string | " in api.files()["aimimage.md"]
+
+
+@pytest.mark.parametrize("resource", ALL_KINDS, ids=lambda resource: resource.kind)
+def test_a_page_begins_with_an_object_of_the_examples(resource: Resource[Any]) -> None:
+    head, _, rest = api.page(resource).partition("## Example\n\n")
+    assert "\n## " not in head
+    shown = yaml.safe_load(rest.partition("```yaml\n")[2].partition("```")[0])
+    assert shown["kind"] == resource.kind
+    path = api.ROOT / "examples" / api.EXAMPLES[resource.kind]
+    assert shown in list(yaml.safe_load_all(path.read_text()))
+
+
+@pytest.mark.parametrize("resource", ALL_KINDS, ids=lambda resource: resource.kind)
+def test_what_is_refused_is_folded_and_comes_after_what_a_field_means(resource: Resource[Any]) -> None:
+    page = api.page(resource)
+    outside = re.sub(r"<details markdown>.*?</details>", "", page, flags=re.DOTALL)
+    assert "- Refused" not in outside
+    assert "self." not in outside
+    assert not re.search(r"^#+ .*\n\n<details", page, re.MULTILINE), "a heading, and at once its rules"
 
 
 def test_every_flag_is_told_with_its_variable_and_default() -> None:

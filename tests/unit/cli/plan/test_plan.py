@@ -95,7 +95,7 @@ def test_a_plan_asks_the_cluster_that_a_flag_names(flags: tuple[str, ...], code:
 
 
 @pytest.mark.parametrize(
-    "name", ["quickstart", "amd-catalog", "gated-model", "team-overrides", "tenant-routes"]
+    "name", ["quickstart", "amd-catalog", "cached-model", "gated-model", "team-overrides", "tenant-routes"]
 )
 def test_every_service_of_the_examples_would_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(EXAMPLES / name), "-o", "json"]) == 2
