@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aim_operator.api import crd
-from hack import dashboards, plain_manifests, recording, roles, state_metrics, supply_chain
+from hack import dashboards, plain_manifests, recording, roles, state_metrics, stills, supply_chain
 from hack.reference import api, chart, cli, metrics
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +54,7 @@ def everything() -> list[Generated]:
         Generated(CHART, {"README.md": chart.readme()}, ""),
         Generated(reference / "api", api.files(), "*.md"),
         Generated(reference, pages | supply_chain.files(), ""),
-        Generated(ROOT / "docs" / "assets", {"demo.svg": recording.text()}, ""),
+        Generated(ROOT / "docs" / "assets", {"demo.svg": recording.text(), **stills.files()}, ""),
     ]
 
 

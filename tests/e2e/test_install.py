@@ -34,7 +34,10 @@ pytestmark = [
 
 THIS = "tests/e2e/test_install.py"
 # As the pages have them: what is run here is what readers run.
-INSTALL, UNINSTALL = commands_for(THIS, "docs/operations/install.md")
+(INSTALL,) = commands_for(THIS, "docs/operations/install.md")
+(UNINSTALL, STOP_MODELS, REMOVE_KINDS, LOOK_FOR_THE_REST, KEEP_FILES) = commands_for(
+    THIS, "docs/operations/uninstall.md"
+)
 (UPGRADE,) = commands_for(THIS, "docs/operations/upgrade.md")
 (LOAD_IMAGE,) = commands_for(THIS, "hack/cluster/README.md")
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
@@ -127,6 +130,7 @@ def test_install_serve_upgrade_and_uninstall(
     assert answer(cluster, path) == 200, "models go on serving without the operator"
 
     limited_to_namespaces(cluster)
+    leave_nothing_but_files(cluster)
 
 
 def use_everything(cluster: Cluster) -> None:
@@ -380,3 +384,19 @@ def limited_to_namespaces(cluster: Cluster) -> None:
     written = [r for e, r in zip(done, references, strict=True) if e["verb"] not in ("get", "list", "watch")]
     assert {r["resource"] for r in written if r["namespace"] == release.namespace} == {"leases"}
     assert not [event for event in done if event["responseStatus"]["code"] == 403]
+
+
+def leave_nothing_but_files(cluster: Cluster) -> None:
+    """What the page has for a whole cluster, after the operator: kept are the claims, and nothing of ours."""
+    Release(cluster, "limited", "limited-system").run(
+        UNINSTALL.replace("aim-operator", "limited").replace("kaiwo-system", "limited-system")
+    )
+    claims = ("get", "pvc", "--namespace=ml-research", "-o", "name")
+    kept = cluster.kubectl(*claims).split()
+    assert kept, "the quickstart caches a model there"
+    run_as_reader(cluster, STOP_MODELS)
+    run_as_reader(cluster, KEEP_FILES)
+    run_as_reader(cluster, REMOVE_KINDS)
+    assert cluster.kubectl(*claims).split() == kept, "files outlive the kinds"
+    cluster.kubectl("delete", "--namespace=ml-research", *kept, "--wait=false")
+    eventually(lambda: not run_as_reader(cluster, LOOK_FOR_THE_REST).strip(), "nothing is left", 60)

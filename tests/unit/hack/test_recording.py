@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from hack import stills
 from hack.recording import Frame, record, shown, svg
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -33,7 +34,7 @@ def test_a_row_is_drawn_once_for_as_long_as_it_stays() -> None:
 
 def test_where_nothing_moves_it_is_the_last_frame() -> None:
     frames = [Frame(0.0, ((("old", ""),),)), Frame(1.0, ((("new & last", ""),),))]
-    picture = svg(frames)
+    picture = svg(frames, title="old and new", words="first old, then new")
     rows = {"".join(row.itertext()): row.get("class") for row in ET.fromstring(picture).iter(f"{SVG}text")}
     assert rows == {"old": "t0-1", "new & last": "t1-2"}
     assert ".t0-1 { visibility: hidden }" in picture
@@ -42,7 +43,7 @@ def test_where_nothing_moves_it_is_the_last_frame() -> None:
     assert ".t1-2 { animation: " in motion
 
 
-@pytest.mark.parametrize("name", ["demo.svg", "objects.svg"])
+@pytest.mark.parametrize("name", ["demo.svg", "objects.svg", "status.svg", "why.svg", "plan.svg"])
 def test_pictures_are_readable_on_any_ground_and_load_nothing(name: str) -> None:
     text = (ASSETS / name).read_text()
     root = ET.fromstring(text)
@@ -53,3 +54,21 @@ def test_pictures_are_readable_on_any_ground_and_load_nothing(name: str) -> None
     assert float(ground.attrib["height"]) >= height - 1
     assert root.find(f"{SVG}title") is not None
     assert not re.search(r"href=|url\((?!#)|@import|<script", text)
+
+
+def _shown(picture: str) -> list[str]:
+    return ["".join(row.itertext()) for row in ET.fromstring(picture).iter(f"{SVG}text")]
+
+
+def test_pictures_of_commands_are_of_real_runs_and_the_same_each_time() -> None:
+    drawn = stills.files()
+    assert drawn == stills.files()
+    status, why, plan = (_shown(drawn[name]) for name in ("status.svg", "why.svg", "plan.svg"))
+    assert status[:2] == [
+        "$ aimctl status -A",
+        "all namespaces: 5 services; 3 Running, 1 Pending, 1 Degraded; 4 GPUs",
+    ]
+    assert any("Progressing" in line and "%" in line for line in status)
+    assert sum("← the root" in line for line in why) == 1
+    assert why[-2].startswith("Do: Add imagePullSecrets")
+    assert plan[1] == "AIMService ml-team/llama-chatwould run"
