@@ -25,6 +25,8 @@ _CELL = re.compile(r"<td\b")
 _TAG = re.compile(r"<[^>]*>")
 _NAMED_CELL = re.compile(r'<a id="(?P<anchor>[^"]+)"></a>(?P<code><code>[^<]*</code>)')
 _SOURCE = re.compile(rf'href="{re.escape(REPOSITORY)}/raw/{BRANCH}/docs/(?P<page>[^"]+)"')
+_TITLE = re.compile(r"<title>(?P<title>[^<]*)</title>")
+_DESCRIPTION = re.compile(r'<meta name="description" content="(?P<text>[^"]*)"')
 _NOT_FOUND = "<h1>404 - Not found</h1>"
 _WAY_BACK = (
     '<p>This page is not here. Search for it above, or <a href="/index.html">begin at the start</a>.</p>'
@@ -45,8 +47,18 @@ def finished(html: str, sources: Mapping[str, str]) -> str:
     html = _CONSOLE.sub(_with_commands, html)
     html = _TABLE.sub(lambda table: _labelled(table[0]), html)
     html = _NAMED_CELL.sub(r'<a id="\g<anchor>" href="#\g<anchor>">\g<code></a>', html)
+    html = _TITLE.sub(lambda found: found[0] + _shared(found["title"], html), html, count=1)
     html = _SOURCE.sub(lambda found: _source(found["page"], sources), html)
     return html.replace(_ASKING, "").replace(_NOT_FOUND, _NOT_FOUND + _WAY_BACK)
+
+
+def _shared(title: str, html: str) -> str:
+    """Return what a link to the page shows where it is shared. An address and a picture want a known host."""
+    found = _DESCRIPTION.search(html)
+    about = {"og:type": "article", "og:site_name": "aim-operator", "og:title": title}
+    if found:
+        about["og:description"] = found["text"]
+    return "".join(f'<meta property="{name}" content="{text}">' for name, text in about.items())
 
 
 def _with_commands(found: re.Match[str]) -> str:

@@ -34,7 +34,8 @@ def demo(
         str,
         typer.Option(
             metavar="NAME",
-            help="Example set: quickstart, amd-catalog, cached-model, gated-model, team-overrides or tenant-routes.",
+            help="Example set: quickstart, amd-catalog, cached-model, gated-model, team-overrides or "
+            "tenant-routes.",
         ),
     ] = "quickstart",
     timeout: Annotated[

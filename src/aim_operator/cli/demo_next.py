@@ -85,15 +85,12 @@ def _objects(examples: tuple[Example, ...]) -> str:
 
 
 def _request(last: Snapshot, examples: tuple[Example, ...], gateway_url: str | None) -> Iterator[Step]:
-    for path in [f"{row.path}/v1/models" for row in last.services if row.path][:1]:
-        if gateway_url is not None:
-            yield Step("a request through the gateway", (f"curl {gateway_url.rstrip('/')}{path}",))
-            return
-        for namespace, name in gateways(examples)[:1]:
-            # Not every Gateway listens on port 80; that of hack/cluster doesn't.
-            address = "-o jsonpath='{.status.addresses[0].value}:{.spec.listeners[0].port}'"
-            gateway = f"GATEWAY=$(kubectl get gateway {name} -n {namespace} {address})"
-            yield Step("a request through the gateway", (gateway, f"curl http://$GATEWAY{path}"))
+    if gateway_url is None and not gateways(examples):
+        return
+    for row in [row for row in last.services if row.path][:1]:
+        where = f" --gateway-url {shlex.quote(gateway_url)}" if gateway_url is not None else ""
+        ask = f'{program()} call {row.name} "What is a GPU?" -n {row.namespace}{where}'
+        yield Step("ask it, through the gateway", (ask,))
 
 
 def program(search_path: str | None = None) -> str:

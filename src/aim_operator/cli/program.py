@@ -30,7 +30,15 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The same for the program as a whole; its commands are in the order of importance."""
+    """The same for the program as a whole; its commands are in the order of importance.
+
+    `aimctl help COMMAND` is `aimctl COMMAND --help`, as of git, go and helm.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        asked = [*args[1:2], "--help"] if args[:1] == ["help"] else args
+        parsed: list[str] = super().parse_args(ctx, asked)
+        return parsed
 
     def get_help(self, ctx: Any) -> str:
         return named(str(super().get_help(ctx)))

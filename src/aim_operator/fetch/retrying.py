@@ -46,9 +46,8 @@ class Policy(Struct, frozen=True):
 
     def given_up(self, what: str, cause: Transient, then: str = "") -> FetchError:
         reason = FetchReason.STALLED if cause.stalled else FetchReason.DOWNLOAD_FAILED
-        return FetchError(
-            reason, f"{what}: {cause} ({self.attempts} attempts in a row without progress){then}"
-        )
+        attempts = f"{self.attempts} attempts in a row" if self.attempts > 1 else "1 attempt"
+        return FetchError(reason, f"{what}: {cause} ({attempts} without progress){then}")
 
 
 def retrying(

@@ -14,6 +14,8 @@ from aim_operator.errors import UserError
 
 _LONGEST = 1024
 _DEFAULT_REVISION = "main"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""As in S3_SOURCE."""
 
 
 class HubUri(Struct, frozen=True):
@@ -35,7 +37,8 @@ def parse(text: str) -> HubUri | S3Uri:
         if re.fullmatch(S3_SOURCE, text, re.ASCII):
             bucket, _, prefix = text.removeprefix("s3://").partition("/")
             return S3Uri(bucket, prefix)
-    raise UserError(
-        # Not quoted: what is no source may be anything, such as a secret that was expanded into it.
-        "the source can't be fetched; write hf://owner/model[:revision] or s3://bucket/prefix"
-    )
+    # Not quoted: what is no source may be anything, such as a secret that was expanded into it.
+    how = "write hf://owner/model[:revision] or s3://bucket/prefix"
+    if text.startswith("s3://") and not _BUCKET.fullmatch(text.removeprefix("s3://").partition("/")[0]):
+        how = f"{how}; a bucket's name has 3 to 63 lower-case letters, digits, '-' and '.'"
+    raise UserError(f"the source can't be fetched; {how}")

@@ -160,6 +160,14 @@ def test_help_names_the_program_as_it_was_called() -> None:
     assert "aimctl" not in done.stdout
 
 
+@pytest.mark.parametrize(("asked", "same"), [(["help"], ["--help"]), (["help", "why"], ["why", "--help"])])
+def test_help_is_a_command_too(asked: list[str], same: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(asked) == 0
+    shown = capsys.readouterr().out
+    assert main(same) == 0
+    assert shown == capsys.readouterr().out
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_get_their_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0

@@ -36,6 +36,12 @@ def test_what_is_no_source_is_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize("text", ["s3://a/b", "s3://Models/llama", f"s3://{'a' * 64}/b"])
+def test_a_bucket_that_can_be_none_is_told_by_the_rule_for_its_name(text: str) -> None:
+    with pytest.raises(UserError, match="name has 3 to 63 lower-case letters"):
+        parse(text)
+
+
 async def test_a_model_of_the_first_ones_without_an_owner(hub: Hub, tmp_path: Path) -> None:
     """The Hub redirects its name to where it is now, for the listing and for each file."""
     hub.renamed["gpt2"] = "acme/tiny"

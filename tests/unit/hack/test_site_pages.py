@@ -52,6 +52,14 @@ def test_a_copy_button_gets_the_commands_alone() -> None:
     assert 'data-copy="echo &quot;a&quot; &amp;&amp; b\nc">' in finished(html, {})
 
 
+def test_a_shared_link_shows_title_and_description() -> None:
+    head = '<meta name="description" content="A &amp; b."><title>Teams - aim-operator</title>'
+    got = finished(f"<head>{head}</head>", {})
+    assert '<meta property="og:title" content="Teams - aim-operator">' in got
+    assert '<meta property="og:description" content="A &amp; b.">' in got
+    assert "og:description" not in finished("<title>A</title>", {})
+
+
 def test_cells_get_the_names_of_their_columns() -> None:
     html = (
         "<table><thead><tr><th></th><th style='x'><code>a</code> b</th></tr></thead>"
