@@ -39,7 +39,8 @@ INTRODUCTION = """\
 when they are scraped; an operator at rest does no work for them. A standby serves them too; its queues and \
 slots (`aim_queue_…`, `aim_discoveries`, `aim_downloads`) show what it would do: look at those of the leader.
 
-Prometheus renames the label `namespace` of `aim_cached_…` to `exported_namespace`, as it has one of its own.
+Prometheus renames the label `namespace` of `aim_cached_…` to `exported_namespace`, because it sets
+`namespace` itself.
 
 A histogram `x` is exposed as `x_bucket`, `x_sum` and `x_count`.
 """

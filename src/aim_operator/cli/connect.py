@@ -100,7 +100,7 @@ class Cluster:
         from aim_operator.kube import credentials  # noqa: PLC0415
 
         if self.as_groups and not self.as_user:
-            raise UserError("--as-group needs --as: a group has no name of its own to act under")
+            raise UserError("--as-group needs --as: a group alone is no identity to act under")
         if self.given_namespace:
             flags.namespace("--namespace", self.given_namespace)
         connection = credentials.load(self.kubeconfig, self.context)

@@ -81,7 +81,7 @@ def fetch(
             envvar="AIM_CAPACITY",
             show_envvar=False,
             metavar="SIZE",
-            help="Refuse a larger model, whatever the file system says is free: 10Gi, 500M, or bytes.",
+            help="Refuse a model larger than this, even if the disk has room: 10Gi, 500M, or bytes.",
         ),
     ] = None,
     stall_seconds: Annotated[
@@ -90,7 +90,7 @@ def fetch(
             envvar="AIM_STALL_SECONDS",
             show_envvar=False,
             metavar="SECONDS",
-            help="Give up when no byte came for so long; a silent connection is renewed after half of it.",
+            help="Give up after this long without a byte; a silent connection is renewed after half of it.",
         ),
     ] = "120",
     connections: Annotated[
@@ -117,7 +117,7 @@ def fetch(
             envvar="AIM_RETRY_SECONDS",
             show_envvar=False,
             metavar="SECONDS",
-            help="Wait so long after a first failure, twice that after the next, at most 30 s.",
+            help="How long to wait after a failure; doubles with each further one, up to 30 s.",
         ),
     ] = "0.5",
     termination_log: Annotated[
@@ -147,7 +147,7 @@ def fetch(
     and AWS_SECRET_ACCESS_KEY (or awsAnonymousCredential=true, if it is public), AWS_REGION, and
     AWS_ENDPOINT_URL where it is not Amazon's. HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE hold for both.
 
-    When it fails, the last line says why, and what to set. For scripts the exit code tells: 0 done, 2 an
+    When it fails, the last line says why, and what to set. Exit codes: 0 done, 2 an
     invalid call, 10 authentication failed, 11 source not found, 12 insufficient space, 13 stalled, 14
     download failed, 15 verification failed, 130 interrupted (SIGINT), 143 asked to stop (SIGTERM).
 

@@ -35,7 +35,7 @@ Kubeconfig = Annotated[
         envvar="AIM_KUBECONFIG",
         show_envvar=False,
         metavar="FILE",
-        help="Else $KUBECONFIG, the Pod's service account, or ~/.kube/config.",
+        help="Kubeconfig; else $KUBECONFIG, the Pod's service account, or ~/.kube/config.",
     ),
 ]
 Context = Annotated[

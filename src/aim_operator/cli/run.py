@@ -30,7 +30,9 @@ def run(
     leader_elect: Annotated[
         bool,
         typer.Option(
-            envvar="AIM_LEADER_ELECT", show_envvar=False, help="Let one of several replicas work, by a Lease."
+            envvar="AIM_LEADER_ELECT",
+            show_envvar=False,
+            help="Elect a leader by a Lease; other replicas stand by.",
         ),
     ] = DEFAULT.leader_elect,
     workers: Annotated[

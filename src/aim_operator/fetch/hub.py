@@ -174,8 +174,8 @@ class HubSource:
         if facts.size is None:
             raise FetchError(
                 FetchReason.DOWNLOAD_FAILED,
-                f"{self._host} tells no size of {path!r}: it lists no trees, and answers without"
-                " Content-Length; use a mirror that tells sizes",
+                f"{self._host} gives no size of {path!r}: it lists no trees, and answers without"
+                " Content-Length; use a mirror that gives sizes",
             )
         return facts.size, facts.etag or ""
 

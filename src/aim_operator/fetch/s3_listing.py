@@ -137,7 +137,7 @@ class BucketListing:
             return {"ContinuationToken": page.token}
         # The first kind of listing, perhaps given where the second was asked for.
         if not page.marker:
-            raise self._endless("is listed without its end, and without a way to go on")
+            raise self._endless("is listed without its end, and without a token for the rest")
         self._forms = (_Form("list_objects", escaped=self._forms[0].escaped),)
         return {"Marker": page.marker}
 

@@ -92,9 +92,7 @@ class Probes:
         host, port = _parse(address)
         secured = self._certificate is not None and "/metrics" in handlers
         if secured and len(handlers) > 1:
-            raise UserError(
-                f"{address} is for probes and metrics: over TLS, metrics need an address of their own"
-            )
+            raise UserError(f"{address} is for probes and metrics: over TLS, metrics need their own address")
         certificate = self._certificate() if self._certificate is not None and secured else None
         listener = Listener(
             _by_path(handlers),

@@ -135,8 +135,8 @@ async def test_a_mirror_of_ones_own(kind: str, tmp_path: Path) -> None:
         outcome, lines = await fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": url}, attempts=2)
     if kind == "chunked, without any length":
         assert outcome.reason == "DownloadFailed", lines
-        assert "tells no size of 'config.json'" in outcome.message
-        assert "use a mirror that tells sizes" in outcome.message
+        assert "gives no size of 'config.json'" in outcome.message
+        assert "use a mirror that gives sizes" in outcome.message
         return
     assert outcome.reason == "Downloaded", (outcome, lines)
     assert outcome.revision == "main"

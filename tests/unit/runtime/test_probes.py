@@ -338,6 +338,6 @@ def test_a_certificate_that_cannot_be_read_is_said(tmp_path: Path, missing: str)
 async def test_probes_and_metrics_over_tls_need_two_addresses(tmp_path: Path) -> None:
     certificate, key = issued(tmp_path, trustme.CA())
     made = ServingCertificate(certificate, key, time=lambda: 0.0)
-    with pytest.raises(UserError, match="need an address of their own"):
+    with pytest.raises(UserError, match="need their own address"):
         async with serving(wrong=[], certificate=lambda: made):
             pass

@@ -32,7 +32,7 @@ class ScalingMetric(Wire):
         Field(
             doc="CPU and Memory: percent of what is requested, by an HPA of KServe's. QueueLength: requests "
             "that wait in vLLM, for each copy. CacheUsage: percent of vLLM's KV cache that is in use. Query: "
-            "a PromQL query of your own. The last three need KEDA and Prometheus.",
+            "your own PromQL query. The last three need KEDA and Prometheus.",
             enum=("CPU", "Memory", "QueueLength", "CacheUsage", "Query"),
         ),
     ]

@@ -179,8 +179,7 @@ class AIMModelCacheSpec(Wire):
         *_settled("existingClaim"),
         Rule(
             rule="!has(self.existingClaim) || (!has(self.size) && !has(self.storageClassName))",
-            message="that claim has a size and a class of its own; leave out spec.size and "
-            "spec.storageClassName",
+            message="that claim has its own size and class; leave out spec.size and spec.storageClassName",
             field_path=".existingClaim",
         ),
     )

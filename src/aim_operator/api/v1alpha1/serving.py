@@ -109,7 +109,7 @@ class ServiceServing(Wire):
     drain_seconds: Annotated[
         int | None,
         Field(
-            doc="How long a Pod that is to go continues to answer before its server is told to stop (a "
+            doc="How long a Pod that is to go continues to answer before its server gets SIGTERM (a "
             "preStop sleep): gateways hear of it meanwhile, and requests in progress end. 10 if unset, 0 for "
             "none.",
             minimum=0,

@@ -128,7 +128,7 @@ def _operator(cluster: Surroundings) -> Check:
             name="operator",
             verdict=Verdict.WARNING,
             found=f"several: {named}",
-            remedy="give each namespaces of its own (the chart's value namespaces), or remove all but one",
+            remedy="give each its own namespaces (the chart's value namespaces), or remove all but one",
         )
     if cluster.installed.unseen:
         return Check(name="operator", verdict=Verdict.UNKNOWN, found=cluster.installed.unseen[0])

@@ -25,7 +25,7 @@ def call(
     service: Annotated[str, typer.Argument(metavar="NAME", help="The service.")],
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to ask, or - for standard input.")],
     *,
-    system: Annotated[str | None, typer.Option(metavar="TEXT", help="What to be told before.")] = None,
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="System prompt.")] = None,
     model: Annotated[
         str | None, typer.Option(metavar="ID", help="Model to ask for; the first one of the server if unset.")
     ] = None,

@@ -42,7 +42,7 @@ def plan(
         typer.Option(
             metavar="DIR",
             help="JSON files with what images print in discovery, as in examples/quickstart/profiles; may be "
-            "given several times. Folders called profiles below a PATH are read anyway.",
+            "given several times. Folders called profiles below a PATH are always read.",
         ),
     ] = None,
     snapshot: Annotated[
@@ -80,7 +80,7 @@ def plan(
 
     With a cluster nothing is written there: it is copied into memory, and the change applied to the copy.
 
-    For scripts the exit code tells: 0 nothing would be made or changed, 2 something would, 1 something would
+    Exit codes: 0 nothing would be made or changed, 2 something would, 1 something would
     be Degraded or Failed, 3 the files or the call are not right.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
