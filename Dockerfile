@@ -35,7 +35,13 @@ RUN /opt/uv/bin/uv pip install --quiet --no-deps --no-index --compile-bytecode \
     --python /opt/dependencies/bin/python --target /opt/aim-operator /opt/wheel/*.whl
 
 FROM ${BASE}
+# A release adds version and revision.
 LABEL org.opencontainers.image.title="aim-operator" \
+      org.opencontainers.image.description="Turns a catalog of AI model images into inference services" \
+      org.opencontainers.image.source="https://github.com/silogen/aim-operator" \
+      org.opencontainers.image.url="https://github.com/silogen/aim-operator" \
+      org.opencontainers.image.documentation="https://github.com/silogen/aim-operator/tree/main/docs" \
+      org.opencontainers.image.vendor="The aim-operator authors" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=dependencies /opt/dependencies /opt/dependencies
 COPY --from=project /opt/aim-operator /opt/aim-operator
