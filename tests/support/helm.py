@@ -16,6 +16,7 @@ from hack.cluster.build import program
 from hack.cluster.cluster import Cluster
 from hack.cluster.components import CONTROL_PLANE, HELM
 from hack.cluster.errors import ClusterError
+from hack.cluster.shell import exports
 from tests.support.cluster import REPOSITORY
 
 SELECTOR = "app.kubernetes.io/name=aim-operator"
@@ -89,9 +90,9 @@ class Release:
 
 
 def run_as_reader(cluster: Cluster, command: str) -> str:
-    """Run a command as it stands in the docs: a shell in the checkout, this cluster, helm on PATH."""
+    """Run a command as it stands in the docs: in the checkout, with this cluster, helm and kubectl."""
+    exports(cluster)  # also makes bin/kubectl there
     commands = cluster.directory / "bin"
-    commands.mkdir(exist_ok=True)
     if not (commands / "helm").exists():
         (commands / "helm").symlink_to(program(HELM))
     environment = {
