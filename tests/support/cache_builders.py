@@ -14,7 +14,13 @@ from aim_operator.core.naming import claim_name
 NAMESPACE = "team"
 CREATED = "2026-01-31T11:00:00Z"
 SOURCE = "hf://example/model"
-OURS = {labels.MANAGED_BY: labels.CONTROLLER}
+OURS = {
+    "labels": {labels.MANAGED_BY: labels.CONTROLLER},
+    "annotations": {labels.APPLIED: "0123456789abcdef"},
+}
+"""Metadata of what the operator wrote."""
+LABELLED = {"labels": OURS["labels"]}
+"""Metadata of what somebody put the operator's label on."""
 
 
 def make_model_cache(
@@ -67,7 +73,7 @@ def make_template_cache(
         told["modelCaches"] = [
             {"sourceUri": uri, **({"name": name} if name else {})} for uri, name in models.items()
         ]
-    marks = {"labels": OURS} if ours else {}
+    marks = OURS if ours else {}
     return convert(
         {
             "metadata": _metadata(name, {**marks, **(metadata or {})}),

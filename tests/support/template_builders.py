@@ -34,7 +34,11 @@ NAMESPACE = "ml"
 OPERATOR_NAMESPACE = "kaiwo-system"
 MODEL = "llama"
 REFERENCE = "ghcr.io/example/llama:v1"
-DERIVED = {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"}
+DERIVED = {
+    "labels": {labels.MANAGED_BY: labels.DERIVED_MANAGER, labels.DERIVED_TEMPLATE: "true"},
+    "annotations": {labels.APPLIED: "0123456789abcdef"},
+}
+"""Metadata of a template that the operator derived."""
 OPTIONS = DiscoveryOptions(requests={"cpu": "50m", "memory": "64Mi"}, ttl_seconds=600)
 
 
@@ -66,7 +70,7 @@ def make_template(
 def make_derived_template(**spec: Any) -> AIMServiceTemplate:
     """What the operator makes of overrides: both labels, and a name by the content."""
     digest = short_hash(plain(make_template(**spec).spec))
-    return make_template(derived_template_name("fast", digest), metadata={"labels": DERIVED}, **spec)
+    return make_template(derived_template_name("fast", digest), metadata=DERIVED, **spec)
 
 
 def make_cluster_template(

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from aim_operator.api.external import Job
-from aim_operator.api.v1alpha1.caches import AIMModelCache
+from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, MODEL_CACHES, TEMPLATES, AIMModelCache
 from aim_operator.api.v1alpha1.conditions import READY, Reason, State
 from aim_operator.core import conditions, labels, quantity
 from aim_operator.errors import SpecError
@@ -31,6 +31,7 @@ _REASONS = frozenset(value for name, value in vars(Reason).items() if name.isupp
 _LABELS = ("resource", "status", "reason")
 _JOBS = {"discovery-job": "discovery", "model-cache": "download"}
 """Sorts of Jobs by their component label."""
+_OWNERS = {TEMPLATES.kind, CLUSTER_TEMPLATES.kind, MODEL_CACHES.kind}
 
 
 def register(
@@ -133,6 +134,9 @@ def _job_changed(metrics: MetricSink, old: Job | None, new: Job | None) -> None:
     """Count a Job as it ends. One that had ended before this process began was counted by another."""
     if old is None or new is None or _end(old) is not None:
         return
+    owner = new.metadata.controller()
+    if owner is None or owner.kind not in _OWNERS:
+        return  # anybody may put labels
     sort = _JOBS.get((new.metadata.labels or {}).get(labels.COMPONENT, ""))
     end, began = _end(new), _time(new.metadata.creation_timestamp)
     if sort is not None and end is not None and began is not None:

@@ -54,6 +54,7 @@ from aim_operator.core.model_cache.plan import DownloadOptions, about_claim, dec
 from aim_operator.core.naming import (
     claim_name,
     download_job_name,
+    is_download_job_name,
     is_listing_job_name,
     listing_job_name,
 )
@@ -124,8 +125,9 @@ class ModelCaches(AimKind):
             left_behind=restored,
             superseded=self._superseded(cache, claim),
             in_use=self._in_use(cache, name if existing is None else existing.name),
-            jobs=tuple(job for job in jobs if not is_listing_job_name(job.metadata.name)),
-            listing_jobs=tuple(job for job in jobs if is_listing_job_name(job.metadata.name)),
+            # Copies that somebody made to look into one have other names.
+            jobs=tuple(job for job in jobs if is_download_job_name(job.metadata.name, ref.name)),
+            listing_jobs=tuple(job for job in jobs if is_listing_job_name(job.metadata.name, ref.name)),
         )
         if claim is None or restored is not None:
             self._slots.withdraw(ref)

@@ -14,13 +14,18 @@ from aim_operator.api.external import HTTPRoute, OtherHTTPRoute
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.v1alpha1 import SERVICES, AIMService
 from aim_operator.controllers.watched import Watched
-from aim_operator.core import labels
-from aim_operator.core.manifests import controlled_by
+from aim_operator.core.manifests import controlled_by, is_applied
 from aim_operator.core.routing import covers
 from aim_operator.core.service.path_claims import Claim, Contender, PathClaims
 from aim_operator.core.service.route import ListenerPath
 from aim_operator.core.service.route_name import beside, service_of
-from aim_operator.core.service.route_owner import Standing, contender, other_claims, routed_paths
+from aim_operator.core.service.route_owner import (
+    Standing,
+    contender,
+    is_strange,
+    other_claims,
+    routed_paths,
+)
 from aim_operator.runtime.clock import Clock, Timer
 
 _Name = tuple[str, str]
@@ -69,6 +74,8 @@ class RouteOwners:
         """Those of live HTTPRoutes; their contender says whose they are, not since when."""
         self._others = PathClaims()
         """Those of HTTPRoutes that the operator did not make."""
+        self._labelled = PathClaims()
+        """Those of such that carry its label. Apart: one that gets it may leave the other watch later."""
         watched.http_routes.add_handler(self._route_changed)
         watched.other_routes.add_handler(self._other_changed)
 
@@ -126,6 +133,8 @@ class RouteOwners:
 
     def services_at(self, route: HTTPRoute) -> Iterator[ObjectRef]:
         """Return whom a route concerns: its own service, those that want its paths or have routes there."""
+        if is_strange(route):
+            yield from self.services_below(route)
         own = Contender("", route.metadata.namespace, service_of(route))
         names = {own[1:]}
         for path in routed_paths(route):
@@ -134,7 +143,7 @@ class RouteOwners:
         for name in names:
             yield ObjectRef(SERVICES.kind, *name)
 
-    def services_below(self, route: OtherHTTPRoute) -> Iterator[ObjectRef]:
+    def services_below(self, route: OtherHTTPRoute | HTTPRoute) -> Iterator[ObjectRef]:
         """Return the services whose paths take requests from a route that the operator did not make."""
         for claim in other_claims(route):
             for name in _names(self._wants.conflicting(claim)) | _names(self._routed.conflicting(claim)):
@@ -147,8 +156,9 @@ class RouteOwners:
         granted = self._wants.oldest_before(claim, lambda other: other.owner[1:] in self._granted)
         if granted is not None:
             return granted
-        others = () if self._apart() else self._others.taken_from(claim)
-        if (oldest := min(others, default=None)) is not None and (
+        others = () if self._apart() else (self._others, self._labelled)
+        taken = (other for each in others for other in each.taken_from(claim))
+        if (oldest := min(taken, default=None)) is not None and (
             oldest.owner < claim.owner or not self._is_there(claim)
         ):
             return oldest
@@ -246,11 +256,19 @@ class RouteOwners:
     def _route_changed(self, old: HTTPRoute | None, new: HTTPRoute | None) -> None:
         if not paths_changed(old, new):
             return
-        for route, change in ((old, self._routed.discard), (new, self._routed.add)):
-            if route is not None:
+        for route, ours, labelled in (
+            (old, self._routed.discard, self._labelled.discard),
+            (new, self._routed.add, self._labelled.add),
+        ):
+            if route is None:
+                continue
+            if is_strange(route):
+                for claim in other_claims(route):
+                    labelled(claim)
+            else:
                 whose = Contender("", route.metadata.namespace, service_of(route))
                 for path in routed_paths(route):
-                    change(Claim(whose, path))
+                    ours(Claim(whose, path))
 
     def _other_changed(self, old: OtherHTTPRoute | None, new: OtherHTTPRoute | None) -> None:
         for route, change in ((old, self._others.discard), (new, self._others.add)):
@@ -273,7 +291,8 @@ def paths_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
     """Whether an HTTPRoute came, went, or leads elsewhere; gateways write its status often."""
     if not isinstance(old, HTTPRoute) or not isinstance(new, HTTPRoute):
         return True
-    return bytes(old.spec) != bytes(new.spec) or old.metadata.controller() != new.metadata.controller()
+    same = old.metadata.controller() == new.metadata.controller() and is_applied(old) == is_applied(new)
+    return not same or bytes(old.spec) != bytes(new.spec)
 
 
 def other_paths_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
@@ -290,7 +309,7 @@ def _names(claims: Iterable[Claim]) -> set[_Name]:
 def _is_of(route: HTTPRoute, service: AIMService) -> bool:
     """Whether a route of a service's name is the service's, or was before its owner reference was dropped."""
     if route.metadata.controller() is None:
-        return route.metadata.annotation(labels.APPLIED) is not None
+        return is_applied(route)
     return controlled_by(route, service.metadata)
 
 

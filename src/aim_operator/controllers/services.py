@@ -7,10 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, Pod, ScaledObject
-from aim_operator.api.meta import ObjectRef
+from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.plan import Outcomes, OutcomeType, Plan
 from aim_operator.api.resource import Resource
-from aim_operator.api.v1alpha1 import SERVICES, AIMService, AIMServiceStatus
+from aim_operator.api.v1alpha1 import (
+    CLUSTER_TEMPLATES,
+    SERVICES,
+    TEMPLATES,
+    AIMService,
+    AIMServiceStatus,
+)
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import Dependents, service_owner
 from aim_operator.controllers.kind import AimKind
@@ -34,14 +40,14 @@ from aim_operator.core.catalog import (
     scope_of,
 )
 from aim_operator.core.hosts import of_namespace
-from aim_operator.core.manifests import controlled_by
+from aim_operator.core.manifests import controlled_by, is_applied
 from aim_operator.core.messages import last_message
 from aim_operator.core.model_cache.storage import alive
 from aim_operator.core.pause import is_paused
 from aim_operator.core.pods import last_refusal
 from aim_operator.core.routing import render_prefix
 from aim_operator.core.service.cache_plan import filled_claim, mounted_claims
-from aim_operator.core.service.desired import predictor_service
+from aim_operator.core.service.desired import is_of_predictor, predictor_service
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
@@ -106,7 +112,8 @@ class Services(AimKind):
         )
         http_route = watched.http_routes.store.get(ref.namespace, route_name)
         owns_http_route = http_route is not None and controlled_by(http_route, mine)
-        pods = tuple(watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name)))
+        labelled = watched.pods.store.by_index(BY_INFERENCE_SERVICE, (ref.namespace, ref.name))
+        pods = tuple(pod for pod in labelled if is_of_predictor(pod, ref.name))
         scaled_object = self._scaled_object(service)
         return ServiceObserved(
             service=service,
@@ -131,7 +138,7 @@ class Services(AimKind):
             pods=pods,
             pods_refused=self._pods_refused(ref, pods),
             kserve_warnings=()
-            if inference_service is None
+            if inference_service is None or not owns_inference_service
             else tuple(watched.kserve_warnings.store.by_index(BY_INVOLVED, inference_service.metadata.uid)),
             kserve_installed=watched.inference_services.installed,
             kserve_too_old=self._kserve.too_old,
@@ -201,10 +208,10 @@ class Services(AimKind):
         if active is None:
             return frozenset()
         name = active.resolved_template.name
-        there = (
-            self._watched.serving_runtimes.store.get(service.metadata.namespace, name)
-            or self._watched.cluster_serving_runtimes.store.get("", name)
-        ) is not None
+        namespaced = self._watched.serving_runtimes.store.get(service.metadata.namespace, name)
+        runtime = namespaced or self._watched.cluster_serving_runtimes.store.get("", name)
+        # One that somebody labelled as ours has another shape.
+        there = runtime is not None and (is_applied(runtime) or _is_of_template(runtime))
         return frozenset({name}) if there else frozenset()
 
     def _shadowed(self, service: AIMService, resolution: Resolution) -> bool:
@@ -218,6 +225,11 @@ class Services(AimKind):
         key = (service.metadata.namespace, template.metadata.name)
         runtimes = (self._watched.serving_runtimes, self._watched.other_runtimes)
         return any(informer.store.get(*key) is not None for informer in runtimes)
+
+
+def _is_of_template(runtime: KubeObject) -> bool:
+    owner = runtime.metadata.controller()
+    return owner is not None and owner.kind in (TEMPLATES.kind, CLUSTER_TEMPLATES.kind)
 
 
 def _route_config(service: AIMService, resolution: Resolution) -> RuntimeConfig | None:

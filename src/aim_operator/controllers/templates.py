@@ -40,7 +40,7 @@ from aim_operator.core.catalog import (
 from aim_operator.core.jobs.machine import JobState
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
-from aim_operator.core.naming import discovery_job_name, label_value
+from aim_operator.core.naming import discovery_job_name, is_discovery_job_name, label_value
 from aim_operator.core.service.resolution import resolve
 from aim_operator.core.template import discovery
 from aim_operator.core.template.attempt import job_step
@@ -99,7 +99,12 @@ class Templates(AimKind):
         config = resolve_runtime_config(self._catalog, home, names)
         # Owner references are not validated across namespaces: a Job elsewhere proves nothing.
         owned = self._watched.jobs.store.by_index(BY_OWNER, template.metadata.uid)
-        jobs = tuple(job for job in owned if job.metadata.namespace == home)
+        # A copy that somebody made to look into one has another name.
+        jobs = tuple(
+            job
+            for job in owned
+            if job.metadata.namespace == home and is_discovery_job_name(job.metadata.name, ref.name)
+        )
         runtimes = self._watched.serving_runtimes if namespace else self._watched.cluster_serving_runtimes
         observed = TemplateObserved(
             template=template,

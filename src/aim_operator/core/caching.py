@@ -14,6 +14,7 @@ from aim_operator.api.meta import KubeObject, Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
+    TEMPLATES,
     AIMModelCache,
     AIMModelCacheStatus,
     AIMService,
@@ -41,7 +42,7 @@ from aim_operator.core.catalog import (
 )
 from aim_operator.core.environment import of_download, origin
 from aim_operator.core.file_patterns import FilePatterns
-from aim_operator.core.manifests import child, owner_reference
+from aim_operator.core.manifests import child, is_applied, is_marked, owner_reference
 from aim_operator.core.naming import is_model_cache_name, label_value, model_cache_name
 
 COMPONENT = "template-cache"
@@ -72,13 +73,27 @@ def speaks_of_downloads(service: AIMService) -> bool:
 
 
 def is_own_template_cache(cache: AIMTemplateCache) -> bool:
-    """Whether the operator made it. People copy labels along: the name must be the operator's, too."""
-    return _has_our_label(cache) and cache.metadata.name == cache.spec.template_ref
+    """Whether the operator made it: it wrote it, under its name, and the label or the owner is there still.
+
+    As of any child: with its owner it stays the operator's whatever becomes of the label, which is set back.
+    That of a cluster template, which has no owner, is a user's once the label is gone.
+    """
+    named = cache.metadata.name == cache.spec.template_ref
+    return named and is_applied(cache) and (is_marked(cache) or _is_of_template(cache))
+
+
+def _is_of_template(cache: AIMTemplateCache) -> bool:
+    owner = cache.metadata.controller()
+    return owner is not None and (owner.api_version, owner.kind, owner.name) == (
+        API_VERSION,
+        TEMPLATES.kind,
+        cache.spec.template_ref,
+    )
 
 
 def is_own_model_cache(cache: AIMModelCache) -> bool:
-    """Whether the operator made it. People copy labels along: the name must be the operator's, too."""
-    return _has_our_label(cache) and is_model_cache_name(cache.metadata.name, cache.spec.source_uri)
+    """Whether the operator made it: it wrote it, and the name is one that it gives: people copy the rest."""
+    return is_marked(cache) and is_model_cache_name(cache.metadata.name, cache.spec.source_uri)
 
 
 def serves_others(cache: AIMTemplateCache | AIMModelCache) -> bool:
@@ -89,10 +104,6 @@ def serves_others(cache: AIMTemplateCache | AIMModelCache) -> bool:
     """
     own = is_own_template_cache(cache) if isinstance(cache, AIMTemplateCache) else is_own_model_cache(cache)
     return own or (cache.spec.shared or False)
-
-
-def _has_our_label(obj: KubeObject) -> bool:
-    return obj.metadata.label(labels.MANAGED_BY) == labels.CONTROLLER
 
 
 def means(cache: AIMTemplateCache, template: Template, catalog: Catalog) -> bool:

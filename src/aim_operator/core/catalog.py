@@ -45,7 +45,7 @@ from aim_operator.core import labels
 from aim_operator.core.config_layers import layered
 from aim_operator.core.expansion import literal_env
 from aim_operator.core.hardware import NodeGpus
-from aim_operator.core.manifests import plain
+from aim_operator.core.manifests import is_marked, plain
 from aim_operator.core.messages import one_line
 from aim_operator.core.naming import is_derived_template_name, short_hash
 
@@ -246,14 +246,14 @@ def union_pull_secrets(*layers: Iterable[LocalObjectReference]) -> tuple[LocalOb
 def is_derived(template: Template) -> bool:
     """Whether the operator made this template from a service's overrides.
 
-    It makes them in namespaces only, with both labels and a name of this form. Labels alone are copied along
-    by hand.
+    It makes them in namespaces only, with both labels, its annotation and a name of this form. Labels alone
+    prove nothing, and a copy has another name.
     """
     metadata = template.metadata
     return (
         bool(metadata.namespace)
         and metadata.label(labels.DERIVED_TEMPLATE) == "true"
-        and metadata.label(labels.MANAGED_BY) == labels.DERIVED_MANAGER
+        and is_marked(template, labels.DERIVED_MANAGER)
         and is_derived_template_name(metadata.name)
     )
 

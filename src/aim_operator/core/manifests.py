@@ -9,6 +9,7 @@ import msgspec
 from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta, OwnerReference
 from aim_operator.api.plan import Child
 from aim_operator.api.resource import Resource
+from aim_operator.core import labels
 
 
 def child(resource: Resource[Any], *, metadata: Manifest, spec: Manifest, after: str = "") -> Child:
@@ -38,6 +39,19 @@ def controlled_by(obj: KubeObject, owner: ObjectMeta) -> bool:
     """Whether `owner` controls `obj`."""
     reference: OwnerReference | None = obj.metadata.controller()
     return reference is not None and reference.uid == owner.uid
+
+
+def is_marked(obj: KubeObject, manager: str = labels.CONTROLLER) -> bool:
+    """Whether an object has the operator's label, and what only an apply of the operator leaves.
+
+    Anybody puts the label: a person, a tool, an example that was copied. Alone it proves nothing.
+    """
+    return obj.metadata.label(labels.MANAGED_BY) == manager and is_applied(obj)
+
+
+def is_applied(obj: KubeObject) -> bool:
+    """Whether the operator has written an object, or what it is a copy of."""
+    return obj.metadata.annotation(labels.APPLIED) is not None
 
 
 def plain(value: Any) -> Any:

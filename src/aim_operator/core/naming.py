@@ -71,9 +71,19 @@ def listing_job_name(cache: str, digest: str) -> str:
     return _job_name(_LISTING, cache, digest)
 
 
-def is_listing_job_name(name: str) -> bool:
-    """Tell the listing Jobs of a model cache from its downloads."""
-    return name.startswith(_LISTING)
+def is_discovery_job_name(name: str, template: str) -> bool:
+    """Whether a discovery Job of a template of that name could have this name."""
+    return name == discovery_job_name(template, name[-HASH_DIGITS:])
+
+
+def is_download_job_name(name: str, cache: str) -> bool:
+    """Whether a download Job of a model cache of that name could have this name."""
+    return name == download_job_name(cache, name[-HASH_DIGITS:])
+
+
+def is_listing_job_name(name: str, cache: str) -> bool:
+    """Whether a listing Job of a model cache of that name could have this name."""
+    return name == listing_job_name(cache, name[-HASH_DIGITS:])
 
 
 def _job_name(prefix: str, name: str, digest: str) -> str:

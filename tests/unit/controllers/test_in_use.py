@@ -20,11 +20,11 @@ from aim_operator.core.service.resolution import resolve
 from aim_operator.core.template.observed import TemplateObserved
 from aim_operator.errors import Unavailable
 from aim_operator.runtime.foreign import ForeignWatches
+from tests.support.cache_builders import OURS
 from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import DERIVED, NOW, OPERATOR_NAMESPACE, OPTIONS
 
 SOURCE = "hf://example/llama"
-OURS = {labels.MANAGED_BY: labels.CONTROLLER}
 GOING = {"deletionTimestamp": "2026-01-31T12:00:00Z"}
 OVERRIDES = {"model": "llama", "templateRef": "fast", "overrides": {"metric": "latency"}}
 
@@ -45,8 +45,8 @@ class Team(FilledStores):
         assert derived is not None
         self.name, self.derived = derived.name, f"team/{derived.name}"
         self.delete("services", "team/chat")
-        self.new("templates", self.derived, metadata={"labels": DERIVED}, spec=derived.manifest["spec"])
-        self.new("template_caches", "team/fast", metadata={"labels": OURS}, spec=cache_of("fast"))
+        self.new("templates", self.derived, metadata=DERIVED, spec=derived.manifest["spec"])
+        self.new("template_caches", "team/fast", metadata=OURS, spec=cache_of("fast"))
         self.new("model_caches", "team/files", spec={"sourceUri": SOURCE, "shared": True})
 
     async def template_in_use(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aim_operator.api.external import JOBS, Job, JobCondition, JobStatus
-from aim_operator.api.meta import Condition, ObjectMeta
+from aim_operator.api.meta import Condition, ObjectMeta, OwnerReference
 from aim_operator.api.v1alpha1 import (
     MODEL_CACHES,
     SERVICES,
@@ -68,7 +68,12 @@ def cache(name: str, status: str, size: str | None) -> AIMModelCache:
     )
 
 
-def job(component: str | None, condition: str = "", at: str = "2026-01-31T12:02:00Z") -> Job:
+def job(
+    component: str | None,
+    condition: str = "",
+    at: str = "2026-01-31T12:02:00Z",
+    owner: str = "AIMModelCache",
+) -> Job:
     ended = JobCondition(type=condition, status="True", last_transition_time=at)
     return Job(
         metadata=ObjectMeta(
@@ -76,6 +81,9 @@ def job(component: str | None, condition: str = "", at: str = "2026-01-31T12:02:
             namespace="team",
             creation_timestamp=BEGAN,
             labels={labels.COMPONENT: component} if component else None,
+            owner_references=(
+                OwnerReference(api_version="v1", kind=owner, name="o", uid="u", controller=True),
+            ),
         ),
         status=JobStatus(conditions=(ended,) if condition else None),
     )
@@ -150,16 +158,37 @@ def test_a_size_that_anybody_writes_into_a_status_breaks_no_scrape(size: str) ->
         pytest.param(
             [job("discovery-job"), job("discovery-job", "Complete")], "discovery complete", id="ends"
         ),
-        pytest.param([job("model-cache"), job("model-cache", "Failed")], "download failed", id="fails"),
         pytest.param(
-            [job("model-cache"), job("model-cache", "Complete"), job("model-cache", "Complete")],
+            [job("model-cache"), job("model-cache", "Failed")],
+            "download failed",
+            id="fails",
+        ),
+        pytest.param(
+            [
+                job("model-cache"),
+                job("model-cache", "Complete"),
+                job("model-cache", "Complete"),
+            ],
             "download complete",
             id="changes once more",
         ),
-        pytest.param([job("model-cache", "Complete")], "", id="had ended before this process began"),
+        pytest.param(
+            [job("model-cache", "Complete")],
+            "",
+            id="had ended before this process began",
+        ),
         pytest.param([job("model-cache")], "", id="runs"),
         pytest.param([job(None), job(None, "Complete")], "", id="none of ours"),
-        pytest.param([job("model-cache"), job("model-cache", "Complete", "soon")], "", id="no time"),
+        pytest.param(
+            [job("model-cache", owner="CronJob"), job("model-cache", "Complete", owner="CronJob")],
+            "",
+            id="somebody's with our labels",
+        ),
+        pytest.param(
+            [job("model-cache"), job("model-cache", "Complete", "soon")],
+            "",
+            id="no time",
+        ),
     ],
 )
 def test_a_job_is_timed_once_as_it_ends(changes: list[Job], counted: str) -> None:

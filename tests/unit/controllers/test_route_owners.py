@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import SERVICES, AIMService
+from aim_operator.controllers.kserve_version import KServeVersion
 from aim_operator.controllers.route_owners import RouteOwners
+from aim_operator.controllers.services import Services
+from aim_operator.core import labels
 from aim_operator.core.service.route import GatewayKey, ListenerPath
 from tests.support.filled_stores import FilledStores
 
@@ -50,6 +57,32 @@ def test_a_path_is_free_once_who_was_granted_it_goes_before_it_had_a_route() -> 
     paths.owners.forget(ref(paths.elder))
     assert paths.woken == ["younger"]
     assert not paths.refused()
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        pytest.param({}, True, id="is there"),
+        pytest.param({"deletionTimestamp": "2026-01-31T12:00:00Z"}, False, id="is going"),
+        pytest.param({"annotations": {labels.PAUSED: "true"}}, False, id="is paused"),
+    ],
+)
+def test_at_the_start_a_path_is_wanted_by_who_may_have_it(more: dict[str, Any], *, refused: bool) -> None:
+    """A finalizer keeps the older one: if the younger is looked at first, it must not be refused for it."""
+    paths = Paths()
+    paths.new("images", "team/llama", spec={"image": "x/llama:1", "defaultServiceTemplate": "fast"})
+    paths.new("templates", "team/fast", spec={"aimImageName": "llama"}, status={"status": "Available"})
+    gateway = {"name": "public", "namespace": "gateways"}
+    routed = {**MODEL, "routing": {"enabled": True, "gatewayRef": gateway, "routeTemplate": "/chat"}}
+    services = Services(
+        watched=paths.watched,
+        catalog=paths.catalog,
+        route_owners=paths.owners,
+        kserve=KServeVersion(paths.client, clock=paths.clock, on_change=lambda: None),
+    )
+    for name, metadata in (("elder", {**ELDER, **more}), ("younger", YOUNGER)):
+        services.want_path(paths.new("services", f"team/{name}", metadata=metadata, spec=routed))
+    assert paths.refused() is refused
 
 
 def test_a_service_that_is_going_refuses_nobody_but_its_route_is_waited_for() -> None:

@@ -256,7 +256,7 @@ async def test_a_template_takes_no_slot_while_its_next_attempt_has_to_wait(count
 
 async def test_a_derived_template_that_goes_takes_no_slot(counted: Counted) -> None:
     templates, derived = counted.templates(), make_derived_template(metric="latency")
-    template = counted.template(derived.metadata.name, {"labels": DERIVED}, status={})
+    template = counted.template(derived.metadata.name, DERIVED, status={})
     await templates.gather(TEMPLATES.ref(template), template, NOW)
     assert counts(counted.discoveries) == (0, 0)
 

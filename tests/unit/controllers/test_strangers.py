@@ -16,12 +16,18 @@ from aim_operator.controllers.route_owners import RouteOwners
 from aim_operator.controllers.services import Services
 from aim_operator.controllers.slots import DiscoverySlots
 from aim_operator.controllers.templates import Templates
+from aim_operator.controllers.watched import INFERENCE_SERVICE_LABEL
 from aim_operator.core import labels
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.model_cache import desired
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import DownloadOptions
-from aim_operator.core.naming import claim_name, discovery_job_name, listing_job_name
+from aim_operator.core.naming import (
+    claim_name,
+    discovery_job_name,
+    download_job_name,
+    listing_job_name,
+)
 from aim_operator.core.service import meaning
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.template.observed import TemplateObserved
@@ -149,10 +155,65 @@ async def test_an_object_of_a_services_name_is_its_own_by_its_owner(
 
 
 async def test_a_job_of_another_namespace_is_no_discovery_whatever_owner_it_names(team: Team) -> None:
-    team.job("team/discover", "of AIMServiceTemplate fast")
-    team.job("elsewhere/discover", "of AIMServiceTemplate fast")
+    name = discovery_job_name("fast", "of former inputs")
+    team.job(f"team/{name}", "of AIMServiceTemplate fast")
+    team.job(f"elsewhere/{name}", "of AIMServiceTemplate fast")
     jobs = (await team.observed_template()).jobs
     assert [job.metadata.namespace for job in jobs] == ["team"]
+
+
+async def test_a_copy_of_a_job_under_another_name_is_its_makers(team: Team) -> None:
+    """`kubectl get job -o yaml`, another name, `kubectl create`: labels and owner come along."""
+    team.job("team/my-discovery", "of AIMServiceTemplate fast")
+    team.job("team/my-download", "of AIMModelCache files")
+    cache = await team.observed_cache()
+    assert ((await team.observed_template()).jobs, cache.jobs, cache.listing_jobs) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("owner", "counts"),
+    [
+        pytest.param("chat-predictor-7d9f8b6c5", True, id="made by the service's Deployment"),
+        pytest.param("copy-of-chat-predictor-7d9f8b6c5", False, id="of somebody's copy of its Deployment"),
+        pytest.param("chat-predictor-debug-7d9f8b6c5", False, id="of a copy with a name like it"),
+        pytest.param("", True, id="of nobody: by its labels the ReplicaSet takes it over"),
+    ],
+)
+async def test_a_pod_that_somebody_labelled_says_nothing_about_a_service(
+    team: Team, owner: str, *, counts: bool
+) -> None:
+    found = {INFERENCE_SERVICE_LABEL: "chat"}
+    owners = {"ownerReferences": [f"of ReplicaSet {owner}"]} if owner else {}
+    team.new("pods", "team/labelled", metadata={"labels": found, **owners})
+    assert [pod.metadata.name for pod in (await team.observed_service()).pods] == ["labelled"] * counts
+
+
+@pytest.mark.parametrize(
+    ("metadata", "counts"),
+    [
+        pytest.param({"ownerReferences": ["of AIMServiceTemplate fast"]}, True, id="the template's"),
+        pytest.param({"annotations": APPLIED}, True, id="one that came back from a backup"),
+        pytest.param({}, False, id="one that somebody labelled as ours"),
+        pytest.param({"ownerReferences": ["of Deployment fast"]}, False, id="one that something else has"),
+    ],
+)
+async def test_a_runtime_of_somebody_is_not_the_one_that_a_service_runs_on(
+    team: Team, metadata: dict[str, Any], *, counts: bool
+) -> None:
+    team.new("serving_runtimes", "team/fast", metadata=metadata)
+    active = {
+        "image": "x/llama:1",
+        "resolvedImage": {"kind": "AIMImage", "name": "llama", "scope": "Namespace"},
+        "resolvedTemplate": {"kind": "AIMServiceTemplate", "name": "fast", "scope": "Namespace"},
+    }
+    team.service = team.edit("services", "team/chat", status={"active": active})
+    assert ((await team.observed_service()).runtimes == {"fast"}) is counts
+
+
+async def test_a_warning_about_somebodys_inference_service_is_not_the_services(team: Team) -> None:
+    team.new("inference_services", "team/chat", metadata={"uid": "theirs"})
+    team.new("kserve_warnings", "team/w", reason="Broken", involvedObject={"uid": "theirs"})
+    assert (await team.observed_service()).kserve_warnings == ()
 
 
 async def test_a_pod_that_somebody_labelled_says_nothing_about_a_discovery(team: Team) -> None:
@@ -163,8 +224,9 @@ async def test_a_pod_that_somebody_labelled_says_nothing_about_a_discovery(team:
 
 
 async def test_a_job_of_another_namespace_is_no_download_whatever_owner_it_names(team: Team) -> None:
-    team.job("team/download", "of AIMModelCache files")
-    team.job("elsewhere/download", "of AIMModelCache files")
+    name = download_job_name("files", "of former inputs")
+    team.job(f"team/{name}", "of AIMModelCache files")
+    team.job(f"elsewhere/{name}", "of AIMModelCache files")
     jobs = (await team.observed_cache()).jobs
     assert [job.metadata.namespace for job in jobs] == ["team"]
 
@@ -230,7 +292,7 @@ def test_a_derived_template_is_never_taken_for_one_that_means_the_same(team: Tea
     """It goes with the last service that derived it; another may not come to depend on it."""
     derived = make_derived_template(metric="latency")
     spec = {"aimImageName": "llama", "metric": "latency"}
-    team.new("templates", f"team/{derived.metadata.name}", metadata={"labels": DERIVED}, spec=spec)
+    team.new("templates", f"team/{derived.metadata.name}", metadata=DERIVED, spec=spec)
     equal = team.new("templates", "team/equal", spec=spec)
     found = team.catalog.templates_that_mean("team", meaning.digest_of(equal))
     assert [template.metadata.name for template in found] == ["equal"]

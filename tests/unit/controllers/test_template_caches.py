@@ -8,15 +8,14 @@ import pytest
 
 from aim_operator.api.v1alpha1 import TEMPLATE_CACHES
 from aim_operator.controllers.template_caches import TemplateCaches
-from aim_operator.core import labels
 from aim_operator.core.naming import model_cache_name
 from aim_operator.core.template_cache.observed import SourceObserved
+from tests.support.cache_builders import OURS
 from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import NOW
 
 SOURCE = "hf://example/llama"
 OWN = model_cache_name(SOURCE, "", "")
-OURS = {labels.MANAGED_BY: labels.CONTROLLER}
 GOING = {"deletionTimestamp": "2026-01-31T12:00:00Z"}
 LISTED = {"modelCaches": [{"sourceUri": SOURCE, "name": OWN}]}
 
@@ -48,7 +47,7 @@ def team() -> Team:
 
 async def test_of_two_that_share_a_model_cache_the_older_one_keeps_its_references(team: Team) -> None:
     """Two would write their tokens into it in turn, for ever."""
-    team.new("model_caches", f"team/{OWN}", metadata={"labels": OURS}, spec={"sourceUri": SOURCE})
+    team.new("model_caches", f"team/{OWN}", metadata=OURS, spec={"sourceUri": SOURCE})
     team.template_cache("senior", "2026-01-01T00:00:00Z")
     team.template_cache("junior", "2026-01-02T00:00:00Z")
     senior, junior = await team.source("senior"), await team.source("junior")

@@ -15,7 +15,7 @@ from aim_operator.core.environment import origin
 from aim_operator.core.file_patterns import FilePatterns
 from aim_operator.core.naming import model_cache_name
 from aim_operator.core.service.cache_plan import filled_claim
-from tests.support.cache_builders import OURS, SOURCE, make_model_cache, make_template_cache
+from tests.support.cache_builders import LABELLED, OURS, SOURCE, make_model_cache, make_template_cache
 from tests.support.service_builders import (
     FakeCatalog,
     make_cluster_template,
@@ -59,7 +59,15 @@ def test_a_users_cache_comes_before_the_operators_then_the_oldest() -> None:
 
 
 OWN_NAME = model_cache_name(SOURCE, "")
-OURS_BY_LABEL = {"labels": OURS}
+OF_FAST = [
+    {
+        "apiVersion": "aim.silogen.ai/v1alpha1",
+        "kind": "AIMServiceTemplate",
+        "name": "fast",
+        "uid": "uid-of-fast",
+        "controller": True,
+    }
+]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +80,39 @@ OURS_BY_LABEL = {"labels": OURS}
             id="a copy made by hand with its labels under another name",
         ),
         pytest.param(make_template_cache("fast"), False, id="made by hand under that name"),
+        pytest.param(
+            make_template_cache("fast", metadata=LABELLED),
+            False,
+            id="made by hand under that name, with its label that a tool put",
+        ),
+        pytest.param(
+            make_template_cache("fast", metadata={"ownerReferences": OF_FAST}),
+            False,
+            id="made by hand under that name, to go with the template",
+        ),
+        pytest.param(
+            make_template_cache("fast", metadata={"annotations": OURS["annotations"]}),
+            False,
+            id="a cluster template's that somebody took over, without the label",
+        ),
+        pytest.param(
+            make_template_cache(
+                "fast", metadata={"annotations": OURS["annotations"], "ownerReferences": OF_FAST}
+            ),
+            True,
+            id="a template's without the label, which is set back",
+        ),
+        pytest.param(
+            make_template_cache(
+                "fast",
+                metadata={
+                    "annotations": OURS["annotations"],
+                    "ownerReferences": [OF_FAST[0] | {"kind": "AIMService"}],
+                },
+            ),
+            False,
+            id="somebody else's without the label",
+        ),
     ],
 )
 def test_a_template_cache_is_the_operators(cache: AIMTemplateCache, want: bool) -> None:  # noqa: FBT001
@@ -81,39 +122,47 @@ def test_a_template_cache_is_the_operators(cache: AIMTemplateCache, want: bool) 
 @pytest.mark.parametrize(
     ("cache", "want"),
     [
-        pytest.param(make_model_cache(OWN_NAME, metadata=OURS_BY_LABEL), True, id="named and labelled so"),
+        pytest.param(make_model_cache(OWN_NAME, metadata=OURS), True, id="named and labelled so"),
         pytest.param(
-            make_model_cache(
-                model_cache_name(SOURCE, "gold"), metadata=OURS_BY_LABEL, storageClassName="gold"
-            ),
+            make_model_cache(model_cache_name(SOURCE, "gold"), metadata=OURS, storageClassName="gold"),
             True,
             id="named after its class, too",
         ),
         pytest.param(
-            make_model_cache("mine", metadata=OURS_BY_LABEL),
+            make_model_cache("mine", metadata=OURS),
             False,
             id="a copy made by hand with its labels under another name",
         ),
         pytest.param(
-            make_model_cache(OWN_NAME, metadata=OURS_BY_LABEL, sourceUri="hf://a/b"),
+            make_model_cache(OWN_NAME, metadata=OURS, sourceUri="hf://a/b"),
             False,
             id="one whose name is that of another source",
         ),
         pytest.param(
-            make_model_cache(OWN_NAME, metadata=OURS_BY_LABEL, storageClassName="gold"),
+            make_model_cache(OWN_NAME, metadata=OURS, storageClassName="gold"),
             True,
             id="one whose class somebody changed",
         ),
         pytest.param(
-            make_model_cache(model_cache_name(SOURCE, "", "0a1b2c3d", others=2), metadata=OURS_BY_LABEL),
+            make_model_cache(model_cache_name(SOURCE, "", "0a1b2c3d", others=2), metadata=OURS),
             True,
             id="named after its endpoint, and as the third of that name",
         ),
         pytest.param(make_model_cache(OWN_NAME), False, id="made by hand under that name"),
         pytest.param(
+            make_model_cache(OWN_NAME, metadata=LABELLED),
+            False,
+            id="made by hand under that name, with its label that a tool put",
+        ),
+        pytest.param(
+            make_model_cache(OWN_NAME, metadata={"annotations": OURS["annotations"]}),
+            False,
+            id="one that somebody took over, without the label",
+        ),
+        pytest.param(
             make_model_cache(
                 model_cache_name(SOURCE, "", patterns=["--exclude=*.bin"]),
-                metadata=OURS_BY_LABEL,
+                metadata=OURS,
                 exclude=["*.bin"],
             ),
             True,
@@ -243,8 +292,8 @@ def test_which_endpoint_a_cache_is_of(cache: AIMModelCache, config: list[Any], w
 def test_a_name_that_a_cache_of_another_endpoint_has_is_not_waited_for() -> None:
     """One that never got its files from the hub went on to the mirror, and kept its name."""
     wanted = RequiredFiles(source_uri=SOURCE)
-    first = make_model_cache(model_cache_name(SOURCE, ""), metadata=OURS_BY_LABEL)
-    users, going = make_model_cache(first.metadata.name), {**OURS_BY_LABEL, "deletionTimestamp": "2026"}
+    first = make_model_cache(model_cache_name(SOURCE, ""), metadata=OURS)
+    users, going = make_model_cache(first.metadata.name), {**OURS, "deletionTimestamp": "2026"}
     second = caching.new_model_cache_name(wanted, {first.metadata.name: first}.get)
     assert second != first.metadata.name
     assert caching.new_model_cache_name(wanted, {first.metadata.name: first, second: first}.get) not in {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aim_operator.api.meta import KubeObject
@@ -124,12 +126,21 @@ def test_pull_secrets_are_merged_each_once_in_the_order_of_first_mention() -> No
 @pytest.mark.parametrize(
     ("name", "value", "want"),
     [
-        pytest.param("fast-ovr-0123abcd", DERIVED, True, id="named and labelled so"),
+        pytest.param("fast-ovr-0123abcd", DERIVED, True, id="named and labelled so, and written by it"),
         pytest.param(
-            "fast-ovr-0123abcd", {**DERIVED, labels.DERIVED_TEMPLATE: "false"}, False, id="labelled otherwise"
+            "fast-ovr-0123abcd", {"labels": DERIVED["labels"]}, False, id="named and labelled so by a user"
         ),
         pytest.param(
-            "fast-ovr-0123abcd", {labels.DERIVED_TEMPLATE: "true"}, False, id="labelled so by a user"
+            "fast-ovr-0123abcd",
+            {**DERIVED, "labels": {**DERIVED["labels"], labels.DERIVED_TEMPLATE: "false"}},
+            False,
+            id="labelled otherwise",
+        ),
+        pytest.param(
+            "fast-ovr-0123abcd",
+            {**DERIVED, "labels": {labels.DERIVED_TEMPLATE: "true"}},
+            False,
+            id="one that somebody took over, without the label that says who manages it",
         ),
         pytest.param("fast-ovr-0123abcd", {}, False, id="not labelled"),
         pytest.param("mine", DERIVED, False, id="a copy made by hand with its labels under another name"),
@@ -139,18 +150,18 @@ def test_pull_secrets_are_merged_each_once_in_the_order_of_first_mention() -> No
         pytest.param("-ovr-0123abcd", DERIVED, False, id="a name without that of a base"),
     ],
 )
-def test_is_derived(name: str, value: dict[str, str], want: bool) -> None:  # noqa: FBT001 - the expected answer
-    assert catalog.is_derived(make_template(name, metadata={"labels": value})) is want
+def test_is_derived(name: str, value: dict[str, Any], want: bool) -> None:  # noqa: FBT001 - the expected answer
+    assert catalog.is_derived(make_template(name, metadata=value)) is want
 
 
 def test_no_cluster_template_is_derived_whatever_its_name_and_labels() -> None:
-    named = make_cluster_template("fast-ovr-0123abcd", metadata={"labels": DERIVED})
+    named = make_cluster_template("fast-ovr-0123abcd", metadata=DERIVED)
     assert not catalog.is_derived(named)
 
 
 def test_a_derived_template_that_a_user_edited_is_theirs() -> None:
     made = make_derived_template(metric="latency")
-    edited = make_template(made.metadata.name, metadata={"labels": DERIVED}, metric="throughput")
+    edited = make_template(made.metadata.name, metadata=DERIVED, metric="throughput")
     assert (catalog.is_derived(made), catalog.is_unchanged_derived(made)) == (True, True)
     assert (catalog.is_derived(edited), catalog.is_unchanged_derived(edited)) == (True, False)
 

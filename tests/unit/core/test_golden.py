@@ -17,6 +17,7 @@ from aim_operator.api.v1alpha1 import (
     EnvVar,
     Storage,
 )
+from aim_operator.core import labels
 from aim_operator.core.catalog import Image, RuntimeConfig, Template, resolve_runtime_config, scope_of
 from aim_operator.core.model_cache import desired as model_cache_desired
 from aim_operator.core.model_cache.desired import DownloadOptions
@@ -460,7 +461,8 @@ def settled(example: Example) -> tuple[Resolution, FakeCatalog]:
     if found.derived is None:
         return found, catalog
     manifest = found.derived.manifest
-    metadata = {**manifest["metadata"], "uid": "uid-derived", "generation": 1}
+    applied = {"annotations": {labels.APPLIED: "0123456789abcdef"}}
+    metadata = {**manifest["metadata"], **applied, "uid": "uid-derived", "generation": 1}
     made = structs.replace(
         msgspec.convert({"metadata": metadata, "spec": manifest["spec"]}, AIMServiceTemplate),
         status=example.discovered,

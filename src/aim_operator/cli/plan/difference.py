@@ -158,7 +158,7 @@ def _changed(before: Objects, after: Objects) -> Iterator[str]:
     for key in sorted(after):
         kind, namespace, name = key
         new, old = after[key], before.get(key)
-        if kind not in OURS or (new["metadata"].get("labels") or {}).get(labels.MANAGED_BY):
+        if kind not in OURS or labels.APPLIED in (new["metadata"].get("annotations") or {}):
             continue
         if old is None or old.get("spec") != new.get("spec") or _notes(old) != _notes(new):
             yield f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"

@@ -18,7 +18,6 @@ from aim_operator.sandbox.storage import Key
 
 USER = "kubectl"
 """As whom `Sandbox.load` applies files."""
-_OURS = (labels.CONTROLLER, labels.DERIVED_MANAGER)
 _GIB = 1024**3
 _TEMPLATES = ("AIMServiceTemplate", "AIMClusterServiceTemplate")
 
@@ -37,7 +36,7 @@ def restore(sandbox: Sandbox, objects: Iterable[Manifest]) -> None:
             continue
         metadata = manifest["metadata"]
         obj = kind.to_stored(manifest | {"metadata": dict(metadata)})
-        own = (metadata.get("labels") or {}).get(labels.MANAGED_BY) in _OURS
+        own = labels.APPLIED in (metadata.get("annotations") or {})
         manager = Manager(FIELD_MANAGER if own else USER, "Apply", kind.api_version)
         fields = frozenset(fields_of(kind.schema, obj, without=("status",)))
         key = Key(kind.id, metadata.get("namespace", "") if kind.namespaced else "", metadata["name"])

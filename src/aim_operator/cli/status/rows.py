@@ -15,7 +15,7 @@ from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.meta import Condition, KubeObject
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import State
-from aim_operator.core import labels
+from aim_operator.core.catalog import is_derived
 from aim_operator.core.pause import is_paused
 
 UNJUDGED = "Unknown"
@@ -175,7 +175,7 @@ def _template(template: aim.AIMServiceTemplate | aim.AIMClusterServiceTemplate) 
         precision=str(metadata.get("precision") or ""),
         gpu_count=count if isinstance(count, int) else None,
         gpu_model=str(metadata.get("gpu") or ""),
-        derived=template.metadata.label(labels.DERIVED_TEMPLATE) == "true",
+        derived=is_derived(template),
     )
 
 

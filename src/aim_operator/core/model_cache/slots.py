@@ -10,7 +10,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.jobs.readings import finished, is_suspended
-from aim_operator.core.naming import HASH_DIGITS, download_job_name
+from aim_operator.core.naming import is_download_job_name
 
 
 class DownloadSlot(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ def holds_slot(cache: AIMModelCache, job: Job) -> bool:
         owner is not None
         and owner.uid == cache.metadata.uid
         and metadata.namespace == cache.metadata.namespace
-        and metadata.name == download_job_name(cache.metadata.name, metadata.name[-HASH_DIGITS:])
+        and is_download_job_name(metadata.name, cache.metadata.name)
         and metadata.deletion_timestamp is None
         and not finished(job)
         and not is_suspended(job)

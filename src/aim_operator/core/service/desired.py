@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, Pod
 from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMService
@@ -20,6 +20,15 @@ PREDICTOR_PORT = 80
 def predictor_service(name: str) -> str:
     """Return the name of the Service, and of the Deployment, that KServe makes for the predictor."""
     return f"{name}{PREDICTOR}"
+
+
+def is_of_predictor(pod: Pod, name: str) -> bool:
+    """Whether a Pod with the labels of that service is not one of somebody's copy of its Deployment.
+
+    One that nothing controls counts: by its labels a ReplicaSet takes it over, and it gets requests.
+    """
+    owner = pod.metadata.controller()
+    return owner is None or owner.name.rpartition("-")[0] == predictor_service(name)
 
 
 def http_route(service: AIMService, route: Route, *, name: str | None = None) -> Child:

@@ -13,10 +13,17 @@ from itertools import islice
 import msgspec
 from msgspec import Struct
 
-from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, HTTPRouteSpec, OtherHTTPRoute
+from aim_operator.api.external import (
+    HTTP_ROUTES,
+    INFERENCE_SERVICES,
+    HTTPRoute,
+    HTTPRouteSpec,
+    OtherHTTPRoute,
+)
 from aim_operator.api.meta import UNREADABLE
-from aim_operator.api.v1alpha1 import AIMService
+from aim_operator.api.v1alpha1 import SERVICES, AIMService
 from aim_operator.core.hosts import outside
+from aim_operator.core.manifests import is_applied
 from aim_operator.core.routing import MAX_PATH, WELL_KNOWN, covers
 from aim_operator.core.service.path_claims import Claim, Contender
 from aim_operator.core.service.route import ListenerPath, gateway_key, hosts_of, is_gateway
@@ -53,11 +60,28 @@ def routed_paths(route: HTTPRoute) -> tuple[ListenerPath, ...]:
     return tuple(islice(_prefixes(_spec_of(route), route.metadata.namespace), MAX_PATHS))
 
 
-def other_claims(route: OtherHTTPRoute) -> tuple[Claim, ...]:
+def is_strange(route: HTTPRoute) -> bool:
+    """Whether a live HTTPRoute with the operator's label is nobody's that the operator knows.
+
+    Ours are controlled by an AIMService, or have been applied by the operator; KServe, which copies labels,
+    makes those of an InferenceService. The label of any other was put there by somebody.
+    """
+    owner = route.metadata.controller()
+    if owner is None:
+        return not is_applied(route)
+    group = owner.api_version.partition("/")[0]
+    return (group, owner.kind) not in _ROUTE_OWNERS
+
+
+_ROUTE_OWNERS = {(resource.group, resource.kind) for resource in (SERVICES, INFERENCE_SERVICES)}
+
+
+def other_claims(route: OtherHTTPRoute | HTTPRoute) -> tuple[Claim, ...]:
     """Return the prefixes that an HTTPRoute takes which the operator did not make: since it was created."""
     metadata = route.metadata
     owner = Contender(metadata.creation_timestamp or "", metadata.namespace, metadata.name)
-    paths = islice(_prefixes(route.spec, metadata.namespace, roots=True), MAX_OTHER_PATHS)
+    spec = _spec_of(route) if isinstance(route, HTTPRoute) else route.spec
+    paths = islice(_prefixes(spec, metadata.namespace, roots=True), MAX_OTHER_PATHS)
     return tuple(Claim(owner, path, HTTP_ROUTES.kind) for path in paths)
 
 

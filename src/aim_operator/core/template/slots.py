@@ -16,7 +16,7 @@ from aim_operator.api.external import Job
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus
 from aim_operator.core.catalog import Template
 from aim_operator.core.jobs.readings import finished, is_suspended
-from aim_operator.core.naming import HASH_DIGITS, discovery_job_name
+from aim_operator.core.naming import HASH_DIGITS, is_discovery_job_name
 
 
 class WaitingTemplate(NamedTuple):
@@ -102,13 +102,12 @@ def holds_slot(template: Template, job: Job, *, home: str) -> bool:
     owner = metadata.controller()
     if owner is None or owner.uid != template.metadata.uid or metadata.namespace != home:
         return False
-    digest = metadata.name[-HASH_DIGITS:]
     return (
-        metadata.name == discovery_job_name(template.metadata.name, digest)
+        is_discovery_job_name(metadata.name, template.metadata.name)
         and metadata.deletion_timestamp is None
         and not finished(job)
         and not is_suspended(job)
-        and not _has_result(template, digest)
+        and not _has_result(template, metadata.name[-HASH_DIGITS:])
     )
 
 

@@ -10,19 +10,26 @@ from msgspec import structs
 
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Storage, UnusedCaches
 from aim_operator.api.v1alpha1 import conditions as c
-from aim_operator.core import conditions, labels
+from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
 from aim_operator.core.model_cache.usage import judge
 from aim_operator.core.naming import model_cache_name
-from tests.support.cache_builders import OURS, SOURCE, make_claim, make_model_cache, make_storage_class
+from tests.support.cache_builders import (
+    LABELLED,
+    OURS,
+    SOURCE,
+    make_claim,
+    make_model_cache,
+    make_storage_class,
+)
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 OPTIONS = DownloadOptions(image="ghcr.io/example/fetch:1", requests={"cpu": "100m"})
 DELETE = UnusedCaches(after_days=30, policy="Delete")
-OWN = make_model_cache(model_cache_name(SOURCE, ""), metadata={"labels": OURS})
+OWN = make_model_cache(model_cache_name(SOURCE, ""), metadata=OURS)
 
 
 def days_ago(days: float) -> str:
@@ -50,7 +57,8 @@ def old(since: float | None = None, removal: datetime | None = None) -> AIMModel
 
 
 RETAINED = structs.replace(OWN, spec=structs.replace(OWN.spec, retain=True))
-BY_HAND = make_model_cache("by-hand", metadata={"labels": OURS})
+BY_HAND = make_model_cache("by-hand", metadata=OURS)
+LABELLED_BY_SOMEBODY = make_model_cache(model_cache_name(SOURCE, ""), metadata=LABELLED)
 UNLABELLED = make_model_cache(OWN.metadata.name)
 HOUR = timedelta(hours=1)
 
@@ -105,6 +113,11 @@ CASES: dict[str, tuple[ModelCacheObserved, AIMModelCacheStatus, tuple[str | None
     ),
     "made by hand, with our label copied": (
         observed(cache=BY_HAND),
+        old(30, NOW),
+        (days_ago(30), None, "Unused", False),
+    ),
+    "made by hand, with our name and our label": (
+        observed(cache=LABELLED_BY_SOMEBODY),
         old(30, NOW),
         (days_ago(30), None, "Unused", False),
     ),
@@ -168,5 +181,4 @@ def test_the_day_before_is_told_by_an_event_and_a_condition_once() -> None:
 
 
 def test_labels_alone_make_nothing_the_operators() -> None:
-    assert labels.MANAGED_BY in OURS
-    assert not judge(observed(cache=BY_HAND), old(400, NOW - HOUR), NOW).remove
+    assert not judge(observed(cache=LABELLED_BY_SOMEBODY), old(400, NOW - HOUR), NOW).remove

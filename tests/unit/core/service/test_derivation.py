@@ -26,7 +26,8 @@ from tests.support.service_builders import (
 )
 
 DERIVED: dict[str, Any] = {
-    "labels": {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"}
+    "labels": {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"},
+    "annotations": {"aim.silogen.ai/applied": "0123456789abcdef"},
 }
 FP8: dict[str, Any] = {"precision": "fp8"}
 

@@ -43,7 +43,8 @@ WITH_DERIVED = FakeCatalog(
         resolve(THROUGHPUT, BARE).template_name,
         metric="throughput",
         metadata={
-            "labels": {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"}
+            "labels": {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"},
+            "annotations": {"aim.silogen.ai/applied": "0123456789abcdef"},
         },
     ),
 )

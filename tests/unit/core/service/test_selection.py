@@ -26,7 +26,10 @@ from tests.support.service_builders import (
     make_template_status,
 )
 
-DERIVED = {"labels": {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"}}
+DERIVED = {
+    "labels": {"app.kubernetes.io/managed-by": "aim", "aim.silogen.ai/derived-template": "true"},
+    "annotations": {"aim.silogen.ai/applied": "0123456789abcdef"},
+}
 
 
 def profile(name: str, **metadata: Any) -> Template:
@@ -141,6 +144,16 @@ def test_a_template_does_not_count_that_is(other: Template) -> None:
     only = make_template("a")
     assert chosen(only, other).template is only
     assert chosen(other).template is None
+
+
+def test_nothing_is_chosen_for_what_was_discovered_for_an_earlier_spec() -> None:
+    """Somebody edits the best template, and a service asks before it is discovered again: it waits."""
+    found = structs.replace(make_template_status(), observed_generation=2)
+    edited = make_template("z", metadata={"generation": 3}, status=found)
+    assert chosen(edited).template is None
+    assert chosen(edited).waiting == ("z",)
+    seen = structs.replace(edited, status=structs.replace(found, observed_generation=3))
+    assert chosen(seen).template is seen
 
 
 def test_a_spec_speaks_where_the_profile_does_not() -> None:

@@ -486,18 +486,16 @@ def test_a_derived_template_without_services_goes_unless_it_changes_meanwhile() 
     [
         pytest.param(make_template_observed(make_derived_template()), id="a derived one in use"),
         pytest.param(
-            make_template_observed(
-                make_template("fast-ovr-0123abcd", metadata={"labels": DERIVED}), in_use=False
-            ),
+            make_template_observed(make_template("fast-ovr-0123abcd", metadata=DERIVED), in_use=False),
             id="a derived one that a user edited",
         ),
         pytest.param(
-            make_template_observed(make_template(metadata={"labels": DERIVED}), in_use=False),
+            make_template_observed(make_template(metadata=DERIVED), in_use=False),
             id="a copy of a derived one under a name of its own",
         ),
         pytest.param(make_template_observed(in_use=False), id="one that a user made"),
         pytest.param(
-            make_template_observed(make_cluster_template(metadata={"labels": DERIVED}), in_use=False),
+            make_template_observed(make_cluster_template(metadata=DERIVED), in_use=False),
             id="a cluster template, whatever its labels",
         ),
     ],

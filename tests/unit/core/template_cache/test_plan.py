@@ -64,7 +64,7 @@ def in_state(state: str, reason: str, *, ours: bool = True) -> AIMModelCache:
         "conditions": [{"type": "Ready", "status": "False", "reason": reason, "message": "words"}],
     }
     name = model_cache_name(SOURCE.source_uri, "")
-    return make_model_cache(name, status=status, metadata={"labels": OURS} if ours else {})
+    return make_model_cache(name, status=status, metadata=OURS if ours else {})
 
 
 def held(state: str, reason: str, source: ModelSource = SOURCE, **more: Any) -> SourceObserved:
@@ -251,7 +251,7 @@ def test_a_source_of_unknown_size_is_cached_and_its_size_is_shown_once_it_is_fou
     source = structs.replace(SOURCE, size=None)
     (child,) = planned(observed(source_observed(source))).children
     assert child.manifest["spec"] == {"sourceUri": SOURCE.source_uri, **ON_GPU}
-    live = make_model_cache(child.name, size=None, status={"size": "8.47Gi"}, metadata={"labels": OURS})
+    live = make_model_cache(child.name, size=None, status={"size": "8.47Gi"}, metadata=OURS)
     plan = planned(observed(source_observed(cache=live)))
     assert plan.status is not None
     assert [model.size for model in plan.status.model_caches or ()] == ["8.47Gi"]
@@ -308,7 +308,7 @@ def test_the_operators_own_takes_the_environment_and_configuration_of_its_servic
         pytest.param(held("Progressing", "Downloading"), 1, id="our own is kept up to date"),
         pytest.param(held("Progressing", "Downloading", ours=False), 0, id="a user's is left alone"),
         pytest.param(
-            source_observed(cache=make_model_cache("mine", metadata={"labels": OURS})),
+            source_observed(cache=make_model_cache("mine", metadata=OURS)),
             0,
             id="a copy made by hand with its labels under another name is left alone",
         ),
@@ -323,7 +323,7 @@ def test_who_keeps_the_references_of_a_cache(source: SourceObserved, want: int) 
 
 def test_what_a_cache_holds_and_where_is_settled() -> None:
     name = model_cache_name(SOURCE.source_uri, "bronze")
-    live = make_model_cache(name, size="3Gi", storageClassName="bronze", metadata={"labels": OURS})
+    live = make_model_cache(name, size="3Gi", storageClassName="bronze", metadata=OURS)
     seen = observed(source_observed(cache=live), cache=make_template_cache(storageClassName="gold"))
     (child,) = planned(seen).children
     assert child.manifest["metadata"]["name"] == name
