@@ -20,6 +20,7 @@ a line that names the flag, the value and what to write instead.
 """
 
 
+CALLS = "<!-- test: not output, calls to copy, which tests/unit/cli/test_calls.py parses -->"
 VERBATIM = "\b\n"
 """How a paragraph of help begins whose lines stay as they are: examples."""
 
@@ -36,7 +37,7 @@ def text() -> str:
 def _command(command: Any) -> Iterator[str]:
     for paragraph in inspect.cleandoc(command.help).split("\n\n"):
         if paragraph.startswith(VERBATIM):
-            yield f"```text\n{paragraph.removeprefix(VERBATIM).strip()}\n```\n"
+            yield f"{CALLS}\n```text\n{paragraph.removeprefix(VERBATIM).strip()}\n```\n"
         else:
             yield f"{prose(' '.join(paragraph.split()))}\n"
     if flags := [_flag(parameter) for parameter in command.params]:

@@ -15,6 +15,10 @@ Before a block:
     <!-- test: run by PATH -->       a test elsewhere runs this; its file must name the page's folder or the
                                      commands, or take them from the page by `commands_for`
     <!-- test: not run, REASON -->   counted; there may be MOST_NOT_RUN of these
+Before a block of text:
+    <!-- test: printed by PATH -->   that test compares it with what is really printed, by `shown`
+    <!-- test: columns of KIND -->   a table of `kubectl get`: its heads are held to the CRD
+    <!-- test: not output, WHAT -->  nothing prints this: a picture in letters, calls to copy
 """
 
 from __future__ import annotations
@@ -44,6 +48,9 @@ WORDS = (
     "part of",
     "run by",
     "not run,",
+    "printed by",
+    "columns of",
+    "not output,",
 )
 
 _COMMENT = re.compile(r"<!--\s*(tested on|test):\s*(.*?)\s*-->", re.DOTALL)
@@ -134,6 +141,12 @@ def commands_for(test: str, page: str) -> list[str]:
     blocks = read_page(page, (ROOT / page).read_text()).blocks
     chosen = [block for block in blocks if block.says.get("run by") == test]
     return [one.text.strip() for block in chosen for one in commands(block)]
+
+
+def shown(page: str, begins: str) -> str:
+    """Return the block of text on a page that begins so, which a test compares with what is printed."""
+    blocks = read_page(page, (ROOT / page).read_text()).blocks
+    return next(block.text for block in blocks if block.text.startswith(begins))
 
 
 class Command(NamedTuple):

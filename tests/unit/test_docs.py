@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import jsonschema
 import pytest
 import yaml
 
-from tests.docs.blocks import COMMANDS, LANGUAGES, MOST_NOT_RUN, ROOT, Block, Page, commands, pages
+from aim_operator.api.v1alpha1.kinds import ALL_KINDS, KINDS
+from tests.docs.blocks import COMMANDS, LANGUAGES, MOST_NOT_RUN, ROOT, Block, Page, commands, pages, read_page
 from tests.docs.manifests import CHART_VALUES, SPEC_OF, manifests
 
 ALL = pages()
+TEXT = ("printed by", "columns of", "not output,")
+BY_KIND = {resource.kind: resource for resource in ALL_KINDS}
 
 
 def problems(page: Page) -> Iterator[str]:
@@ -35,6 +39,10 @@ def problems(page: Page) -> Iterator[str]:
                 one.text.split("#")[0].strip() in text for one in commands(block)
             ):
                 yield f"{block.where}: {path} names neither {folder} nor the commands"
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r'"[^"\n]+"|\bshown\(', text)
 
 
 def untestable(block: Block, later: list[Block]) -> Iterator[str]:
@@ -67,6 +75,18 @@ def untestable(block: Block, later: list[Block]) -> Iterator[str]:
         json.loads(block.text)
     elif block.language == "python":
         yield f"{block.where}: Python that is not run; save it and run it"
+    elif not any(word in block.says for word in TEXT):
+        yield f"{block.where}: text of which nothing says where it is from; say one of {', '.join(TEXT)}"
+    elif path := block.says.get("printed by"):
+        begins = block.text.splitlines()[0]
+        test = ROOT / path
+        if not test.is_file() or not {f'"{block.page}"', "shown("} <= set(_words(test.read_text())):
+            yield f"{block.where}: {path} does not compare {begins!r} with what is printed"
+    elif kind := block.says.get("columns of"):
+        heads = re.split(r"\s{2,}", block.text.splitlines()[0].strip())
+        columns = [one.name.upper() for one in KINDS[BY_KIND[kind].type].columns if not one.priority]
+        if heads != ["NAME", *columns]:
+            yield f"{block.where}: {kind} has the columns {' '.join(columns)}"
     elif any(line.startswith("$ ") for line in block.text.splitlines()):
         yield f"{block.where}: commands in a block that is not run; mark it as console"
 
@@ -87,3 +107,22 @@ def test_very_few_blocks_are_not_run() -> None:
     ]
     assert len(not_run) <= MOST_NOT_RUN, "\n".join(not_run)
     assert all(len(line.partition(": ")[2]) > 10 for line in not_run), not_run
+
+
+@pytest.mark.parametrize(
+    ("says", "want"),
+    [
+        pytest.param("", "nothing says where it is from", id="nothing"),
+        pytest.param(
+            "printed by tests/unit/test_docs.py", "does not compare", id="a test that does not look"
+        ),
+        pytest.param("columns of AIMService", "has the columns STATUS MODEL", id="other columns"),
+        pytest.param("not output, a picture in letters", "", id="no output"),
+    ],
+)
+def test_text_that_nothing_prints_is_named(says: str, want: str) -> None:
+    mark = f"<!-- test: {says} -->\n" if says else ""
+    page = read_page("docs/other.md", f"# A\n\nIt prints:\n\n{mark}```text\nNAME   STATE\nchat   fine\n```\n")
+    found = list(problems(page))
+    assert want in "\n".join(found)
+    assert bool(found) is bool(want)

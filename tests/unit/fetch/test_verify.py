@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from aim_operator.fetch.checksums import as_text, of_text
 from aim_operator.fetch.listing import Checksum
 from aim_operator.fetch.outcome import Outcome
 from aim_operator.fetch.verify import Verification, verify
+from tests.docs.blocks import shown
+from tests.docs.output import difference
 from tests.support.fetch_process import AIMCTL, FetchProcess
 from tests.support.fetching import fetched
 from tests.support.hub_server import Hub
@@ -185,3 +188,19 @@ def test_the_command(hub: Hub, tmp_path: Path) -> None:
     assert found.wait() == 15, found.text
     assert "config.json has git" in found.message["message"]
     assert Path(AIMCTL).exists()
+
+
+_DIFFERS = re.compile(r"hf://\S+|\S+[.]safetensors|(?<=sha256 )\w+|(?<=had )\w+|(?<= at )\w+|\d+([.]\d+\w+)?")
+
+
+def alike(line: str) -> str:
+    """A line without what differs from model to model; the page shortens what is long."""
+    return _DIFFERS.sub("N", line).replace("N…", "N")
+
+
+async def test_what_the_page_shows_of_it_is_what_it_says(model: Path) -> None:
+    flip(model / "model.safetensors")
+    outcome, lines = await checked(model)
+    got = [*lines, f"{outcome.reason}: {outcome.message}"]
+    want = shown("docs/guides/caching.md", "verifying ").splitlines()
+    assert difference("\n".join(map(alike, want)), "\n".join(map(alike, got))) == ""

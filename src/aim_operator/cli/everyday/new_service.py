@@ -119,3 +119,11 @@ async def _check_model(client: KubeClient, model: str, namespace: str) -> None:
     else:
         meant = "the catalog has none; apply an AIMClusterImage"
     raise UserError(f"there is no model {model!r} for namespace {namespace}: {meant}")
+
+
+def applied(namespace: str, name: str, *, new: bool) -> tuple[str, str]:
+    """Return what is said of a service that was applied, and what comes next."""
+    return (
+        f"AIMService {namespace}/{name}: {'made' if new else 'applied again'}",
+        f"next: aimctl wait {name} -n {namespace}",
+    )

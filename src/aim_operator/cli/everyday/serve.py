@@ -84,5 +84,4 @@ def serve(
     wanted = new_service.manifest(wish, cluster.namespace)
     new = cluster.ask(lambda client: new_service.apply(client, wanted))
     named = wanted["metadata"]["name"]
-    typer.echo(f"AIMService {cluster.namespace}/{named}: {'made' if new else 'applied again'}")
-    typer.echo(f"next: aimctl wait {named} -n {cluster.namespace}")
+    typer.echo("\n".join(new_service.applied(cluster.namespace, named, new=new)))
