@@ -130,6 +130,7 @@ def test_install_serve_upgrade_and_uninstall(
     assert answer(cluster, path) == 200, "models go on serving without the operator"
 
     limited_to_namespaces(cluster)
+    Release(cluster, "limited", "limited-system").run(limited(UNINSTALL))
     leave_nothing_but_files(cluster)
 
 
@@ -353,14 +354,18 @@ def the_token_reads_no_secret(release: Release) -> None:
     assert not [e for e in release.audit() if (e.get("objectRef") or {}).get("resource") == "secrets"]
 
 
+def limited(command: str) -> str:
+    """A command of the pages for the second release."""
+    return command.replace("install aim-operator", "install limited").replace(
+        "kaiwo-system", "limited-system"
+    )
+
+
 def limited_to_namespaces(cluster: Cluster) -> None:
     cluster.kubectl("create", "namespace", "team-a")
     release = Release(cluster, "limited", "limited-system")
-    install = INSTALL.replace("install aim-operator", "install limited").replace(
-        "kaiwo-system", "limited-system"
-    )
     settings = ("namespaces={team-a}", "crds.install=false", "replicas=1", "fullnameOverride=limited")
-    release.run(install, *settings)
+    release.run(limited(INSTALL), *settings)
     for namespace in ("ml-research", "team-a"):  # the one that is served last
         apply_yaml(cluster, catalog(namespace) + service(namespace, "chat"))
     eventually(lambda: state(cluster, "chat", "team-a") == "Running", "what it serves runs", 90)
@@ -388,9 +393,6 @@ def limited_to_namespaces(cluster: Cluster) -> None:
 
 def leave_nothing_but_files(cluster: Cluster) -> None:
     """What the page has for a whole cluster, after the operator: kept are the claims, and nothing of ours."""
-    Release(cluster, "limited", "limited-system").run(
-        UNINSTALL.replace("aim-operator", "limited").replace("kaiwo-system", "limited-system")
-    )
     claims = ("get", "pvc", "--namespace=ml-research", "-o", "name")
     kept = cluster.kubectl(*claims).split()
     assert kept, "the quickstart caches a model there"
