@@ -18,6 +18,17 @@ from tests.docs.blocks import pages
 pytestmark = pytest.mark.needs_browser
 
 PHONE = 400
+PHONE_PAGES = (
+    "index",
+    "start",
+    "performance",
+    "guides/command-line",
+    "operations/uninstall",
+    "reference/reasons",
+    "reference/aim-image",
+    "reference/api/aimservice",
+)
+"""One of each kind of page."""
 COPY_BUTTON = "button[data-md-type=copy]"
 
 FOUND = """function found(root) {
@@ -113,9 +124,20 @@ async def test_a_phone_shows_the_heads_of_columns_and_no_page_is_wider(page: Pag
         await page.evaluate(f"getComputedStyle({row}.children[2], '::before').content")
         == '"services 1,000: "'
     )
-    for name in ("index", "start", "performance", "reference/reasons", "reference/aim-image"):
+    for name in PHONE_PAGES:
         await page.open(f"{site}/{name}.html", width=PHONE)
         assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE, name
+
+
+async def test_rules_of_a_field_are_there_once_they_are_unfolded(page: Page, site: str) -> None:
+    await page.open(f"{site}/reference/api/aimmodelcache.html")
+    rule = (
+        "[...document.querySelectorAll('details li')].find(rule => rule.textContent.includes('write hf://'))"
+    )
+    assert await page.evaluate(f"{rule}.checkVisibility()") is False
+    await page.evaluate(f"{rule}.closest('details').querySelector('summary').click()")
+    assert await page.until(f"{rule}.checkVisibility()")
+    assert await page.evaluate(f"{rule}.querySelector('code') !== null")
 
 
 @pytest.mark.parametrize("words", ["troubleshoot", "AwaitingDiscoverySlot"])

@@ -43,7 +43,9 @@ def test_where_nothing_moves_it_is_the_last_frame() -> None:
     assert ".t1-2 { animation: " in motion
 
 
-@pytest.mark.parametrize("name", ["demo.svg", "objects.svg", "status.svg", "why.svg", "plan.svg"])
+@pytest.mark.parametrize(
+    "name", ["demo.svg", "objects.svg", "states.svg", "status.svg", "why.svg", "plan.svg"]
+)
 def test_pictures_are_readable_on_any_ground_and_load_nothing(name: str) -> None:
     text = (ASSETS / name).read_text()
     root = ET.fromstring(text)
