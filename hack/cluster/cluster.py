@@ -175,6 +175,23 @@ class Cluster:
         """Kills the node's container runtime under its Pods and starts it again."""
         node.crash_containerd(self._instance)
 
+    def kill(self, *names: str) -> None:
+        """Kills processes of the cluster by SIGKILL, by the names of their logs."""
+        known = processes.recorded(self.directory)
+        processes.kill(known[name] for name in names)
+
+    def start_etcd(self, quota_bytes: int = control_plane.QUOTA_BYTES) -> None:
+        """Starts an etcd that was killed, with its data."""
+        control_plane.start_etcd(self._instance, quota_bytes)
+
+    def start_apiserver(self) -> None:
+        """Starts an API server that was killed; returns when it is ready."""
+        control_plane.start_apiserver(self._instance)
+
+    @property
+    def etcd_url(self) -> str:
+        return f"http://127.0.0.1:{self._instance.ports['etcd']}"
+
     def load_images(self, archive: Path) -> None:
         """Makes the images of a docker archive known to each node."""
         node.import_images(self._instance, archive)
@@ -237,6 +254,11 @@ class Cluster:
     def operator_image(self) -> str:
         """The image of this checkout, for Pods of a cluster with the part `operator-image`."""
         return operator_image.REFERENCE
+
+    @property
+    def certificates(self) -> Path:
+        """Holds ca.crt, tls.crt and tls.key of the API server."""
+        return self._instance.certificates
 
     @property
     def audit_log(self) -> Path:

@@ -23,6 +23,9 @@ from hack.cluster.progress import Progress
 
 PART = "control-plane"
 START_SECONDS = 90.0
+ETCD, APISERVER = "etcd", "kube-apiserver"
+QUOTA_BYTES = 8 * 1024**3
+"""How large etcd's file may become."""
 # Not the usual 10.96.0.0/16, which may be the network of a cluster that this machine belongs to. The first
 # address is the Service `kubernetes`, by which Pods know the API server: service_address.py makes it answer.
 SERVICE_RANGE = "10.215.0.0/16"
@@ -57,8 +60,8 @@ def start_control_plane(instance: Instance, progress: Progress, crds: Sequence[M
     ensure(CONTROL_PLANE, progress)
     with progress.step("control plane", f"starting Kubernetes {KUBERNETES_VERSION}", "ready in"):
         _prepare(instance)
-        _start_etcd(instance)
-        _start_apiserver(instance)
+        start_etcd(instance)
+        start_apiserver(instance)
         api = instance.api()
         install_crds(api, crds)
         _start_controllers(instance)
@@ -102,12 +105,13 @@ def _run_tool(*arguments: str) -> None:
         raise ClusterError(f"{arguments[0]} failed: {finished.stderr.strip()}")
 
 
-def _start_etcd(instance: Instance) -> None:
+def start_etcd(instance: Instance, quota_bytes: int = QUOTA_BYTES) -> None:
+    """Starts it, also again after it was killed, with the data that it had."""
     client = f"http://127.0.0.1:{instance.ports['etcd']}"
     peer = f"http://127.0.0.1:{instance.ports['etcd-peer']}"
     processes.start(
         instance.directory,
-        "etcd",
+        ETCD,
         [
             program(CONTROL_PLANE), "etcd",
             f"--data-dir={instance.directory / 'etcd'}",
@@ -117,13 +121,14 @@ def _start_etcd(instance: Instance) -> None:
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
-            "--quota-backend-bytes=8589934592",
+            f"--quota-backend-bytes={quota_bytes}",
             "--log-level=warn",
         ],
     )  # fmt: skip
 
 
-def _start_apiserver(instance: Instance) -> None:
+def start_apiserver(instance: Instance) -> None:
+    """Starts it, also again after it was killed; returns when it is ready."""
     certificates = instance.certificates
     argv = [
         program(CONTROL_PLANE), "kube-apiserver",
@@ -159,7 +164,7 @@ def _start_apiserver(instance: Instance) -> None:
             # Written before the answer is sent: who has the answer finds the entry.
             "--audit-log-mode=blocking-strict",
         ]
-    process = processes.start(instance.directory, "kube-apiserver", argv)
+    process = processes.start(instance.directory, APISERVER, argv)
     api = instance.api()
     processes.wait_until(api.ready, instance.directory, process, START_SECONDS, "The API server")
 

@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 
 from aim_operator.api.v1alpha1 import ALL_KINDS
 from aim_operator.api.v1alpha1.kinds import KINDS
+from hack.cluster.api import Manifest
 from hack.cluster.cluster import Cluster
 from hack.cluster.patience import Patience
 from tests.support.permissions import rules_of
@@ -56,6 +57,10 @@ class OperatorProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -106,8 +111,11 @@ def eventually(check: Callable[[], bool], what: str, timeout_seconds: float = 60
         time.sleep(max(0.1, time.monotonic() - began))
 
 
-def grant_roles(cluster: Cluster) -> None:
-    """Give the operator's user exactly the rules that the chart gives, and make its namespace."""
+def grant_roles(cluster: Cluster, *others: Manifest) -> None:
+    """Give the operator's user exactly the rules that the chart gives, and make its namespace.
+
+    `others` are further subjects that get the same.
+    """
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}}
     cluster.api.apply(namespace)
     for prefix, role, where in (
@@ -126,7 +134,7 @@ def grant_roles(cluster: Cluster) -> None:
                 "kind": f"{kind}Binding",
                 "metadata": metadata,
                 "roleRef": {"apiGroup": group, "kind": kind, "name": metadata["name"]},
-                "subjects": [cluster.operator_subject],
+                "subjects": [cluster.operator_subject, *others],
             }
         )
 

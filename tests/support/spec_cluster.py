@@ -47,18 +47,20 @@ _BESIDE_THE_CLUSTER: tuple[Manifest, ...] = (
 
 def start_spec_cluster(directory: Path, owner: int, crds: list[Manifest]) -> Cluster:
     """Return the running cluster with everything in it; only the first caller starts it."""
-    others = [*crd_manifests("kserve"), *crd_manifests("gateway")]
-    installed = [crd for crd in others if crd["spec"]["names"]["kind"] in KINDS]
-    cluster, missing = cluster_for_tests((), directory, owner=owner, crds=[*installed, *crds])
+    cluster, missing = cluster_for_tests((), directory, owner=owner, crds=[*foreign_crds(), *crds])
     assert cluster is not None, missing
     with locked(f"{directory} spec"):
         if OPERATOR not in processes.recorded(cluster.directory):
-            for manifest in _BESIDE_THE_CLUSTER:
-                cluster.api.apply_when_served(manifest)
             grant_roles(cluster)
-            _start_stand_ins(cluster)
+            start_stand_ins(cluster)
             _start_operator(cluster)
     return cluster
+
+
+def foreign_crds() -> list[Manifest]:
+    """Those of KServe and Gateway API that the operator looks at."""
+    others = [*crd_manifests("kserve"), *crd_manifests("gateway")]
+    return [crd for crd in others if crd["spec"]["names"]["kind"] in KINDS]
 
 
 def assert_at_work(cluster: Cluster) -> None:
@@ -69,7 +71,10 @@ def assert_at_work(cluster: Cluster) -> None:
         )
 
 
-def _start_stand_ins(cluster: Cluster) -> None:
+def start_stand_ins(cluster: Cluster) -> None:
+    """Start what stands for node, KServe and gateway, with the Gateway itself; return when it is at work."""
+    for manifest in _BESIDE_THE_CLUSTER:
+        cluster.api.apply_when_served(manifest)
     directory = cluster.directory
     process = processes.start(
         directory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from aim_operator.api.meta import Manifest
-from aim_operator.errors import AlreadyExists
+from aim_operator.errors import AlreadyExists, ApiError
 from hack.cluster.api import Api
 from hack.cluster.node import GPU_LABELS
 from tests.support.http_serving import Serving
@@ -67,12 +68,17 @@ class Node:
         }
         while True:
             lease["spec"]["renewTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            try:
-                await self._around.client.create(LEASES, lease, namespace=LEASE_NAMESPACE)
-            except AlreadyExists:
-                patch = {"spec": lease["spec"]}
-                await self._around.client.patch(LEASES, NODE, patch, namespace=LEASE_NAMESPACE)
+            # The API server may be away; the next beat comes in time.
+            with suppress(ApiError):
+                await self._renew(lease)
             await asyncio.sleep(RENEW_SECONDS)
+
+    async def _renew(self, lease: Manifest) -> None:
+        try:
+            await self._around.client.create(LEASES, lease, namespace=LEASE_NAMESPACE)
+        except AlreadyExists:
+            patch = {"spec": lease["spec"]}
+            await self._around.client.patch(LEASES, NODE, patch, namespace=LEASE_NAMESPACE)
 
     async def _look(self, key: Key) -> None:
         pod = self._pods.store.get(*key)
