@@ -21,8 +21,10 @@ _DECIMAL_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _BINARY_SUFFIX = {power: suffix for suffix, power in _BINARY.items()}
 
+# Go asks for no digits: of `Gi`, `+` and `.` it makes 0, and the API server takes them. It takes exponents of
+# more digits, too, and some keep it busy for long: those are nobody's quantities.
 _SYNTAX = re.compile(
-    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
+    r"(?P<number>[+-]?[0-9]*\.?[0-9]*)"
     r"(?:[eE](?P<exponent>[+-]?[0-9]{1,4})|(?P<suffix>[KMGTPE]i|[numkMGTPE]?))",
     re.ASCII,
 )
@@ -31,7 +33,8 @@ REMEMBERED = 1024
 """Texts: a cluster's services ask for the same few amounts."""
 MAX = Decimal(2**63 - 1)
 """What is more than this, or less than its negative, Kubernetes counts as this."""
-_NANO = Decimal(1).scaleb(-9)
+_NANO_EXPONENT = -9
+_NANO = Decimal(1).scaleb(_NANO_EXPONENT)
 # Wide enough for every text of 64 characters, so that nothing is rounded but where we say so.
 _EXACT = Context(prec=256, Emin=-99999, Emax=99999)
 
@@ -94,12 +97,18 @@ def _parsed(value: Quantity) -> _Parsed | None:
 
 
 def _from_text(text: str) -> _Parsed | None:
-    match = _SYNTAX.fullmatch(text) if len(text) <= _MAX_TEXT else None
+    match = _SYNTAX.fullmatch(text) if 0 < len(text) <= _MAX_TEXT else None
     if match is None:
         return None
-    number, exponent, suffix = Decimal(match["number"]), match["exponent"], match["suffix"]
-    if exponent is not None:
-        return _Parsed(number.scaleb(int(exponent), context=_EXACT), "exponent")
+    suffix = match["suffix"]
+    has_digits = match["number"].strip("+-.") != ""
+    number = Decimal(match["number"] if has_digits else 0)
+    if suffix is None:
+        exponent = int(match["exponent"])
+        # Without digits Go gets to a zero only where it needs no arbitrary precision.
+        if not has_digits and exponent < _NANO_EXPONENT:
+            return None
+        return _Parsed(number.scaleb(exponent, context=_EXACT), "exponent")
     if suffix in _BINARY:
         return _Parsed(_EXACT.multiply(number, Decimal(1024 ** _BINARY[suffix])), "binary")
     return _Parsed(number.scaleb(_DECIMAL[suffix], context=_EXACT), "decimal")

@@ -5,6 +5,7 @@ Called by core.resources and the cache sizes.
 
 from __future__ import annotations
 
+import string
 from decimal import Decimal
 
 from aim_operator.api import quantity
@@ -19,10 +20,12 @@ _UNITS = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 def parse(value: Quantity) -> Decimal:
     """Return the exact value; below one nano unit it is rounded away from zero, as Kubernetes does.
 
-    Raises SpecError(ResourcesInvalid) for text that is no quantity and values over 2^63-1.
+    Raises SpecError(ResourcesInvalid) for text that is no quantity, or has no digit, and values over 2^63-1.
     """
     amount = quantity.parse(value)
-    if amount is None:
+    # Kubernetes makes 0 of a suffix alone. Who wrote it forgot the number.
+    forgotten = isinstance(value, str) and not any(digit in value for digit in string.digits)
+    if amount is None or forgotten:
         raise SpecError(
             Reason.RESOURCES_INVALID,
             f"{_quoted(value)} is not a quantity; write a number with an optional suffix,"
