@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from aim_operator.api.meta import Manifest
@@ -104,15 +105,22 @@ class Gateway:
         self._queue = Queue(self._look)
         self._queue.watch(self._routes)
         around.when_released(self._queue, self._routes)
-        for others in (self._gateways, around.services):
-            others.add_handler(lambda _old, _new: self._look_at_all())
+        self._gateways.add_handler(lambda _old, _new: self._look_at(self._routes.store.all()))
+        around.services.add_handler(lambda old, new: self._look_at(self._routes_to(new or old)))
 
     async def run(self) -> None:
         await self._queue.run()
 
-    def _look_at_all(self) -> None:
-        for route in self._routes.store.all():
+    def _look_at(self, routes: Iterable[Plain]) -> None:
+        for route in routes:
             self._queue.put(Key(route.metadata.namespace, route.metadata.name))
+
+    def _routes_to(self, service: Plain | None) -> list[Plain]:
+        assert service is not None
+        where = (service.metadata.namespace, service.metadata.name)
+        return [
+            each for each in self._routes.store.all() if (each.metadata.namespace, _backend(each)) == where
+        ]
 
     async def _look(self, key: Key) -> None:
         route = self._routes.store.get(*key)
@@ -134,7 +142,7 @@ class Gateway:
         if section is not None and section not in [each["name"] for each in gateway.spec["listeners"]]:
             accepted = ("False", "NoMatchingParent", f"no listener is named {section}")
         resolved = ("True", "ResolvedRefs", "")
-        backend = route.spec["rules"][0]["backendRefs"][0]["name"]
+        backend = _backend(route)
         if self._around.services.store.get(route.metadata.namespace, backend) is None:
             resolved = ("False", "BackendNotFound", f"service {backend} not found")
         conditions = [
@@ -142,6 +150,11 @@ class Gateway:
             for type_, said in (("Accepted", accepted), ("ResolvedRefs", resolved))
         ]
         return {"parentRef": ref, "controllerName": CONTROLLER, "conditions": conditions}
+
+
+def _backend(route: Plain) -> str:
+    name: str = route.spec["rules"][0]["backendRefs"][0]["name"]
+    return name
 
 
 def _without_times(parents: list[Manifest]) -> list[Manifest]:
