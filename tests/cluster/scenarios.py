@@ -507,6 +507,21 @@ async def a_null_in_an_applied_free_form_value_stays(w: World) -> None:
     assert changed.spec["engineArgs"] == {"flag": None, "deep": {"x": 1}}
 
 
+async def a_null_is_a_field_that_nobody_set_where_the_schema_knows_it(w: World) -> None:
+    args: Manifest = {"flag": None, "large": 10**20, "list": [None, -(10**19)]}
+    spec = {"aimImageName": "llama", "profileId": None, "serving": {"drainSeconds": None}, "engineArgs": args}
+    made = await w.client.create(TEMPLATES, w.manifest(TEMPLATES, "a", spec=spec), namespace=w.namespace)
+    kept = {"flag": None, "large": 1e20, "list": [None, -1e19]}
+    assert made.spec == {"aimImageName": "llama", "serving": {}, "engineArgs": kept}
+    message = await refusal(
+        Invalid,
+        w.client.create(
+            TEMPLATES, w.manifest(TEMPLATES, "b", spec={"aimImageName": None}), namespace=w.namespace
+        ),
+    )
+    assert "aimImageName" in message
+
+
 async def a_resource_version_in_a_status_patch_is_a_precondition(w: World) -> None:
     made = await w.client.apply(SERVICES, w.service("a"))
     patch = {
@@ -1108,6 +1123,7 @@ SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     a_null_in_a_status_patch_removes_the_field,
     a_json_patch_of_a_status_sets_nulls_that_stay,
     a_null_in_an_applied_free_form_value_stays,
+    a_null_is_a_field_that_nobody_set_where_the_schema_knows_it,
     a_resource_version_in_a_status_patch_is_a_precondition,
     a_bad_status_is_refused,
     a_merge_patch_changes_what_it_names,

@@ -25,7 +25,7 @@ from tests.support.virtual_clock import VirtualClock
 
 DATA = Path(__file__).parent / "data"
 TRY = "?dryRun=All&fieldValidation=Ignore"
-EXAMPLES = 40
+EXAMPLES = 100
 FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
 repeatable = settings(
     max_examples=EXAMPLES,
@@ -80,6 +80,11 @@ def taken(api: Api, path: str, manifest: Manifest) -> tuple[Any, str]:
         return None, error.read().decode()
 
 
+def in_floats(value: Any) -> Any:
+    """Go writes a float of less than 1e21 as an integer, with zeros for what it does not know."""
+    return json.loads(json.dumps(value), parse_int=float)
+
+
 @pytest.mark.parametrize("resource", ALL_KINDS, ids=lambda resource: resource.kind)
 def test_an_object_is_taken_by_both_or_by_neither(control_plane: Cluster, resource: Resource[Any]) -> None:
     @given(spec=specs(resource.kind))
@@ -99,6 +104,6 @@ def test_an_object_is_taken_by_both_or_by_neither(control_plane: Cluster, resour
         assert bool(why_not) == bool(refusal), (
             f"{spec}: ours {why_not or 'taken'}; theirs {refusal or 'taken'}"
         )
-        assert ours == theirs
+        assert in_floats(ours) == in_floats(theirs)
 
     agree()

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from aim_operator.api.meta import Manifest
+from aim_operator.sandbox.refusals import bad_request
 
 
 class Node:
@@ -91,7 +92,17 @@ def admitted(node: Node, value: Any, before: Any = None) -> Any:
     if isinstance(value, list):
         item = node.item()
         return [admitted(item, member) for member in value]
-    return value
+    return value if value.__class__ is not int else _read(value)
+
+
+def _read(number: int) -> int | float:
+    """As the API server reads JSON: as a float where 64 bits don't hold it. Raises BadRequest beyond that."""
+    if -(2**63) <= number < 2**63:
+        return number
+    try:
+        return float(number)
+    except OverflowError:
+        raise bad_request("json: cannot unmarshal number: value out of range") from None
 
 
 _NOTHING: Manifest = {}
@@ -109,9 +120,13 @@ def _admitted_map(node: Node, value: Manifest, before: Manifest) -> Manifest:
             if not node.open:
                 continue
             schema = ANY
-        if member is None and schema.has_default and not schema.nullable:
+        if member is None and schema is not ANY and not schema.nullable:
+            # As `key:` without a value is in YAML: a field that nobody set, which may have a default.
             continue
-        out[name] = admitted(schema, member, before.get(name)) if isinstance(member, _CONTAINERS) else member
+        if isinstance(member, _CONTAINERS):
+            out[name] = admitted(schema, member, before.get(name))
+        else:
+            out[name] = member if member.__class__ is not int else _read(member)
     for name, schema in properties.items():
         if schema.has_default and name not in out:
             out[name] = copied(schema.default)

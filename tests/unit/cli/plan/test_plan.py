@@ -64,6 +64,21 @@ def with_profiles() -> tuple[str, ...]:
     return ("--profiles", str(EXAMPLES / "quickstart" / "profiles"))
 
 
+def test_a_key_without_a_value_is_a_field_that_nobody_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unset = IMAGE.replace("spec: {", "spec: {defaultServiceTemplate: , ")
+    assert planned(tmp_path, capsys, unset) == (2, "assumed: a default StorageClass\n1 object\n")
+
+
+def test_a_number_that_is_none_to_the_api_server_is_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = planned(tmp_path, capsys, IMAGE, f"{TEMPLATE}  engineArgs: {{seed: {'9' * 400}}}\n")
+    assert code == 3
+    assert "1.yaml:1: error: AIMClusterServiceTemplate llama-latency: json: cannot unmarshal number" in said
+
+
 @pytest.mark.parametrize("form", ["tree", "markdown"])
 def test_the_quickstart(form: str, capsys: pytest.CaptureFixture[str], snapshot: SnapshotAssertion) -> None:
     assert main(["plan", str(EXAMPLES / "quickstart"), "-o", form]) == 2
