@@ -158,9 +158,10 @@ def differences(api: Api, values: Sequence[Quantity]) -> Iterator[str]:
     if theirs is None:
         yield from (f"{value!r} is refused" for value in good if taken(api, [value]) is None)
     for value, mine, other in zip(good, ours, theirs or (), strict=theirs is not None):
-        countable = abs(quantity.parse(value) or 0) <= quantity.MAX
+        amount = quantity.parse(value)
+        countable = amount is not None and abs(amount) <= quantity.MAX
         # Go keeps a text such as 1E3 as it is, as long as nobody counts with it.
-        if countable and quantity.parse(other) != quantity.parse(mine):
+        if countable and quantity.parse(other) != amount:
             yield f"{value!r} is {other}, ours {mine}"
     for mine, other in zip(ours, taken(api, ours) or (), strict=True):
         if mine != other:

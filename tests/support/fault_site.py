@@ -82,6 +82,10 @@ class Replica:
         flags = ("--leader-elect", "--probe-address=127.0.0.1:0")
         self.process = OperatorProcess(self._cluster, *flags, kubeconfig=kubeconfig)
 
+    def kill(self) -> None:
+        """SIGKILL, as the kernel does to one that takes too much memory."""
+        self.process.kill()
+
     def rotate(self) -> None:
         """Put a new token into the file, as the kubelet does long before the old one ends."""
         self._secrets += 1
@@ -111,7 +115,10 @@ class Replica:
     def alive(self) -> bool:
         """Whether a kubelet would leave it running."""
         lines = [json.loads(line) for line in self.log.splitlines() if line.endswith("}")]
-        [port] = [line["address"].rpartition(":")[2] for line in lines if line["message"] == "listening"]
+        ports = [line["address"].rpartition(":")[2] for line in lines if line["message"] == "listening"]
+        if not ports:
+            return False
+        [port] = ports
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as answer:
             return bool(answer.status == 200)
 
@@ -144,6 +151,13 @@ class Since:
             and entry["objectRef"]["resource"] not in _BESIDE
         ]
 
+    def repeated(self, edits: Counter[str]) -> list[tuple[str, int]]:
+        """InferenceServices that were written more often than their service was edited, and how often."""
+        carried_out = Counter(
+            name for resource, name, code in self.writes() if resource == "inferenceservices" and code < 300
+        )
+        return [(name, count) for name, count in carried_out.items() if count > edits[name]]
+
     def written(self, *replicas: Replica) -> set[str]:
         """The names of the objects that were written."""
         return {name for _, name, code in self.writes(*replicas) if code < 300}
@@ -161,11 +175,13 @@ class Since:
         asked: dict[str, tuple[str, str]] = {}
         for entry in self._entries():
             path, _, query = entry["requestURI"].partition("?")
-            first_page = entry["verb"] == "list" and "continue=" not in query
+            # Of one object only when a replica starts: whether it may read the kind at all.
+            parts = query.split("&")
+            first_page = entry["verb"] == "list" and "continue=" not in query and "limit=1" not in parts
             # Of a watch, when it began: its end is in the log as well.
             streamed = "sendInitialEvents=true" in query and entry["stage"] == "ResponseStarted"
             if (first_page or streamed) and _code(entry) == 200:
-                chosen = "&".join(sorted(part for part in query.split("&") if "Selector=" in part))
+                chosen = "&".join(sorted(part for part in parts if "Selector=" in part))
                 asked[entry["auditID"]] = (entry["user"]["username"], f"{path}?{chosen}")
         return Counter(asked.values())
 
@@ -182,6 +198,8 @@ class Site:
         self.etcd = Etcd(cluster.etcd_url)
         self.names = [f"s{number:04}" for number in range(SERVICES)]
         self._edits = 0
+        self.edits: Counter[str] = Counter()
+        """How often each service was edited, also where the API server may not have taken it."""
         self._stack = ExitStack()
         directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="aim-faults-")))
         self.replicas = [Replica(cluster, name, directory) for name in ("one", "two")]
@@ -198,7 +216,7 @@ class Site:
             self.api.request("POST", f"{where}/serviceaccounts", {"metadata": {"name": replica.name}})
             self._stack.enter_context(replica.proxy)
             replica.start()
-            self._stack.callback(replica.process.kill)
+            self._stack.callback(replica.kill)
         self.api.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         apply_yaml(self.cluster, catalog(NAMESPACE))
         with ThreadPoolExecutor(4) as pool:
@@ -223,6 +241,7 @@ class Site:
         """Change what the model servers of these services are given. Raises where the API server is away."""
         for name in names:
             self._edits += 1
+            self.edits[name] += 1
             value = str(self._edits)
             spec = {"env": [{"name": VARIABLE, "value": value}]}
             self.api.request("PATCH", f"{OURS}/{name}", {"spec": spec}, MERGE, timeout_seconds=10)
@@ -334,6 +353,19 @@ class Site:
         leadership = self.leadership()
         assert leadership is not None
         return leadership[1]
+
+    def renewed_since(self, moment: datetime) -> float:
+        """Wait until a replica that has the Lease renewed it after a moment; how many seconds after."""
+        renewed: list[datetime] = []
+
+        def known() -> bool:
+            if self.leadership() is not None:
+                lease = self.api.request("GET", LEASE)
+                renewed[:] = [datetime.fromisoformat(lease["spec"]["renewTime"])]
+            return bool(renewed) and renewed[0] > moment
+
+        eventually(known, "a replica leads", SECONDS)
+        return (renewed[0] - moment).total_seconds()
 
     def leads(self, replica: Replica) -> bool:
         leadership = self.leadership()

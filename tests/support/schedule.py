@@ -2,7 +2,8 @@
 
 Tests on a real cluster wait most of their time, the others compute. So all workers but one take the first
 kind, the longest first, and the last one takes the second; whose kind is at its end takes of the other. What
-waits behind a long test is a short one: it would wait as long as that.
+waits behind a long test is a short one: it would wait as long as that. Tests that break a cluster of their
+worker's own run on one worker, one after the other: each worker more would start one more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ KEPT_SECONDS = 3
 """Tests that take less are not in the file; their order does not matter."""
 REAL = ("tests/e2e/", "tests/docs/test_pages.py", "tests/cluster/")
 """Where tests run on a real cluster, the slowest first."""
+ON_ONE_WORKER = "tests/cluster/faults/"
 RUNNING_AND_NEXT = 2
 """A worker starts a test once it knows the one after it."""
 
@@ -67,11 +69,22 @@ class LongestFirst(LoadScheduling):
         if node.shutting_down:
             return
         while self.pending and len(self.node2pending[node]) < RUNNING_AND_NEXT:
-            test = self.pending.pop(0 if self._takes_real(node) else -1)
-            self.node2pending[node].append(test)
-            node.send_runtest_some([test])
+            tests = self._with_those_beside(self.pending.pop(0 if self._takes_real(node) else -1))
+            self.node2pending[node] += tests
+            node.send_runtest_some(tests)
         if not self.pending:
             node.shutdown()
+
+    def _with_those_beside(self, test: int) -> list[int]:
+        if not self._is_on_one_worker(test):
+            return [test]
+        beside = [other for other in self.pending if self._is_on_one_worker(other)]
+        self.pending[:] = [other for other in self.pending if other not in beside]
+        return [test, *beside]
+
+    def _is_on_one_worker(self, test: int) -> bool:
+        assert self.collection is not None
+        return self.collection[test].startswith(ON_ONE_WORKER)
 
     def _takes_real(self, node: WorkerController) -> bool:
         real_left, others_left = self._is_real(self.pending[0]), not self._is_real(self.pending[-1])
@@ -94,4 +107,12 @@ class LongestFirst(LoadScheduling):
         assert self.collection is not None
         node_id = self.collection[test]
         folder = next((rank for rank, name in enumerate(REAL) if node_id.startswith(name)), len(REAL))
-        return -self._seconds.get(node_id, 0), folder
+        return -self._seconds_until_the_last(node_id), folder
+
+    def _seconds_until_the_last(self, node_id: str) -> float:
+        if not node_id.startswith(ON_ONE_WORKER):
+            return self._seconds.get(node_id, 0)
+        assert self.collection is not None
+        return sum(
+            self._seconds.get(other, 0) for other in self.collection if other.startswith(ON_ONE_WORKER)
+        )

@@ -2,8 +2,8 @@
 
 All stories break one control plane, one after the other and in any order, and leave it whole. There are
 24 services, AIM_FAULTS_SERVICES=2000 makes it more. After each fault every service must be as it was last
-edited, with at most one list of each kind by each replica, no write of what nobody edited, and no model
-server changed.
+edited, with at most one list of each kind by each replica, no write of what nobody edited, none more of an
+InferenceService than its service was edited, and no model server changed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import time
 import urllib.error
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tests.support.spec_cluster import foreign_crds
 
 pytestmark = pytest.mark.needs_control_plane
 LEASE_SECONDS = 15
+Whole = Callable[..., AbstractContextManager[Since]]
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
 
@@ -57,10 +59,31 @@ def site(broken: Site) -> Site:
     return broken
 
 
+@pytest.fixture
+def whole(site: Site, measure: Measure, request: pytest.FixtureRequest) -> Whole:
+    """`nothing_else_is_touched` of this test's site; what it took is in the table at the end of the run."""
+
+    @contextmanager
+    def fault(*edited: str) -> Iterator[Since]:
+        with nothing_else_is_touched(site, *edited) as since:
+            yield since
+            began = time.monotonic()
+            site.settled()
+            took = time.monotonic() - began
+        measure(
+            f"Real faults, {len(site.names)} services",
+            request.node.name.removeprefix("test_"),
+            f"{took:.1f} s until all is well",
+            f"{max(replica.process.peak_bytes for replica in site.replicas) / 1024**2:.0f} MiB at most",
+        )
+
+    return fault
+
+
 @contextmanager
 def nothing_else_is_touched(site: Site, *edited: str) -> Iterator[Since]:
     """What is in the block may break anything; afterwards only `edited` was written, and models serve on."""
-    models, since = site.models(), Since(site)
+    models, since, edits = site.models(), Since(site), site.edits.copy()
     yield since
     site.settled()
     # The queue is fair: with this one done, everything that was due before is done too.
@@ -68,6 +91,7 @@ def nothing_else_is_touched(site: Site, *edited: str) -> Iterator[Since]:
     site.settled()
     touched = {*edited, site.names[-1]}
     assert since.written() <= touched
+    assert since.repeated(site.edits - edits) == []
     after = site.models()
     assert {name: uid for name, (uid, _) in after.items()} == {name: uid for name, (uid, _) in models.items()}
     assert {name for name in models if after[name] != models[name]} <= touched
@@ -90,9 +114,9 @@ def without(rules: list[Rule], resource: str, *verbs: str) -> list[Rule]:
     return changed
 
 
-def test_watches_that_stall_and_break_lose_no_edit(site: Site) -> None:
+def test_watches_that_stall_and_break_lose_no_edit(site: Site, whole: Whole) -> None:
     held, broken, slow = site.names[:3]
-    with nothing_else_is_touched(site, held, broken, slow):
+    with whole(held, broken, slow):
         proxies = [replica.proxy for replica in site.replicas]
         for proxy in proxies:
             assert proxy.stall_watches() > 15
@@ -113,9 +137,9 @@ def test_watches_that_stall_and_break_lose_no_edit(site: Site) -> None:
             proxy.resume()
 
 
-def test_an_api_server_and_an_etcd_that_are_killed_under_load(site: Site) -> None:
+def test_an_api_server_and_an_etcd_that_are_killed_under_load(site: Site, whole: Whole) -> None:
     edited = site.names[:8]
-    with nothing_else_is_touched(site, *edited), site.load(*edited):
+    with whole(*edited), site.load(*edited):
         site.cluster.kill("etcd")
         site.cluster.start_etcd()
         site.follows(edited[0])
@@ -123,13 +147,14 @@ def test_an_api_server_and_an_etcd_that_are_killed_under_load(site: Site) -> Non
         assert site.all_alive(), "a restart would only lose the caches"
         site.cluster.start_etcd()
         site.start_apiserver()
+        assert site.renewed_since(datetime.now(UTC)) <= LEASE_SECONDS + 2
         site.follows(edited[0])
 
 
-def test_an_etcd_that_is_full_takes_up_again_once_there_is_room(site: Site) -> None:
+def test_an_etcd_that_is_full_takes_up_again_once_there_is_room(site: Site, whole: Whole) -> None:
     """While it is full nobody can write, so no status says so: the operator's log does."""
     name = site.names[0]
-    with nothing_else_is_touched(site, name):
+    with whole(name):
         quota = site.etcd.size() + 8 * 1024**2
         site.cluster.kill("etcd")
         site.cluster.start_etcd(quota)
@@ -144,9 +169,9 @@ def test_an_etcd_that_is_full_takes_up_again_once_there_is_room(site: Site) -> N
         eventually(lambda: site.api.get(f"{ROUTES}/{name}") is not None, "the route is back", SECONDS)
 
 
-def test_verbs_that_are_withdrawn_are_named_until_they_are_given_back(site: Site) -> None:
+def test_verbs_that_are_withdrawn_are_named_until_they_are_given_back(site: Site, whole: Whole) -> None:
     refused, unseen = site.names[:2]
-    with nothing_else_is_touched(site, refused, unseen):
+    with whole(refused, unseen):
         rules = site.rules()
         site.grant(without(rules, "inferenceservices", "create", "patch"))
         site.edit(refused)
@@ -166,7 +191,7 @@ def test_verbs_that_are_withdrawn_are_named_until_they_are_given_back(site: Site
         eventually(lambda: site.api.get(f"{ROUTES}/{unseen}") is not None, "the route is back", SECONDS)
 
 
-def test_a_webhook_of_kserve_that_is_down_is_quoted_until_it_is_back(site: Site) -> None:
+def test_a_webhook_of_kserve_that_is_down_is_quoted_until_it_is_back(site: Site, whole: Whole) -> None:
     refused, other = site.names[:2]
     webhook = {
         "name": "inferenceservice.kserve-webhook-server.validator",
@@ -183,7 +208,7 @@ def test_a_webhook_of_kserve_that_is_down_is_quoted_until_it_is_back(site: Site)
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
     }
-    with nothing_else_is_touched(site, refused, other):
+    with whole(refused, other):
         site.api.request("POST", WEBHOOKS, {"metadata": {"name": "kserve"}, "webhooks": [webhook]})
         site.edit(refused)
         site.says(refused, "failed calling webhook")
@@ -193,14 +218,33 @@ def test_a_webhook_of_kserve_that_is_down_is_quoted_until_it_is_back(site: Site)
         site.api.delete(f"{WEBHOOKS}/kserve")
 
 
+def test_a_leader_that_is_killed_is_followed_within_its_lease_and_comes_back_as_the_standby(
+    site: Site, whole: Whole, measure: Measure
+) -> None:
+    first = site.leader()
+    [second] = [replica for replica in site.replicas if replica is not first]
+    name = site.names[0]
+    with whole(name):
+        first.kill()
+        began = datetime.now(UTC)
+        site.edit(name)
+        eventually(lambda: site.leads(second), "the standby leads", SECONDS)
+        seconds = (site.leading_since() - began).total_seconds()
+        measure("Fail-over", "SIGKILL of the leader", f"{seconds:.1f} s until the next leads")
+        assert seconds <= LEASE_SECONDS + 2
+        first.start()
+        eventually(lambda: first.alive() and first.process.synced(), "it stands by", SECONDS)
+        assert site.leads(second)
+
+
 def test_a_leader_that_stands_still_writes_nothing_when_it_wakes_and_tokens_end_meanwhile(
-    site: Site, measure: Measure
+    site: Site, whole: Whole, measure: Measure
 ) -> None:
     """The standby's token was renewed in time, as the kubelet does; the leader's was not."""
     first = site.leader()
     [second] = [replica for replica in site.replicas if replica is not first]
     name = site.names[0]
-    with nothing_else_is_touched(site, name) as since:
+    with whole(name) as since:
         second.rotate()
         second.expire_tokens(but_the_last=True)
         first.expire_tokens()
@@ -213,7 +257,7 @@ def test_a_leader_that_stands_still_writes_nothing_when_it_wakes_and_tokens_end_
         finally:
             os.kill(first.process.pid, signal.SIGCONT)
         seconds = (site.leading_since() - began).total_seconds()
-        measure("Real faults", "seconds from SIGSTOP of the leader to the next", f"{seconds:.1f}")
+        measure("Fail-over", "SIGSTOP of the leader", f"{seconds:.1f} s until the next leads")
         assert seconds <= LEASE_SECONDS + 2
         eventually(lambda: "does not accept the credentials" in first.log, "the log has the cause", SECONDS)
         first.rotate()

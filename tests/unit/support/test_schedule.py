@@ -128,6 +128,17 @@ def test_a_worker_takes_of_the_other_kind_when_its_own_is_at_its_end() -> None:
     assert run.names(last)[2:] == [REAL[0]]
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_what_breaks_a_cluster_of_its_own_runs_on_one_worker(workers: int) -> None:
+    breaking = [f"tests/cluster/faults/test_faults.py::test_{number}" for number in range(5)]
+    run = start([*breaking[:3], *REAL, *OTHERS, *breaking[3:]], workers)
+    run.to_the_end()
+    assert sorted(chain.from_iterable(worker.sent for worker in run.workers)) == list(range(len(run.tests)))
+    [ran] = [names for worker in run.workers if set(names := run.names(worker)) & set(breaking)]
+    first = ran.index(breaking[0])
+    assert ran[first : first + 5] == breaking
+
+
 def test_tests_of_a_worker_that_died_run_on_the_others() -> None:
     run = start(REAL + OTHERS, 3)
     died = run.workers.pop(0)
