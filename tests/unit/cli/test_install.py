@@ -1,4 +1,4 @@
-"""`aimctl` is installed as the README says, from a checkout, and works away from it."""
+"""`aimctl` is installed as the README and the guide say, from a checkout, and works away from it."""
 
 import os
 import re
@@ -7,7 +7,12 @@ from pathlib import Path
 
 from tests.docs.blocks import ROOT, commands_for
 
-(INSTALL,) = commands_for("tests/unit/cli/test_install.py", "README.md")
+THIS = "tests/unit/cli/test_install.py"
+(INSTALL,) = commands_for(THIS, "README.md")
+
+
+def test_the_guide_has_the_same_command() -> None:
+    assert commands_for(THIS, "docs/guides/command-line.md") == [INSTALL]
 
 
 def test_aimctl_is_installed_from_a_checkout(tmp_path: Path) -> None:
