@@ -124,6 +124,6 @@ async def _check_model(client: KubeClient, model: str, namespace: str) -> None:
 def applied(namespace: str, name: str, *, new: bool) -> tuple[str, str]:
     """Return what is said of a service that was applied, and what comes next."""
     return (
-        f"AIMService {namespace}/{name}: {'made' if new else 'applied again'}",
+        f"AIMService {namespace}/{name}: {'created' if new else 'configured'}",
         f"next: aimctl wait {name} -n {namespace}",
     )
