@@ -458,6 +458,28 @@ async def test_keda_may_take_the_last_copy_and_a_stopped_service_has_no_scaled_o
         await world.until(lambda: world.reason(aim.SERVICES, "chat", NAMESPACE, "Ready") == "False/Stopped")
 
 
+async def test_a_scaled_object_that_nobody_lets_go_is_told_for_as_long_as_it_is_there() -> None:
+    """KEDA is gone and its CRDs are left: nobody takes its finalizer away, and its HPA goes on scaling."""
+    async with World() as world:
+        world.sandbox.install_keda()
+        await running(world)
+        world.apply([with_prometheus()])
+        autoscaled(world, 1, QUEUE)
+        await world.until(lambda: world.find(SCALED_OBJECTS, "chat", NAMESPACE) is not None)
+        world.patch(SCALED_OBJECTS, "chat", NAMESPACE, {"metadata": {"finalizers": ["finalizer.keda.sh"]}})
+        world.patch(aim.SERVICES, "chat", NAMESPACE, {"spec": {"autoscaling": None}})
+        await world.pass_seconds(50)
+        assert state(world) == "Running", "KEDA may need a moment"
+        await world.until(lambda: state(world) == "Degraded", limit_seconds=30)
+        await world.pass_seconds(3600)
+        assert world.reason(aim.SERVICES, "chat", NAMESPACE, "Failure") == "True/AutoscalingFailed"
+        assert world.reason(aim.SERVICES, "chat", NAMESPACE, "RuntimeReady") == "True/RuntimeReady"
+        assert "it waits for finalizer.keda.sh: see that KEDA's operator runs" in message(world, "Failure")
+        world.patch(SCALED_OBJECTS, "chat", NAMESPACE, {"metadata": {"finalizers": None}})
+        await world.until(lambda: world.find(SCALED_OBJECTS, "chat", NAMESPACE) is None)
+        await world.until(lambda: state(world) == "Running")
+
+
 async def test_without_autoscaling_kserve_writes_the_number_again() -> None:
     async with World() as world:
         world.sandbox.install_keda()

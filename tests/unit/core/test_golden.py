@@ -420,6 +420,50 @@ EXAMPLES = {
         ),
         objects=(make_image(), make_template()),
     ),
+    "a-teams-configuration-over-the-platforms": Example(
+        service=make_service(),
+        objects=(
+            make_image(),
+            make_template(),
+            make_cluster_runtime_config(
+                env=[
+                    {"name": "VLLM_LOGGING_LEVEL", "value": "INFO"},
+                    {"name": "NCCL_DEBUG", "value": "WARN"},
+                ],
+                scheduling={
+                    "nodeSelector": {"example.com/pool": "gpu"},
+                    "tolerations": [{"key": "amd.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+                },
+                serving={
+                    "drainSeconds": 60,
+                    "sharedMemorySize": "16Gi",
+                    "volumes": [
+                        {"name": "ca", "mountPath": "/etc/ssl/company", "configMap": {"name": "ca"}},
+                        {"name": "words", "mountPath": "/config", "configMap": {"name": "of-the-platform"}},
+                    ],
+                },
+                rollout={"strategy": "Recreate"},
+                jobs={
+                    "discovery": {
+                        "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "2", "memory": "4Gi"}},
+                        "deadlineSeconds": 900,
+                    },
+                },
+            ),
+            make_runtime_config(
+                env=[{"name": "VLLM_LOGGING_LEVEL", "value": "DEBUG"}],
+                imagePullSecrets=[{"name": "team"}],
+                scheduling={"priorityClassName": "production"},
+                serving={
+                    "drainSeconds": 5,
+                    "volumes": [
+                        {"name": "words", "mountPath": "/words", "configMap": {"name": "of-the-team"}}
+                    ],
+                },
+                jobs={"discovery": {"resources": {"limits": {"memory": "2Gi"}}}},
+            ),
+        ),
+    ),
     "many-replicas": Example(
         service=make_service("c" * 53, replicas=40, routing=ROUTED),
         objects=(

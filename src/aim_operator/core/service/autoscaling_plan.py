@@ -22,6 +22,8 @@ from aim_operator.core.serving.autoscaling import HPA, autoscaler_class, fewest,
 
 METRICS_SECONDS = 180
 """metrics-server measures every 15 seconds, and needs two measurements of a Pod; its HPA asks as often."""
+LEFTOVER_SECONDS = 60
+"""KEDA takes its finalizer away within a second or two."""
 _METRICS_API = "metrics.k8s.io"
 _AT_ZERO = "ScalingDisabled"
 """What an HPA says of a Deployment without copies (reconcileAutoscaler in Kubernetes' horizontal.go)."""
@@ -85,7 +87,34 @@ def plan_autoscaling(
     return (child,), (), _problem(Reason.AUTOSCALING_FAILED, f"KEDA says of the ScaledObject: {words}")
 
 
-def judge_hpa(observed: ServiceObserved, *, now: datetime) -> tuple[ConditionSummary | None, float]:
+def judge_scalers(observed: ServiceObserved, *, now: datetime) -> tuple[ConditionSummary | None, float]:
+    """Return what is wrong with who writes the number of copies, and in how many seconds to ask again.
+
+    None if nothing is, and 0 for never.
+    """
+    left, until = _judge_leftover(observed, now)
+    problem, measured = _judge_hpa(observed, now)
+    return left or problem, min((seconds for seconds in (until, measured) if seconds > 0), default=0.0)
+
+
+def _judge_leftover(observed: ServiceObserved, now: datetime) -> tuple[ConditionSummary | None, float]:
+    """Say that a ScaledObject is deleted and does not go: the HPA that KEDA made of it goes on scaling."""
+    live = observed.scaled_object
+    if live is None or live.metadata.deletion_timestamp is None:
+        return None, 0.0
+    since = (now - parse_time(live.metadata.deletion_timestamp)).total_seconds()
+    if since < LEFTOVER_SECONDS:
+        return None, LEFTOVER_SECONDS - since
+    held_by = ", ".join(live.metadata.finalizers or ()) or "nobody"
+    message = (
+        f"the ScaledObject {live.metadata.name!r} was deleted and is still there, and so is its autoscaler, "
+        f"which may go on changing the number of copies; it waits for {one_line(held_by)}: see that KEDA's "
+        "operator runs, or take that finalizer away"
+    )
+    return _problem(Reason.AUTOSCALING_FAILED, message), 0.0
+
+
+def _judge_hpa(observed: ServiceObserved, now: datetime) -> tuple[ConditionSummary | None, float]:
     """Return why KServe's HPA can't scale, None if it can; and in how many seconds to ask again, 0 for never.
 
     It has no metrics of Pods that are not ready, and none yet of those that just became so.

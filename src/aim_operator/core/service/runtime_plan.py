@@ -13,7 +13,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, labels
 from aim_operator.core.messages import one_line
-from aim_operator.core.service.autoscaling_plan import IDLE, judge_hpa, plan_autoscaling, service_idles
+from aim_operator.core.service.autoscaling_plan import IDLE, judge_scalers, plan_autoscaling, service_idles
 from aim_operator.core.service.cache_plan import CachePlan
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
@@ -227,7 +227,7 @@ def _rendered(observed: ServiceObserved, active: ActiveWorkload | None, now: dat
     summary, problem = _follow(observed, revision, turn, late)
     budgets, removals = _budgets(observed, active, child)
     scalers, scalers_gone, hindrance = plan_autoscaling(observed, active)
-    unscaled, measured = judge_hpa(observed, now=now)
+    unscaled, measured = judge_scalers(observed, now=now)
     hindrance = unscaled if hindrance is None else hindrance
     return RuntimePlan(
         summary=summary,
