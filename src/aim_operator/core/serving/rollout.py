@@ -77,7 +77,7 @@ def rollout(
     current = [pod for pod in present if (pod.metadata.label(labels.REVISION) or "") == revision]
     status_conditions = status.conditions or ()
     # KServe takes back its Ready in these cases, while old Pods answer.
-    taken_back = _is_overdue(status_conditions) or _is_refused(status_conditions)
+    taken_back = any(holds(status_conditions) for holds in (_is_rolling_out, _is_overdue, _is_refused))
     ready = _is_true(status_conditions, "Ready")
     # Its ingress, which Ready waits for, too, is not what our route leads to.
     answers = ready or _is_true(status_conditions, "PredictorReady")
@@ -99,7 +99,11 @@ def rollout(
             serving=True,
             complete=True,
             reason=Reason.RUNTIME_READY,
-            message="the InferenceService is ready" if ready else _without_ingress(status_conditions),
+            message=(
+                "the InferenceService is ready"
+                if ready or _is_true(status_conditions, "IngressReady")
+                else _without_ingress(status_conditions)
+            ),
         )
     message = f"{in_service} of {replicas} replicas serve the current revision"
     return Rollout(
@@ -121,6 +125,17 @@ def _without_ingress(current: Iterable[Condition]) -> str:
     ingress = conditions.find(current, "IngressReady")
     words = one_line((ingress.message or ingress.reason) if ingress is not None else None)
     return f"the model server is ready; KServe's own ingress is not{f': {words}' if words else ''}"
+
+
+def _is_rolling_out(current: Iterable[Condition]) -> bool:
+    """Whether KServe does not know of the predictor only because its Deployment is being rolled out.
+
+    KServe 0.16 to 0.19 say Unknown then with the Deployment's reason, such as ReplicaSetUpdated, however many
+    Pods answer; where fewer do than a Deployment may have, they say False (PropagateRawStatus in their
+    inference_service_status.go). 0.20 says True.
+    """
+    predictor = conditions.find(current, "PredictorReady")
+    return predictor is not None and predictor.status == "Unknown" and bool(predictor.reason)
 
 
 def _is_overdue(current: Iterable[Condition]) -> bool:

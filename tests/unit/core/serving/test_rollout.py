@@ -51,6 +51,41 @@ OVERDUE = {
 }
 
 
+ROLLING = {
+    "type": "PredictorReady",
+    "status": "Unknown",
+    "reason": "ReplicaSetUpdated",
+    "message": 'ReplicaSet "chat-predictor-0a1b" is progressing.',
+}
+"""What KServe 0.16 to 0.19 say during a roll-out."""
+
+
+@pytest.mark.parametrize(
+    ("new", "failure"),
+    [
+        pytest.param(make_pod(name="chat-new"), "", id="whose Pod starts"),
+        pytest.param(CRASH, "container kserve-container exited with code 137", id="whose Pod crashes"),
+    ],
+)
+def test_a_roll_out_does_not_end_the_service_on_a_kserve_that_does_not_know_meanwhile(
+    new: Pod, failure: str
+) -> None:
+    live = make_inference_service(conditions=[ROLLING, {"type": "Ready", "status": "Unknown"}])
+    got = look(live, (OLD, new))
+    assert (got.serving, got.complete, got.reason) == (True, False, "RollingOut")
+    assert got.failure.startswith(failure)
+    assert bool(got.failure) is bool(failure)
+    assert not look(live, (new,)).serving, "none of its Pods answers"
+    unknown = {name: word for name, word in ROLLING.items() if name not in ("reason", "message")}
+    assert not look(make_inference_service(conditions=[unknown]), (OLD, new)).serving, "it has yet to look"
+
+
+def test_once_the_new_pods_serve_nothing_is_missing_though_that_kserve_waits_for_old_ones_to_go() -> None:
+    ingress = {"type": "IngressReady", "status": "True"}
+    got = look(make_inference_service(conditions=[ROLLING, ingress]), (OLD, make_pod(ready=True)))
+    assert (got.serving, got.complete, got.message) == (True, True, "the InferenceService is ready")
+
+
 def test_a_roll_out_that_takes_long_does_not_end_the_service() -> None:
     """After ten minutes KServe calls it not ready, whatever serves: its deadline can't be set."""
     got = look(make_inference_service(ready=False, conditions=[OVERDUE]), (OLD, make_pod(name="chat-new")))
@@ -226,6 +261,21 @@ def test_the_youngest_pod_tells_the_cause() -> None:
             False,
             STARTING,
             id="a container that is being made",
+        ),
+        pytest.param(
+            make_inference_service(),
+            (
+                make_pod(
+                    waiting={"reason": "PodInitializing"},
+                    initContainerStatuses=[
+                        {"name": "istio-proxy", "started": False, "state": {"running": {}}}
+                    ],
+                ),
+            ),
+            False,
+            "the model server's Pod waits for its container 'istio-proxy', which has to start first; see "
+            "kubectl logs -n team chat-0 -c istio-proxy",
+            id="a sidecar that has to start first",
         ),
     ],
 )
