@@ -142,6 +142,9 @@ def start_apiserver(instance: Instance) -> None:
         "--authorization-mode=RBAC,Node",
         # As on OpenShift: who names an owner whose deletion it blocks needs the right to its finalizers.
         "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
+        # For tests of what meshes, queues and policies change at admission: no webhook's server is needed.
+        "--feature-gates=MutatingAdmissionPolicy=true",
+        "--runtime-config=admissionregistration.k8s.io/v1beta1=true",
         f"--service-account-key-file={certificates / 'sa.key'}",
         f"--service-account-signing-key-file={certificates / 'sa.key'}",
         "--service-account-issuer=https://kubernetes.default.svc",

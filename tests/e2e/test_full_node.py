@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from hack.cluster.api import Manifest
 from hack.cluster.cluster import Cluster
 from hack.cluster.node import NODE
 from tests.e2e.test_rollouts import at_rest, pods
@@ -89,6 +91,39 @@ def test_a_roll_out_on_a_full_node_ends_and_a_stopped_service_frees_it(cluster: 
         assert models(cluster, path) == [MODEL]
 
 
+def check_want_of_a_metrics_server_is_said(cluster: Cluster, namespace: str, hpa: str) -> None:
+    """Kubernetes' own controller finds none here. After three minutes of that the service says so."""
+    eventually(
+        lambda: _condition(cluster.api.get(hpa), "ScalingActive").get("status") == "False",
+        "its controller can measure nothing",
+        timeout_seconds=SECONDS,
+    )
+    service_path = f"/apis/aim.silogen.ai/v1alpha1/namespaces/{namespace}/aimservices/chat"
+    _three_minutes_later(cluster, service_path, "RuntimeReady")
+    _three_minutes_later(cluster, hpa, "ScalingActive")
+    eventually(
+        lambda: "AutoscalingFailed" in _condition(cluster.api.get(service_path), "Ready").get("reason", ""),
+        "the service says that nothing scales it",
+    )
+    ready = _condition(cluster.api.get(service_path), "Ready")["message"]
+    assert "the HorizontalPodAutoscaler 'chat-predictor' says: the HPA was unable to compute" in ready
+    assert ready.endswith("; install metrics-server")
+
+
+def _condition(found: Manifest | None, type_: str) -> dict[str, str]:
+    conditions = ((found or {}).get("status") or {}).get("conditions") or []
+    return next((each for each in conditions if each["type"] == type_), {})
+
+
+def _three_minutes_later(cluster: Cluster, path: str, type_: str) -> None:
+    """Let the condition have held for longer: whoever writes it keeps since when while it does not change."""
+    found = cluster.api.get(path)
+    earlier = datetime.now(UTC) - timedelta(minutes=4)
+    _condition(found, type_)["lastTransitionTime"] = earlier.strftime("%Y-%m-%dT%H:%M:%SZ")
+    conditions = {"status": {"conditions": found["status"]["conditions"]}}
+    cluster.api.request("PATCH", f"{path}/status", conditions, "application/merge-patch+json")
+
+
 def test_kserve_s_hpa_has_the_number_of_copies_and_a_stopped_service_starts_again(cluster: Cluster) -> None:
     """KServe deletes and makes the Deployment anew: an HPA would leave one at zero alone."""
     with cluster.namespace() as namespace, running_operator(cluster, f"--namespaces={namespace}"):
@@ -98,16 +133,15 @@ def test_kserve_s_hpa_has_the_number_of_copies_and_a_stopped_service_starts_agai
         )
         apply_yaml(cluster, catalog(namespace) + scaled)
         eventually(lambda: at_rest(cluster, namespace), "the service runs", timeout_seconds=SECONDS)
-        found = cluster.api.get(
-            f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/chat-predictor"
-        )
-        spec = found["spec"]
+        hpa = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/chat-predictor"
+        spec = cluster.api.get(hpa)["spec"]
         assert (spec["scaleTargetRef"]["name"], spec["minReplicas"], spec["maxReplicas"]) == (
             "chat-predictor",
             1,
             3,
         )
         assert spec["metrics"][0]["resource"]["target"] == {"type": "Utilization", "averageUtilization": 70}
+        check_want_of_a_metrics_server_is_said(cluster, namespace, hpa)
         cluster.kubectl("scale", "deploy", "chat-predictor", "--replicas=2", f"--namespace={namespace}")
         eventually(
             lambda: status_of(cluster, "aimsvc", "chat", namespace).get("readyReplicas") == 2,

@@ -1,4 +1,4 @@
-"""What a route's hosts, a disruption budget and draining do on a real gateway and node."""
+"""What a route's hosts, volumes, a disruption budget and draining do on a real gateway and node."""
 
 from __future__ import annotations
 
@@ -21,11 +21,30 @@ from tests.support.operator_process import apply_yaml, eventually, grant_roles, 
 pytestmark = [pytest.mark.needs_node, pytest.mark.needs_kserve, pytest.mark.needs_gateway]
 
 HOST = "models.example.com"
-TWO = f"  replicas: 2\n  routing: {{hostnames: [{HOST}]}}\n"
+TWO = f"""  replicas: 2
+  routing: {{hostnames: [{HOST}]}}
+  serving:
+    volumes:
+      - {{name: words, mountPath: /config/words.txt, subPath: words.txt, configMap: {{name: words}}}}
+      - {{name: key, mountPath: /etc/ssl/company, secret: {{secretName: key}}}}
+"""
+FILES = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: words}
+data: {words.txt: of a ConfigMap}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: key}
+stringData: {ca.crt: of a Secret}
+"""
 QUESTION = json.dumps(
     {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "Are you there?"}]}
 ).encode()
 SECONDS = 150
+CONTAINER = "kserve-container"
 
 
 @pytest.fixture
@@ -89,8 +108,15 @@ def pods(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
     return items
 
 
+def read(cluster: Cluster, namespace: str, pod: str, path: str) -> str:
+    """A file in the model server's container."""
+    container = f"--container={CONTAINER}"
+    return cluster.kubectl("exec", pod, f"--namespace={namespace}", container, "--", "cat", path)
+
+
 def test_a_node_that_is_drained_takes_one_copy_and_no_request_that_is_under_way(cluster: Cluster) -> None:
     with cluster.namespace() as namespace, running_operator(cluster, f"--namespaces={namespace}"):
+        cluster.kubectl("apply", f"--namespace={namespace}", "-f", "-", stdin=FILES)
         apply_yaml(cluster, catalog(namespace) + service(namespace, "chat") + TWO)
         eventually(lambda: at_rest(cluster, namespace), "the service runs", timeout_seconds=SECONDS)
         path = status_of(cluster, "aimsvc", "chat", namespace)["routing"]["path"]
@@ -104,6 +130,8 @@ def test_a_node_that_is_drained_takes_one_copy_and_no_request_that_is_under_way(
             timeout_seconds=SECONDS,
         )
         first, second = (pod["metadata"]["name"] for pod in pods(cluster, namespace))
+        assert read(cluster, namespace, first, "/config/words.txt") == "of a ConfigMap"
+        assert read(cluster, namespace, first, "/etc/ssl/company/ca.crt") == "of a Secret"
         with (
             connection(cluster) as one,
             connection(cluster) as two,

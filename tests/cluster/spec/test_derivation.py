@@ -176,6 +176,25 @@ def test_an_equal_template_that_a_user_made_is_used_and_outlives_the_service(wor
     assert {t["metadata"]["name"] for t in world.all("AIMServiceTemplate")} == {"fast", "mine", "also-mine"}
 
 
+def test_the_name_default_written_out_and_another_order_make_no_second_template(world: World) -> None:
+    """There is no configuration of that name; the API server keeps what was written as it was written."""
+    one, other = {"name": "VLLM_XA", "value": "1"}, {"name": "VLLM_XB", "value": "2"}
+    secrets = [{"name": "a"}, {"name": "b"}]
+    image = world.image(defaultServiceTemplate="fast")
+    base = world.template(env=[one, other], imagePullSecrets=secrets)
+    mine = world.template(
+        "mine",
+        env=[other, one],
+        imagePullSecrets=secrets[::-1],
+        runtimeConfigName="default",
+        **FP8,
+    )
+    world.run(image, base, mine, world.service(overrides=FP8, runtimeConfigName="default"))
+    assert used(world) == "mine"
+    assert derived(world) == []
+    world.until_template("Available", name="mine")
+
+
 def test_an_equal_cluster_template_is_used_if_the_namespace_has_none(world: World) -> None:
     base, equal = world.shared("base"), world.shared("equal")
     world.run(

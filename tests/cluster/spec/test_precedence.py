@@ -11,7 +11,16 @@ import pytest
 from hack.cluster.api import Manifest
 from hack.cluster.cluster import Cluster
 from tests.support.operator_process import eventually, running_operator, status_of, writes
-from tests.support.spec_world import IMAGE, World, message, routed, served_image, told, variables
+from tests.support.spec_world import (
+    IMAGE,
+    World,
+    message,
+    names,
+    routed,
+    served_image,
+    told,
+    variables,
+)
 
 OTHER_IMAGE = "ghcr.io/example/other-model:v2"
 
@@ -149,6 +158,69 @@ def test_a_namespaced_config_is_laid_over_the_cluster_one_unless_it_replaces_it(
     status = world.until_service("Running")
     assert status["routing"]["path"] == f"/whole/{world.namespace}"
     assert world.get("HTTPRoute", "chat") is not None
+
+
+def test_lists_of_both_configurations_are_merged_by_name_and_the_status_says_where_each_is_from(
+    world: World,
+) -> None:
+    """Model servers and Jobs have both; what the namespace says of one field leaves the next one alone."""
+    name = world.shared("merged")
+    platform: dict[str, Any] = {
+        "env": _variables(VLLM_XA="platform", VLLM_XB="platform"),
+        "serving": {
+            "drainSeconds": 5,
+            "startupTimeoutSeconds": 900,
+            "volumes": [_volume("ca", "platform"), _volume("words", "platform")],
+        },
+        "jobs": {"pods": {"labels": {"team": "platform"}}, "discovery": {"deadlineSeconds": 300}},
+    }
+    team: dict[str, Any] = {
+        "env": _variables(VLLM_XB="team", VLLM_XC="team"),
+        "imagePullSecrets": [{"name": "team"}],
+        "serving": {"drainSeconds": 7, "volumes": [_volume("words", "team")]},
+        "jobs": {"pods": {"labels": {"cost": "team"}}},
+    }
+    image, template, _ = world.catalog(runtimeConfigName=name)
+    world.apply(world.cluster_config(name, **platform), world.config(name, **team))
+    status = world.run(image, template, world.service(runtimeConfigName=name))
+    assert resolved(world, "RuntimeConfig") == ("Namespace", name)
+    assert sorted(status["resolvedRuntimeConfig"]["fromCluster"]) == [
+        "env[VLLM_XA]",
+        "jobs.discovery",
+        "serving.startupTimeoutSeconds",
+        "serving.volumes[ca]",
+    ]
+    want = {"VLLM_XA": "platform", "VLLM_XB": "team", "VLLM_XC": "team"}
+    predictor = world.need("InferenceService", "chat")["spec"]["predictor"]
+    assert want.items() <= variables(predictor["model"]).items()
+    assert names(predictor["imagePullSecrets"]) == ["team"], "a cluster-wide configuration has none"
+    mounted = {v["name"]: v["configMap"]["name"] for v in predictor["volumes"] if "configMap" in v}
+    assert mounted == {"of-ca": "platform", "of-words": "team"}
+    assert predictor["terminationGracePeriodSeconds"] == 37
+    (job,) = world.all("Job")
+    pod = job["spec"]["template"]
+    assert want.items() <= variables(pod["spec"]["containers"][0]).items()
+    assert names(pod["spec"]["imagePullSecrets"]) == ["team"]
+    assert pod["metadata"]["labels"]["cost"] == "team"
+    assert "team" not in pod["metadata"]["labels"], "a map of labels is taken whole"
+
+    world.apply(world.config(name, **team, merge="Replace"))
+    world.until(
+        "InferenceService",
+        "chat",
+        lambda s: "VLLM_XA" not in variables(s["spec"]["predictor"]["model"]),
+        "has nothing of the cluster's",
+    )
+    status = world.until_service("Running")
+    assert "fromCluster" not in status["resolvedRuntimeConfig"]
+
+
+def _volume(name: str, config_map: str) -> dict[str, Any]:
+    return {"name": name, "mountPath": f"/config/{name}", "configMap": {"name": config_map, "optional": True}}
+
+
+def _variables(**values: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def test_an_explicit_config_that_is_found_nowhere_is_told_for_service_and_template(world: World) -> None:
