@@ -108,7 +108,7 @@ def _judge_leftover(observed: ServiceObserved, now: datetime) -> tuple[Condition
     held_by = ", ".join(live.metadata.finalizers or ()) or "nobody"
     message = (
         f"the ScaledObject {live.metadata.name!r} was deleted and is still there, and so is its autoscaler, "
-        f"which may go on changing the number of copies; it waits for {one_line(held_by)}: see that KEDA's "
+        f"which may still change the number of copies; it waits for {one_line(held_by)}: see that KEDA's "
         "operator runs, or take that finalizer away"
     )
     return _problem(Reason.AUTOSCALING_FAILED, message), 0.0
