@@ -23,6 +23,7 @@ from aim_operator.cli.everyday.serve import serve
 from aim_operator.cli.everyday.switches import pause, rediscover, restart, resume, retry
 from aim_operator.cli.everyday.waiting import wait
 from aim_operator.cli.fetch import fetch
+from aim_operator.cli.init.command import init
 from aim_operator.cli.plan.command import PlanCommand, plan
 from aim_operator.cli.plan.snapshot_command import snapshot
 from aim_operator.cli.program import Command, Group
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 # By what most people look for first.
 app.command(cls=Command)(demo)
+app.command(cls=Command)(init)
 app.command(cls=PlanCommand)(plan)
 app.command(cls=Command)(snapshot)
 USE = (status, why, doctor, models, serve, call, url, logs, events, wait)
@@ -69,6 +71,7 @@ def aimctl(
 
     \b
     aimctl demo            # see it work; needs no cluster
+    aimctl init            # write your first image, template and service
     aimctl plan catalog/   # what would come of these files; needs no cluster
     aimctl status -A       # what runs in your cluster, and what does not
     aimctl why chat        # why a service is not ready, and what to do

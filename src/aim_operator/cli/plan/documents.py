@@ -93,7 +93,7 @@ def read(paths: Iterable[str]) -> tuple[list[Document], list[Unreadable]]:
     documents: list[Document] = []
     problems: list[Unreadable] = []
     for name, text in _texts(paths):
-        for entry in _parsed(name, text):
+        for entry in parsed(name, text):
             (documents if isinstance(entry, Document) else problems).append(entry)  # type: ignore[arg-type]
     return documents, problems
 
@@ -144,7 +144,8 @@ def _decoded(name: str, content: bytes) -> str:
         raise UserError(f"{name} is not UTF-8: {error}") from error
 
 
-def _parsed(file: str, text: str) -> Iterator[Document | Unreadable]:
+def parsed(file: str, text: str) -> Iterator[Document | Unreadable]:
+    """Yield the objects of a file's text, and what in it is none."""
     loader = _Loader(text)
     try:
         while loader.check_node():
