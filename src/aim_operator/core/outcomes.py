@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcome, OutcomeType
 from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core.blocking import in_the_way
 from aim_operator.core.messages import one_line
 
 
@@ -15,6 +17,8 @@ class Obstacle(Struct, frozen=True, kw_only=True):
     reason: str
     message: str
     state: str
+    blocker: ObjectRef | None = None
+    """The object that is in the way, where it is one."""
 
 
 def obstacle(outcome: Outcome, *, refused: str, remedy: str) -> Obstacle:
@@ -23,6 +27,10 @@ def obstacle(outcome: Outcome, *, refused: str, remedy: str) -> Obstacle:
     `refused` is the reason where the API server does not accept it; `remedy` says what to do about an object
     in its way, such as "rename this service or delete that object".
     """
+    return structs.replace(_worded(outcome, refused, remedy), blocker=in_the_way(outcome))
+
+
+def _worded(outcome: Outcome, refused: str, remedy: str) -> Obstacle:
     kind, name, words = outcome.child.kind, outcome.child.name, one_line(outcome.message)
     match outcome.type:
         case OutcomeType.FOREIGN:

@@ -8,6 +8,7 @@ from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.common import (
     Attempts,
+    Blocked,
     Conditions,
     GpuModel,
     ObjectName,
@@ -119,6 +120,7 @@ class AIMTemplateCacheStatus(Wire):
         ),
     ] = None
     conditions: Conditions | None = None
+    blocked_by: Blocked | None = None
     resolved_template: Annotated[ResolvedReference | None, Field(doc="Template that was used.")] = None
     resolved_runtime_config: Annotated[
         ResolvedRuntimeConfig | None, Field(doc="Runtime configuration that was used.")
@@ -299,6 +301,7 @@ class AIMModelCacheStatus(Wire):
         ),
     ] = None
     conditions: Conditions | None = None
+    blocked_by: Blocked | None = None
     persistent_volume_claim: Annotated[
         str | None, Field(doc="Claim that holds the files.", max_length=253)
     ] = None

@@ -120,6 +120,53 @@ ObservedGeneration = Annotated[
 ]
 
 
+class BlockedBy(Wire):
+    """The object that this one waits for, or that is in its way; look there next."""
+
+    kind: Annotated[
+        str,
+        Field(
+            doc="Kind of the object, such as AIMServiceTemplate, Job or InferenceService.",
+            min_length=1,
+            max_length=63,
+            pattern=r"^[A-Z][A-Za-z0-9]*$",
+        ),
+    ]
+    name: Annotated[
+        str,
+        Field(
+            doc="Its name; the reason says where there is none of that name.", min_length=1, max_length=253
+        ),
+    ]
+    namespace: Annotated[
+        str | None,
+        Field(
+            doc="Namespace of the object, where it has another than this one.", min_length=1, max_length=63
+        ),
+    ] = None
+    reason: Annotated[
+        str,
+        Field(
+            doc="Why it keeps this one from being ready: the reason of the condition Ready.",
+            min_length=1,
+            max_length=1024,
+            pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        ),
+    ]
+    since: Annotated[
+        str | None, Field(doc="Since when it is this object that is waited for.", format="date-time")
+    ] = None
+
+
+Blocked = Annotated[
+    BlockedBy,
+    Field(
+        doc="The object that this one waits for, or that is in its way; unset where there is none, or it is "
+        "not known. The first hop of what `aimctl why` follows to its root."
+    ),
+]
+
+
 class Attempts(Wire):
     """Bookkeeping of a Job that is tried until it succeeds."""
 

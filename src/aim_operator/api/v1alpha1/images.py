@@ -6,7 +6,13 @@ from typing import Annotated
 
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
-from aim_operator.api.v1alpha1.common import Conditions, ObjectName, ObservedGeneration, RuntimeConfigName
+from aim_operator.api.v1alpha1.common import (
+    Blocked,
+    Conditions,
+    ObjectName,
+    ObservedGeneration,
+    RuntimeConfigName,
+)
 from aim_operator.api.v1alpha1.resources import ResourceRequirements
 
 # Grammar of github.com/distribution/reference; an image beyond it would fail as InvalidImageName.
@@ -55,6 +61,7 @@ class AIMImageStatus(Wire):
         Field(doc="Degraded: something that it names is missing.", enum=("Ready", "Degraded")),
     ] = None
     conditions: Conditions | None = None
+    blocked_by: Blocked | None = None
 
 
 class AIMImage(KubeObject):

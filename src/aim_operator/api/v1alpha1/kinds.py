@@ -18,12 +18,19 @@ _REASON = Column(
     json_path=".status.conditions[?(@.type=='Ready')].reason",
     priority=1,
 )
+_BLOCKED_BY = Column(
+    name="Blocked by",
+    json_path=".status.blockedBy.name",
+    priority=1,
+    doc="What it waits for; status.blockedBy has its kind and since when.",
+)
 _PROGRESS = Column(name="Progress", json_path=".status.progress.percentage", type="integer")
 _IMAGE_COLUMNS = (
     _STATUS,
     Column(name="Image", json_path=".spec.image"),
     Column(name="Template", json_path=".spec.defaultServiceTemplate", priority=1),
     _REASON,
+    _BLOCKED_BY,
     _AGE,
 )
 _TEMPLATE_COLUMNS = (
@@ -37,6 +44,7 @@ _TEMPLATE_COLUMNS = (
     Column(name="Type", json_path=".status.profile.metadata.type"),
     Column(name="Profile", json_path=".status.profileId", priority=1),
     _REASON,
+    _BLOCKED_BY,
     _AGE,
 )
 _CONFIG_COLUMNS = (
@@ -134,6 +142,7 @@ KINDS: dict[type, Kind] = {
             _STATUS,
             Column(name="Template", json_path=".spec.templateRef"),
             _REASON,
+            _BLOCKED_BY,
             _AGE,
         ),
     ),
@@ -151,6 +160,7 @@ KINDS: dict[type, Kind] = {
             Column(name="Unused", json_path=".status.unusedSince", type="date"),
             Column(name="Claim", json_path=".status.persistentVolumeClaim", priority=1),
             _REASON,
+            _BLOCKED_BY,
             _AGE,
         ),
     ),
@@ -185,6 +195,7 @@ KINDS: dict[type, Kind] = {
             ),
             Column(name="Path", json_path=".status.routing.path"),
             _REASON,
+            _BLOCKED_BY,
             _AGE,
         ),
         scale=Scale(

@@ -8,6 +8,7 @@ from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.autoscaling import Autoscaling
 from aim_operator.api.v1alpha1.common import (
+    Blocked,
     Conditions,
     GpuSelector,
     Metric,
@@ -332,6 +333,7 @@ class AIMServiceStatus(Wire):
         ),
     ] = None
     conditions: Conditions | None = None
+    blocked_by: Blocked | None = None
     resolved_image: Annotated[ResolvedReference | None, Field(doc="Image that is used.")] = None
     resolved_template: Annotated[ResolvedReference | None, Field(doc="Template that is used.")] = None
     resolved_runtime_config: Annotated[

@@ -9,6 +9,7 @@ from aim_operator.api.schema import Field, Rule
 from aim_operator.api.v1alpha1.caches import MOST_SOURCES
 from aim_operator.api.v1alpha1.common import (
     Attempts,
+    Blocked,
     Conditions,
     GpuSelector,
     Metric,
@@ -158,6 +159,7 @@ class AIMServiceTemplateStatus(Wire):
         ),
     ] = None
     conditions: Conditions | None = None
+    blocked_by: Blocked | None = None
     model_sources: Annotated[
         tuple[ModelSource, ...] | None,
         Field(

@@ -13,12 +13,18 @@ from functools import partial
 from msgspec import Struct, structs
 
 from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
-from aim_operator.api.meta import Condition
+from aim_operator.api.meta import Condition, ObjectRef
 from aim_operator.api.plan import Child, Outcomes, Plan, Removal, Report
-from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCacheStatus, LeftOutFiles, Listing
+from aim_operator.api.v1alpha1 import (
+    MODEL_CACHES,
+    RUNTIME_CONFIGS,
+    AIMModelCacheStatus,
+    LeftOutFiles,
+    Listing,
+)
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions, quantity
+from aim_operator.core import blocking, conditions, quantity
 from aim_operator.core.caching import serves_others
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.model_cache import (
@@ -103,7 +109,13 @@ def _report(judged: _Judged, now: datetime, outcomes: Outcomes) -> Report[AIMMod
 
 
 def _hindered(step: Step, hindrance: Obstacle) -> Step:
-    return structs.replace(step, state=hindrance.state, reason=hindrance.reason, message=hindrance.message)
+    return structs.replace(
+        step,
+        state=hindrance.state,
+        reason=hindrance.reason,
+        message=hindrance.message,
+        blocker=hindrance.blocker,
+    )
 
 
 def about_claim(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> AIMModelCacheStatus:
@@ -131,13 +143,16 @@ def _step(
         return _without_config(observed, old, claim, config), claim
     if observed.left_behind is not None:
         return _adopting(observed, old, claim, observed.left_behind)
-    if live is None and observed.cache.spec.existing_claim is not None:
-        return structs.replace(_waiting(old, claim), removals=listing.leftovers(observed)), claim
+    existing = observed.cache.spec.existing_claim
+    if live is None and existing is not None:
+        step = structs.replace(_waiting(old, claim), removals=listing.leftovers(observed))
+        return structs.replace(step, blocker=_claim_ref(observed, existing.name)), claim
     if live is None:
         return _without_claim(observed, old, config, now, options)
     leftovers = listing.leftovers(observed)
     if not claim.usable:
-        return structs.replace(_waiting(old, claim), removals=leftovers), claim
+        step = structs.replace(_waiting(old, claim), removals=leftovers)
+        return structs.replace(step, blocker=_claim_ref(observed, live.metadata.name)), claim
     place = placement.place(observed.cache, config, live, observed.storage_class)
     digest = desired.digest(observed.cache, config, live, options, place)
     step = attempt.next_step(
@@ -164,6 +179,7 @@ def _without_config(
         state=State.DEGRADED,
         reason=Reason.RUNTIME_CONFIG_MISSING,
         message=config.message(observed.cache.metadata.namespace),
+        blocker=ObjectRef(RUNTIME_CONFIGS.kind, observed.cache.metadata.namespace, config.name),
         download=old.download,
         progress=old.progress,
     )
@@ -176,6 +192,7 @@ def _adopting(
     return structs.replace(
         _waiting(old, claim),
         message=f"claim {restored.metadata.name!r} was restored without its owner, and is used again",
+        blocker=_claim_ref(observed, restored.metadata.name),
         children=(desired.adopted(observed.cache, restored),),
         removals=listing.leftovers(observed),
     ), claim
@@ -218,9 +235,17 @@ def _without_room(step: Step, claim: Storage, allowance: Allowance) -> tuple[Ste
     exceeds = allowance.reason == Reason.EXCEEDS_STORAGE_BUDGET
     reason, message = allowance.reason, allowance.message
     step = structs.replace(
-        step, state=State.DEGRADED if exceeds else State.PENDING, reason=reason, message=message
+        step,
+        state=State.DEGRADED if exceeds else State.PENDING,
+        reason=reason,
+        message=message,
+        blocker=None,
     )
     return step, structs.replace(claim, reason=reason, message=message)
+
+
+def _claim_ref(observed: ModelCacheObserved, name: str) -> ObjectRef:
+    return ObjectRef(PERSISTENT_VOLUME_CLAIMS.kind, observed.cache.metadata.namespace, name)
 
 
 def _waiting(old: AIMModelCacheStatus, claim: Storage) -> Step:
@@ -253,6 +278,13 @@ def _status(judged: _Judged, old: AIMModelCacheStatus, now: datetime) -> AIMMode
     if step.reason == Reason.DOWNLOADED:
         offer = "" if serves_others(observed.cache) or observed.in_use else _NOT_SHARED
         step = structs.replace(step, message=step.message + _contents_text(with_contents) + offer)
+    moment = conditions.timestamp(now)
+    told = conditions.merge(
+        old.conditions or (),
+        [*_conditions(step, claim), *((use.condition,) if use.condition is not None else ())],
+        now=moment,
+        generation=generation,
+    )
     return AIMModelCacheStatus(
         observed_generation=generation,
         status=step.state,
@@ -268,11 +300,9 @@ def _status(judged: _Judged, old: AIMModelCacheStatus, now: datetime) -> AIMMode
         unused_since=use.unused_since,
         removal_time=use.removal_time,
         resolved_runtime_config=reference or None,
-        conditions=conditions.merge(
-            old.conditions or (),
-            [*_conditions(step, claim), *((use.condition,) if use.condition is not None else ())],
-            now=conditions.timestamp(now),
-            generation=generation,
+        conditions=told,
+        blocked_by=blocking.blocked_by(
+            old.blocked_by, step.blocker, told, namespace=observed.cache.metadata.namespace, now=moment
         ),
     )
 

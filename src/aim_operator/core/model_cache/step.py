@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import CacheProgress, Download, Listing
 from aim_operator.core.model_cache.report import Contents
@@ -30,3 +31,5 @@ class Step(Struct, frozen=True, kw_only=True):
     requeue_after_seconds: float | None = None
     unread: ApiError | None = None
     """Why it has to be read again what the step depends on."""
+    blocker: ObjectRef | None = None
+    """The object that the cache waits for, or that is in its way, where it is one."""

@@ -1,4 +1,4 @@
-"""Plans a service's ScaledObject, and says what keeps its autoscaling from working."""
+"""Plans a service's ScaledObject, says what keeps its autoscaling from working, or that it has no copy."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from datetime import datetime
 
 from msgspec import structs
 
-from aim_operator.api.external import INFERENCE_SERVICES, SCALED_OBJECTS, ConditionedStatus
-from aim_operator.api.meta import Condition
+from aim_operator.api.external import (
+    HORIZONTAL_POD_AUTOSCALERS,
+    INFERENCE_SERVICES,
+    SCALED_OBJECTS,
+    ConditionedStatus,
+)
+from aim_operator.api.meta import Condition, ObjectRef
 from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import ActiveWorkload
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
+from aim_operator.core.blocking import child_ref, crd
 from aim_operator.core.conditions import parse_time
 from aim_operator.core.messages import one_line
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
 from aim_operator.core.serving.autoscaling import HPA, autoscaler_class, fewest, scaled_object
+from aim_operator.core.serving.scale import remaining_pods
 
 METRICS_SECONDS = 180
 """metrics-server measures every 15 seconds, and needs two measurements of a Pod; its HPA asks as often."""
@@ -48,6 +55,21 @@ def service_idles(observed: ServiceObserved) -> bool:
     return fewest(autoscaling) == 0 and deployment.spec.replicas == 0 and not observed.pods
 
 
+def stopped(observed: ServiceObserved) -> ConditionSummary:
+    """Judge a service that is scaled to zero: whatever its model server says, it is to go."""
+    remaining = remaining_pods(observed.deployment, observed.pods)
+    message = "scaled to zero; set spec.replicas, or scale it, to start it again"
+    if remaining:
+        message = f"stopping: {remaining} Pods of the model server are still there"
+    return ConditionSummary(
+        ok=False,
+        reason=Reason.STOPPED,
+        message=message,
+        state=State.STOPPED,
+        progressing=bool(remaining),
+    )
+
+
 def plan_autoscaling(
     observed: ServiceObserved, active: ActiveWorkload
 ) -> tuple[tuple[Child, ...], tuple[Removal, ...], ConditionSummary | None]:
@@ -64,6 +86,7 @@ def plan_autoscaling(
                 Reason.KEDA_NOT_INSTALLED,
                 "metrics of vLLM and queries are scaled by KEDA, whose CRDs are not installed; install KEDA, "
                 "and the operator continues by itself, or use CPU or Memory",
+                crd(SCALED_OBJECTS),
             ),
         )
     if not address:
@@ -84,7 +107,12 @@ def plan_autoscaling(
     words = one_line(ready.message or ready.reason)
     if ready.reason in (_ALL_FAIL, _SOME_FAIL) and observed.keda_warning:
         words = f"{words}: {_OWN_ADDRESS.sub('', one_line(observed.keda_warning))}"
-    return (child,), (), _problem(Reason.AUTOSCALING_FAILED, f"KEDA says of the ScaledObject: {words}")
+    scaler = child_ref(child)
+    return (
+        (child,),
+        (),
+        _problem(Reason.AUTOSCALING_FAILED, f"KEDA says of the ScaledObject: {words}", scaler),
+    )
 
 
 def judge_scalers(observed: ServiceObserved, *, now: datetime) -> tuple[ConditionSummary | None, float]:
@@ -138,7 +166,8 @@ def _judge_hpa(observed: ServiceObserved, now: datetime) -> tuple[ConditionSumma
     words = one_line(failing.message or failing.reason)
     remedy = "; install metrics-server" if _METRICS_API in words else ""
     message = f"the HorizontalPodAutoscaler {hpa.metadata.name!r} says: {words}{remedy}"
-    return _problem(Reason.AUTOSCALING_FAILED, message), 0.0
+    scaler = ObjectRef(HORIZONTAL_POD_AUTOSCALERS.kind, hpa.metadata.namespace, hpa.metadata.name)
+    return _problem(Reason.AUTOSCALING_FAILED, message, scaler), 0.0
 
 
 def _keeps_from_scaling(condition: Condition) -> bool:
@@ -149,7 +178,11 @@ def _keeps_from_scaling(condition: Condition) -> bool:
     )
 
 
-def _problem(reason: str, message: str) -> ConditionSummary:
+def _problem(reason: str, message: str, blocker: ObjectRef | None = None) -> ConditionSummary:
     return ConditionSummary(
-        ok=False, reason=reason, message=f"autoscaling does not work: {message}", state=State.DEGRADED
+        ok=False,
+        reason=reason,
+        message=f"autoscaling does not work: {message}",
+        state=State.DEGRADED,
+        blocker=blocker,
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from aim_operator.api.external import InferenceService
-from aim_operator.api.meta import UNREADABLE, Wire
+from aim_operator.api.meta import UNREADABLE, ObjectRef, Wire
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
+    TEMPLATE_CACHES,
     ActiveMount,
     AIMModelCache,
     AIMModelCacheStatus,
@@ -86,7 +87,8 @@ def plan_cache(observed: ServiceObserved) -> CachePlan:
         return CachePlan(summary=warm, children=children, mounts=tuple(m for m in mounts if m is not None))
     lost = sorted(mounted_claims(observed.inference_service) - observed.live_claims)
     if lost:
-        return CachePlan(summary=_lost(lost, cache), children=children)
+        summary = structs.replace(_lost(lost, cache), blocker=_cache_ref(observed))
+        return CachePlan(summary=summary, children=children)
     return CachePlan(summary=_judge(observed, template), children=children)
 
 
@@ -150,6 +152,13 @@ def mounted_claims(live: InferenceService | None) -> frozenset[str]:
     return frozenset(claim.claim_name for claim in claims if claim is not None)
 
 
+def _cache_ref(observed: ServiceObserved) -> ObjectRef | None:
+    cache = observed.template_cache
+    if cache is None:
+        return None
+    return ObjectRef(TEMPLATE_CACHES.kind, cache.metadata.namespace, cache.metadata.name)
+
+
 def _lost(claims: list[str], cache: AIMTemplateCache | None) -> ConditionSummary:
     ready = _ready_message(cache)
     progress = f"; {ready}" if ready else ""
@@ -182,6 +191,7 @@ def _judge(observed: ServiceObserved, template: Template) -> ConditionSummary:
                 )
             ),
             state=State.DEGRADED,
+            blocker=ObjectRef(TEMPLATE_CACHES.kind, observed.service.metadata.namespace, name),
         )
     cache = observed.template_cache
     if cache is None:
@@ -190,8 +200,14 @@ def _judge(observed: ServiceObserved, template: Template) -> ConditionSummary:
     failure = conditions.find(status.conditions or (), c.FAILURE)
     message = f"AIMTemplateCache {cache.metadata.name!r}: {_ready_message(cache) or State.PENDING}"
     if failure is not None and failure.status == "True":
-        return ConditionSummary(ok=False, reason=failure.reason, message=message, state=State.DEGRADED)
-    return _waiting(message + _unshared(observed))
+        return ConditionSummary(
+            ok=False,
+            reason=failure.reason,
+            message=message,
+            state=State.DEGRADED,
+            blocker=_cache_ref(observed),
+        )
+    return structs.replace(_waiting(message + _unshared(observed)), blocker=_cache_ref(observed))
 
 
 def _unshared(observed: ServiceObserved) -> str:

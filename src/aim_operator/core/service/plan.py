@@ -18,6 +18,7 @@ from aim_operator.api.external import (
     SCALED_OBJECTS,
     SERVING_RUNTIMES,
 )
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcome, Outcomes, OutcomeType, Plan, Report
 from aim_operator.api.v1alpha1 import (
     TEMPLATE_CACHES,
@@ -29,7 +30,7 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, labels
-from aim_operator.core.catalog import Template
+from aim_operator.core.catalog import Template, kind_of
 from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.core.service import events
 from aim_operator.core.service.cache_plan import CachePlan, plan_cache
@@ -122,6 +123,7 @@ def _with_problems(
             # What never ran is no record. A move away from what is refused now must be possible.
             active=None if old.active is None else runtime.active,
             state=hindrance.state,
+            blocker=hindrance.blocker,
         )
     elif runtime.problem is None and (problem := outcomes.problem(POD_DISRUPTION_BUDGETS.kind)) is not None:
         runtime = structs.replace(runtime, problem=_without_budget(problem))
@@ -147,7 +149,13 @@ def _runtime_problem(outcomes: Outcomes) -> Outcome | None:
 
 def _hindered_part(hindrance: Obstacle) -> ConditionSummary:
     state = State.DEGRADED if hindrance.state == State.FAILED else hindrance.state
-    return ConditionSummary(ok=False, reason=hindrance.reason, message=hindrance.message, state=state)
+    return ConditionSummary(
+        ok=False,
+        reason=hindrance.reason,
+        message=hindrance.message,
+        state=state,
+        blocker=hindrance.blocker,
+    )
 
 
 def _resolved(observed: ServiceObserved) -> ConditionSummary:
@@ -156,6 +164,7 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
     if resolution.problem is not None:
         return _judge_problem(resolution.problem)
     template = resolution.template
+    blocker = _template_ref(observed)
     status = (template.status or AIMServiceTemplateStatus()) if template is not None else None
     state = (status.status if status is not None else None) or State.PENDING
     if template is not None and (_outdated(template) or _moving_on(observed, template)):
@@ -168,6 +177,7 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
             reason=Reason.TEMPLATE_NOT_AVAILABLE,
             message=f"template {resolution.template_name!r} is {state}{ready_message}",
             state=State.PENDING,
+            blocker=blocker,
         )
     if state in (State.FAILED, State.DEGRADED):
         failure = conditions.find(status.conditions or (), c.FAILURE)
@@ -176,6 +186,7 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
             reason=failure.reason if failure else Reason.TEMPLATE_NOT_AVAILABLE,
             message=f"template {resolution.template_name!r}: {failure.message if failure else state}",
             state=State.DEGRADED,
+            blocker=blocker,
         )
     if not (status.model_sources or ()):
         return ConditionSummary(
@@ -186,6 +197,7 @@ def _resolved(observed: ServiceObserved) -> ConditionSummary:
                 "check the image, then discover again (annotation aim.silogen.ai/rediscover)"
             ),
             state=State.DEGRADED,
+            blocker=blocker,
         )
     message = f"template {resolution.template_name!r} is available"
     # Nobody named it.
@@ -222,8 +234,22 @@ def _moving_on(observed: ServiceObserved, template: Template) -> bool:
     return discovered not in ("", image.spec.image)
 
 
+def _template_ref(observed: ServiceObserved) -> ObjectRef | None:
+    """Return the template to run on; None for a derived one that is not there yet."""
+    template = observed.resolution.template
+    if template is None:
+        return None
+    return ObjectRef(kind_of(template), template.metadata.namespace, template.metadata.name)
+
+
 def _judge_problem(problem: Problem) -> ConditionSummary:
-    return ConditionSummary(ok=False, reason=problem.reason, message=problem.message, state=problem.state)
+    return ConditionSummary(
+        ok=False,
+        reason=problem.reason,
+        message=problem.message,
+        state=problem.state,
+        blocker=problem.blocker,
+    )
 
 
 def _ready_message(status: AIMServiceTemplateStatus | None) -> str:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Child
-from aim_operator.api.v1alpha1 import AIMService, TemplateCandidate
+from aim_operator.api.v1alpha1 import (
+    CLUSTER_TEMPLATES,
+    IMAGES,
+    RUNTIME_CONFIGS,
+    TEMPLATES,
+    AIMService,
+    TemplateCandidate,
+)
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core.catalog import (
     Catalog,
@@ -14,6 +22,7 @@ from aim_operator.core.catalog import (
     RuntimeConfig,
     Template,
     find_template,
+    kind_of,
     resolve_image,
     resolve_runtime_config,
 )
@@ -26,6 +35,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     reason: str
     message: str
     state: str = State.DEGRADED
+    blocker: ObjectRef | None = None
+    """The object that is missing, in the way or waited for. For a missing one a cluster-wide one would do."""
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
@@ -59,6 +70,7 @@ def resolve(service: AIMService, catalog: Catalog) -> Resolution:
                     f"spec.model: no AIMImage {model!r} in namespace {namespace!r} and no "
                     f"AIMClusterImage {model!r}; create one or correct the name"
                 ),
+                blocker=ObjectRef(IMAGES.kind, namespace, model),
             ),
         )
     base, candidates, problem = _base(service, image, catalog)
@@ -83,6 +95,7 @@ def resolve(service: AIMService, catalog: Catalog) -> Resolution:
             problem=Problem(
                 reason=Reason.RUNTIME_CONFIG_MISSING,
                 message=config.message(namespace, field=field),
+                blocker=ObjectRef(RUNTIME_CONFIGS.kind, namespace, config.name),
             ),
         )
     return _with_template(structs.replace(resolution, config=config), service, base, image, catalog)
@@ -108,6 +121,7 @@ def _base(
                     f"{origin}: no AIMServiceTemplate {name!r} in namespace "
                     f"{service.metadata.namespace!r} and no AIMClusterServiceTemplate {name!r}; create one"
                 ),
+                blocker=ObjectRef(TEMPLATES.kind, service.metadata.namespace, name),
             ),
         )
     if template.spec.aim_image_name != image.metadata.name:
@@ -120,6 +134,7 @@ def _base(
                     f"{origin}: template {name!r} is for image {template.spec.aim_image_name!r}, not for "
                     f"{image.metadata.name!r}; name a template of this image"
                 ),
+                blocker=ObjectRef(kind_of(template), template.metadata.namespace, name),
             ),
         )
     return template, (), None
@@ -148,12 +163,14 @@ def _chosen(
                 f"it may fit better than {', '.join(chosen.best)}; name one in spec.templateRef to start now"
             ),
             state=State.PENDING,
+            blocker=_first(chosen, service),
         )
     elif chosen.waiting:
         problem = Problem(
             reason=Reason.TEMPLATE_NOT_AVAILABLE,
             message=f"no template of image {model!r} is available yet: {', '.join(chosen.waiting)}",
             state=State.PENDING,
+            blocker=_first(chosen, service),
         )
     elif chosen.not_optimized:
         problem = Problem(
@@ -177,6 +194,17 @@ def _chosen(
     return None, chosen.candidates, problem
 
 
+def _first(chosen: selection.Selection, service: AIMService) -> ObjectRef | None:
+    """Return the first of the templates that are waited for, unless more are weighed than a status lists."""
+    name = chosen.waiting[0]
+    scope = next((each.scope for each in chosen.candidates if each.name == name), None)
+    if scope is None:
+        return None
+    if scope == "Cluster":
+        return ObjectRef(CLUSTER_TEMPLATES.kind, "", name)
+    return ObjectRef(TEMPLATES.kind, service.metadata.namespace, name)
+
+
 def _with_template(
     resolution: Resolution, service: AIMService, base: Template, image: Image, catalog: Catalog
 ) -> Resolution:
@@ -195,6 +223,7 @@ def _with_template(
                     f"the derived template would be named {name!r}, but an AIMServiceTemplate of that name "
                     "with another spec exists; rename or delete it"
                 ),
+                blocker=ObjectRef(TEMPLATES.kind, service.metadata.namespace, name),
             )
     return structs.replace(
         resolution, template=template, template_name=name, derived=derived, problem=problem

@@ -5,11 +5,13 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import SERVICES, AIMServiceStatus, ServiceRouting
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
+from aim_operator.core.blocking import crd
 from aim_operator.core.messages import quote
 from aim_operator.core.outcomes import Obstacle
 from aim_operator.core.service import desired
@@ -51,13 +53,18 @@ def plan_route(
         return _refused(
             Reason.GATEWAY_API_NOT_INSTALLED,
             "Gateway API's CRDs are not installed; install them, and the operator continues by itself",
+            blocker=crd(HTTP_ROUTES),
         )
     if observed.rival is not None:
-        refused = _refused(Reason.ROUTE_CONFLICT, _conflict(route, observed.rival))
+        refused = _refused(
+            Reason.ROUTE_CONFLICT, _conflict(route, observed.rival), blocker=_owner_of(observed.rival)
+        )
         gone = (Removal(resource=HTTP_ROUTES, live=live),) if live is not None else ()
         return structs.replace(refused, removals=gone)
     if observed.path_held_by is not None:
-        waiting = _later(_wait(route, observed.path_held_by))
+        holder = observed.path_held_by
+        of_route = ObjectRef(HTTP_ROUTES.kind, holder.owner.namespace, holder.owner.name)
+        waiting = structs.replace(_later(_wait(route, holder)), blocker=of_route)
         return RoutePlan(summary=waiting, path=_path_of(kept, old), removals=given_up)
     if live is None and observed.inference_service is None and not backend:
         # The path is promised already.
@@ -124,9 +131,18 @@ def _path_of(live: HTTPRoute | None, old: AIMServiceStatus) -> str | None:
     return old.routing.path if live is not None and old.routing is not None else None
 
 
-def _refused(reason: str, message: str, *, path: str | None = None) -> RoutePlan:
+def _owner_of(claim: Claim) -> ObjectRef:
+    return ObjectRef(claim.kind, claim.owner.namespace, claim.owner.name)
+
+
+def _refused(
+    reason: str, message: str, *, path: str | None = None, blocker: ObjectRef | None = None
+) -> RoutePlan:
     return RoutePlan(
-        summary=ConditionSummary(ok=False, reason=reason, message=message, state=State.DEGRADED), path=path
+        summary=ConditionSummary(
+            ok=False, reason=reason, message=message, state=State.DEGRADED, blocker=blocker
+        ),
+        path=path,
     )
 
 
@@ -134,8 +150,20 @@ def hindered_route(observed: ServiceObserved, old: AIMServiceStatus, hindrance: 
     """Return the part of a route that could not be written; one that is there stays as it was."""
     state = hindrance.state if hindrance.state == State.PENDING else State.DEGRADED
     path = _path_of(observed.http_route, old)
-    summary = ConditionSummary(ok=False, reason=hindrance.reason, message=hindrance.message, state=state)
+    summary = ConditionSummary(
+        ok=False,
+        reason=hindrance.reason,
+        message=hindrance.message,
+        state=state,
+        blocker=hindrance.blocker,
+    )
     return RoutePlan(summary=summary, path=path)
+
+
+def _route_ref(live: HTTPRoute | None) -> ObjectRef | None:
+    if live is None:
+        return None
+    return ObjectRef(HTTP_ROUTES.kind, live.metadata.namespace, live.metadata.name)
 
 
 def _routed(observed: ServiceObserved, runtime: ConditionSummary, route: Route) -> RoutePlan:
@@ -144,7 +172,13 @@ def _routed(observed: ServiceObserved, runtime: ConditionSummary, route: Route) 
     if state.reason == Reason.ROUTE_FAILED:
         status = State.DEGRADED
     return RoutePlan(
-        summary=ConditionSummary(ok=state.ready, reason=state.reason, message=state.message, state=status),
+        summary=ConditionSummary(
+            ok=state.ready,
+            reason=state.reason,
+            message=state.message,
+            state=status,
+            blocker=_route_ref(observed.http_route) if not state.ready else None,
+        ),
         children=(desired.http_route(observed.service, route, name=observed.route_name),),
         path=route.path,
     )

@@ -6,14 +6,27 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
-from aim_operator.api.external import INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS, SERVING_RUNTIMES
+from aim_operator.api.external import (
+    INFERENCE_SERVICES,
+    POD_DISRUPTION_BUDGETS,
+    SERVING_RUNTIMES,
+)
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Child, Removal
 from aim_operator.api.v1alpha1 import ActiveWorkload, AIMService, AIMServiceStatus, RolloutStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, labels
+from aim_operator.core.blocking import crd
 from aim_operator.core.messages import one_line
-from aim_operator.core.service.autoscaling_plan import IDLE, judge_scalers, plan_autoscaling, service_idles
+from aim_operator.core.service.autoscaling_plan import (
+    IDLE,
+    judge_scalers,
+    plan_autoscaling,
+    service_idles,
+    stopped,
+)
+from aim_operator.core.service.blockers import served_by, stuck_pod
 from aim_operator.core.service.cache_plan import CachePlan
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.status import ConditionSummary
@@ -29,7 +42,7 @@ from aim_operator.core.serving.handover import (
 )
 from aim_operator.core.serving.pin import workload
 from aim_operator.core.serving.rollout import STARTING, Rollout, rollout
-from aim_operator.core.serving.scale import desired_replicas, is_stopped, remaining_pods
+from aim_operator.core.serving.scale import desired_replicas, is_stopped
 from aim_operator.core.serving.workload import (
     inference_service,
     own_runtime,
@@ -87,12 +100,14 @@ def plan_runtime(
         return _blocked(
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, the operator continues by itself then",
+            crd(INFERENCE_SERVICES),
         )
     if observed.kserve_too_old and not broken:
         return _blocked(
             Reason.KSERVE_TOO_OLD,
             "KServe 0.15 or older is installed, which refuses what a service takes, or each change of it; "
             "upgrade KServe to 0.16 or newer, and the operator continues by itself",
+            crd(INFERENCE_SERVICES),
         )
     if blocker is not None:
         # A new model server on files that are gone, or half there, would crash and hold up their download.
@@ -113,6 +128,11 @@ def plan_runtime(
                 f"a ServingRuntime {desired.resolved_template.name!r} in namespace "
                 f"{observed.service.metadata.namespace!r} would be used instead of the cluster template's "
                 "runtime; rename or delete it"
+            ),
+            blocker=ObjectRef(
+                SERVING_RUNTIMES.kind,
+                observed.service.metadata.namespace,
+                desired.resolved_template.name,
             ),
         )
     ahead = _rendered(observed, desired, now)
@@ -261,9 +281,11 @@ def _budgets(
     return (), (Removal(resource=POD_DISRUPTION_BUDGETS, live=live),) if live is not None else ()
 
 
-def _blocked(reason: str, message: str) -> RuntimePlan:
+def _blocked(reason: str, message: str, blocker: ObjectRef) -> RuntimePlan:
     return RuntimePlan(
-        summary=ConditionSummary(ok=False, reason=reason, message=message, state=State.DEGRADED)
+        summary=ConditionSummary(
+            ok=False, reason=reason, message=message, state=State.DEGRADED, blocker=blocker
+        )
     )
 
 
@@ -283,7 +305,7 @@ def _follow(
             None,
         )
     if is_stopped(observed.service):
-        return _stopped(observed), None
+        return stopped(observed), None
     if service_idles(observed):
         return IDLE, None
     refused, wanted = observed.pods_refused, revision or live.metadata.label(labels.REVISION) or ""
@@ -300,7 +322,8 @@ def _follow(
     failure = state.failure or late
     if not state.serving:
         gone = all(pod.metadata.label(labels.REVISION) == wanted for pod in observed.pods)
-        return _away(state, failure, turn, refused if passing and gone else ""), None
+        away = _away(state, failure, turn, refused if passing and gone else "")
+        return structs.replace(away, blocker=served_by(live)), None
     summary = ConditionSummary(
         ok=True,
         reason=state.reason,
@@ -319,6 +342,7 @@ def _follow(
         reason=Reason.ROLLOUT_FAILED,
         message=f"the new revision does not come up, the previous one serves: {failure}",
         state=State.DEGRADED,
+        blocker=stuck_pod(observed.pods, wanted) or served_by(live),
     )
 
 
@@ -333,21 +357,6 @@ def _away(state: Rollout, failure: str, turn: Handover, refused: str) -> Conditi
         message = f"{turn.message}; {one_line(refused) or state.message}"
         return ConditionSummary(ok=False, reason=Reason.ROLLING_OUT, message=message, state=State.STARTING)
     return ConditionSummary(ok=False, reason=state.reason, message=state.message, state=State.STARTING)
-
-
-def _stopped(observed: ServiceObserved) -> ConditionSummary:
-    """Judge a service that is scaled to zero: whatever its model server says, it is to go."""
-    remaining = remaining_pods(observed.deployment, observed.pods)
-    message = "scaled to zero; set spec.replicas, or scale it, to start it again"
-    if remaining:
-        message = f"stopping: {remaining} Pods of the model server are still there"
-    return ConditionSummary(
-        ok=False,
-        reason=Reason.STOPPED,
-        message=message,
-        state=State.STOPPED,
-        progressing=bool(remaining),
-    )
 
 
 def _following(observed: ServiceObserved, blocker: ConditionSummary) -> RuntimePlan:
@@ -365,14 +374,18 @@ def hindered_runtime(
     message: str,
     active: ActiveWorkload | None = None,
     state: str = State.DEGRADED,
+    blocker: ObjectRef | None = None,
 ) -> RuntimePlan:
     """Say why the InferenceService can't be as wanted; one that is there continues in a degraded service."""
     if observed.inference_service is None:
         return RuntimePlan(
-            summary=ConditionSummary(ok=False, reason=reason, message=message, state=state), active=active
+            summary=ConditionSummary(ok=False, reason=reason, message=message, state=state, blocker=blocker),
+            active=active,
         )
     return RuntimePlan(
         summary=_follow(observed)[0],
-        problem=ConditionSummary(ok=False, reason=reason, message=message, state=State.DEGRADED),
+        problem=ConditionSummary(
+            ok=False, reason=reason, message=message, state=State.DEGRADED, blocker=blocker
+        ),
         active=active,
     )

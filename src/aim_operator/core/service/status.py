@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from aim_operator.api.meta import Condition
+from aim_operator.api.meta import Condition, ObjectRef
 from aim_operator.api.v1alpha1 import (
     ActiveWorkload,
     AIMServiceStatus,
@@ -17,7 +17,7 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions
+from aim_operator.core import blocking, conditions
 from aim_operator.core.catalog import reference_to
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Resolution
@@ -33,6 +33,8 @@ class ConditionSummary(Struct, frozen=True, kw_only=True):
     state: str
     progressing: bool = False
     """It works, and is being changed."""
+    blocker: ObjectRef | None = None
+    """The object that the part waits for, or that is in its way, where it is one."""
 
 
 # The worst part speaks for the whole. Failed (the model server crashed) says more than Degraded.
@@ -86,6 +88,13 @@ def build_status(
         config = config if old.resolved_runtime_config is None else old.resolved_runtime_config
     generation = observed.service.metadata.generation
     replicas = count(observed.service, observed.deployment, revision=revision)
+    moment = conditions.timestamp(now)
+    told = conditions.merge(
+        old.conditions or (),
+        _conditions(resolved, cache, runtime, route, state=worst.state, speaker=speaker),
+        now=moment,
+        generation=generation,
+    )
     return AIMServiceStatus(
         observed_generation=generation,
         status=worst.state,
@@ -104,11 +113,9 @@ def build_status(
         template_matching=old.template_matching
         if observed.resolution.image is None
         else observed.resolution.candidates or None,
-        conditions=conditions.merge(
-            old.conditions or (),
-            _conditions(resolved, cache, runtime, route, state=worst.state, speaker=speaker),
-            now=conditions.timestamp(now),
-            generation=generation,
+        conditions=told,
+        blocked_by=blocking.blocked_by(
+            old.blocked_by, speaker.blocker, told, namespace=observed.service.metadata.namespace, now=moment
         ),
     )
 
@@ -121,7 +128,7 @@ def _meanwhile(part: ConditionSummary, runtime: ConditionSummary) -> ConditionSu
     if part.state != State.PENDING:
         return part
     state = State.STARTING if runtime.state == State.STARTING else State.RUNNING
-    return ConditionSummary(ok=False, reason=part.reason, message=part.message, state=state)
+    return structs.replace(part, state=state)
 
 
 _Reference = ResolvedReference | None

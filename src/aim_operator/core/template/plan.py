@@ -8,16 +8,28 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from msgspec import structs
 
 from aim_operator.api import quantity
 from aim_operator.api.external import CLUSTER_SERVING_RUNTIMES, JOBS, SERVING_RUNTIMES
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, Plan, Removal, Report
-from aim_operator.api.v1alpha1 import TEMPLATE_CACHES, TEMPLATES, AIMServiceTemplateStatus, ModelSource
+from aim_operator.api.resource import Resource
+from aim_operator.api.v1alpha1 import (
+    CLUSTER_IMAGES,
+    IMAGES,
+    RUNTIME_CONFIGS,
+    TEMPLATE_CACHES,
+    TEMPLATES,
+    AIMServiceTemplateStatus,
+    ModelSource,
+)
 from aim_operator.api.v1alpha1.conditions import Reason, State
+from aim_operator.core.blocking import crd
 from aim_operator.core.caching import desired_template_cache, is_own_template_cache, template_caches
-from aim_operator.core.catalog import MissingRuntimeConfig, is_unchanged_derived
+from aim_operator.core.catalog import MissingRuntimeConfig, Template, is_unchanged_derived
 from aim_operator.core.discovery_output import DiscoveryResult
 from aim_operator.core.outcomes import Obstacle, obstacle
 from aim_operator.core.template import attempt, desired, events
@@ -89,7 +101,13 @@ def _with_problems(step: Step, outcomes: Outcomes) -> Step:
 
 
 def _hindered(step: Step, hindrance: Obstacle) -> Step:
-    return structs.replace(step, state=hindrance.state, reason=hindrance.reason, message=hindrance.message)
+    return structs.replace(
+        step,
+        state=hindrance.state,
+        reason=hindrance.reason,
+        message=hindrance.message,
+        blocker=hindrance.blocker,
+    )
 
 
 def _step(
@@ -102,9 +120,15 @@ def _step(
             old,
             Reason.IMAGE_NOT_FOUND,
             f"spec.aimImageName: no {kinds} is named {template.spec.aim_image_name!r}; create it",
+            _in_scope(template, IMAGES, CLUSTER_IMAGES, template.spec.aim_image_name),
         )
     if isinstance(config, MissingRuntimeConfig):
-        return _degraded(old, Reason.RUNTIME_CONFIG_MISSING, config.message(observed.discovery_namespace))
+        return _degraded(
+            old,
+            Reason.RUNTIME_CONFIG_MISSING,
+            config.message(observed.discovery_namespace),
+            ObjectRef(RUNTIME_CONFIGS.kind, observed.discovery_namespace, config.name),
+        )
     try:
         # Of what came of it nothing is needed here: services are rendered with it.
         desired.server_env(template, old, config)
@@ -137,8 +161,18 @@ def _given(observed: TemplateObserved) -> Step:
     )
 
 
-def _degraded(old: AIMServiceTemplateStatus, reason: str, message: str) -> Step:
-    return Step(state=State.DEGRADED, reason=reason, message=message, discovery=old.discovery)
+def _in_scope(template: Template, namespaced: Resource[Any], cluster: Resource[Any], name: str) -> ObjectRef:
+    """Return the object of a name that would be looked for first."""
+    namespace = template.metadata.namespace
+    return ObjectRef((namespaced if namespace else cluster).kind, namespace, name)
+
+
+def _degraded(
+    old: AIMServiceTemplateStatus, reason: str, message: str, blocker: ObjectRef | None = None
+) -> Step:
+    return Step(
+        state=State.DEGRADED, reason=reason, message=message, discovery=old.discovery, blocker=blocker
+    )
 
 
 def _with_runtime(observed: TemplateObserved, step: Step) -> Step:
@@ -151,6 +185,7 @@ def _with_runtime(observed: TemplateObserved, step: Step) -> Step:
             step,
             Reason.KSERVE_NOT_INSTALLED,
             "KServe's CRDs are not installed; install KServe, and the operator continues by itself",
+            crd(CLUSTER_SERVING_RUNTIMES if not observed.template.metadata.namespace else SERVING_RUNTIMES),
         )
     try:
         child = desired.runtime(observed.template, observed.image)
@@ -171,5 +206,5 @@ def _with_cache(observed: TemplateObserved, step: Step, old: AIMServiceTemplateS
     return structs.replace(step, children=(*step.children, child))
 
 
-def _unpublished(step: Step, reason: str, message: str) -> Step:
-    return structs.replace(step, state=State.DEGRADED, reason=reason, message=message)
+def _unpublished(step: Step, reason: str, message: str, blocker: ObjectRef | None = None) -> Step:
+    return structs.replace(step, state=State.DEGRADED, reason=reason, message=message, blocker=blocker)

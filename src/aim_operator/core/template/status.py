@@ -6,12 +6,12 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
-from aim_operator.api.meta import Condition
+from aim_operator.api.meta import Condition, ObjectRef
 from aim_operator.api.plan import Child, Outcome, Removal
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, AIMTemplateCacheStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
-from aim_operator.core import conditions, hardware
+from aim_operator.core import blocking, conditions, hardware
 from aim_operator.core.caching import template_caches
 from aim_operator.core.catalog import MissingRuntimeConfig, Template, reference_to
 from aim_operator.core.discovery_output import DiscoveryResult
@@ -35,6 +35,8 @@ class Step(Struct, frozen=True, kw_only=True):
     requeue_after_seconds: float | None = None
     unread: ApiError | None = None
     """Why it has to be read again what the step depends on."""
+    blocker: ObjectRef | None = None
+    """The object that the template waits for, or that is in its way, where it is one."""
 
 
 def build_status(
@@ -51,6 +53,13 @@ def build_status(
     template = observed.template
     status = with_result(template, old, step.result)
     generation = observed.template.metadata.generation
+    moment = conditions.timestamp(now)
+    told = conditions.merge(
+        old.conditions or (),
+        _conditions(observed, old, step, status, cache_problem),
+        now=moment,
+        generation=generation,
+    )
     return structs.replace(
         status,
         observed_generation=generation,
@@ -58,11 +67,9 @@ def build_status(
         discovery=step.discovery,
         resolved_image=reference_to(observed.image) if observed.image else None,
         resolved_runtime_config=reference or None,
-        conditions=conditions.merge(
-            old.conditions or (),
-            _conditions(observed, old, step, status, cache_problem),
-            now=conditions.timestamp(now),
-            generation=generation,
+        conditions=told,
+        blocked_by=blocking.blocked_by(
+            old.blocked_by, step.blocker, told, namespace=template.metadata.namespace, now=moment
         ),
     )
 

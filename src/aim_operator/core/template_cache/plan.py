@@ -12,10 +12,14 @@ from functools import partial
 
 from msgspec import Struct, structs
 
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Child, EventNote, Outcome, Outcomes, Plan, Removal, Report
 from aim_operator.api.v1alpha1 import (
+    CLUSTER_TEMPLATES,
     MODEL_CACHES,
+    RUNTIME_CONFIGS,
     TEMPLATE_CACHES,
+    TEMPLATES,
     AIMModelCacheStatus,
     AIMServiceTemplateStatus,
     AIMTemplateCacheStatus,
@@ -23,9 +27,9 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import EventReason, Reason, State
-from aim_operator.core import conditions
+from aim_operator.core import blocking, conditions
 from aim_operator.core.caching import is_own_model_cache, is_own_template_cache, serves_others, sources_of
-from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, Template, reference_to
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, Template, kind_of, reference_to
 from aim_operator.core.outcomes import obstacle
 from aim_operator.core.template_cache.desired import model_cache
 from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
@@ -37,6 +41,7 @@ class _Case(Struct, frozen=True, kw_only=True):
     state: str
     reason: str
     message: str
+    blocker: ObjectRef | None = None
 
 
 def decide(observed: TemplateCacheObserved, *, now: datetime) -> Plan[AIMTemplateCacheStatus]:
@@ -59,13 +64,15 @@ def _report(
 def _case(observed: TemplateCacheObserved, outcomes: Outcomes) -> _Case:
     template, config = observed.template, observed.runtime_config
     if template is None:
-        return _degraded(Reason.TEMPLATE_NOT_FOUND, _no_template(observed))
+        return _degraded(Reason.TEMPLATE_NOT_FOUND, _no_template(observed), _missing_template(observed))
     if not sources_of(template):
         return _without_sources(template)
     if isinstance(config, MissingRuntimeConfig):
         message = config.message(observed.cache.metadata.namespace)
-        return _degraded(Reason.RUNTIME_CONFIG_MISSING, message)
-    parts = [_judge(source, _problem(source, outcomes)) for source in observed.sources]
+        named = ObjectRef(RUNTIME_CONFIGS.kind, observed.cache.metadata.namespace, config.name)
+        return _degraded(Reason.RUNTIME_CONFIG_MISSING, message, named)
+    namespace = observed.cache.metadata.namespace
+    parts = [_judge(namespace, source, _problem(source, outcomes)) for source in observed.sources]
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
     if serves_others(observed.cache):
         return worst
@@ -80,8 +87,16 @@ def _problem(source: SourceObserved, outcomes: Outcomes) -> Outcome | None:
     return outcomes.problem(MODEL_CACHES.kind, source.name)
 
 
-def _degraded(reason: str, message: str) -> _Case:
-    return _Case(state=State.DEGRADED, reason=reason, message=message)
+def _degraded(reason: str, message: str, blocker: ObjectRef | None) -> _Case:
+    return _Case(state=State.DEGRADED, reason=reason, message=message, blocker=blocker)
+
+
+def _missing_template(observed: TemplateCacheObserved) -> ObjectRef:
+    """Return the template of the name; where both scopes would do, the namespace's."""
+    spec, namespace = observed.cache.spec, observed.cache.metadata.namespace
+    if spec.template_scope == "Cluster":
+        return ObjectRef(CLUSTER_TEMPLATES.kind, "", spec.template_ref)
+    return ObjectRef(TEMPLATES.kind, namespace, spec.template_ref)
 
 
 def _no_template(observed: TemplateCacheObserved) -> str:
@@ -97,16 +112,20 @@ def _no_template(observed: TemplateCacheObserved) -> str:
 def _without_sources(template: Template) -> _Case:
     name, status = template.metadata.name, template.status or AIMServiceTemplateStatus()
     state = State.PENDING if status.status is None else status.status
+    blocker = ObjectRef(kind_of(template), template.metadata.namespace, name)
     if state in (State.PENDING, State.PROGRESSING):
         return _Case(
+            blocker=blocker,
             state=State.PENDING,
             reason=Reason.TEMPLATE_NOT_AVAILABLE,
             message=f"template {name!r} is {state}; its model sources are not known yet",
         )
     failure = conditions.find(status.conditions or (), c.FAILURE)
     if state in (State.FAILED, State.DEGRADED) and failure is not None:
-        return _degraded(failure.reason, f"template {name!r}: {failure.message}")
-    return _degraded(Reason.NO_MODEL_SOURCES, f"discovery of template {name!r} found no model sources")
+        return _degraded(failure.reason, f"template {name!r}: {failure.message}", blocker)
+    return _degraded(
+        Reason.NO_MODEL_SOURCES, f"discovery of template {name!r} found no model sources", blocker
+    )
 
 
 def _desired_children(observed: TemplateCacheObserved) -> tuple[Child, ...]:
@@ -124,24 +143,32 @@ def _children(observed: TemplateCacheObserved, template: Template, config: Runti
             yield model_cache(observed, template, config, source)
 
 
-def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
+def _judge(namespace: str, source: SourceObserved, problem: Outcome | None) -> _Case:
     uri = source.source.source_uri
+    of_name = ObjectRef(MODEL_CACHES.kind, namespace, source.name)
     if source.taken and source.unshared == source.name:
         return _degraded(
             Reason.NAME_CONFLICT,
             f"the AIMModelCache for {uri} can't be made: {source.name!r}, which has its name, is not shared; "
             "set its spec.shared, or delete it",
+            of_name,
         )
     if source.taken:
         return _degraded(
             Reason.NAME_CONFLICT,
             f"the AIMModelCache for {uri} can't be made: one of its name has another source or class; "
             "delete that",
+            of_name,
         )
     if problem is not None:
         remedy = "delete it, or create an AIMModelCache for this source under another name"
         hindrance = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy=remedy)
-        return _Case(state=hindrance.state, reason=hindrance.reason, message=f"{uri}: {hindrance.message}")
+        return _Case(
+            state=hindrance.state,
+            reason=hindrance.reason,
+            message=f"{uri}: {hindrance.message}",
+            blocker=hindrance.blocker,
+        )
     if source.cache is None:
         return _Case(
             state=State.PENDING,
@@ -155,7 +182,12 @@ def _judge(source: SourceObserved, problem: Outcome | None) -> _Case:
     if state == State.AVAILABLE:
         return _Case(state=state, reason=Reason.CACHE_WARM, message=f"AIMModelCache {name}{ready_message}")
     reason = ready.reason if ready is not None else Reason.WAITING_FOR_CACHE
-    return _Case(state=state, reason=reason, message=f"AIMModelCache {name}{ready_message}")
+    return _Case(
+        state=state,
+        reason=reason,
+        message=f"AIMModelCache {name}{ready_message}",
+        blocker=ObjectRef(MODEL_CACHES.kind, namespace, name),
+    )
 
 
 def _unshared(source: SourceObserved) -> str:
@@ -171,6 +203,13 @@ def _status(
     config = observed.runtime_config
     reference = None if isinstance(config, MissingRuntimeConfig) else config.reference
     models = tuple(map(_model, observed.sources))
+    moment = conditions.timestamp(now)
+    told = conditions.merge(
+        old.conditions or (),
+        conditions.summary(case.state, case.reason, case.message),
+        now=moment,
+        generation=generation,
+    )
     return AIMTemplateCacheStatus(
         observed_generation=generation,
         status=case.state,
@@ -178,11 +217,9 @@ def _status(
         resolved_runtime_config=reference or None,
         # What was there before the template went missing is there still.
         model_caches=(models or None) if observed.template is not None else old.model_caches,
-        conditions=conditions.merge(
-            old.conditions or (),
-            conditions.summary(case.state, case.reason, case.message),
-            now=conditions.timestamp(now),
-            generation=generation,
+        conditions=told,
+        blocked_by=blocking.blocked_by(
+            old.blocked_by, case.blocker, told, namespace=observed.cache.metadata.namespace, now=moment
         ),
     )
 
