@@ -6,6 +6,7 @@ Objects are only tried (dryRun=All), except those that an update or a table need
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,6 +268,12 @@ def test_an_immutable_field_can_be_repeated_and_not_changed(
         api.delete(path)
 
 
+BLOCKED_BY = {
+    "kind": "AIMClusterServiceTemplate",
+    "name": "awaited",
+    "reason": "TemplateNotAvailable",
+    "since": "2026-01-01T00:00:00Z",
+}
 COLUMNS = [
     (
         "AIMService",
@@ -359,15 +366,17 @@ def test_kubectl_get_shows_what_the_object_points_at_and_how_it_is(
         "observedGeneration": 1,
     }
     api.request("POST", collection(obj), obj)
-    patch = {"status": status | {"observedGeneration": 1, "conditions": [ready]}}
+    waits = {"blockedBy": BLOCKED_BY} if kind != "AIMRuntimeConfig" else {}
+    patch = {"status": status | {"observedGeneration": 1, "conditions": [ready]} | waits}
     api.request("PATCH", f"{collection(obj)}/sample/status", patch, MERGE_PATCH)
     told = control_plane.kubectl(
         "get", RESOURCES[kind].plural, "sample", f"--namespace={namespace}", "-owide"
     )
     head, line = told.splitlines()
-    got = dict(zip(head.split(), line.split(), strict=True))
+    got = dict(zip(re.split(r" {2,}", head.strip()), line.split(), strict=True))
     assert got.pop("AGE").endswith("s")
     assert got.pop("UNUSED", "1d")[-1] in "dy", "the age of a date"
+    assert got.pop("BLOCKED BY", "") == ("awaited" if waits else "")
     assert got == {"NAME": "sample", "REASON": "BecauseOfTheTest"} | want
 
 
@@ -392,3 +401,24 @@ def test_a_status_that_is_none_of_ours_is_refused(control_plane: Cluster, namesp
     status = refusal(api, "PATCH", f"{collection(obj)}/sample/status", patch, MERGE_PATCH)
     assert refused_fields(status) == {"status.status"}
     assert "Degraded" in status["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("kind", "job", id="a resource where a kind belongs"),
+        pytest.param("name", "", id="no name"),
+        pytest.param("namespace", "n" * 64, id="a namespace that none can have"),
+        pytest.param("reason", "it is not there", id="words where a reason belongs"),
+        pytest.param("since", "yesterday", id="no time"),
+    ],
+)
+def test_what_names_no_object_that_is_waited_for_is_refused(
+    control_plane: Cluster, namespace: str, field: str, value: str
+) -> None:
+    api = control_plane.api
+    obj = manifest("AIMService", {"model": "llama"}, namespace=namespace)
+    api.request("POST", collection(obj), obj)
+    patch = {"status": {"blockedBy": BLOCKED_BY | {field: value}}}
+    status = refusal(api, "PATCH", f"{collection(obj)}/sample/status", patch, MERGE_PATCH)
+    assert refused_fields(status) == {f"status.blockedBy.{field}"}

@@ -227,12 +227,12 @@ async def test_what_the_user_may_not_see_is_named_and_the_chain_ends_before_it()
         world.start()
         await world.pass_seconds(5)
         client = world.sandbox.client("somebody")
-        denied = 'the operator may not "list" jobs.batch in the whole cluster: add it to its role'
-        client.network.fail(Fault(error=Forbidden(denied), verb="list", resource="jobs", times=9))
+        denied = 'the operator may not "get" jobs.batch in the whole cluster: add it to its role'
+        client.network.fail(Fault(error=Forbidden(denied), resource="jobs", times=9))
         chain = await world.clock.run(explain(client, find("chat", "team")))
     assert hops(chain) == ["AIMService", "AIMClusterServiceTemplate"]
     assert chain.root.reason == "ImagePullAuthFailed"
-    assert 'not seen: you may not "list" jobs.batch in the whole cluster: ask for a role that has it' in said(
+    assert 'not seen: you may not "get" jobs.batch in the whole cluster: ask for a role that has it' in said(
         chain
     )
 

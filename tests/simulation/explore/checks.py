@@ -11,6 +11,7 @@ from aim_operator.core import labels
 from aim_operator.sandbox.jobs import finished
 from aim_operator.sandbox.kinds import NAMESPACE as NAMESPACE_KIND
 from aim_operator.sandbox.storage import Change, Key, Stored
+from tests.simulation.explore.blocked import untrue
 from tests.simulation.world import World, decoded
 from tests.support.status import assert_status_well_formed
 
@@ -54,6 +55,23 @@ class Checks:
         if several:
             self.broken.append(f"a template has several discoveries at once: {several}")
         self.statuses()
+        self._blocked_by()
+
+    def _blocked_by(self) -> None:
+        """Look at what every status says of what it waits for."""
+        for resource in aim.ALL_KINDS:
+            for obj in self._world.all(resource):
+                blocked = getattr(getattr(decoded(obj, resource.type), "status", None), "blocked_by", None)
+                paused = labels.PAUSED in _annotations(obj)
+                if blocked is None or paused or "deletionTimestamp" in obj["metadata"]:
+                    continue
+                namespace = obj["metadata"].get("namespace", "")
+                if wrong := untrue(blocked, namespace, self._find):
+                    self.broken.append(f"{_name(obj)} is not blocked by what it says: {wrong}")
+
+    def _find(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        at = (each for each in self._storage.everything() if each.key[1:] == (namespace, name))
+        return next((each.obj for each in at if each.key.id.kind == kind), None)
 
     def _changed(self, change: Change) -> None:
         kind = change.new.key.id.kind

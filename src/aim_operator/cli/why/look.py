@@ -17,6 +17,7 @@ from aim_operator.api.external import (
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
     Event,
+    Job,
     Pod,
 )
 from aim_operator.api.meta import Condition, KubeObject
@@ -92,6 +93,9 @@ class _Look:
         self._hops.append(hop)
         if ends or hop.reason in _HERE or hop.remedy:
             return
+        blocked = obj.status.blocked_by if hasattr(obj.status, "blocked_by") else None
+        if blocked is not None and await self._blocked_by(blocked, obj.metadata.namespace):
+            return
         if resource == aim.SERVICES:
             await self._behind_service(obj)
         elif resource in (aim.TEMPLATES, aim.CLUSTER_TEMPLATES):
@@ -100,6 +104,32 @@ class _Look:
             await self._behind_template_cache(obj)
         elif resource == aim.MODEL_CACHES:
             await self._behind_model_cache(obj)
+
+    async def _blocked_by(self, blocked: aim.BlockedBy, namespace: str) -> bool:
+        """Follow what the object says itself that it waits for; False where that is of no kind known here."""
+        where, name = namespace if blocked.namespace is None else blocked.namespace, blocked.name
+        ours = next((each for each in aim.ALL_KINDS if each.kind == blocked.kind), None)
+        if ours is not None:
+            found: Any = await self._get(ours, name, where if ours.namespaced else "")
+            if found is not None:
+                await self._ours(ours, found)
+        elif blocked.kind == JOBS.kind:
+            job = await self._get(JOBS, name, where)
+            if job is not None:
+                await self._job(job)
+        elif blocked.kind == PERSISTENT_VOLUME_CLAIMS.kind:
+            await self._claim(name, where)
+        elif blocked.kind == PODS.kind:
+            pod = await self._get(PODS, name, where)
+            if pod is not None:
+                self._hops.append(pod_hop(pod, "service", "scheduling"))
+        elif blocked.kind == INFERENCE_SERVICES.kind:
+            await self._model_server(where, name)
+        elif blocked.kind == HTTP_ROUTES.kind:
+            await self._route(where, name)
+        else:
+            return False
+        return True
 
     async def _behind_service(self, service: aim.AIMService) -> None:
         """Follow the first condition that does not hold: names, caches, the server, the route."""
@@ -112,9 +142,9 @@ class _Look:
         elif c.RUNTIME_READY in open_ or any(
             each.reason in (Reason.ROLLING_OUT, Reason.ROLLOUT_FAILED) for each in status.conditions or ()
         ):
-            await self._model_server(service)
+            await self._model_server(service.metadata.namespace, service.metadata.name)
         elif c.ROUTING_READY in open_:
-            await self._route(service)
+            await self._route(service.metadata.namespace, service.metadata.name)
 
     async def _template(self, reference: aim.ResolvedReference) -> None:
         of_namespace = reference.kind == aim.TEMPLATES.kind
@@ -144,12 +174,17 @@ class _Look:
         status = cache.status or aim.AIMModelCacheStatus()
         storage = next((each for each in status.conditions or () if each.type == c.STORAGE_READY), None)
         name = status.persistent_volume_claim
-        if storage is not None and storage.status != "True" and name:
-            claim = await self._get(PERSISTENT_VOLUME_CLAIMS, name, cache.metadata.namespace)
-            if claim is not None:
-                self._hops.append(claim_hop(claim, await self._events(claim)))
-                return
+        unbound = storage is not None and storage.status != "True"
+        if unbound and name and await self._claim(name, cache.metadata.namespace):
+            return
         await self._behind_jobs(cache)
+
+    async def _claim(self, name: str, namespace: str) -> bool:
+        claim = await self._get(PERSISTENT_VOLUME_CLAIMS, name, namespace)
+        if claim is None:
+            return False
+        self._hops.append(claim_hop(claim, await self._events(claim)))
+        return True
 
     async def _behind_jobs(self, owner: KubeObject) -> None:
         """Add the youngest Job of an object that has not succeeded, and its Pod."""
@@ -158,12 +193,13 @@ class _Look:
         own = [job for job in jobs if (each := job.metadata.controller()) and each.uid == owner.metadata.uid]
         if not own:
             return
-        job = max(own, key=lambda each: each.metadata.creation_timestamp or "")
+        await self._job(max(own, key=lambda each: each.metadata.creation_timestamp or ""))
+
+    async def _job(self, job: Job) -> None:
         self._hops.append(job_hop(job, await self._events(job)))
         await self._pod(job.metadata.namespace, f"batch.kubernetes.io/job-name={job.metadata.name}", "Job")
 
-    async def _model_server(self, service: aim.AIMService) -> None:
-        namespace, name = service.metadata.namespace, service.metadata.name
+    async def _model_server(self, namespace: str, name: str) -> None:
         served = await self._get(INFERENCE_SERVICES, name, namespace)
         if served is None:
             return
@@ -186,8 +222,8 @@ class _Look:
         )
         await self._pod(namespace, f"{OF_INFERENCE_SERVICE}={name}", "service", placed_by="scheduling")
 
-    async def _route(self, service: aim.AIMService) -> None:
-        route = await self._get(HTTP_ROUTES, service.metadata.name, service.metadata.namespace)
+    async def _route(self, namespace: str, name: str) -> None:
+        route = await self._get(HTTP_ROUTES, name, namespace)
         if route is not None:
             self._hops.append(route_hop(route))
 
