@@ -35,7 +35,7 @@ def assert_service_status_well_formed(status: AIMServiceStatus | None, *, genera
     conditions = status.conditions or ()
     types = [condition.type for condition in conditions]
     assert len(types) == len(set(types)), "each type once"
-    assert set(types) - {c.ROUTING_READY} == set(_ALWAYS)
+    assert set(types) - {c.ROUTING_READY, c.FITS} == set(_ALWAYS)
     for condition in conditions:
         assert condition.status in {"True", "False"}
         assert condition.reason, condition

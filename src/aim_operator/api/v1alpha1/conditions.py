@@ -16,6 +16,7 @@ ROUTING_READY = "RoutingReady"
 STORAGE_READY = "StorageReady"
 IN_USE = "InUse"
 PAUSED = "Paused"
+FITS = "Fits"
 
 
 class State:
@@ -90,6 +91,10 @@ class Reason:
     SCALED_TO_ZERO = "ScaledToZero"
     KEDA_NOT_INSTALLED = "KedaNotInstalled"
     AUTOSCALING_FAILED = "AutoscalingFailed"
+    # Whether it fits
+    PLACED = "Placed"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    GPU_MEMORY_TOO_SMALL = "GpuMemoryTooSmall"
     # Routing
     CONFIGURING_ROUTE = "ConfiguringRoute"
     ROUTE_READY = "RouteReady"

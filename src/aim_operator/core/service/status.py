@@ -19,6 +19,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import blocking, conditions
 from aim_operator.core.catalog import reference_to
+from aim_operator.core.service.fits import fits
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Resolution
 from aim_operator.core.serving.scale import count, selector
@@ -91,7 +92,10 @@ def build_status(
     moment = conditions.timestamp(now)
     told = conditions.merge(
         old.conditions or (),
-        _conditions(resolved, cache, runtime, route, state=worst.state, speaker=speaker),
+        [
+            *_conditions(resolved, cache, runtime, route, state=worst.state, speaker=speaker),
+            *_fits(observed, old, runtime),
+        ],
         now=moment,
         generation=generation,
     )
@@ -129,6 +133,16 @@ def _meanwhile(part: ConditionSummary, runtime: ConditionSummary) -> ConditionSu
         return part
     state = State.STARTING if runtime.state == State.STARTING else State.RUNNING
     return structs.replace(part, state=state)
+
+
+def _fits(
+    observed: ServiceObserved, old: AIMServiceStatus, runtime: ConditionSummary
+) -> tuple[Condition, ...]:
+    """Return whether there is room, as long as no Pod serves and one is wanted."""
+    if runtime.ok or runtime.state == State.STOPPED:
+        return ()
+    condition = fits(observed, old)
+    return () if condition is None else (condition,)
 
 
 _Reference = ResolvedReference | None
