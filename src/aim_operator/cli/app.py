@@ -23,6 +23,7 @@ from aim_operator.cli.everyday.serve import serve
 from aim_operator.cli.everyday.switches import pause, rediscover, restart, resume, retry
 from aim_operator.cli.everyday.waiting import wait
 from aim_operator.cli.fetch import fetch
+from aim_operator.cli.fit.command import fit
 from aim_operator.cli.init.command import init
 from aim_operator.cli.plan.command import PlanCommand, plan
 from aim_operator.cli.plan.snapshot_command import snapshot
@@ -45,7 +46,7 @@ app.command(cls=Command)(demo)
 app.command(cls=Command)(init)
 app.command(cls=PlanCommand)(plan)
 app.command(cls=Command)(snapshot)
-USE = (status, why, doctor, models, serve, call, url, logs, events, wait)
+USE = (status, why, fit, doctor, models, serve, call, url, logs, events, wait)
 CHANGE = (restart, rediscover, retry, pause, resume)
 SERVE = (run, crds, fetch)
 for command in (*USE, *CHANGE, *SERVE, version, completion):

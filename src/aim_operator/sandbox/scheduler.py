@@ -27,7 +27,7 @@ def place(spec: Manifest, nodes: Iterable[Manifest], volume_nodes: Collection[st
     """
     reasons: Counter[str] = Counter()
     for node in nodes:
-        reason = _refusal(spec, node, volume_nodes)
+        reason = refusal(spec, node, volume_nodes)
         if not reason:
             return str(node["metadata"]["name"]), ""
         reasons[reason] += 1
@@ -62,7 +62,7 @@ def unmountable(claims: Mapping[str, Manifest | None], classes: Mapping[str, Man
     return ""
 
 
-def _refusal(spec: Manifest, node: Manifest, volume_nodes: Collection[str]) -> str:
+def refusal(spec: Manifest, node: Manifest, volume_nodes: Collection[str]) -> str:
     """Say why a node is none for the Pod, by the first plugin that refuses it; "" if none does."""
     name, node_spec = node["metadata"]["name"], node.get("spec") or {}
     tolerations = spec.get("tolerations") or ()
