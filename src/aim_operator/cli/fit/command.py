@@ -38,7 +38,7 @@ def fit(
     ] = "text",
     cluster: connect.Cluster,
 ) -> None:
-    """Say whether a service has somewhere to run, where, and what is in the way.
+    """Say whether a service has somewhere to run, and where.
 
     \b
     aimctl fit chat -n team            # a service of the cluster
