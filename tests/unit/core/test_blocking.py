@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from msgspec import convert
+import yaml
+from msgspec import convert, to_builtins
 
 from aim_operator.api.external import HorizontalPodAutoscaler
 from aim_operator.api.meta import Condition, ObjectRef
@@ -17,6 +18,7 @@ from aim_operator.core.images import decide as decide_image
 from aim_operator.core.service.path_claims import Claim, Contender
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.route import GatewayKey, ListenerPath
+from tests.docs.blocks import shown
 from tests.support.cache_builders import make_template_cache
 from tests.support.outcomes import problem
 from tests.support.service_builders import (
@@ -336,3 +338,12 @@ def test_an_image_names_what_it_lacks(image: Any, want: tuple[str, str, str] | N
     assert status is not None
     got = status.blocked_by
     assert (None if got is None else (got.kind, got.name, got.reason)) == want
+
+
+def test_what_the_page_shows_is_what_a_status_has() -> None:
+    failed = make_template_status("Degraded", reason="ImagePullAuthFailed", sources=())
+    catalog = FakeCatalog(make_image(), make_runtime_config(), make_cluster_template(status=failed))
+    status = decide(make_service_observed(make_service(templateRef="fast"), catalog), now=NOW).status
+    assert status is not None
+    printed = yaml.safe_dump({"blockedBy": to_builtins(status.blocked_by)})
+    assert printed == shown("docs/concepts/status.md", "blockedBy:")

@@ -139,7 +139,8 @@ def _judge_leftover(observed: ServiceObserved, now: datetime) -> tuple[Condition
         f"which may still change the number of copies; it waits for {one_line(held_by)}: see that KEDA's "
         "operator runs, or take that finalizer away"
     )
-    return _problem(Reason.AUTOSCALING_FAILED, message), 0.0
+    scaler = ObjectRef(SCALED_OBJECTS.kind, live.metadata.namespace, live.metadata.name)
+    return _problem(Reason.AUTOSCALING_FAILED, message, scaler), 0.0
 
 
 def _judge_hpa(observed: ServiceObserved, now: datetime) -> tuple[ConditionSummary | None, float]:

@@ -16,6 +16,7 @@ from aim_operator.cli.fit.demand import Demand
 from aim_operator.cli.fit.judge import Fit, Surroundings, Verdict, fit, unknown
 from aim_operator.core.hardware import node_affinity
 from aim_operator.sandbox.nodes import gpu_node, plain_node
+from tests.docs.blocks import shown
 
 GIB = 1024**3
 Manifest = dict[str, Any]
@@ -371,3 +372,12 @@ def test_the_picture(name: str, width: int, snapshot: SnapshotAssertion) -> None
     text = drawn(PICTURES[name], width)
     assert max(map(len, text.splitlines())) <= width
     assert text == snapshot
+
+
+def test_the_picture_of_the_page() -> None:
+    nodes = (gpu_node("gpu-1"), tainted("gpu-2"))
+    used = quota({"requests.amd.com/gpu": "8"}, {"requests.amd.com/gpu": "6"})
+    asked = structs.replace(demand(8), namespace="ml-team")
+    found = fit(asked, around(*nodes, pods=(pod("gpu-1", 6),), quotas=(used,)))
+    page = shown("docs/guides/command-line.md", "AIMService ml-team/chat: does not fit")
+    assert drawn([found], 300).splitlines() == page.splitlines()
