@@ -26,6 +26,7 @@ from tests.support.service_builders import (
     NOW,
     ROUTED,
     FakeCatalog,
+    make_cluster_image,
     make_cluster_template,
     make_http_route,
     make_image,
@@ -342,7 +343,7 @@ def test_an_image_names_what_it_lacks(image: Any, want: tuple[str, str, str] | N
 
 def test_what_the_page_shows_is_what_a_status_has() -> None:
     failed = make_template_status("Degraded", reason="ImagePullAuthFailed", sources=())
-    catalog = FakeCatalog(make_image(), make_runtime_config(), make_cluster_template(status=failed))
+    catalog = FakeCatalog(make_cluster_image(), make_cluster_template(status=failed))
     status = decide(make_service_observed(make_service(templateRef="fast"), catalog), now=NOW).status
     assert status is not None
     printed = yaml.safe_dump({"blockedBy": to_builtins(status.blocked_by)})
