@@ -49,7 +49,7 @@ def fit(
     for, taints, selectors and affinity, and the namespace's quotas and claims; and the model's files against
     the memory of the GPUs. Nothing is written. The scheduler decides in the end.
 
-    For scripts the exit code tells: 0 it fits, 1 it does not, 2 that is not known, 3 the call or the file is
+    The exit code is for scripts: 0 it fits, 1 it does not, 2 that is not known, 3 the call or the file is
     not right.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
