@@ -53,6 +53,14 @@ test-unit: .venv/.setup  ## single functions and processes, no cluster
 test-simulation: .venv/.setup  ## the whole operator on an API server in memory, with faults and crashes
 	@$(PYTEST) tests/simulation
 
+# `make shuffle ORDERS=10 LOAD=8` beside eight busy processes; FIRST=17 plays that order again.
+ORDERS ?= 1
+LOAD ?= 0
+
+.PHONY: shuffle
+shuffle: .venv/.setup  ## those two in ORDERS=n random orders, with SIGINT ignored; they pass in any
+	@$(BIN)/python -m hack.shuffle --orders $(ORDERS) --load $(LOAD) --first $(FIRST)
+
 # `make simulate TELLER=chaos SEED=17` replays one story, and shortens it if it breaks a rule.
 # The next stories: FIRST=n, from the n-th seed on.
 SEEDS ?= 10000
