@@ -270,7 +270,7 @@ class Site:
     # Waiting
 
     def settled(self, what: str = "every service runs as it was last edited") -> None:
-        """Wait until each service's InferenceService is as wanted, and its status says so."""
+        """Wait until each InferenceService is as wanted, KServe has seen it, and the status says so."""
         try:
             eventually(lambda: not self.unsettled(), what, SECONDS)
         except AssertionError as error:
@@ -289,6 +289,8 @@ class Site:
             for name in self.names
             if name not in theirs
             or not _is_told(services[name])
+            or theirs[name].get("status", {}).get("observedGeneration")
+            != theirs[name]["metadata"]["generation"]
             or _variable(theirs[name]) != services[name]["spec"]["env"][0]["value"]
         ]
 

@@ -121,6 +121,8 @@ def pytest_collection_finish() -> None:
     # seldom the more there is, and left a gigabyte of what tests had thrown away.
     gc.collect()
     gc.freeze()
+    # It counts from what the last look found, which would still be all of that.
+    gc.collect()
 
 
 @pytest.hookimpl(optionalhook=True)

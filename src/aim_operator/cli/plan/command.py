@@ -136,11 +136,16 @@ def _planned(
     from aim_operator.cli.plan import documents, world  # noqa: PLC0415
     from aim_operator.cli.plan.planning import planned  # noqa: PLC0415
 
-    # Thousands of plain objects, hardly a cycle, and a process that ends soon: a third of the time otherwise.
+    # Thousands of plain objects and hardly a cycle: looking for some takes a third of the time.
+    was_on = gc.isenabled()
     gc.disable()
-    found = documents.read(paths)
-    images = world.images([*profiles, *documents.profile_folders(paths)])
-    return asyncio.run(planned(found, images, namespace, before))
+    try:
+        found = documents.read(paths)
+        images = world.images([*profiles, *documents.profile_folders(paths)])
+        return asyncio.run(planned(found, images, namespace, before))
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _print(plan: Plan, output: str) -> None:

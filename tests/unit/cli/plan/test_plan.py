@@ -1,5 +1,6 @@
 """`aimctl plan`: consequences and mistakes of files, as somebody meets them in a pipeline."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -77,6 +78,14 @@ def test_a_number_that_is_none_to_the_api_server_is_a_mistake(
     code, said = planned(tmp_path, capsys, IMAGE, f"{TEMPLATE}  engineArgs: {{seed: {'9' * 400}}}\n")
     assert code == 3
     assert "1.yaml:1: error: AIMClusterServiceTemplate llama-latency: json: cannot unmarshal number" in said
+
+
+def test_a_process_that_goes_on_after_a_plan_still_clears_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It did not, and the processes of our tests grew to gigabytes."""
+    assert planned(tmp_path, capsys, IMAGE)[0] == 2
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("form", ["tree", "markdown"])
