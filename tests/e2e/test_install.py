@@ -35,7 +35,7 @@ pytestmark = [
 THIS = "tests/e2e/test_install.py"
 # As the pages have them: what is run here is what readers run.
 (INSTALL,) = commands_for(THIS, "docs/operations/install.md")
-(UNINSTALL, STOP_MODELS, REMOVE_KINDS, LOOK_FOR_THE_REST, KEEP_FILES) = commands_for(
+(UNINSTALL, STOP_MODELS, REMOVE_OBJECTS, LOOK_FOR_CHILDREN, REMOVE_KINDS, KEEP_FILES) = commands_for(
     THIS, "docs/operations/uninstall.md"
 )
 (UPGRADE,) = commands_for(THIS, "docs/operations/upgrade.md")
@@ -398,7 +398,13 @@ def leave_nothing_but_files(cluster: Cluster) -> None:
     assert kept, "the quickstart caches a model there"
     run_as_reader(cluster, STOP_MODELS)
     run_as_reader(cluster, KEEP_FILES)
+    run_as_reader(cluster, REMOVE_OBJECTS)
+    eventually(
+        lambda: run_as_reader(cluster, LOOK_FOR_CHILDREN).split() == kept, "nothing is left but claims", 60
+    )
     run_as_reader(cluster, REMOVE_KINDS)
     assert cluster.kubectl(*claims).split() == kept, "files outlive the kinds"
-    cluster.kubectl("delete", "--namespace=ml-research", *kept, "--wait=false")
-    eventually(lambda: not run_as_reader(cluster, LOOK_FOR_THE_REST).strip(), "nothing is left", 60)
+    names = cluster.kubectl(
+        "get", "crd,clusterrole,clusterrolebinding,lease", "--all-namespaces", "-o", "name"
+    )
+    assert not [name for name in names.split() if "aim.silogen.ai" in name or "aim-operator" in name]
