@@ -31,9 +31,10 @@ async def fetched(
     attempts: int = 4,
     stall_seconds: float = PATIENT_SECONDS,
     selection: Selection = DEFAULT,
+    said: list[str] | None = None,
 ) -> tuple[Outcome, list[str]]:
-    """What became of it, and the lines that it said."""
-    lines: list[str] = []
+    """What became of it, and the lines that it said: those of `said`, which are there meanwhile."""
+    lines: list[str] = [] if said is None else said
     options = Options(
         uri=uri,
         selection=selection,

@@ -64,7 +64,7 @@ class _Lease(Struct, frozen=True):
 
 
 class DirectoryLock:
-    """Taken by `hold`. `say` gets the sentences for people."""
+    """Taken by `hold`. `say` gets the sentences for people; `clock` gives seconds, each time it looks."""
 
     def __init__(
         self,
@@ -72,8 +72,10 @@ class DirectoryLock:
         say: Callable[[str], None],
         timing: Timing | None = None,
         boot_id: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
+        self._clock = clock
         self._say = say
         self._timing = timing or Timing()
         self._name = secrets.token_hex(8)
@@ -118,7 +120,7 @@ class DirectoryLock:
 
     async def _acquire(self) -> None:
         watched: bytes | None = None
-        since = said_at = time.monotonic()
+        since = said_at = self._clock()
         first = True
         while True:
             problem = ""
@@ -129,7 +131,7 @@ class DirectoryLock:
                 if self._may_ignore(content):
                     await self._on_volume(self._write_lease)
                     return
-                now = time.monotonic()
+                now = self._clock()
                 if content != watched:
                     watched, since = content, now
                 if now - since >= self._timing.stale_seconds:
@@ -137,10 +139,10 @@ class DirectoryLock:
                     await asyncio.sleep(self._timing.settle_seconds)
                     if await self._on_volume(self._is_mine):
                         return
-                    watched, since = None, time.monotonic()
+                    watched, since = None, self._clock()
                 problem = "a fetcher on another node is, or was, at work on this directory"
-            if first or time.monotonic() - said_at >= self._timing.say_seconds:
-                said_at = time.monotonic()
+            if first or self._clock() - said_at >= self._timing.say_seconds:
+                said_at = self._clock()
                 first = False
                 self._say(f"{problem}; waiting until it ends")
             await asyncio.sleep(min(0.5, self._timing.heartbeat_seconds))
@@ -188,7 +190,7 @@ class DirectoryLock:
                 refused_since = None
             except (OSError, FetchError) as error:
                 cause = str(volume_error(error) if isinstance(error, OSError) else error)
-                now = time.monotonic()
+                now = self._clock()
                 if refused_since is None:
                     refused_since = now
                     self._say(f"the lease can't be renewed ({cause}); trying again")

@@ -24,14 +24,19 @@ def _no_steps() -> int:
     return 0
 
 
-async def on_volume(call: Callable[[], T], silent_seconds: float, steps: Callable[[], int] = _no_steps) -> T:
+async def on_volume(
+    call: Callable[[], T],
+    silent_seconds: float,
+    steps: Callable[[], int] = _no_steps,
+    clock: Callable[[], float] = time.monotonic,
+) -> T:
     """Return what `call` does, in a thread that is left to itself if nobody waits for it any more.
 
     FetchError(Stalled) once it has neither ended nor changed `steps` for so long; an OSError comes out as
     what it says about the volume.
     """
     work = asyncio.ensure_future(in_thread(call))
-    seen, since = steps(), time.monotonic()
+    seen, since = steps(), clock()
     try:
         while True:
             await asyncio.wait((work,), timeout=min(_LOOK_SECONDS, silent_seconds / 4))
@@ -40,7 +45,7 @@ async def on_volume(call: Callable[[], T], silent_seconds: float, steps: Callabl
                     return work.result()
                 except OSError as error:
                     raise volume_error(error) from error
-            now = time.monotonic()
+            now = clock()
             if steps() != seen:
                 seen, since = steps(), now
             if now - since >= silent_seconds:

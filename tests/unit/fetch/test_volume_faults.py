@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import errno
 import os
+import stat
 import subprocess
-import time
+import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,9 @@ from tests.support.fetching import fetched
 from tests.support.hub_server import Hub
 from tests.support.operator_process import eventually
 
-FAST = Timing(heartbeat_seconds=0.05, stale_seconds=0.6, settle_seconds=0.2, silent_seconds=0.6)
+PATIENT_SECONDS = 60
+EAGER = Timing(heartbeat_seconds=0.02)
+"""The limits are those of a real one: a busy machine does not reach them."""
 
 
 @pytest.fixture
@@ -51,30 +55,86 @@ def hanging(path: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+async def until(holds: Callable[[], bool], what: str) -> None:
+    try:
+        async with asyncio.timeout(PATIENT_SECONDS):
+            while not holds():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        pytest.fail(what)
+
+
+def is_fifo(path: Path) -> bool:
+    return path.is_fifo()
+
+
+async def hung(path: Path) -> int:
+    """Have whoever reads the file next hang. The end that it waits for, once somebody does."""
+    while True:
+        aside = path.with_name("fifo")
+        os.mkfifo(aside)
+        aside.rename(path)
+        while is_fifo(path):
+            with contextlib.suppress(OSError):
+                # Refused as long as nobody reads.
+                end = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+                if stat.S_ISFIFO(os.fstat(end).st_mode):
+                    return end
+                os.close(end)
+            await asyncio.sleep(0.005)
+        # A heartbeat that was at work already put its lease in the place of the fifo.
+
+
+@contextlib.contextmanager
+def answering_at_last(path: Path) -> Iterator[threading.Event]:
+    """So that a test whose event loop hangs fails: the file answers after a while, and the event is set."""
+    late = threading.Event()
+
+    def answer() -> None:
+        late.set()
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+    timer = threading.Timer(PATIENT_SECONDS, answer)
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+        timer.join()
+
+
 async def test_a_volume_that_hangs_does_not_hold_up_the_event_loop(folder: int, tmp_path: Path) -> None:
     """Stall detection and SIGTERM live on it; the heartbeat alone waits for the volume."""
-    async with DirectoryLock(folder, print, FAST).hold():
-        with hanging(tmp_path / "lease"):
-            longest, until = 0.0, time.monotonic() + 0.8
-            while time.monotonic() < until:
-                before = time.monotonic()
-                await asyncio.sleep(0.01)
-                longest = max(longest, time.monotonic() - before)
-        assert longest < 0.4
-        # It answers again: the heartbeat goes on.
-        await asyncio.sleep(0.2)
-        assert (tmp_path / "lease").is_file()
+    lease = tmp_path / "lease"
+    async with DirectoryLock(folder, print, EAGER).hold():
+        with answering_at_last(lease) as late:
+            # Both run on this loop, and the heartbeat hangs from the moment on in which this is there.
+            end = await hung(lease)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert is_fifo(lease)
+            assert not late.is_set(), "the loop went on only when the volume answered"
+        os.close(end)
+        await until(lease.is_file, "the heartbeat goes on once the volume answers again")
+
+
+def put_a_folder_in_its_place(path: Path) -> None:
+    """Also while it is written anew all the time."""
+    while not path.is_dir():
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
 
 
 async def test_one_stale_handle_does_not_end_the_heartbeat(folder: int, tmp_path: Path) -> None:
     said: list[str] = []
-    async with DirectoryLock(folder, said.append, FAST).hold():
-        (tmp_path / "lease").unlink()
-        (tmp_path / "lease").mkdir()
-        await asyncio.sleep(0.2)
-        (tmp_path / "lease").rmdir()
-        await asyncio.sleep(0.3)
-        assert (tmp_path / "lease").is_file(), said
+    lease = tmp_path / "lease"
+    async with DirectoryLock(folder, said.append, EAGER).hold():
+        put_a_folder_in_its_place(lease)
+        await until(lambda: bool(said), "it is said")
+        lease.rmdir()
+        await until(lease.is_file, "the heartbeat goes on")
     assert len(said) == 1
     assert "lease can't be renewed" in said[0]
 
@@ -82,35 +142,46 @@ async def test_one_stale_handle_does_not_end_the_heartbeat(folder: int, tmp_path
 async def test_a_lease_that_is_refused_for_good_ends_the_fetch_with_what_the_volume_said(
     folder: int, tmp_path: Path
 ) -> None:
-    async def hold() -> None:
-        async with DirectoryLock(folder, print, FAST).hold():
-            (tmp_path / "lease").unlink()
-            (tmp_path / "lease").mkdir()
-            await asyncio.sleep(30)
+    # A heartbeat every ten seconds of this clock, and thirty until the lease is given up.
+    tens = count(0, 10)
 
-    with pytest.raises(FetchError, match=r"could not be renewed for \d+ s: .*directory"):
+    async def hold() -> None:
+        async with DirectoryLock(folder, print, EAGER, clock=lambda: float(next(tens))).hold():
+            put_a_folder_in_its_place(tmp_path / "lease")
+            await asyncio.sleep(PATIENT_SECONDS)
+
+    with pytest.raises(FetchError, match=r"could not be renewed for 30 s: .*directory"):
         await hold()
 
 
 async def test_a_volume_that_hangs_from_the_start_is_said_to(folder: int, tmp_path: Path) -> None:
+    soon = Timing(silent_seconds=0.2)
     with hanging(tmp_path / "lease"), pytest.raises(FetchError, match="the volume did not answer") as ended:
-        async with DirectoryLock(folder, print, FAST).hold():
+        async with DirectoryLock(folder, print, soon).hold():
             pass
     assert ended.value.reason == "Stalled"
 
 
 async def test_a_slow_volume_is_no_hung_one() -> None:
-    """As one with a hundred thousand files, each asked for."""
-    steps = 0
+    """As one with a hundred thousand files, each asked for: all together take twenty times the limit."""
+    now, steps = 0.0, 0
+    looked = threading.Event()
+
+    def clock() -> float:
+        looked.set()
+        return now
 
     def slow() -> str:
-        nonlocal steps
-        for _ in range(8):
-            time.sleep(0.1)
+        nonlocal now, steps
+        for _ in range(25):
+            now += 0.032
             steps += 1
+            looked.clear()
+            assert looked.wait(PATIENT_SECONDS)
         return "done"
 
-    assert await on_volume(slow, 0.4, lambda: steps) == "done"
+    assert await on_volume(slow, 0.04, lambda: steps, clock) == "done"
+    assert now > 0.04 * 19
 
 
 def test_sigterm_ends_a_fetch_whose_volume_hangs(hub: Hub, tmp_path: Path) -> None:
@@ -121,7 +192,7 @@ def test_sigterm_ends_a_fetch_whose_volume_hangs(hub: Hub, tmp_path: Path) -> No
         )
         eventually((tmp_path / "out" / ".aim-fetch" / "lease").exists, "the lock is held")
         process.process.terminate()
-        assert process.wait(10) == 143, process.text
+        assert process.wait() == 143, process.text
     assert process.message["reason"] == "Interrupted"
 
 
@@ -135,7 +206,7 @@ def test_a_fetch_onto_a_hung_volume_ends_as_stalled(hub: Hub, tmp_path: Path) ->
             *("--stall-seconds", "1.5"),
             environment={"HF_ENDPOINT": hub.url},
         )
-        assert process.wait(20) == 13, process.text
+        assert process.wait() == 13, process.text
     assert "the volume did not answer" in process.message["message"]
 
 
@@ -148,7 +219,7 @@ async def test_a_volume_that_hangs_while_a_file_gets_its_place_is_a_stall(hub: H
     key = identity(RemoteFile(path=small.path, size=small.size, etag=small.etag))
     with hanging(partial / f"{key}.data"):
         outcome, lines = await fetched(
-            "hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}, stall_seconds=0.6
+            "hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}, stall_seconds=1
         )
     assert outcome.reason == "Stalled", lines
     assert "the volume did not answer for" in outcome.message

@@ -78,6 +78,7 @@ async def test_a_limit_of_requests_is_waited_for_and_shown(
         "hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}, stall_seconds=10
     )
     assert outcome.reason == "Downloaded", lines
+    # No upper limit: a machine may be as slow as it likes.
     assert time.monotonic() - started > 1
     assert "answered 429 (too many requests); it asks to wait" in "\n".join(lines)
     assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
@@ -99,25 +100,23 @@ async def test_a_download_that_waits_is_stopped_at_once_and_leaves_no_thread(
 ) -> None:
     hub.faults.add(f"status:code=429,path={TREE},retry_after=3600")
     before = set(threading.enumerate())
-    task = asyncio.create_task(fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}))
-    await in_thread(lambda: eventually(lambda: refused(hub), "it was told to wait"))
-    await asyncio.sleep(0.2)
+    said: list[str] = []
+    task = asyncio.create_task(
+        fetched("hf://acme/tiny", tmp_path / "out", {"HF_ENDPOINT": hub.url}, said=said)
+    )
+    waits = "it asks to wait 3600 s"
+    await in_thread(lambda: eventually(lambda: any(waits in line for line in said), "it waits"))
     task.cancel()
     outcome, lines = await task
     assert outcome.reason == "Interrupted", lines
-    for _ in range(100):
-        left = [one for one in threading.enumerate() if one not in before and one.is_alive()]
-        if not left:
-            break
-        await asyncio.sleep(0.05)
-    assert left == []
-    asked = len(hub.log.entries)
-    await asyncio.sleep(0.3)
-    assert len(hub.log.entries) == asked, "nothing is asked any more"
 
+    def left() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one not in before and one is not asking]
 
-def refused(hub: Hub) -> bool:
-    return any(entry["server"] == "fault" for entry in hub.log.entries)
+    asking = threading.current_thread()
+    for one in left():
+        one.join(60)
+    assert left() == [], "nobody is there to ask for anything more"
 
 
 def test_what_the_log_of_a_job_says_of_a_limit(hub: Hub, tmp_path: Path) -> None:
@@ -128,7 +127,7 @@ def test_what_the_log_of_a_job_says_of_a_limit(hub: Hub, tmp_path: Path) -> None
     said = f"trying again after: {hub.url[7:]} answered 429 (too many requests); it asks to wait 3600 s"
     eventually(lambda: said in process.text, "it is said before the wait")
     process.process.terminate()
-    assert process.wait(10) == 143, process.text
+    assert process.wait() == 143, process.text
 
 
 @pytest.mark.parametrize("asked", [0.0, 0.001])
