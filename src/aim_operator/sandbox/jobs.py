@@ -13,6 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from aim_operator.api.meta import Manifest
+from aim_operator.errors import ApiError
 from aim_operator.sandbox import downloads, scheduler
 from aim_operator.sandbox.agenda import Agenda
 from aim_operator.sandbox.clock import age_seconds
@@ -28,6 +29,7 @@ _EVENT = KindId("", "Event")
 _NODE = KindId("", "Node")
 _CLAIM = KindId("", "PersistentVolumeClaim")
 _DEADLINE = "Job was active longer than specified deadline"
+_MOST_BACKOFF_SECONDS = 60.0
 _BACKOFF = "Job has reached the specified backoff limit"
 
 Outcome = Literal["succeeds", "fails", "pull error", "unschedulable", "quota", "hangs"]
@@ -74,6 +76,7 @@ class JobController(StandIn):
         self.answers: dict[str, bytes] = {}
         """What an image without a profile prints in the discovery of the template with this uid."""
         self._unplaced: dict[str, Callable[[], None]] = {}  # by uid of the Pod
+        self._backoff_seconds: dict[str, float] = {}  # by uid of a Job whose Pod was refused
         self.profiles = dict(profiles)
         self.start_seconds, self.run_seconds = start_seconds, run_seconds
         server.storage.listen(self._changed)
@@ -134,7 +137,15 @@ class JobController(StandIn):
         if behaviour.outcome == "quota":
             self._refuse(job, behaviour.message or f'pods "{key.name}-" is forbidden: exceeded quota')
             return
-        pod = self._create_pod(job)
+        try:
+            pod = self._create_pod(job)
+        except ApiError as error:
+            # Again and again, as by Kubernetes' own (1.35, job_controller.go: MaxJobApiBackOff).
+            self._refuse(job, str(error))
+            seconds = self._backoff_seconds.get(uid, 1.0)
+            self._backoff_seconds[uid] = min(2 * seconds, _MOST_BACKOFF_SECONDS)
+            self._later(job, "start", partial(self._start, key, uid), seconds)
+            return
         self.set_status(job, {"active": 1, "ready": 0, "startTime": self.now()})
         self._schedule(key, uid, pod.key, pod.uid)
 
@@ -380,7 +391,8 @@ class JobController(StandIn):
         }
         kind = self.server.kinds.of(_EVENT)
         self.server.create(kind, event, namespace=job.key.namespace, manager=self.manager)
-        self.set_status(job, {"startTime": self.now()})
+        if "startTime" not in job.obj.get("status", {}):
+            self.set_status(job, {"startTime": self.now()})
 
 
 def finished(job: Stored) -> bool:

@@ -182,7 +182,8 @@ def _hash(
         **({"jobs": where} if where else {}),
         **more,
     }
-    if recorded is not None and recorded.spec_hash == (by_text := short_hash(as_written)):
+    amounts = _amounts(config, options)
+    if not amounts and recorded is not None and recorded.spec_hash == (by_text := short_hash(as_written)):
         return by_text
     where = canonical.fields(where)
     uniform = {**as_written, "env": canonical.pod_env(plain(env(cache, config)))}
@@ -190,7 +191,7 @@ def _hash(
     uniform.pop("jobs", None)
     if "place" in uniform:
         uniform["place"] = {**uniform["place"], "served": canonical.fields(uniform["place"]["served"])}
-    return short_hash({**uniform, **({"jobs": where} if where else {})})
+    return short_hash({**uniform, **({"jobs": where} if where else {}), **amounts})
 
 
 def _inputs(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions) -> Manifest:
@@ -212,6 +213,18 @@ def _where(jobs: Jobs) -> Manifest:
         Jobs(scheduling=jobs.scheduling, pods=jobs.pods, security_context=jobs.security_context)
     )
     return where
+
+
+def _amounts(config: RuntimeConfig, options: DownloadOptions) -> Manifest:
+    """Return the resources that were chosen, likewise: a quota refuses a Pod for its limits."""
+    usual, chosen = (
+        {
+            kind: canonical.amounts(each)
+            for kind, each in rendering.resources(options.requests, LIMITS, settings).items()
+        }
+        for settings in (None, config.jobs.download)
+    )
+    return {} if chosen == usual else {"resources": chosen}
 
 
 def job(

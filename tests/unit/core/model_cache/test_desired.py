@@ -211,3 +211,21 @@ def test_other_places_are_tried_at_once_and_none_are_as_before() -> None:
     before = desired.digest(cache, CONFIG, claim, OPTIONS)
     assert desired.digest(cache, RuntimeConfig(jobs=BATCH), claim, OPTIONS) != before
     assert desired.digest(cache, RuntimeConfig(jobs=Jobs()), claim, OPTIONS) == before
+
+
+@pytest.mark.parametrize(
+    ("limits", "changes"),
+    [
+        pytest.param({"cpu": "1"}, True, id="less, for a quota"),
+        pytest.param({"cpu": "4000m"}, False, id="what they are, written otherwise"),
+        pytest.param({}, False, id="none chosen"),
+    ],
+)
+def test_other_resources_are_tried_at_once(limits: dict[str, str], *, changes: bool) -> None:
+    """A quota has refused the Pods for those before, and there is nothing else to wait for."""
+    cache, claim = make_model_cache(), make_claim()
+    jobs = msgspec.convert({"download": {"resources": {"limits": limits}}}, Jobs)
+    before, after = CONFIG, RuntimeConfig(jobs=jobs)
+    downloads = [desired.digest(cache, config, claim, OPTIONS) for config in (before, after)]
+    listings = [desired.listing_digest(cache, config, OPTIONS) for config in (before, after)]
+    assert (downloads[0] != downloads[1], listings[0] != listings[1]) == (changes, changes)
