@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 from pathlib import Path
 
@@ -100,6 +101,22 @@ def test_on_a_terminal_a_bar_moves_and_sentences_stay(models: Path, tmp_path: Pa
     assert "progress downloadedBytes" not in drawn
     assert "done: 2 files, 3000002 bytes (2.9MiB)" in drawn
     assert_same_files(tmp_path / "out", models / "acme" / "tiny")
+
+
+def test_the_bar_shows_how_far_it_is_while_the_server_makes_it_wait(models: Path, tmp_path: Path) -> None:
+    """One of two files of the same size is there, and what is waited for is said above the bar."""
+    (models / "acme" / "tiny" / "second.safetensors").write_bytes(bytes(3_000_000))
+    with HubThread(models) as running:
+        running.hub.faults.add("status:code=429,path=*/resolve/*/second.safetensors,times=1,retry_after=2")
+        code, drawn = on_a_terminal(
+            ["fetch", "hf://acme/tiny", str(tmp_path / "out")],
+            {"HF_ENDPOINT": running.hub.url, "TERM": "xterm-256color"},
+        )
+    assert code == 0, drawn
+    shown = list(dict.fromkeys(int(each) for each in re.findall(r"(\d+)%", drawn)))
+    assert shown == sorted(shown)
+    assert {50, 100} <= set(shown), shown
+    assert "it asks to wait 2 s" in drawn
 
 
 def test_a_terminal_that_can_not_move_its_cursor_gets_lines(models: Path, tmp_path: Path) -> None:

@@ -195,3 +195,34 @@ def test_a_folder_where_a_file_belongs_is_named(hub: Hub, tmp_path: Path) -> Non
     assert (
         "'variants/params.json' on the volume is not what the model needs there" in process.message["message"]
     )
+
+
+def as_a_uid_of_the_platforms(
+    *arguments: str, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """As OpenShift chooses one of a namespace's range: not root, in no password file, without a home."""
+    return subprocess.run(
+        ["unshare", "--user", "--map-user=1000650000", "--map-group=0", AIMCTL, "fetch", *arguments],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_uid_of_the_platforms_fetches_onto_a_volume_of_its_group(hub: Hub, tmp_path: Path) -> None:
+    done = as_a_uid_of_the_platforms(
+        "hf://acme/tiny", str(tmp_path / "out"), environment={"HF_ENDPOINT": hub.url}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_same_files(tmp_path / "out", tmp_path / "models" / "acme" / "tiny")
+
+
+def test_a_uid_of_the_platforms_is_told_of_a_volume_that_it_may_not_write(hub: Hub, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir(mode=0o555)
+    done = as_a_uid_of_the_platforms("hf://acme/tiny", str(out), environment={"HF_ENDPOINT": hub.url})
+    assert done.returncode != 0
+    assert "Permission denied" in done.stdout.splitlines()[-1], done.stdout + done.stderr
+    assert list(out.iterdir()) == []
