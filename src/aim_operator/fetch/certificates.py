@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from aim_operator.errors import FetchError, UserError
 from aim_operator.fetch.outcome import FetchReason
+from aim_operator.fetch.tls import Context
 
 VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 """In the order in which they are looked at."""
@@ -46,11 +47,12 @@ def file(environment: Mapping[str, str]) -> str | None:
 def trusted(environment: Mapping[str, str]) -> ssl.SSLContext:
     """Return what verifies servers. UserError as `bundle`. Takes some 20 ms for a system's certificates."""
     chosen = _chosen(environment)
+    # Verifies certificates and names by itself.
+    context = Context(ssl.PROTOCOL_TLS_CLIENT)
     if chosen is None:
-        return ssl.create_default_context()
-    # Verifies certificates and names by itself; create_default_context() would add the system's.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _load(context, chosen)
+        context.load_default_certs()
+    else:
+        _load(context, chosen)
     return context
 
 

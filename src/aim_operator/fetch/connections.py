@@ -22,6 +22,7 @@ from aim_operator.fetch import certificates, proxies
 from aim_operator.fetch.addresses import Boundary
 from aim_operator.fetch.proxies import Proxy
 from aim_operator.fetch.replies import Reply
+from aim_operator.fetch.tls import Secured
 
 if TYPE_CHECKING:
     Addresses = Callable[[str, int], list[str]]
@@ -134,6 +135,11 @@ def _pools(addresses: Addresses) -> dict[str, type[HTTPConnectionPool]]:
 
     class Secure(connection.HTTPSConnection):
         response_class = Reply
+
+        @property
+        def is_connected(self) -> bool:
+            # What came after one answer would be taken for the beginning of the next.
+            return super().is_connected and not (isinstance(self.sock, Secured) and self.sock.holds_more)
 
         def _new_conn(self) -> socket.socket:
             return _connected(self, addresses)

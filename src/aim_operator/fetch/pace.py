@@ -35,22 +35,30 @@ class Pace:
         self._clock, self._used = clock, used
         self._looked, self._used_then = clock(), used()
         self.streams = min(FIRST_STREAMS, most)
+        self.shares_files = False
+        """Whether a file may have several streams: the network was seen to be slower than the cores.
+
+        Until then each has a file of its own, whose bytes are hashed as they come. What a second one brings
+        of the same file has to be read back for the hash.
+        """
 
     def chunks(self) -> int:
         """How many chunks the stream that begins now is to bring by one request, at most.
 
-        Several while there are only the first streams: between two requests nothing comes, and what one
-        stream brings in a row need not be read back for the hash. Among more streams, where the network is
-        slow, one: for what one of them has not brought the hash waits, and at a file's end all do.
+        Several while a file has one stream: between two requests nothing comes. Among more, where the network
+        is slow, one: for what one of them has not brought the hash waits, and at a file's end all do.
         """
-        return MOST_CHUNKS if self.streams <= FIRST_STREAMS else 1
+        return 1 if self.shares_files else MOST_CHUNKS
 
-    def look(self) -> None:
-        """See whether one more is worth having; to be called again and again."""
+    def look(self) -> bool:
+        """See whether more is worth having, and return whether it is; to be called again and again."""
         now, used = self._clock(), self._used()
         seconds = now - self._looked
         if seconds < LOOK_SECONDS:
-            return
-        if used - self._used_then < _BUSY_SHARE * self._cores * seconds:
+            return False
+        is_slow = used - self._used_then < _BUSY_SHARE * self._cores * seconds
+        if is_slow:
+            self.shares_files = True
             self.streams = min(self.streams + 1, self._most)
         self._looked, self._used_then = now, used
+        return is_slow

@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,14 @@ class OneFile(HubSource):
         return Checksum("sha256", self._sha256)
 
 
+def on_a_slow_network() -> Pace:
+    """With two streams of the same file from the beginning."""
+    seconds = count()
+    pace = Pace(2, clock=lambda: float(next(seconds)), used=lambda: 0.0)
+    assert pace.look()
+    return pace
+
+
 async def test_a_mirror_that_turns_to_whole_files_amid_a_range_gets_no_unverified_byte_placed(
     tmp_path: Path,
 ) -> None:
@@ -183,7 +192,7 @@ async def test_a_mirror_that_turns_to_whole_files_amid_a_range_gets_no_unverifie
         progress=Progress(print),
         policy=Policy(attempts=1),
         stall=stall,
-        pace=Pace(2),
+        pace=on_a_slow_network(),
         discarded=lambda: None,
     )
     file = RemoteFile("model.bin", len(content), "one")

@@ -1,0 +1,244 @@
+"""TLS as Python's own sockets have it, though many records are taken from the kernel at once."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+import urllib3
+
+from aim_operator.fetch.connections import Connections
+from aim_operator.fetch.tls import Context, Secured
+
+CONTENT = random.Random(5).randbytes(3_000_000)
+PATIENT_SECONDS = 60
+RECORD_BYTES = 16 * 1024
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+def contexts(ca: trustme.CA, request: pytest.FixtureRequest) -> tuple[Context, ssl.SSLContext]:
+    """Ours and the server's, which is localhost."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("localhost").configure_cert(server)
+    server.minimum_version = server.maximum_version = request.param
+    client = Context(ssl.PROTOCOL_TLS_CLIENT)
+    ca.configure_trust(client)
+    return client, server
+
+
+class Wire:
+    """The server's side of a connection, whose bytes it can hold back or spoil."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        self.sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+
+    def shake_hands(self) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self._outgoing.read())
+                self._incoming.write(self.sock.recv(65536))
+            else:
+                self.sock.sendall(self._outgoing.read())
+                return
+
+    def encrypted(self, content: bytes) -> bytes:
+        self._tls.write(content)
+        return self._outgoing.read()
+
+    def trickle(self, content: bytes, ended: threading.Event) -> None:
+        for number in range(len(content)):
+            if ended.wait(0.02):
+                return
+            self.sock.sendall(content[number : number + 1])
+
+
+@contextlib.contextmanager
+def talking(
+    behaviour: Callable[[socket.socket], None], limit_seconds: float = PATIENT_SECONDS
+) -> Iterator[socket.socket]:
+    """Our end of a connection to a server that behaves so, in a thread; it is over once ours is closed."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(limit_seconds)
+
+    def serve() -> None:
+        with theirs, contextlib.suppress(OSError):
+            behaviour(theirs)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        with ours:
+            yield ours
+    finally:
+        thread.join(PATIENT_SECONDS)
+
+
+def received(secured: Secured) -> bytes:
+    content, buffer = bytearray(), memoryview(bytearray(1_000_000))
+    while count := secured.recv_into(buffer):
+        content += buffer[:count]
+    return bytes(content)
+
+
+def test_what_is_sent_arrives_both_ways(contexts: tuple[Context, ssl.SSLContext]) -> None:
+    client, server = contexts
+
+    def echo(sock: socket.socket) -> None:
+        with server.wrap_socket(sock, server_side=True) as theirs:
+            content = bytearray()
+            while len(content) < len(CONTENT):
+                content += theirs.recv(65536)
+            theirs.sendall(content)
+            theirs.unwrap()
+
+    with talking(echo) as sock, Secured(sock, client, "localhost") as secured:
+        assert secured.getpeercert()
+        secured.sendall(CONTENT)
+        assert received(secured) == CONTENT
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "127.0.0.1"])
+def test_a_server_with_another_name_is_refused(name: str, contexts: tuple[Context, ssl.SSLContext]) -> None:
+    client, server = contexts
+    told: list[ssl.SSLError] = []
+
+    def shake_hands(sock: socket.socket) -> None:
+        try:
+            with server.wrap_socket(sock, server_side=True) as theirs:
+                theirs.recv(1)
+        except ssl.SSLError as error:
+            told.append(error)
+
+    with talking(shake_hands) as sock, pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        Secured(sock, client, name)
+    assert "alert" in str(told[0]), "the server is told why"
+
+
+def test_a_handshake_that_comes_byte_by_byte_ends_at_the_limit(
+    contexts: tuple[Context, ssl.SSLContext],
+) -> None:
+    """Each byte comes within the limit, and all of them would take hours."""
+    ended = threading.Event()
+
+    def trickle(sock: socket.socket) -> None:
+        sock.recv(65536)
+        # The header of a record, and some of its content.
+        Wire(sock, contexts[1]).trickle(b"\x16\x03\x03\x40\x00" + bytes(RECORD_BYTES), ended)
+
+    with talking(trickle, 0.3) as sock:
+        with pytest.raises(TimeoutError, match="too slowly"):
+            Secured(sock, contexts[0], "localhost")
+        ended.set()
+
+
+def test_a_record_that_comes_byte_by_byte_ends_at_the_limit(contexts: tuple[Context, ssl.SSLContext]) -> None:
+    ended = threading.Event()
+
+    def trickle(sock: socket.socket) -> None:
+        wire = Wire(sock, contexts[1])
+        wire.shake_hands()
+        wire.trickle(wire.encrypted(CONTENT[:RECORD_BYTES]), ended)
+
+    with talking(trickle) as sock, Secured(sock, contexts[0], "localhost") as secured:
+        secured.settimeout(0.3)
+        with pytest.raises(TimeoutError, match="too slowly"):
+            secured.recv(RECORD_BYTES)
+        ended.set()
+
+
+@pytest.mark.parametrize("records_at_once", [2, 8])
+def test_what_came_before_a_spoilt_record_is_handed_out_and_then_the_error(
+    records_at_once: int, contexts: tuple[Context, ssl.SSLContext]
+) -> None:
+    def spoil(sock: socket.socket) -> None:
+        wire = Wire(sock, contexts[1])
+        wire.shake_hands()
+        good = wire.encrypted(CONTENT[: 2 * RECORD_BYTES])
+        bad = bytearray(wire.encrypted(CONTENT[:RECORD_BYTES]))
+        bad[-1] ^= 1
+        sock.sendall(good + bytes(bad))
+        sock.recv(65536)
+
+    with talking(spoil) as sock, Secured(sock, contexts[0], "localhost") as secured:
+        content, buffer = b"", memoryview(bytearray(records_at_once * RECORD_BYTES))
+        while len(content) < 2 * RECORD_BYTES:
+            content += buffer[: secured.recv_into(buffer)]
+        assert content == CONTENT[: 2 * RECORD_BYTES]
+        for _ in range(2):
+            with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
+                secured.recv(RECORD_BYTES)
+
+
+@pytest.mark.parametrize("how", ["announced", "not announced"])
+def test_the_end_is_an_end_announced_or_not(how: str, contexts: tuple[Context, ssl.SSLContext]) -> None:
+    """A body that is shorter than it was to be is found by its length."""
+
+    def end(sock: socket.socket) -> None:
+        with contexts[1].wrap_socket(sock, server_side=True) as theirs:
+            theirs.sendall(CONTENT)
+            if how == "announced":
+                theirs.unwrap()
+
+    with talking(end) as sock, Secured(sock, contexts[0], "localhost") as secured:
+        assert received(secured) == CONTENT
+        assert secured.recv(1) == b""
+
+
+def test_a_server_that_goes_in_the_handshake_is_an_error(contexts: tuple[Context, ssl.SSLContext]) -> None:
+    with talking(lambda sock: sock.close()) as sock, pytest.raises((ssl.SSLEOFError, ConnectionError)):
+        Secured(sock, contexts[0], "localhost")
+
+
+def test_bytes_after_an_answer_are_not_taken_for_the_next_one(
+    contexts: tuple[Context, ssl.SSLContext], ca: trustme.CA, tmp_path: Path
+) -> None:
+    bodies = [CONTENT[:1_000_000] + answer(b"not asked for"), b"asked for"]
+
+    def serve(listener: socket.socket) -> None:
+        for body in bodies:
+            sock, _ = listener.accept()
+            with contexts[1].wrap_socket(sock, server_side=True) as theirs, contextlib.suppress(OSError):
+                theirs.recv(65536)
+                theirs.sendall(answer(body, min(len(body), 1_000_000)))
+                theirs.recv(65536)
+
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    connections = Connections(
+        count=1, idle_seconds=PATIENT_SECONDS, environment={"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,))
+        serving.start()
+        url = f"https://localhost:{listener.getsockname()[1]}/"
+        got = [whole(connections.get(url, {})) for _ in bodies]
+        connections.close()
+        serving.join(PATIENT_SECONDS)
+    assert got == [CONTENT[:1_000_000], b"asked for"]
+
+
+def answer(body: bytes, length: int | None = None) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {length or len(body)}\r\n\r\n".encode() + body
+
+
+def whole(response: urllib3.BaseHTTPResponse) -> bytes:
+    content = b""
+    while piece := response.read1(1 << 20, decode_content=False):
+        content += piece
+    response.close()
+    return content
