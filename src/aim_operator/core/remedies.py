@@ -58,6 +58,14 @@ _PLACES = (
         re.compile(r"didn't match Pod's node affinity/selector"),
         "no node has the GPU's labels and those of {where}; compare with kubectl get nodes --show-labels",
     ),
+    _Remedy(
+        re.compile(r'persistentvolumeclaim "[^"]*" (?:not found|is being deleted)'),
+        "have the claim made again: delete the AIMModelCache that it is of, or create it where it is yours",
+    ),
+    _Remedy(
+        re.compile(r"unbound immediate PersistentVolumeClaims"),
+        "see with kubectl describe pvc why its claim is not bound",
+    ),
 )
 """The words of the scheduler's plugins: VolumeBinding, TaintToleration, NodeAffinity."""
 
@@ -65,10 +73,19 @@ _PLACES = (
 def of_scheduler(message: str | None, where: str) -> str:
     """Return why the scheduler finds no node, with what to do; `where` is the field that places such Pods."""
     words = one_line(message)
-    for remedy in _PLACES:
-        if remedy.words.search(words):
-            return f"{words.rstrip('.')}; {remedy.what_to_do.format(where=where)}"
-    return words
+    remedy = for_place(words, where)
+    return f"{words.rstrip('.')}; {remedy}" if remedy else words
+
+
+def for_place(words: str, where: str) -> str:
+    """Return what to do about the scheduler's words; "" for those that need no more than room."""
+    found = next((each for each in _PLACES if each.words.search(words)), None)
+    return found.what_to_do.format(where=where) if found is not None else ""
+
+
+def for_log(words: str) -> str:
+    """Return what to do about the last words of a model image; "" where that is not known."""
+    return next((each.what_to_do for each in _REMEDIES if each.words.search(words)), "")
 
 
 _NOT_ALLOWED = re.compile(r"that uid \d+ may write to|can't be read by uid \d+")
@@ -87,7 +104,5 @@ def of_volume(message: str) -> str:
 def with_remedy(words: str | None) -> str:
     """Return the last words of a model image's log, with what to do where that is known."""
     message = last_words(words)
-    for remedy in _REMEDIES:
-        if remedy.words.search(message):
-            return f"{message}; {remedy.what_to_do}"
-    return message
+    remedy = for_log(message)
+    return f"{message}; {remedy}" if remedy else message

@@ -20,6 +20,7 @@ from aim_operator.api.external import (
 )
 from aim_operator.api.meta import KubeObject
 from aim_operator.api.resource import Resource
+from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.cli.why.chain import Hop
 from aim_operator.core import pods, remedies
 from aim_operator.core.messages import one_line
@@ -119,8 +120,25 @@ _OF_ROUTES = {
 }
 
 
-def pod_hop(pod: Pod, of: str, placed_by: str) -> Hop:
-    """Return a Pod: why it does not start, or how its containers end. `placed_by` is the field to change."""
+_OF_PODS = {
+    "Evicted": "free on the node what the message names, or ask for more of it in resources",
+    "UnexpectedAdmissionError": "see that the node's device plugin runs and has as many devices as it says",
+    "NodeAffinity": "delete the Pod: the labels of its node have changed since",
+    "NodeLost": "bring the node back, or delete it with kubectl delete node",
+    "FailedMount": "create what the message names, or see why the node can't mount that volume",
+    "FailedAttachVolume": "wait until the other node has let go of the volume; storage.accessModes: "
+    "ReadWriteMany lets several nodes have it",
+    "FailedCreatePodSandBox": "see the network plugin of the node that the message names",
+    "Unhealthy": "read its log with aimctl logs; one that loads for long gets serving.startupTimeoutSeconds",
+}
+"""What to do about a Pod by the reason that the kubelet, or the attach controller, gives."""
+
+
+def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> Hop:
+    """Return a Pod: why it does not start, or how its containers end. `placed_by` is the field to change.
+
+    `events` about it are asked where its status says nothing: of volumes and probes only they tell.
+    """
     where = {"kind": "Pod", "namespace": pod.metadata.namespace, "name": pod.metadata.name}
     since = pod.status.start_time or pod.metadata.creation_timestamp
     for container, ended in _ended(pod):
@@ -135,7 +153,16 @@ def pod_hop(pod: Pod, of: str, placed_by: str) -> Hop:
             )
     waiting = pods.waiting([pod], f"the Pod of the {of}", placed_by)
     if waiting is not None:
-        return Hop(**where, state="waiting", reason=waiting.reason, message=waiting.message, since=since)
+        return Hop(
+            **where,
+            state="waiting",
+            reason=waiting.reason,
+            message=waiting.message,
+            since=since,
+            remedy=remedies.for_place(waiting.message, placed_by)
+            if waiting.reason == Reason.UNSCHEDULABLE
+            else "",
+        )
     for container, ended in _ended(pod):
         words = remedies.with_remedy(ended.message)
         said = f": {words}" if words else ""
@@ -145,6 +172,17 @@ def pod_hop(pod: Pod, of: str, placed_by: str) -> Hop:
             reason=ended.reason or "Error",
             message=f"container {container} exited with code {ended.exit_code}{said}",
             since=since,
+            remedy=remedies.for_log(words),
+        )
+    word = _last(event for event in events if event.type == "Warning")
+    if word is not None and not pod.status.reason:
+        return Hop(
+            **where,
+            state=pod.status.phase or "Pending",
+            reason=word.reason or "",
+            message=one_line(word.message),
+            since=since,
+            remedy=_OF_PODS.get(word.reason or "", "see the Pod's events: kubectl describe pod"),
         )
     cause = pod.status.message or pod.status.reason or ""
     return Hop(
@@ -153,6 +191,7 @@ def pod_hop(pod: Pod, of: str, placed_by: str) -> Hop:
         reason=pod.status.reason or "",
         message=one_line(cause),
         since=since,
+        remedy=_OF_PODS.get(pod.status.reason or "", ""),
     )
 
 

@@ -122,7 +122,7 @@ class _Look:
         elif blocked.kind == PODS.kind:
             pod = await self._get(PODS, name, where)
             if pod is not None:
-                self._hops.append(pod_hop(pod, "service", "scheduling"))
+                self._hops.append(pod_hop(pod, "service", "scheduling", await self._events(pod)))
         elif blocked.kind == INFERENCE_SERVICES.kind:
             await self._model_server(where, name)
         elif blocked.kind == HTTP_ROUTES.kind:
@@ -236,7 +236,7 @@ class _Look:
         pod = youngest(wrong)
         if pod is None:
             return
-        self._hops.append(pod_hop(pod, of, placed_by))
+        self._hops.append(pod_hop(pod, of, placed_by, await self._events(pod)))
 
     async def _events(self, obj: KubeObject) -> list[Event]:
         selector = f"involvedObject.uid={obj.metadata.uid}"

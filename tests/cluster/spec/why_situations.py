@@ -1,0 +1,630 @@
+"""Broken situations for `aimctl why` on a real API server: how each is made, its root, and what to do.
+
+Real are admission, quotas, limits, the scheduler, the Job controller and the controller of claims: their
+words come by themselves. What a kubelet, KServe and a gateway write is written here as their sources have it:
+kubelet (pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime, pkg/kubelet/eviction), KServe
+(pkg/controller/v1beta1/inferenceservice), Gateway API (apis/v1/httproute_types.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from hack.cluster.api import Manifest
+from tests.support.spec_cluster import GATEWAY, GATEWAY_NAMESPACE
+from tests.support.spec_world import World, routed
+from tests.support.stand_ins.images import BROKEN, GARBAGE, MISSING
+
+NOW = "2026-01-31T12:00:00Z"
+POD = "chat-predictor-0"
+Then = Callable[[World], bool]
+
+
+class Situation(NamedTuple):
+    """`begin` makes it; `then` adds what others write, and is asked again while it returns False.
+
+    `root` is the kind at the root, `says` is in its reason or message, `remedy` in the last line.
+    """
+
+    begin: Callable[[World], None]
+    root: str
+    says: str
+    remedy: str
+    then: Then | None = None
+    subject: str = "chat"
+
+
+def applied(*make: Callable[[World], Manifest]) -> Callable[[World], None]:
+    return lambda world: world.apply(*(each(world) for each in make))
+
+
+def with_catalog(*make: Callable[[World], Manifest], **template: Any) -> Callable[[World], None]:
+    def begin(world: World) -> None:
+        world.apply(*world.catalog(**template), *(each(world) for each in make))
+
+    return begin
+
+
+def service(name: str = "chat", **spec: Any) -> Callable[[World], Manifest]:
+    return lambda world: world.service(name, **spec)
+
+
+def held(who: str, begin: Callable[[World], None]) -> Callable[[World], None]:
+    """Have a stand-in leave the statuses to the test."""
+
+    def held_back(world: World) -> None:
+        world.hold(who)
+        begin(world)
+
+    return held_back
+
+
+def of_image(ref: str) -> Callable[[World], None]:
+    def begin(world: World) -> None:
+        image = world.image(ref=ref, defaultServiceTemplate="fast")
+        world.apply(image, world.template(), world.config(), world.service())
+
+    return begin
+
+
+def core(kind: str, name: str, spec: Manifest) -> Callable[[World], Manifest]:
+    return lambda world: {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": world.namespace},
+        "spec": spec,
+    }
+
+
+def beside(first: Callable[[World], Manifest], begin: Callable[[World], None]) -> Callable[[World], None]:
+    def both(world: World) -> None:
+        world.api.request(
+            "POST", f"/api/v1/namespaces/{world.namespace}/{_plural(first(world))}", first(world)
+        )
+        begin(world)
+
+    return both
+
+
+def _plural(manifest: Manifest) -> str:
+    return {"ResourceQuota": "resourcequotas", "LimitRange": "limitranges"}[manifest["kind"]]
+
+
+def condition(type_: str, reason: str, message: str, generation: int | None = None) -> Manifest:
+    told = {
+        "type": type_,
+        "status": "False",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": NOW,
+    }
+    return told if generation is None else told | {"observedGeneration": generation}
+
+
+def refused_route(reason: str, message: str) -> Then:
+    """Write what a gateway's controller says of the route."""
+
+    def then(world: World) -> bool:
+        route = world.get("HTTPRoute", "chat")
+        if route is None:
+            return False
+        told = condition("Accepted", reason, message, route["metadata"]["generation"])
+        parent = {
+            "parentRef": {"name": GATEWAY, "namespace": GATEWAY_NAMESPACE},
+            "controllerName": "example.com/gateway",
+            "conditions": [told],
+        }
+        world.patch("HTTPRoute", "chat", {"status": {"parents": [parent]}}, status=True)
+        return True
+
+    return then
+
+
+def kserve_says(status: Manifest, event: tuple[str, str] | None = None) -> Then:
+    """Write what KServe says of the InferenceService."""
+
+    def then(world: World) -> bool:
+        live = world.get("InferenceService", "chat")
+        if live is None:
+            return False
+        world.patch("InferenceService", "chat", {"status": status}, status=True)
+        if event is not None:
+            tell(world, live, *event)
+        return True
+
+    return then
+
+
+def tell(world: World, of: Manifest, reason: str, message: str) -> None:
+    """Record an event, as a recorder of client-go does."""
+    metadata = of["metadata"]
+    named = {"kind": of["kind"], "namespace": world.namespace, "name": metadata["name"]}
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{metadata['name']}.{metadata['uid'][:8]}", "namespace": world.namespace},
+        "involvedObject": named | {"uid": metadata["uid"], "apiVersion": of["apiVersion"]},
+        "type": "Warning",
+        "reason": reason,
+        "message": message,
+        "firstTimestamp": NOW,
+        "lastTimestamp": NOW,
+        "count": 1,
+    }
+    world.api.request("POST", f"/api/v1/namespaces/{world.namespace}/events", event)
+
+
+def pod(
+    status: Manifest | None = None, event: tuple[str, str] | None = None, *, placed: bool = False, **spec: Any
+) -> Then:
+    """Make the Pod that KServe's Deployment would have, with what the kubelet says of it.
+
+    `placed`: the scheduler looks at it; else nobody does, and its status is the test's.
+    """
+
+    def then(world: World) -> bool:
+        live = world.get("InferenceService", "chat")
+        if live is None:
+            return False
+        labels = {
+            "serving.kserve.io/inferenceservice": "chat",
+            "aim.silogen.ai/revision": live["metadata"]["labels"]["aim.silogen.ai/revision"],
+        }
+        container = {"name": "kserve-container", "image": "example/x", **spec.pop("container", {})}
+        nobody = {} if placed else {"schedulerName": "nobody"}
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": POD, "namespace": world.namespace, "labels": labels},
+            "spec": {"containers": [container], **nobody, **spec},
+        }
+        made = world.api.request("POST", f"/api/v1/namespaces/{world.namespace}/pods", manifest)
+        if status is not None:
+            world.patch("Pod", POD, {"status": status}, status=True)
+        if event is not None:
+            tell(world, made, *event)
+        return True
+
+    return then
+
+
+def container_status(state: Manifest, last: Manifest | None = None) -> Manifest:
+    told = {
+        "name": "kserve-container",
+        "image": "example/x",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 3,
+        "state": state,
+    }
+    return {"phase": "Pending", "containerStatuses": [told | ({"lastState": last} if last else {})]}
+
+
+def waits(reason: str, message: str = "", last: Manifest | None = None) -> Manifest:
+    return container_status({"waiting": {"reason": reason, "message": message}}, last)
+
+
+def ended(code: int, reason: str, message: str = "") -> Manifest:
+    told = {"exitCode": code, "reason": reason, "message": message, "finishedAt": NOW, "startedAt": NOW}
+    return {"terminated": told}
+
+
+BACK_OFF = "back-off 5m0s restarting failed container=kserve-container pod=chat"
+SERVED = held("kserve", with_catalog(service()))
+PATH = "/{.metadata.namespace}/one"
+
+
+def mounts(claim: str) -> Manifest:
+    volume = {"name": "model", "persistentVolumeClaim": {"claimName": claim}}
+    return {"volumes": [volume]}
+
+
+def jobs(**settings: Any) -> Callable[[World], None]:
+    """Begin with a configuration of Jobs."""
+
+    def begin(world: World) -> None:
+        image, template, _ = world.catalog()
+        world.apply(world.config(jobs=settings), image, template, world.service())
+
+    return begin
+
+
+def suspended(world: World) -> bool:
+    found = world.all("Job")
+    if not found:
+        return False
+    world.patch("Job", found[0]["metadata"]["name"], {"spec": {"suspend": True}})
+    return True
+
+
+def paused_template(world: World) -> None:
+    template = world.template()
+    template["metadata"]["annotations"] = {"aim.silogen.ai/reconciliation-paused": "true"}
+    world.apply(world.image(defaultServiceTemplate="fast"), template, world.service())
+
+
+def paused_service(world: World) -> None:
+    manifest = world.service()
+    manifest["metadata"]["annotations"] = {"aim.silogen.ai/reconciliation-paused": "true"}
+    world.apply(*world.catalog(), manifest)
+
+
+def taken_name(world: World) -> None:
+    predictor = {"model": {"modelFormat": {"name": "x"}, "runtime": "none"}}
+    theirs = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "chat", "namespace": world.namespace},
+        "spec": {"predictor": predictor},
+    }
+    world.apply(theirs, *world.catalog(), world.service())
+
+
+def rivals(world: World) -> None:
+    world.apply(*world.catalog(), world.service("first", routing=routed(PATH)))
+    world.apply(world.service("second", routing=routed(PATH)))
+
+
+def model_cache(**spec: Any) -> Callable[[World], Manifest]:
+    return lambda world: {
+        "apiVersion": "aim.silogen.ai/v1alpha1",
+        "kind": "AIMModelCache",
+        "metadata": {"name": "llama", "namespace": world.namespace},
+        "spec": {"sourceUri": "hf://example/llama", **spec},
+    }
+
+
+def template_cache(world: World) -> Manifest:
+    return {
+        "apiVersion": "aim.silogen.ai/v1alpha1",
+        "kind": "AIMTemplateCache",
+        "metadata": {"name": "warm", "namespace": world.namespace},
+        "spec": {"templateRef": "gone"},
+    }
+
+
+def section(name: str) -> Manifest:
+    reference = {"name": GATEWAY, "namespace": GATEWAY_NAMESPACE, "sectionName": name}
+    return {"enabled": True, "gatewayRef": reference}
+
+
+OURS = {
+    "a model that is not in the catalog": Situation(
+        applied(service()), "AIMService", "ImageNotFound", "Create the image"
+    ),
+    "a template that is not there": Situation(
+        with_catalog(service(templateRef="slow")), "AIMService", "TemplateNotFound", "Create a template"
+    ),
+    "an image without any template": Situation(
+        applied(lambda w: w.image(), service()), "AIMService", "TemplateNotFound", "Create a template"
+    ),
+    "a configuration that is not there": Situation(
+        with_catalog(service(runtimeConfigName="ours")), "AIMService", "RuntimeConfigMissing", "Create it"
+    ),
+    "a template of another image": Situation(
+        applied(lambda w: w.image(), lambda w: w.template(aimImageName="other"), service(templateRef="fast")),
+        "AIMService",
+        "TemplateImageMismatch",
+        "Name a template of this image",
+    ),
+    "two templates that fit equally well": Situation(
+        applied(lambda w: w.image(), lambda w: w.template("one"), lambda w: w.template("two"), service()),
+        "AIMService",
+        "TemplateSelectionAmbiguous",
+        "Set spec.templateRef",
+    ),
+    "a template whose image is missing": Situation(
+        applied(lambda w: w.template()),
+        "AIMServiceTemplate",
+        "ImageNotFound",
+        "Create the image",
+        subject="template/fast",
+    ),
+    "a discovery that ends with an error": Situation(
+        of_image(f"{BROKEN}:v1"), "Pod", "exited with code", "Do what the message says"
+    ),
+    "a discovery that prints something else": Situation(
+        of_image(f"{GARBAGE}:v1"), "AIMServiceTemplate", "DiscoveryParseFailed", "Correct the image"
+    ),
+    "a discovery without model sources": Situation(
+        with_catalog(service(), env=[{"name": "AIM_TEST_MODELS", "value": "none"}]),
+        "AIMService",
+        "NoModelSources",
+        "Check the image",
+    ),
+    "a path of a label that is missing": Situation(
+        with_catalog(service(routing=routed("/{.metadata.labels['team']}"))),
+        "AIMService",
+        "RouteTemplateInvalid",
+        "",
+    ),
+    "an older service that has the path": Situation(
+        rivals, "AIMService", "RouteConflict", "", subject="second"
+    ),
+    "a request above its limit": Situation(
+        with_catalog(service(resources={"requests": {"cpu": "4"}}), resources={"limits": {"cpu": "1"}}),
+        "AIMService",
+        "ResourcesInvalid",
+        "Set the quantity that the message names",
+    ),
+    "a service that is paused": Situation(paused_service, "AIMService", "Paused", "Remove the annotation"),
+    "a template that is paused": Situation(
+        paused_template, "AIMServiceTemplate", "Paused", "Remove the annotation"
+    ),
+    "a name that somebody else's InferenceService has": Situation(
+        taken_name, "AIMService", "NameConflict", "Rename the template or service"
+    ),
+    "a claim of the user's that is not there": Situation(
+        applied(model_cache(existingClaim={"name": "gone"})),
+        "AIMModelCache",
+        "ClaimNotFound",
+        "",
+        subject="cache/llama",
+    ),
+    "a cache whose configuration is missing": Situation(
+        applied(model_cache(size="1Gi", runtimeConfigName="ours")),
+        "AIMModelCache",
+        "RuntimeConfigMissing",
+        "Create it",
+        subject="cache/llama",
+    ),
+    "a cache of a template that is not there": Situation(
+        applied(template_cache),
+        "AIMTemplateCache",
+        "TemplateNotFound",
+        "Create a template",
+        subject="templatecache/warm",
+    ),
+}
+"""An empty remedy stands for that of the list of reasons."""
+
+OTHERS = {
+    "an image that no registry has": Situation(
+        of_image(f"{MISSING}:v1"), "Pod", "ImagePullFailed", "Correct the image's spec.image"
+    ),
+    "a quota without Pods": Situation(
+        beside(core("ResourceQuota", "none", {"hard": {"pods": "0"}}), with_catalog(service())),
+        "Job",
+        "exceeded quota",
+        "allow what the message names",
+    ),
+    "a limit that no Pod keeps": Situation(
+        beside(
+            core("LimitRange", "small", {"limits": [{"type": "Container", "max": {"cpu": "1m"}}]}),
+            with_catalog(service()),
+        ),
+        "Job",
+        "maximum cpu usage per Container is 1m",
+        "allow what the message names",
+    ),
+    "Jobs for a node that is not there": Situation(
+        jobs(scheduling={"nodeSelector": {"zone": "nowhere"}}),
+        "Pod",
+        "didn't match Pod's node affinity/selector",
+        "compare with kubectl get nodes --show-labels",
+    ),
+    "a Job that a queue has suspended": Situation(
+        held("node", with_catalog(service())),
+        "AIMServiceTemplate",
+        "Suspended",
+        "spec.suspend",
+        then=suspended,
+    ),
+    "a claim of a class that is not there": Situation(
+        applied(model_cache(size="1Gi", storageClassName="nowhere")),
+        "PersistentVolumeClaim",
+        'storageclass.storage.k8s.io "nowhere" not found',
+        "",
+        subject="cache/llama",
+    ),
+    "a listener that takes no routes from here": Situation(
+        held("gateway", with_catalog(service(routing=routed(PATH)))),
+        "HTTPRoute",
+        "NotAllowedByListeners",
+        "allowedRoutes",
+        then=refused_route("NotAllowedByListeners", "No listeners included by this parent ref allowed it"),
+    ),
+    "a host that no listener has": Situation(
+        held("gateway", with_catalog(service(routing=routed(PATH)))),
+        "HTTPRoute",
+        "NoMatchingListenerHostname",
+        "hostname that fits",
+        then=refused_route("NoMatchingListenerHostname", "There were no hostname intersections"),
+    ),
+    "a listener that is not there": Situation(
+        with_catalog(service(routing=section("nowhere"))),
+        "HTTPRoute",
+        "NoMatchingParent",
+        "name a Gateway, section and port that are there",
+    ),
+    "a Gateway that is not there": Situation(
+        with_catalog(service(routing=routed(PATH, gateway="nowhere"))),
+        "HTTPRoute",
+        "no gateway controller has said anything",
+        "see that the Gateway is there",
+    ),
+    "a Deployment that takes too long": Situation(
+        SERVED,
+        "InferenceService",
+        "progress deadline",
+        "correct what KServe names",
+        then=kserve_says(
+            {
+                "conditions": [
+                    condition(
+                        "Ready",
+                        "ProgressDeadlineExceeded",
+                        'ReplicaSet "chat-predictor" has timed out: progress deadline exceeded',
+                    )
+                ]
+            }
+        ),
+    ),
+    "an object that KServe can't make": Situation(
+        SERVED,
+        "InferenceService",
+        "fails to reconcile predictor",
+        "correct what KServe names",
+        then=kserve_says({}, ("InternalError", "fails to reconcile predictor: admission webhook denied it")),
+    ),
+    "a model that KServe finds no runtime for": Situation(
+        SERVED,
+        "InferenceService",
+        "Specified runtime does not exist",
+        "correct what KServe names",
+        then=kserve_says(
+            {
+                "modelStatus": {
+                    "transitionStatus": "InvalidSpec",
+                    "lastFailureInfo": {
+                        "reason": "RuntimeNotRecognized",
+                        "message": "Specified runtime does not exist",
+                    },
+                }
+            }
+        ),
+    ),
+    "more GPUs than any node has": Situation(
+        SERVED,
+        "Pod",
+        "Insufficient amd.com/gpu",
+        "Make room",
+        then=pod(placed=True, container={"resources": {"limits": {"amd.com/gpu": "99"}}}),
+    ),
+    "a node that no label selects": Situation(
+        SERVED,
+        "Pod",
+        "didn't match Pod's node affinity/selector",
+        "compare with kubectl get nodes --show-labels",
+        then=pod(placed=True, nodeSelector={"zone": "nowhere"}),
+    ),
+    "a claim that its Pod mounts and nobody has": Situation(
+        SERVED,
+        "Pod",
+        'persistentvolumeclaim "gone" not found',
+        "have the claim made again",
+        then=pod(placed=True, **mounts("gone")),
+    ),
+    "a Pod with a gate": Situation(
+        SERVED,
+        "Pod",
+        "Suspended",
+        "",
+        then=pod(placed=True, schedulingGates=[{"name": "kueue.x-k8s.io/admission"}]),
+    ),
+    "a model server that takes too much memory": Situation(
+        SERVED,
+        "Pod",
+        "OOMKilled",
+        "raise resources.limits.memory",
+        then=pod(waits("CrashLoopBackOff", BACK_OFF, ended(137, "OOMKilled"))),
+    ),
+    "a model server that the hub refuses": Situation(
+        SERVED,
+        "Pod",
+        "401 Client Error",
+        "set HF_TOKEN",
+        then=pod(
+            waits("CrashLoopBackOff", BACK_OFF, ended(1, "Error", "requests.HTTPError: 401 Client Error: no"))
+        ),
+    ),
+    "a model server that reaches no hub": Situation(
+        SERVED,
+        "Pod",
+        "Max retries exceeded",
+        "set HF_ENDPOINT to a mirror",
+        then=pod(
+            waits("CrashLoopBackOff", BACK_OFF, ended(1, "Error", "ConnectionError: Max retries exceeded"))
+        ),
+    ),
+    "a model image that wants credentials": Situation(
+        SERVED,
+        "Pod",
+        "ImagePullAuthFailed",
+        "Add imagePullSecrets",
+        then=pod(
+            waits(
+                "ErrImagePull",
+                'failed to pull and unpack image "example/x": failed to authorize: 401 Unauthorized',
+            )
+        ),
+    ),
+    "a Secret that the Pod names and nobody has": Situation(
+        SERVED,
+        "Pod",
+        'secret "hf-token" not found',
+        "create what the message names",
+        then=pod(waits("CreateContainerConfigError", 'secret "hf-token" not found')),
+    ),
+    "a Pod that was evicted": Situation(
+        SERVED,
+        "Pod",
+        "low on resource: ephemeral-storage",
+        "free on the node what the message names",
+        then=pod(
+            {
+                "phase": "Failed",
+                "reason": "Evicted",
+                "message": "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi",
+            }
+        ),
+    ),
+    "a device plugin that has lost its devices": Situation(
+        SERVED,
+        "Pod",
+        "requested number of devices unavailable",
+        "device plugin",
+        then=pod(
+            {
+                "phase": "Failed",
+                "reason": "UnexpectedAdmissionError",
+                "message": "Allocate failed due to requested number of devices unavailable for amd.com/gpu",
+            }
+        ),
+    ),
+    "a volume that does not mount": Situation(
+        SERVED,
+        "Pod",
+        'configmap "certificates" not found',
+        "create what the message names",
+        then=pod(
+            waits("ContainerCreating"),
+            ("FailedMount", 'MountVolume.SetUp failed for volume "ca" : configmap "certificates" not found'),
+        ),
+    ),
+    "a volume that another node has": Situation(
+        SERVED,
+        "Pod",
+        "Multi-Attach error",
+        "until the other node has let go",
+        then=pod(
+            waits("ContainerCreating"),
+            (
+                "FailedAttachVolume",
+                'Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) a',
+            ),
+        ),
+    ),
+    "a node without a network": Situation(
+        SERVED,
+        "Pod",
+        "cni plugin not initialized",
+        "network plugin",
+        then=pod(
+            waits("ContainerCreating"),
+            ("FailedCreatePodSandBox", "Failed to create pod sandbox: cni plugin not initialized"),
+        ),
+    ),
+    "a model server that does not answer": Situation(
+        SERVED,
+        "Pod",
+        "Startup probe failed",
+        "serving.startupTimeoutSeconds",
+        then=pod(
+            container_status({"running": {"startedAt": NOW}}) | {"phase": "Running"},
+            ("Unhealthy", "Startup probe failed: dial tcp 10.0.0.1:8000: connect: connection refused"),
+        ),
+    ),
+}
+SITUATIONS = OURS | OTHERS
