@@ -1,0 +1,1 @@
+"""Tests of aim_operator.cli.why."""

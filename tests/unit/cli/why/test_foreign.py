@@ -1,0 +1,136 @@
+"""What `aimctl why` reads out of Pods and events about them: the words of the root, and the one thing to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from aim_operator.api.external import Event, Pod
+from aim_operator.cli.why.foreign import pod_hop
+
+NO_HUB = "ConnectionError: Max retries exceeded with url: /api/models"
+
+
+def pod(**status: Any) -> Pod:
+    return msgspec.convert({"metadata": {"name": "chat-0", "namespace": "team"}, "status": status}, Pod)
+
+
+def container(state: dict[str, Any], last: dict[str, Any] | None = None) -> dict[str, Any]:
+    status = {"name": "server", "state": state, **({"lastState": last} if last else {})}
+    return {"phase": "Pending", "containerStatuses": [status]}
+
+
+def waiting(reason: str, message: str = "", last: dict[str, Any] | None = None) -> dict[str, Any]:
+    return container({"waiting": {"reason": reason, "message": message}}, last)
+
+
+def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+
+
+def unschedulable(message: str) -> dict[str, Any]:
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return {"phase": "Pending", "conditions": [told]}
+
+
+def event(reason: str, message: str, type_: str = "Warning") -> Event:
+    metadata = {"creationTimestamp": "2026-01-31T12:00:00Z"}
+    return msgspec.convert({"metadata": metadata, "type": type_, "reason": reason, "message": message}, Event)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "remedy"),
+    [
+        pytest.param(
+            waiting("CrashLoopBackOff", last=ended(137, "OOMKilled")),
+            "OOMKilled",
+            "limits.memory",
+            id="memory",
+        ),
+        pytest.param(
+            waiting("CrashLoopBackOff", last=ended(1, message="401 Client Error")),
+            "Error",
+            "HF_TOKEN",
+            id="401",
+        ),
+        pytest.param(
+            waiting("CrashLoopBackOff", last=ended(1, message=NO_HUB)), "Error", "HF_ENDPOINT", id="no hub"
+        ),
+        pytest.param(
+            waiting("CrashLoopBackOff", last=ended(1, message="what?")), "Error", "", id="words of its own"
+        ),
+        pytest.param(
+            unschedulable("0/1 nodes are available: 1 node(s) had untolerated taint {a: b}."),
+            "Unschedulable",
+            "tolerate the taint with scheduling.tolerations",
+            id="a taint",
+        ),
+        pytest.param(
+            unschedulable("0/1 nodes are available: 1 Insufficient amd.com/gpu."),
+            "Unschedulable",
+            "",
+            id="GPUs: as in the list of reasons",
+        ),
+        pytest.param(
+            unschedulable('persistentvolumeclaim "gone" not found'),
+            "Unschedulable",
+            "have the claim made again",
+            id="a claim that is missing",
+        ),
+        pytest.param(
+            unschedulable("pod has unbound immediate PersistentVolumeClaims"),
+            "Unschedulable",
+            "kubectl describe pvc",
+            id="a claim that is not bound",
+        ),
+        pytest.param(
+            {"phase": "Failed", "reason": "Evicted", "message": "low on resource: memory"},
+            "Evicted",
+            "free on the node",
+            id="evicted",
+        ),
+        pytest.param(
+            {"phase": "Failed", "reason": "Preempted", "message": "by another"}, "Preempted", "", id="others"
+        ),
+    ],
+)
+def test_the_status_of_a_pod(status: dict[str, Any], reason: str, remedy: str) -> None:
+    hop = pod_hop(pod(**status), "service", "scheduling")
+    assert hop.reason == reason
+    assert (remedy in hop.remedy) if remedy else hop.remedy == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("FailedMount", "create what the message names"),
+        ("FailedAttachVolume", "ReadWriteMany"),
+        ("FailedCreatePodSandBox", "network plugin"),
+        ("Unhealthy", "aimctl logs"),
+        ("Anything", "kubectl describe pod"),
+    ],
+)
+def test_where_its_status_says_nothing_its_last_warning_does(reason: str, remedy: str) -> None:
+    hop = pod_hop(pod(**waiting("ContainerCreating")), "service", "scheduling", [event(reason, "words")])
+    assert (hop.reason, hop.message) == (reason, "words")
+    assert remedy in hop.remedy
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(waiting("ErrImagePull", "no such image"), id="what it waits for"),
+        pytest.param(waiting("CrashLoopBackOff", last=ended(1, message="words")), id="how it ended"),
+        pytest.param({"phase": "Failed", "reason": "Evicted", "message": "memory"}, id="what ended it"),
+    ],
+)
+def test_a_status_with_words_goes_before_events(status: dict[str, Any]) -> None:
+    hop = pod_hop(pod(**status), "service", "scheduling", [event("BackOff", "an event")])
+    assert hop.message != "an event"
+
+
+def test_an_event_that_is_no_warning_is_no_cause() -> None:
+    hop = pod_hop(pod(phase="Pending"), "service", "scheduling", [event("Pulled", "image", "Normal")])
+    assert (hop.state, hop.message) == ("Pending", "")
