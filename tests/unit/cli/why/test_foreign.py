@@ -1,4 +1,4 @@
-"""What `aimctl why` reads out of Pods and events about them: the words of the root, and the one thing to do."""
+"""What `aimctl why` reads out of Pods and events about them: the words of the root, and what to do."""
 
 from __future__ import annotations
 
