@@ -448,7 +448,7 @@ OTHERS = {
         SERVED,
         "InferenceService",
         "progress deadline",
-        "correct what KServe names",
+        "read its log with aimctl logs",
         then=kserve_says(
             {
                 "conditions": [

@@ -26,6 +26,9 @@ from aim_operator.core import pods, remedies
 from aim_operator.core.messages import one_line
 
 OUT_OF_MEMORY = "OOMKilled"
+OVERDUE = "ProgressDeadlineExceeded"
+"""Of a Deployment that is not available after ten minutes; KServe hands it on, and nothing stops."""
+OF_OVERDUE = "read its log with aimctl logs; one that loads for long gets serving.startupTimeoutSeconds"
 
 
 class InferenceService(KubeObject):
@@ -129,7 +132,7 @@ _OF_PODS = {
     "FailedAttachVolume": "wait until the other node has let go of the volume; storage.accessModes: "
     "ReadWriteMany lets several nodes have it",
     "FailedCreatePodSandBox": "see the network plugin of the node that the message names",
-    "Unhealthy": "read its log with aimctl logs; one that loads for long gets serving.startupTimeoutSeconds",
+    "Unhealthy": OF_OVERDUE,
 }
 """What to do about a Pod by the reason that the kubelet, or the attach controller, gives."""
 

@@ -28,7 +28,15 @@ from aim_operator.cli.connect import everything, in_the_users_words
 from aim_operator.cli.objects import Named
 from aim_operator.cli.status.rows import decisive_condition, is_good
 from aim_operator.cli.why.chain import Chain, Hop
-from aim_operator.cli.why.foreign import INFERENCE_SERVICES, claim_hop, job_hop, pod_hop, route_hop
+from aim_operator.cli.why.foreign import (
+    INFERENCE_SERVICES,
+    OF_OVERDUE,
+    OVERDUE,
+    claim_hop,
+    job_hop,
+    pod_hop,
+    route_hop,
+)
 from aim_operator.core import labels
 from aim_operator.core.pause import is_paused
 from aim_operator.core.pods import youngest
@@ -208,6 +216,7 @@ class _Look:
         last = max(words, key=lambda event: event.metadata.creation_timestamp or "", default=None)
         failure = (served.status.model_status or {}).get("lastFailureInfo") or {}
         message = failure.get("message") or (last.message if last is not None else "") or ""
+        overdue = any(each.reason == OVERDUE for each in served.status.conditions or ())
         self._hops.append(
             Hop(
                 kind="InferenceService",
@@ -217,7 +226,7 @@ class _Look:
                 reason=failure.get("reason") or (last.reason if last is not None else "") or "",
                 message=message or (ready.message if ready is not None else ""),
                 since=ready.last_transition_time if ready is not None else None,
-                remedy="correct what KServe names" if message else "",
+                remedy="correct what KServe names" if message else OF_OVERDUE if overdue else "",
             )
         )
         await self._pod(namespace, f"{OF_INFERENCE_SERVICE}={name}", "service", placed_by="scheduling")
