@@ -1,8 +1,9 @@
-"""Broken situations for `aimctl why` on a real API server: how each is made, its root, and what to do.
+"""Broken situations for `aimctl why`: how each is made, its root, and what to do.
 
-Real are admission, quotas, limits, the scheduler, the Job controller and the controller of claims: their
-words come by themselves. What a kubelet, KServe and a gateway write is written here as their sources have it:
-kubelet (pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime, pkg/kubelet/eviction), KServe
+For a World on a real API server, where admission, quotas, limits, the scheduler, the Job controller and the
+controller of claims say their own words, and for one on the sandbox, as far as that has such words. What a
+kubelet, KServe and a gateway write is written here as their sources have it: kubelet
+(pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime, pkg/kubelet/eviction), KServe
 (pkg/controller/v1beta1/inferenceservice), Gateway API (apis/v1/httproute_types.go).
 """
 
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from aim_operator.cli.why.chain import Chain, lines
+from aim_operator.cli.why.remedies import remedy
 from hack.cluster.api import Manifest
 from tests.support.spec_cluster import GATEWAY, GATEWAY_NAMESPACE
 from tests.support.spec_world import World, routed
@@ -628,3 +631,34 @@ OTHERS = {
     ),
 }
 SITUATIONS = OURS | OTHERS
+
+REAL_ONLY = frozenset(
+    {
+        "a discovery that prints something else",
+        "a discovery without model sources",
+        "a quota without Pods",
+        "a limit that no Pod keeps",
+        "a Job that a queue has suspended",
+        "a claim of a class that is not there",
+        "a listener that takes no routes from here",
+        "a host that no listener has",
+        "a Gateway that is not there",
+        "more GPUs than any node has",
+        "a node that no label selects",
+        "a claim that its Pod mounts and nobody has",
+        "a Pod with a gate",
+    }
+)
+"""Those in which the sandbox has no such controller, or stand-ins that can't be held back."""
+
+
+def lacks(chain: Chain, want: Situation) -> str:
+    """Return what an answer lacks; "" where it names root and remedy, and nothing was hidden."""
+    root, printed = chain.root, [line for line, _ in lines(chain, {})]
+    text = "\n".join(printed)
+    if root.kind != want.root or want.says not in f"{root.reason} {root.message}":
+        return f"the root is not {want.root} {want.says!r}:\n{text}"
+    last = printed[-1]
+    if not last.startswith("Do: ") or (want.remedy or remedy(root.reason) or "?") not in last:
+        return f"the last line does not say {want.remedy or remedy(root.reason)!r}:\n{text}"
+    return f"something is not seen:\n{text}" if chain.unseen else ""
