@@ -225,6 +225,24 @@ async def test_more_gpus_than_a_node_has_left(tmp_path: Path) -> None:
     assert plan.difference.unplaced == ("team-1/service-1",)
 
 
+async def test_gpus_of_an_autoscaled_service_are_those_of_its_fewest_replicas_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    metric = {"type": "CPU", "target": 60}
+    scaled = {"minReplicas": 2, "maxReplicas": 5, "metrics": [metric]}
+    async with World() as world:
+        await settled(world, 4)
+        plan = await planned_on(world, tmp_path, service(8, autoscaling=scaled))
+        again = await planned_on(world, tmp_path, service(2))
+    assert plan.difference is not None
+    (node,) = plan.difference.nodes
+    assert node.after - node.before == 2
+    (assumed,) = plan.assumed
+    fewest = "team-3/service-8 (2 of up to 5 replicas)"
+    assert assumed == f"autoscaled services take the GPUs of their fewest replicas: {fewest}"
+    assert again.assumed == ()
+
+
 async def test_a_snapshot_holds_no_secret(tmp_path: Path) -> None:
     async with World() as world:
         await settled(world, 4)

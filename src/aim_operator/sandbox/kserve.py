@@ -65,7 +65,11 @@ class KServe(StandIn):
 
     def _changed(self, change: Change) -> None:
         if change.new.key.id in (RUNTIME, CLUSTER_RUNTIME):
-            self.reconcile_all()
+            # Those that run with it, as `servingRuntimeFunc` in its controller.go chooses. For a
+            # ClusterServingRuntime KServe looks at all others too, which changes nothing of them.
+            for stored in self.all(INFERENCE_SERVICE):
+                if _model(stored).get("runtime", "") == change.new.key.name:
+                    self._later(stored)
         elif change.new.key.id in (SERVICE, DEPLOYMENT) and change.type == "DELETED":
             # It owns them, and so makes again what somebody deletes.
             for owner in change.new.obj["metadata"].get("ownerReferences") or ():

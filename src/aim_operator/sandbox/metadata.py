@@ -23,7 +23,10 @@ def metadata_violations(kind: str, metadata: Manifest, old: Manifest | None) -> 
     """What is wrong with the metadata of an object of this kind."""
     if old is None:
         yield from _name(kind, metadata["name"])
-    for key, value in (metadata.get("labels") or {}).items():
+    was = old or {}
+    labels = metadata.get("labels") or {}
+    # What an update leaves alone has been looked at before.
+    for key, value in labels.items() if labels != was.get("labels") else ():
         yield from _qualified(key, "metadata.labels")
         if not isinstance(value, str):
             continue
@@ -40,11 +43,13 @@ def metadata_violations(kind: str, metadata: Manifest, old: Manifest | None) -> 
                 f"'{_LABEL_VALUE.pattern}')",
             )
     annotations = metadata.get("annotations") or {}
-    for key in annotations:
+    changed = annotations != was.get("annotations")
+    for key in annotations if changed else ():
         yield from _qualified(key.lower(), "metadata.annotations")
-    if sum(len(key) + len(str(value)) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
+    if changed and sum(len(key) + len(str(value)) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
         yield Cause("metadata.annotations", f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes")
-    yield from _owners(metadata)
+    if metadata.get("ownerReferences") != was.get("ownerReferences"):
+        yield from _owners(metadata)
     if old is not None and old.get("deletionTimestamp"):
         added = sorted({*(metadata.get("finalizers") or ())} - {*(old.get("finalizers") or ())})
         if added:

@@ -56,8 +56,10 @@ def merge_patched(target: Any, patch: Any) -> Any:
     for name, value in patch.items():
         if value is None:
             out.pop(name, None)
-        else:
+        elif isinstance(value, dict):
             out[name] = merge_patched(out.get(name), value)
+        else:
+            out[name] = copied(value) if isinstance(value, list) else value
     return out
 
 

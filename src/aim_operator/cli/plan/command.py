@@ -91,7 +91,16 @@ def plan(
         before = _before(cluster, snapshot, live=live)
         own = cluster.given_namespace or ("default" if before is None or snapshot else cluster.namespace)
         namespace = flags.namespace("--namespace", own)
-        made, wrong = _planned(paths, profiles or [], namespace, before)
+        try:
+            made, wrong = _planned(paths, profiles or [], namespace, before)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            if snapshot is None:
+                raise
+            # What a file says that is as `aimctl snapshot` writes them, with values that no server has.
+            raise UserError(
+                f"--snapshot {snapshot} has values that no API server stores: take it again; "
+                f"if it is as aimctl snapshot wrote it, report this: {error!r}"
+            ) from error
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
         raise typer.Exit(BAD_INPUT) from error

@@ -76,6 +76,20 @@ def gpus(
     )
 
 
+def autoscaled(services: Iterable[Pair]) -> list[str]:
+    """Name the services whose GPUs differ and that may run more Pods than they are counted with.
+
+    Counted are the fewest: those they always have. How many more there will be is up to their load.
+    """
+    named = []
+    for (_, namespace, name), old, new in services:
+        asked, fewest = _wants(new)
+        most = int(new["spec"]["predictor"].get("maxReplicas") or 0) if new is not None else 0
+        if asked and most > fewest and _wants(old) != (asked, fewest):
+            named.append(f"{namespace}/{name} ({fewest} of up to {most} replicas)")
+    return named
+
+
 def _placed(isvc: Manifest, nodes: dict[str, Manifest], taken: Counter[tuple[str, str]]) -> bool:
     """Find a node for each Pod, and take its GPUs there; False as soon as one has none."""
     asked, replicas = _wants(isvc)

@@ -6,11 +6,11 @@ command.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import structs
 
-from aim_operator.cli.plan import consequences, difference, problems
+from aim_operator.cli.plan import consequences, difference, gpus, problems
 from aim_operator.cli.plan.consequences import Plan
 from aim_operator.cli.plan.documents import Document, Unreadable
 from aim_operator.cli.plan.problems import OURS, Loaded, Problem
@@ -76,9 +76,18 @@ async def _changed(
         assumed=tuple(
             f"{image} answers discovery as the image before it did: give what it prints with --profiles"
             for image in sorted({each.image for each in found.discoveries if each.answer == difference.TAKEN})
-        ),
+        )
+        + tuple(_fewest(old, new)),
         difference=found,
     )
+
+
+def _fewest(old: difference.Objects, new: difference.Objects) -> Iterator[str]:
+    """Say of autoscaled services with how many Pods their GPUs are counted."""
+    served = sorted(key for key in new if key[0] == "InferenceService")
+    named = gpus.autoscaled((key, old.get(key), new[key]) for key in served)
+    if named:
+        yield f"autoscaled services take the GPUs of their fewest replicas: {', '.join(named)}"
 
 
 def _since(problem: Problem, worse: set[tuple[str, str, str]]) -> Problem:

@@ -11,10 +11,12 @@ import msgspec
 
 from aim_operator.api.meta import Manifest
 from aim_operator.core import labels
+from aim_operator.errors import UserError
 from aim_operator.kube.protocol import FIELD_MANAGER
 from aim_operator.sandbox import Sandbox
 from aim_operator.sandbox.ownership import Manager, fields_of
 from aim_operator.sandbox.storage import Key
+from aim_operator.sandbox.validation import violations
 
 USER = "kubectl"
 """As whom `Sandbox.load` applies files."""
@@ -23,7 +25,10 @@ _TEMPLATES = ("AIMServiceTemplate", "AIMClusterServiceTemplate")
 
 
 def restore(sandbox: Sandbox, objects: Iterable[Manifest]) -> None:
-    """Store the objects, unchecked: a server has taken them already. Kinds that nobody serves are left out.
+    """Store the objects, as a server has taken them. Kinds that nobody serves are left out.
+
+    Only types are looked at: what another version of a schema let in is there all the same. Raises UserError
+    for a field of another type than its schema's, as somebody has it who edited the file.
 
     An image that is not known is taken to answer the discovery of a template as the one before did: what that
     was is in the template's status.
@@ -36,6 +41,13 @@ def restore(sandbox: Sandbox, objects: Iterable[Manifest]) -> None:
             continue
         metadata = manifest["metadata"]
         obj = kind.to_stored(manifest | {"metadata": dict(metadata)})
+        for cause in violations(kind.schema, obj):
+            if cause.message.startswith("Required") or "must be of type" in cause.message:
+                named = f"{manifest['kind']} {metadata.get('namespace') or ''}/{metadata['name']}"
+                raise UserError(
+                    f"the snapshot has {named.replace(' /', ' ')} as no server does: take it again: "
+                    f"{cause.field}: {cause.message}"
+                )
         own = labels.APPLIED in (metadata.get("annotations") or {})
         manager = Manager(FIELD_MANAGER if own else USER, "Apply", kind.api_version)
         fields = frozenset(fields_of(kind.schema, obj, without=("status",)))

@@ -25,7 +25,7 @@ from aim_operator.api.external import (
     SERVING_RUNTIMES,
     STORAGE_CLASSES,
 )
-from aim_operator.api.meta import KubeObject, Manifest, Wire
+from aim_operator.api.meta import KubeObject, Manifest, ObjectMeta, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.cli.connect import everything, in_the_users_words
 from aim_operator.cli.doctor.gather import NODES
@@ -69,9 +69,14 @@ class Node(KubeObject):
     status: NodeStatus = msgspec.field(default_factory=NodeStatus)
 
 
+class Resources(Wire):
+    limits: dict[str, str | int] | None = None
+    requests: dict[str, str | int] | None = None
+
+
 class Container(Wire):
     name: str = ""
-    resources: dict[str, Any] | None = None
+    resources: Resources | None = None
 
 
 class PodSpec(Wire):
@@ -119,11 +124,9 @@ KINDS: tuple[Resource[Any], ...] = (
 """Owners come before what they own."""
 
 
-class _NamedMetadata(Wire):
+class _NamedMetadata(ObjectMeta):
     name: str
     uid: str
-    annotations: dict[str, str] | None = None
-    labels: dict[str, str] | None = None
 
 
 class _Named(Wire):
@@ -134,6 +137,9 @@ class _Named(Wire):
     metadata: _NamedMetadata
     spec: dict[str, Any] | None = None
     status: dict[str, Any] | None = None
+
+
+_SHAPES: dict[str, type[KubeObject]] = {"StorageClass": StorageClass, "Node": Node, "Pod": Pod}
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -189,7 +195,8 @@ def read(path: Path) -> Snapshot:
         )
     for number, obj in enumerate(found.objects, 1):
         try:
-            msgspec.convert(obj, _Named)
+            named = msgspec.convert(obj, _Named)
+            msgspec.convert(obj, _SHAPES.get(named.kind, _Named))
         except msgspec.ValidationError as error:
             raise UserError(
                 f"--snapshot {path} is none of `aimctl snapshot`: object {number}: {error}"

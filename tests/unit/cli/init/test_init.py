@@ -15,6 +15,7 @@ from aim_operator.cli import main
 from aim_operator.cli.init.catalog import Wish, files
 from aim_operator.cli.init.folder import write
 from aim_operator.errors import UserError
+from tests.docs.blocks import shown
 
 AIMCTL = str(Path(sys.executable).with_name("aimctl"))
 IMAGE = "ghcr.io/example/aim-llama-3.1-8b:v1.2.0"
@@ -168,20 +169,20 @@ def conversation(folder: Path, answers: str, *argv: str) -> tuple[int, str, str]
             text=True,
             check=False,
         )
-        shown = os.read(ours, 65536).decode()
+        screen = os.read(ours, 65536).decode()
     finally:
         os.close(ours)
         os.close(theirs)
-    return done.returncode, shown, done.stdout
+    return done.returncode, screen, done.stdout
 
 
 def test_a_terminal_is_asked_and_a_bad_answer_again(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     answers = f"https://x\n{IMAGE}\n\nspeed\nlatency\n\n\nmany\n1\nchat\nteam\n\n"
-    code, shown, out = conversation(tmp_path, answers)
+    code, screen, out = conversation(tmp_path, answers)
     assert code == 0
     assert out == snapshot
     # After what the terminal itself echoed of the keys.
-    assert shown.replace("\r", "").partition("Container image")[2] == snapshot
+    assert screen.replace("\r", "").partition("Container image")[2] == snapshot
     assert sorted(path.name for path in (tmp_path / "chat").iterdir()) == [
         "image.yaml",
         "kustomization.yaml",
@@ -192,18 +193,26 @@ def test_a_terminal_is_asked_and_a_bad_answer_again(tmp_path: Path, snapshot: Sn
 
 
 def test_what_flags_said_is_not_asked(tmp_path: Path) -> None:
-    code, shown, out = conversation(tmp_path, f"{IMAGE}\n" + "\n" * 5, *ALL_FLAGS, "-o", "yaml")
+    code, screen, out = conversation(tmp_path, f"{IMAGE}\n" + "\n" * 5, *ALL_FLAGS, "-o", "yaml")
     assert code == 0
-    assert shown.count("Container image of the model") == 1
-    assert "Name of the" not in shown
+    assert screen.count("Container image of the model") == 1
+    assert "Name of the" not in screen
     assert out.startswith("# The catalog entry")
 
 
 def test_who_ends_the_questions_gets_no_files(tmp_path: Path) -> None:
-    code, shown, out = conversation(tmp_path, f"{IMAGE}\n\x04")
+    code, screen, out = conversation(tmp_path, f"{IMAGE}\n\x04")
     assert (code, out) == (1, "")
-    assert "Traceback" not in shown
+    assert "Traceback" not in screen
     assert not list(tmp_path.iterdir())
+
+
+def test_the_guide_shows_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    want = shown("docs/guides/command-line.md", "llama-3-1-8b/kustomization.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "--image", "ghcr.io/org/llama-3.1-8b:v1") == (0, want, "")
 
 
 def test_the_guides_pipe_ends_with_changes_and_no_mistake() -> None:
