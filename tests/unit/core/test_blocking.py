@@ -18,7 +18,10 @@ from aim_operator.core.images import decide as decide_image
 from aim_operator.core.service.path_claims import Claim, Contender
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.route import GatewayKey, ListenerPath
+from aim_operator.core.template.plan import DiscoveryOptions
+from aim_operator.core.template.plan import decide as decide_template
 from tests.docs.blocks import shown
+from tests.support import template_builders
 from tests.support.cache_builders import make_template_cache
 from tests.support.outcomes import problem
 from tests.support.service_builders import (
@@ -42,6 +45,7 @@ from tests.support.service_builders import (
     revision_of_service,
     with_status,
 )
+from tests.support.template_builders import make_job, make_template_observed
 
 JOB = ObjectRef("Job", "kaiwo-system", "discover")
 THEN, LATER = "2026-01-31T12:00:00Z", "2026-01-31T12:05:00Z"
@@ -348,3 +352,23 @@ def test_what_the_page_shows_is_what_a_status_has() -> None:
     assert status is not None
     printed = yaml.safe_dump({"blockedBy": to_builtins(status.blocked_by)})
     assert printed == shown("docs/concepts/status.md", "blockedBy:")
+
+
+@pytest.mark.parametrize(
+    ("job", "want"),
+    [
+        pytest.param(make_job(namespace="kaiwo-system"), "Job", id="it runs"),
+        pytest.param(
+            make_job(failed="2026-01-31T11:59:00Z"), None, id="it failed, and the next is due later"
+        ),
+        pytest.param(None, None, id="there is none yet"),
+    ],
+)
+def test_a_template_waits_for_its_job_while_that_is_at_work(job: Any, want: str | None) -> None:
+    observed = make_template_observed(template_builders.make_cluster_template(), job=job)
+    options = DiscoveryOptions(requests={"cpu": "100m"})
+    status = decide_template(observed, now=NOW, options=options).status
+    assert status is not None
+    got = status.blocked_by
+    assert (None if got is None else got.kind) == want
+    assert got is None or got.namespace == "kaiwo-system"

@@ -19,6 +19,7 @@ from enum import Enum
 from msgspec import Struct
 
 from aim_operator.api.external import JOBS, Job, Pod
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Removal
 from aim_operator.api.v1alpha1 import Attempts
 from aim_operator.api.v1alpha1.conditions import Reason
@@ -53,6 +54,9 @@ class JobState(Enum):
     )
     OVERDUE = "a deadline has passed"
     RUNNING = "the Job is there and has not ended"
+
+
+_AWAITED = frozenset({JobState.DELETING, JobState.SUSPENDED, JobState.RUNNING})
 
 
 class Deadlines(Struct, frozen=True, kw_only=True):
@@ -119,6 +123,16 @@ class JobStep(Struct, frozen=True, kw_only=True):
     """Whether the container has started."""
     removals: tuple[Removal, ...] = ()
     requeue_after_seconds: float | None = None
+
+    @property
+    def awaited(self) -> ObjectRef | None:
+        """The Job as what its owner waits for; None where it is its next attempt that is waited for.
+
+        So it comes and goes with the reason, and costs no write.
+        """
+        if self.job is None or self.state not in _AWAITED:
+            return None
+        return ObjectRef(JOBS.kind, self.job.metadata.namespace, self.job.metadata.name)
 
     @property
     def live_job(self) -> Job:

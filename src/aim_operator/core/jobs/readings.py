@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from aim_operator.api.external import JOBS, Job, JobCondition
-from aim_operator.api.meta import ObjectRef
+from aim_operator.api.external import Job, JobCondition
 from aim_operator.core.messages import one_line
 
 QUEUE = "kueue.x-k8s.io/queue-name"
@@ -41,13 +40,6 @@ def failure_message(job: Job) -> str:
     condition = job_condition(job, "Failed")
     message = one_line(condition.message or condition.reason) if condition else ""
     return message or "no message was given"
-
-
-def reference(job: Job | None) -> ObjectRef | None:
-    """Return the Job as what its owner waits for; None for one that has ended: that is waited for no more."""
-    if job is None or finished(job):
-        return None
-    return ObjectRef(JOBS.kind, job.metadata.namespace, job.metadata.name)
 
 
 def is_suspended(job: Job) -> bool:

@@ -94,7 +94,7 @@ def next_step(inputs: Inputs) -> Step:
     step = _MEANING[job.state](inputs, job)
     return structs.replace(
         step,
-        blocker=readings.reference(job.job),
+        blocker=job.awaited,
         removals=job.removals,
         requeue_after_seconds=(
             job.requeue_after_seconds if step.requeue_after_seconds is None else step.requeue_after_seconds
