@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -76,8 +77,19 @@ def env(variables: Sequence[EnvVar]) -> tuple[EnvVar, ...]:
 
 def pod_env(variables: Iterable[Manifest]) -> list[Manifest]:
     """Return the environment of a container in the one order; an empty value is as good as none."""
-    typed = env(msgspec.convert(list(variables), tuple[EnvVar, ...]))
+    variables = list(variables)
+    if all(map(_is_literal, variables)) and len({each["name"] for each in variables}) == len(variables):
+        # Nothing refers to anything, as a rule: this is rendered with each reconcile.
+        return [
+            {k: v for k, v in each.items() if k != "value" or v}
+            for each in sorted(variables, key=itemgetter("name"))
+        ]
+    typed = env(msgspec.convert(variables, tuple[EnvVar, ...]))
     return [{k: v for k, v in plain(each).items() if k != "value" or v} for each in typed]
+
+
+def _is_literal(variable: Manifest) -> bool:
+    return not variable.keys() - {"name", "value"} and "$" not in (variable.get("value") or "")
 
 
 def secret_names(secrets: Iterable[LocalObjectReference]) -> list[str]:
@@ -87,10 +99,15 @@ def secret_names(secrets: Iterable[LocalObjectReference]) -> list[str]:
 
 def amount(name: str, value: Any) -> Any:
     """Write a quantity by its value: bytes in powers of 1024 if that is exact, the rest in those of ten."""
+    return _amount(value, name.startswith(_OF_BYTES)) if isinstance(value, str | int | float) else value
+
+
+@lru_cache(quantity.REMEMBERED, typed=True)
+def _amount(value: str | float, of_bytes: bool) -> Any:  # noqa: FBT001 - called above only
     parsed = quantity.parse(value)
     if parsed is None or abs(parsed) > quantity.MAX:
         return value
-    if name.startswith(_OF_BYTES) and parsed == parsed.to_integral_value() and parsed % 1024 == 0:
+    if of_bytes and parsed == parsed.to_integral_value() and parsed % 1024 == 0:
         return quantity.canonical(f"{int(parsed) // 1024}Ki")
     return quantity.canonical(format(parsed.normalize(), "f"))
 

@@ -56,7 +56,8 @@ def pod_security(
     container = container_security(service, active, form)
     shared = {field: container[field] for field in _OF_PODS if field in container}
     groups: Manifest = plain(service.spec.pod_security_context) or {}
-    return form(shared | (active.pod_security_context or {}) | groups)
+    chosen = (active.pod_security_context or {}) | groups
+    return form(shared | chosen) if chosen else shared
 
 
 def credentials(service: AIMService, active: ActiveWorkload) -> Manifest:
