@@ -79,6 +79,13 @@ REMOVED: tuple[Resource[Any], ...] = (
 )
 """Kinds that are deleted by the operator; the other children go with their owner."""
 
+ADOPTED: tuple[Resource[Any], ...] = (SERVING_RUNTIMES, CLUSTER_SERVING_RUNTIMES, INFERENCE_SERVICES)
+"""Kinds that get an owner when they come back from a backup without one, beside those that are deleted.
+
+Where the admission plugin of OWNERS is on, that takes the right to delete them. Claims are left out: nobody
+shall delete files by this role.
+"""
+
 OWNERS: tuple[Resource[Any], ...] = (TEMPLATES, CLUSTER_TEMPLATES, MODEL_CACHES, SERVICES)
 """Kinds that children name as the owner whose deletion they block.
 
@@ -118,7 +125,7 @@ def permissions(watched: Watched) -> frozenset[Permission]:
             *_each((informer.resource for informer in watched.all), "list", "watch"),
             *_each(REPORTED, "patch", subresource="status"),
             *_each(APPLIED, "get", "create", "patch"),
-            *_each(REMOVED, "delete"),
+            *_each((*REMOVED, *ADOPTED), "delete"),
             *_each(OWNERS, "update", subresource="finalizers"),
             *_each((PODS,), "get", subresource="log"),
             *_each((EVENTS,), "create", "patch"),

@@ -58,6 +58,10 @@ RARE: dict[Act, str] = {
         for owner in ("aimservices", "aimservicetemplates", "aimclusterservicetemplates", "aimmodelcaches")
     },
     **{
+        ("delete", f"{kind}.serving.kserve.io"): "nothing is sent: admission asks for the right to adopt them"
+        for kind in ("clusterservingruntimes", "inferenceservices", "servingruntimes")
+    },
+    **{
         ("patch", kind): "a child is brought up to date after its inputs, or somebody else, changed it"
         for kind in (
             "aimmodelcaches.aim.silogen.ai",
