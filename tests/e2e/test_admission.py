@@ -24,6 +24,7 @@ from tests.support.operator_process import (
     apply_yaml,
     eventually,
     grant_roles,
+    reasons,
     running_operator,
     status_of,
     writes,
@@ -46,6 +47,15 @@ PROXY = f"""Object{{
   metadata: Object.metadata{{annotations: {{"sidecar.istio.io/status": "injected"}}}},
   spec: Object.spec{{containers: [Object.spec.containers{{name: "istio-proxy", image: "{PAUSE_IMAGE}"}}]}}
 }}"""
+NATIVE = f"""Object{{spec: Object.spec{{initContainers: [Object.spec.initContainers{{
+  name: "native", image: "{PAUSE_IMAGE}", restartPolicy: "Always"}}]}}}}"""
+AGENT = f"""Object{{spec: Object.spec{{containers: [Object.spec.containers{{
+  name: "agent", image: "{PAUSE_IMAGE}"}}]}}}}"""
+NEVER = NATIVE.replace(
+    'restartPolicy: "Always"',
+    'restartPolicy: "Always", startupProbe: Object.spec.initContainers.startupProbe{'
+    "failureThreshold: 600, tcpSocket: Object.spec.initContainers.startupProbe.tcpSocket{port: 1}}",
+)
 # With each write another mark: were it taken for drift, each write would be the cause of the next.
 MARK = """(has(object.metadata.annotations) ? [] :
   [JSONPatch{op: "add", path: "/metadata/annotations", value: {}}]) +
@@ -168,3 +178,57 @@ def test_a_queue_admits_a_job_a_mesh_leaves_it_alone_and_what_marks_each_write_s
                 timeout_seconds=SECONDS,
             )
             assert here.written() - before <= 2, "its own write, and no answer to theirs"
+
+
+def test_jobs_end_beside_sidecars_that_nobody_could_keep_away_and_what_holds_one_up_is_named(
+    cluster: Cluster,
+) -> None:
+    with cluster.namespace() as name, running_operator(cluster, f"--namespaces={name}"):
+        here = Namespace(cluster, name)
+        of = "object.metadata.labels[?'aim.silogen.ai/template'].orValue('')"
+        with admission(
+            cluster,
+            name,
+            policy("native", name, NATIVE, resources=PODS, where=f"{of} == 'fast'"),
+            policy("agent", name, AGENT, resources=PODS, where=f"{of} in ['agent', 'broken']"),
+            policy("never", name, NEVER, resources=PODS, where=f"{of} == 'held'"),
+        ):
+            apply_yaml(cluster, catalog(name) + service(name, "chat") + more_templates(name))
+            eventually(here.says("agent", "Available", "discovered"), "its result is taken beside the agent")
+            eventually(
+                here.says("broken", "Failed", "the image's dry run exited with code 3"), "its failure is said"
+            )
+            eventually(
+                here.says("held", "Progressing", "waits for its container 'native', which has to start"),
+                "the container that holds it up is named",
+            )
+            eventually(lambda: at_rest(cluster, name), "the service runs", timeout_seconds=SECONDS)
+            (job,) = here.jobs("fast")
+            assert job["status"]["succeeded"] == 1, "a native sidecar ends by itself"
+            eventually(lambda: not here.jobs("agent"), "the Job is gone a minute later", timeout_seconds=90)
+            assert here.template("agent")[0] == "Available"
+            assert reasons(status_of(cluster, "aimst", "held", name))["Ready"] == "False/WaitingForSidecar"
+
+
+def more_templates(namespace: str) -> str:
+    """Templates by whose names the policies know their Pods; the image of `broken` ends with code 3."""
+    text = ""
+    for template in ("agent", "held"):
+        text += _template(namespace, template, "model")
+    return f"""{text}
+---
+apiVersion: aim.silogen.ai/v1alpha1
+kind: AIMImage
+metadata: {{name: broken, namespace: {namespace}}}
+spec: {{image: "ghcr.io/example/broken:v1"}}
+{_template(namespace, "broken", "broken")}"""
+
+
+def _template(namespace: str, name: str, image: str) -> str:
+    return f"""
+---
+apiVersion: aim.silogen.ai/v1alpha1
+kind: AIMServiceTemplate
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{aimImageName: {image}, metric: latency, precision: fp16, gpuSelector: {{count: 1, model: MI300X}}}}
+"""
