@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import select
 import socket
 import ssl
 import threading
@@ -230,6 +231,65 @@ def test_bytes_after_an_answer_are_not_taken_for_the_next_one(
         connections.close()
         serving.join(PATIENT_SECONDS)
     assert got == [CONTENT[:1_000_000], b"asked for"]
+
+
+def test_a_hub_behind_a_proxy_that_is_spoken_to_over_tls_too(
+    contexts: tuple[Context, ssl.SSLContext], ca: trustme.CA, tmp_path: Path
+) -> None:
+    asked: list[bytes] = []
+
+    def serve_hub(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        with contexts[1].wrap_socket(sock, server_side=True) as theirs:
+            asked.append(theirs.recv(65536))
+            theirs.sendall(answer(CONTENT))
+
+    def serve_proxy(listener: socket.socket, hub_port: int) -> None:
+        sock, _ = listener.accept()
+        with (
+            contexts[1].wrap_socket(sock, server_side=True) as client,
+            socket.create_connection(("127.0.0.1", hub_port)) as hub,
+        ):
+            asked.append(client.recv(65536))
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            relay(client, hub)
+
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as hub,
+        socket.create_server(("127.0.0.1", 0)) as proxy,
+    ):
+        environment = {
+            "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
+            "HTTPS_PROXY": f"https://localhost:{proxy.getsockname()[1]}",
+        }
+        serving = [
+            threading.Thread(target=serve_hub, args=(hub,)),
+            threading.Thread(target=serve_proxy, args=(proxy, hub.getsockname()[1])),
+        ]
+        for one in serving:
+            one.start()
+        connections = Connections(count=1, idle_seconds=PATIENT_SECONDS, environment=environment)
+        port = hub.getsockname()[1]
+        assert whole(connections.get(f"https://localhost:{port}/model", {})) == CONTENT
+        connections.close()
+        for one in serving:
+            one.join(PATIENT_SECONDS)
+    assert [line.partition(b" HTTP")[0] for line in asked] == [
+        f"CONNECT localhost:{port}".encode(),
+        b"GET /model",
+    ]
+
+
+def relay(client: ssl.SSLSocket, hub: socket.socket) -> None:
+    """Until one side closes. In one thread: OpenSSL takes no two at once."""
+    while True:
+        ready = [client] if client.pending() else select.select([client, hub], [], [], PATIENT_SECONDS)[0]
+        for source in ready:
+            content = source.recv(65536)
+            if not content:
+                return
+            (hub if source is client else client).sendall(content)
 
 
 def answer(body: bytes, length: int | None = None) -> bytes:
