@@ -101,7 +101,8 @@ async def test_one_object_by_its_key(s3: S3Server, bucket: str, tmp_path: Path) 
         pytest.param(
             "status:path=*config.json,code=503,code_name=SlowDown,skip=1,times=2", "503", id="slow down"
         ),
-        pytest.param("status:code=500,times=1", "500", id="the listing is 500 once"),
+        # Not of any path: a stream of the test before may still ask for an object.
+        pytest.param("status:path=*/models-for-all,code=500,times=1", "500", id="the listing is 500 once"),
         pytest.param(
             "corrupt:path=*.safetensors,skip=2,times=1", "fetched once more", id="a bad byte, in parts"
         ),
