@@ -101,6 +101,8 @@ class World:
         self.sandbox.server.storage.listen(self._note_creation)
         self.network = Network(self.clock)
         """That of the operator which was started last."""
+        self.clock_offset_seconds = 0.0
+        """How far the clock of the operator's node is from that of the API server."""
         self.operator: Operator | None = None
         """The one that was started last."""
         self.running: list[asyncio.Task[None]] = []

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from tests.simulation.explore import chaos, draw, leaders
 from tests.simulation.explore.faults import Trouble
 from tests.simulation.explore.kept import encoded, kept
-from tests.simulation.explore.play import Failure, Probe, play, probe_of
+from tests.simulation.explore.play import Failure, Probe, is_compared, play, probe_of
 from tests.simulation.explore.shrink import shrink
 from tests.simulation.explore.stories import Story, lines
 
@@ -55,33 +55,33 @@ def unhurried_collection() -> Iterator[None]:
         gc.unfreeze()
 
 
-def tell(told: Story, probe: Probe) -> Failure | None:
+def tell(told: Story, probe: Probe, *, compared: bool = True) -> Failure | None:
     """Play a story with one operator, or with three replicas where something happens to one of them."""
     if any(isinstance(step, Trouble) for step in told):
         return leaders.play(told)
-    return play(told, probe)
+    return play(told, probe, compared=compared)
 
 
 def explore(place: Place) -> tuple[Place, Failure | None]:
     """Play the story of a seed."""
     teller, seed = place
-    return place, tell(TELLERS[teller](seed), probe_of(seed))
+    return place, tell(TELLERS[teller](seed), probe_of(seed), compared=is_compared(seed))
 
 
 def shortened(place: Place) -> tuple[Story, Failure | None]:
     """Return the shortest story that breaks the same rule as that of the seed, and how."""
     teller, seed = place
     told, probe = TELLERS[teller](seed), probe_of(seed)
-    first = tell(told, probe)
+    first = tell(told, probe, compared=is_compared(seed))
     if first is None:
         return told, None
 
     def breaks(candidate: Story) -> bool:
-        failure = tell(candidate, probe)
+        failure = tell(candidate, probe, compared=first.rule == "fresh")
         return failure is not None and failure.rule == first.rule
 
     short = shrink(told[: max(first.step, 1)], breaks)
-    return short, tell(short, probe)
+    return short, tell(short, probe, compared=first.rule == "fresh")
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from tests.simulation.explore.faults import (
     Freeze,
     Kill,
     Noise,
+    SetClock,
     Stall,
 )
 from tests.simulation.explore.steps import Silence
@@ -51,7 +52,9 @@ def _steps(chance: random.Random, edits: Story) -> Iterator[AnyStep]:
 
 
 def _fault(chance: random.Random) -> AnyFault:
-    fault = chance.choice((_noise, _fail, _fail, _cut, _stall, _freeze, _crash, _crash, _kill, _calm))
+    fault = chance.choice(
+        (_noise, _fail, _fail, _cut, _stall, _freeze, _set_clock, _crash, _crash, _kill, _calm)
+    )
     return structs.replace(fault(chance), seconds=chance.choice(PAUSES))
 
 
@@ -90,6 +93,10 @@ def _stall(chance: random.Random) -> AnyFault:
 
 def _freeze(chance: random.Random) -> AnyFault:
     return Freeze(frozen=chance.choice((1, 20, 400)))
+
+
+def _set_clock(chance: random.Random) -> AnyFault:
+    return SetClock(ahead=chance.choice((-86400, -3600, -45, 45, 3600, 86400)))
 
 
 def _crash(chance: random.Random) -> AnyFault:

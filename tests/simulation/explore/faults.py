@@ -162,6 +162,18 @@ class Kill(Step, frozen=True, kw_only=True):
         return f"killed {self.steps} steps of the event loop from now, back after {self.down:g} s"
 
 
+class SetClock(Step, frozen=True, kw_only=True):
+    """The clock of the operator's node is so far ahead of the API server's, or behind, until all is calm."""
+
+    ahead: float
+
+    def __str__(self) -> str:
+        return f"the operator's clock is set {abs(self.ahead):g} s {'ahead' if self.ahead > 0 else 'back'}"
+
+    def act(self, world: World) -> None:
+        world.clock_offset_seconds = self.ahead
+
+
 class Calm(Step, frozen=True, kw_only=True):
     """Nothing goes wrong any more."""
 
@@ -172,6 +184,7 @@ class Calm(Step, frozen=True, kw_only=True):
 
     def act(self, world: World) -> None:
         world.network.calm()
+        world.clock_offset_seconds = 0.0
 
 
 class Trouble(Step, frozen=True, kw_only=True):
@@ -189,4 +202,4 @@ class Trouble(Step, frozen=True, kw_only=True):
         return f"replica {self.replica} {self.what}{f', calls hang {self.hang:g} s' if self.hang else ''}"
 
 
-AnyFault = Noise | Fail | Cut | Stall | Freeze | Crash | Kill | Calm
+AnyFault = Noise | Fail | Cut | Stall | Freeze | SetClock | Crash | Kill | Calm

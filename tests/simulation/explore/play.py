@@ -20,9 +20,11 @@ from msgspec import Struct
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.network import Network
 from aim_operator.sandbox.virtual_loop import VirtualLoop
+from tests.simulation.explore import fresh
 from tests.simulation.explore.checks import SLOTS, Checks
 from tests.simulation.explore.faults import AnyFault, Calm, Crash, Kill
-from tests.simulation.explore.steps import Restart, Silence
+from tests.simulation.explore.replica import OffsetClock
+from tests.simulation.explore.steps import Behave, Restart, Silence
 from tests.simulation.explore.stories import AnyStep, Story, act
 from tests.simulation.world import SHOWN, World, crash_at, kill
 from tests.simulation.world import Crash as CrashError
@@ -74,13 +76,18 @@ def probe_of(seed: int) -> Probe:
 _PROBES = (Probe.RESYNC, Probe.NOTHING, Probe.RESYNC, Probe.RESYNC, Probe.RESTART, Probe.NOTHING)
 
 
-def play(story: Story, probe: Probe = Probe.RESTART) -> Failure | None:
-    """Play a story; with `probe` after each of its steps."""
+def is_compared(seed: int) -> bool:
+    """Whether the end of a seed's story is compared with a fresh run, which takes as long as a story."""
+    return seed % 8 == 3
+
+
+def play(story: Story, probe: Probe = Probe.RESTART, *, compared: bool = True) -> Failure | None:
+    """Play a story; with `probe` after each of its steps, and its end compared with that of a fresh run."""
     if any(isinstance(step, AnyFault) for step in story) and not any(
         isinstance(step, Calm) for step in story[-2:]
     ):
         story = (*(step for step in story if not isinstance(step, Silence)), Calm())
-    failure = _play(story, probe, spared=None)
+    failure = _play(story, probe, spared=None, compared=compared)
     if failure is not None and failure.rule == "wake-up":
         # What would have been written anyhow at this very time, by a retry, is not the restart's.
         without = _play(story[: failure.step], probe, spared=failure.step)
@@ -89,9 +96,16 @@ def play(story: Story, probe: Probe = Probe.RESTART) -> Failure | None:
     return failure
 
 
-def _play(story: Story, probe: Probe, *, spared: int | None) -> Failure | None:
+def _play(story: Story, probe: Probe, *, spared: int | None, compared: bool = False) -> Failure | None:
+    # What has failed is tried again later and later, or not at all.
+    compared = compared and all(step.outcome == "succeeds" for step in story if isinstance(step, Behave))
     with structlog.testing.capture_logs() as logged, asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_Player(story, logged, probe, spared).play())
+        player = _Player(story, logged, probe, spared)
+        failure = runner.run(player.play())
+        if failure is not None or not compared or (given := player.inputs) is None:
+            return failure
+        found = list(fresh.worse(runner.run(fresh.end_of(given)), player.ended))
+    return Failure(step=len(story), rule="fresh", text="; ".join(found)) if found else None
 
 
 class WriteBound:
@@ -118,6 +132,9 @@ class _Player:
         self._probe, self._spared = probe, spared
         self._chaos = any(isinstance(step, AnyFault) for step in story)
         self._operator: asyncio.Task[None] | None = None
+        self.inputs: fresh.Inputs | None = None
+        self.ended: fresh.Statuses = {}
+        """The inputs at the end, None where history counts on purpose; and what was made of them."""
 
     async def play(self) -> Failure | None:
         number = 0
@@ -136,6 +153,8 @@ class _Player:
                     last = number == len(self._story)
                     if failure := await self._settled(number, step.seconds, last=last):
                         return failure
+                self.inputs = fresh.inputs(world)
+                self.ended = fresh.statuses(world, self.inputs) if self.inputs is not None else {}
             return leaked(number)
         except AssertionError as error:
             return Failure(step=number, rule="spins", text=str(error))
@@ -233,7 +252,8 @@ class _Player:
     def _start(self) -> None:
         network = self._network
         network.before_write = network.after_write = None
-        self._operator = self._world.start(network=network, max_discovery_jobs=SLOTS)
+        clock = OffsetClock(self._world)
+        self._operator = self._world.start(network=network, clock=clock, max_discovery_jobs=SLOTS)
 
     async def _stop(self) -> None:
         if self._operator is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aim_operator.errors import Unavailable
 from aim_operator.sandbox.network import WRITES, Fault, Network
 from aim_operator.sandbox.watches import Watch
-from tests.simulation.world import NOISE, Crash
-from tests.support.virtual_clock import VirtualClock
+from tests.simulation.world import NOISE, Crash, World
+from tests.support.virtual_clock import VirtualClock, VirtualTimer
 
 FOR_EVER = 10**6
 BESIDE = {resource.partition(".")[0] for resource in NOISE}
@@ -30,16 +30,37 @@ class _Timer:
             callback()
 
 
+class OffsetClock:
+    """The clock of a node that somebody sets: what time it says, not how time passes."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._clock = world, world.clock
+
+    def now(self) -> datetime:
+        return self._clock.now() + timedelta(seconds=self._world.clock_offset_seconds)
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> VirtualTimer:
+        return self._clock.call_later(seconds, callback)
+
+
 class StoppableClock:
     """The virtual clock as a process sees it that may be stopped: what is due meanwhile is due afterwards."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
+        self.offset_seconds = 0.0
+        """How far the clock of its node is from that of the others."""
         self._stopped = False
         self._due: list[_Timer] = []
 
     def now(self) -> datetime:
-        return self._clock.now()
+        return self._clock.now() + timedelta(seconds=self.offset_seconds)
 
     def monotonic(self) -> float:
         return self._clock.monotonic()
