@@ -187,12 +187,22 @@ class Calm(Step, frozen=True, kw_only=True):
         world.clock_offset_seconds = 0.0
 
 
+WhatHappens = Literal[
+    "is cut off",
+    "is killed",
+    "stands still",
+    "is asked to stop",
+    "goes on",
+    "the Lease is deleted",
+    "is an hour ahead",
+    "is an hour behind",
+]
+
+
 class Trouble(Step, frozen=True, kw_only=True):
     """What happens to one replica of several, or to their Lease. Only leaders.py plays it."""
 
-    what: Literal[
-        "is cut off", "is killed", "stands still", "is asked to stop", "goes on", "the Lease is deleted"
-    ]
+    what: WhatHappens
     replica: int = 0
     hang: float = 0.0
 

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, get_args
 
 import structlog
 from msgspec import structs
@@ -21,7 +21,7 @@ from aim_operator.sandbox.storage import Change
 from aim_operator.sandbox.virtual_loop import VirtualLoop
 from tests.simulation.explore import draw
 from tests.simulation.explore.checks import SLOTS, Checks
-from tests.simulation.explore.faults import Trouble
+from tests.simulation.explore.faults import Trouble, WhatHappens
 from tests.simulation.explore.play import EXPECTED, RESTART_SECONDS, Failure, WriteBound, leaked
 from tests.simulation.explore.replica import Line, StoppableClock
 from tests.simulation.explore.steps import Behave, Restart, Silence
@@ -34,10 +34,7 @@ LONGEST_FAILOVER_SECONDS = 60.0
 SILENT_SECONDS = 3600.0
 
 
-TROUBLES: tuple[
-    Literal["is cut off", "is killed", "stands still", "is asked to stop", "goes on", "the Lease is deleted"],
-    ...,
-] = ("is cut off", "is killed", "stands still", "is asked to stop", "goes on", "the Lease is deleted")
+TROUBLES: tuple[WhatHappens, ...] = get_args(WhatHappens)
 
 
 def story(seed: int) -> Story:
@@ -105,6 +102,7 @@ class _Replica:
         self.line.calm()
         self.line.resume()
         self.clock.resume()
+        self.clock.offset_seconds = 0.0
 
 
 class _Terms:
@@ -184,6 +182,10 @@ class _Player:
                 replica.start()
             case "goes on":
                 replica.go_on()
+            case "is an hour ahead":
+                replica.clock.offset_seconds = 3600.0
+            case "is an hour behind":
+                replica.clock.offset_seconds = -3600.0
             case _:
                 if self._world.find(LEASES, LEASE_NAME) is not None:
                     self._world.delete(LEASES, LEASE_NAME, "kaiwo-system")

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 from aim_operator.api.external import Job
 from aim_operator.api.v1alpha1 import Attempts
 from aim_operator.backoff import exponential
-from aim_operator.core.conditions import parse_time
+from aim_operator.core.conditions import parse_time, timestamp
 from aim_operator.core.messages import cut
 
 FIRST_RETRY_SECONDS = 10
 LONGEST_RETRY_SECONDS = 3600
+CLOCKS_DIFFER_SECONDS = 300
+"""By how much the clocks of two replicas may differ."""
 
 A = TypeVar("A", bound=Attempts)
 
@@ -48,14 +50,18 @@ def failure(
     job: Job,
     *,
     ended_at: str,
+    now: datetime,
     message: str,
     **more: Any,
 ) -> A:
-    """Return the record of one more failed attempt; `more` is what this type keeps besides."""
+    """Return the record of one more failed attempt; `more` is what this type keeps besides.
+
+    The Job's end is of another clock. Where that is ahead of ours, the attempt ended now.
+    """
     fields = {"attempts": failed_attempts(previous, digest) + 1, **more}
     return type_(
         spec_hash=digest,
-        last_attempt_time=ended_at,
+        last_attempt_time=ended_at if parse_time(ended_at) <= now else timestamp(now),
         message=cut(message),
         job_uid=job.metadata.uid,
         **fields,
@@ -75,6 +81,12 @@ def retry_at(record: Attempts | None, digest: str) -> datetime | None:
 
 
 def seconds_to_retry(record: Attempts | None, digest: str, now: datetime) -> float:
-    """Return how long the next attempt has to wait; 0 if it is due."""
-    due = retry_at(record, digest)
-    return max(0.0, (due - now).total_seconds()) if due is not None else 0.0
+    """Return how long the next attempt has to wait; 0 if it is due.
+
+    None is recorded of a time to come. One that lies minutes ahead was recorded by a clock of ours that was
+    wrong, and has been set since: it says nothing about now.
+    """
+    due, last = retry_at(record, digest), record.last_attempt_time if record is not None else None
+    if due is None or last is None or (parse_time(last) - now).total_seconds() > CLOCKS_DIFFER_SECONDS:
+        return 0.0
+    return max(0.0, (due - now).total_seconds())

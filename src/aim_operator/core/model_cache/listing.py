@@ -179,6 +179,7 @@ def _failed(inputs: Inputs, step: JobStep, verdict: Verdict) -> Step:
         inputs.digest,
         step.live_job,
         ended_at=step.ended_at,
+        now=inputs.now,
         message=verdict.message,
         reason=reason,
     )

@@ -209,6 +209,7 @@ def _failed(inputs: Inputs, step: JobStep, verdict: Verdict) -> Step:
         digest,
         step.live_job,
         ended_at=step.ended_at,
+        now=inputs.now,
         message=verdict.message,
         image=inputs.image.spec.image,
     )

@@ -31,6 +31,20 @@ def test_pauses_double(failed: int, want_seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ahead", "want_seconds"),
+    [
+        pytest.param(0, 10, id="the pause"),
+        pytest.param(-3600, 0, id="it is over"),
+        pytest.param(120, 130, id="a node whose clock is two minutes ahead"),
+        pytest.param(86400, 0, id="a clock that was a day ahead, and has been set since"),
+    ],
+)
+def test_a_wrong_clock_does_not_keep_the_next_attempt_away(ahead: int, want_seconds: int) -> None:
+    now = parse_time(LAST) - timedelta(seconds=ahead)
+    assert attempts.seconds_to_retry(make_discovery("a", attempts=1, last=LAST), "a", now) == want_seconds
+
+
+@pytest.mark.parametrize(
     "known",
     [
         pytest.param(None, id="nothing was tried"),
@@ -104,7 +118,8 @@ def test_whether_a_failure_is_recorded(
     ],
 )
 def test_a_failure_is_counted_and_its_job_remembered(previous: Discovery | None, want: int) -> None:
-    record = attempts.failure(Discovery, previous, "a", JOB, ended_at=LAST, message="no", image="i")
+    now = parse_time(LAST) + timedelta(seconds=1)
+    record = attempts.failure(Discovery, previous, "a", JOB, ended_at=LAST, now=now, message="no", image="i")
     assert record == Discovery(
         spec_hash="a",
         attempts=want,
@@ -114,6 +129,14 @@ def test_a_failure_is_counted_and_its_job_remembered(previous: Discovery | None,
         image="i",
     )
     assert attempts.is_recorded(record, "a", JOB, LAST)
+
+
+def test_a_cluster_whose_clock_is_ahead_is_not_asked_without_pause() -> None:
+    """Its Jobs end in our time to come, for as long as the clocks differ."""
+    now = parse_time(LAST) - timedelta(seconds=600)
+    record = attempts.failure(Discovery, None, "a", JOB, ended_at=LAST, now=now, message="no")
+    assert record.last_attempt_time == "2026-01-31T11:50:00Z"
+    assert attempts.seconds_to_retry(record, "a", now) == attempts.FIRST_RETRY_SECONDS
 
 
 @pytest.mark.parametrize(
