@@ -70,6 +70,11 @@ FIRST ?= 0
 simulate: .venv/.setup  ## play SEEDS=n random stories on the operator in memory; SEED=n replays one
 	@$(BIN)/python -m tests.simulation.explore $(if $(TELLER),--teller $(TELLER)) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
 
+# Always the same ones, so that one that fails is a failure of the commit. CI's; the suite plays others.
+.PHONY: stories
+stories:  ## the 10,000 stories that CI plays beside the suite: ten minutes on two idle cores
+	@$(MAKE) --no-print-directory simulate SEEDS=10000 FIRST=100000
+
 # `make mutants ONLY='do not hear of pods'` puts in those whose name has a match of that regular expression.
 .PHONY: mutants
 mutants: .venv/.setup  ## put each of 500 single faults into the operator; some test must notice: a quarter of an hour

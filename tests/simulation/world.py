@@ -40,6 +40,7 @@ from tests.support.permissions import acts_in_sandbox, declared_acts
 from tests.support.virtual_clock import VirtualClock
 
 WRITES = frozenset({"create", "apply", "replace", "patch", "patch_status", "delete"})
+CONFLICT = 409
 NOISE = frozenset({"events.events.k8s.io", "leases.coordination.k8s.io"})
 SHOWN: tuple[Resource[Any], ...] = (
     *aim.ALL_KINDS,
@@ -225,6 +226,10 @@ class World:
         conditions = self.status(resource, name, namespace).get("conditions", [])
         found = next((c for c in conditions if c["type"] == condition), None)
         return f"{found['status']}/{found['reason']}" if found else ""
+
+    def conflicts(self) -> int:
+        """How many requests were refused because the object is not, or no longer, as the client thought."""
+        return sum(entry.code == CONFLICT for entry in self.sandbox.server.audit)
 
     def writes(self) -> list[tuple[str, str, str]]:
         """(verb, resource, name) of what the operators wrote so far, Events and Leases apart."""

@@ -21,6 +21,7 @@ from tests.simulation.explore.steps import (
     DeleteNamespace,
     DeleteOne,
     Install,
+    LabelOne,
     Lazy,
     Patch,
     Restart,
@@ -106,6 +107,7 @@ class _Author:
             (6, self.annotate),
             (5, self.delete_child),
             (4, self.edit_child),
+            (2, self.label),
             (3, self.hold),
             (3, self.node),
             (3, self.kinds),
@@ -222,6 +224,14 @@ class _Author:
         ]
         kind, name, patch = self.chance.choice(edits)
         return Patch(kind=kind, name=name, namespace=namespace, patch=patch)
+
+    def label(self) -> AnyStep:
+        """Labels are anybody's: on what is a user's, and off what is the operator's."""
+        return LabelOne(
+            kind=self.chance.choice(CHILDREN),
+            number=self.chance.randint(0, 5),
+            value=self.chance.choice((None, "somebody", labels.CONTROLLER, labels.DERIVED_MANAGER)),
+        )
 
     def hold(self) -> AnyStep | None:
         """Somebody's finalizer, which keeps what is deleted for a while."""

@@ -51,13 +51,16 @@ class Inputs(Struct, frozen=True):
 def inputs(world: World) -> Inputs | None:
     """Return the inputs as they are now; None where history counts on purpose.
 
-    Something is paused, or kept by a finalizer, or a user has edited what the operator made.
+    Something is paused, or kept by a finalizer such as that of a claim in use, or a user has edited what the
+    operator made.
     """
-    everything = [s for s in world.sandbox.server.storage.everything() if s.key.id.group == aim.GROUP]
+    there = world.sandbox.server.storage.everything()
+    if any("deletionTimestamp" in stored.obj["metadata"] for stored in there):
+        return None
+    everything = [stored for stored in there if stored.key.id.group == aim.GROUP]
     for stored in everything:
-        metadata = stored.obj["metadata"]
-        paused = labels.PAUSED in (metadata.get("annotations") or {})
-        if paused or "deletionTimestamp" in metadata or (_is_applied(stored.obj) and _is_edited(stored)):
+        paused = labels.PAUSED in (stored.obj["metadata"].get("annotations") or {})
+        if paused or (_is_applied(stored.obj) and _is_edited(stored)):
             return None
     made = [stored.obj for stored in everything if not _is_applied(stored.obj)]
     kinds = {kind.kind for kind in world.sandbox.server.kinds}

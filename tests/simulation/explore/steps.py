@@ -22,6 +22,7 @@ from aim_operator.api.external import (
     SERVING_RUNTIMES,
 )
 from aim_operator.api.resource import Resource
+from aim_operator.core.labels import MANAGED_BY
 from aim_operator.sandbox.jobs import ImageBehaviour
 from aim_operator.sandbox.kinds import NAMESPACE as NAMESPACE_KIND
 from tests.simulation.world import World
@@ -102,7 +103,7 @@ class Delete(Step, frozen=True, kw_only=True):
 
 
 class DeleteOne(Step, frozen=True, kw_only=True):
-    """Delete one of those objects whose names follow from UIDs: the n-th by creation."""
+    """Delete one of those objects whose names follow from UIDs: the n-th by last change."""
 
     kind: str
     number: int
@@ -111,10 +112,29 @@ class DeleteOne(Step, frozen=True, kw_only=True):
         return f"delete the {self.kind} number {self.number} (modulo how many there are)"
 
     def act(self, world: World) -> None:
-        there = sorted(world.all(RESOURCES[self.kind]), key=lambda o: int(o["metadata"]["resourceVersion"]))
-        if there:
-            metadata = there[self.number % len(there)]["metadata"]
+        if (metadata := _one(world, self.kind, self.number)) is not None:
             world.delete(RESOURCES[self.kind], metadata["name"], metadata.get("namespace", ""))
+
+
+class LabelOne(Step, frozen=True, kw_only=True):
+    """Label one of those objects as managed by somebody; None takes that label away."""
+
+    kind: str
+    number: int
+    value: str | None
+
+    def __str__(self) -> str:
+        return f"label the {self.kind} number {self.number} (modulo how many there are) as {self.value}'s"
+
+    def act(self, world: World) -> None:
+        if (metadata := _one(world, self.kind, self.number)) is not None:
+            patch = {"metadata": {"labels": {MANAGED_BY: self.value}}}
+            world.patch(RESOURCES[self.kind], metadata["name"], metadata.get("namespace", ""), patch)
+
+
+def _one(world: World, kind: str, number: int) -> dict[str, Any] | None:
+    there = sorted(world.all(RESOURCES[kind]), key=lambda o: int(o["metadata"]["resourceVersion"]))
+    return there[number % len(there)]["metadata"] if there else None
 
 
 class DeleteNamespace(Step, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from tests.simulation.explore.steps import (
     DeleteNamespace,
     DeleteOne,
     Install,
+    LabelOne,
     Lazy,
     Patch,
     Restart,
@@ -26,6 +27,7 @@ AnyStep = (
     | Patch
     | Delete
     | DeleteOne
+    | LabelOne
     | DeleteNamespace
     | Install
     | Behave
