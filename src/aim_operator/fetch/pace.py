@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 LOOK_SECONDS = 0.1
 FIRST_STREAMS = 2
-"""One receives and writes while the other decrypts, hashes, or waits for the answer to a request."""
+"""Of different files, at first: one receives while the other hashes, or waits for the answer to a request."""
 MOST_CHUNKS = 4
 _BUSY_SHARE = 0.5
 """Of all cores' time. Not more: what a busy process waits for, it often waits for on this very machine."""
