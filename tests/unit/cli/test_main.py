@@ -125,7 +125,9 @@ def test_on_a_terminal_the_wait_for_a_server_is_told(kubeconfig: Path) -> None:
 
 def test_an_unknown_flag_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--wrokers", "3"]) == 2
-    assert "Usage: aimctl run" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Usage: aimctl run" in said
+    assert "\nerror: No such option: --wrokers" in said
 
 
 @pytest.mark.parametrize("argv", [["--version"], ["-V"], ["version"]], ids=" ".join)
