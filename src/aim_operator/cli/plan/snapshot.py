@@ -216,7 +216,8 @@ def objects_of(objects: Iterable[Manifest], kind: str) -> list[Manifest]:
 
 
 def _plain(resource: Resource[Any], obj: KubeObject) -> Manifest:
-    plain: Manifest = msgspec.to_builtins(obj)
+    # As a file would have it: tuples are none of JSON's values, and no schema takes them.
+    plain: Manifest = msgspec.json.decode(msgspec.json.encode(obj))
     notes = plain["metadata"].get("annotations") or {}
     notes.pop(_LAST_APPLIED, None)
     return plain | {"apiVersion": resource.api_version, "kind": resource.kind}
