@@ -296,13 +296,14 @@ class Site:
 
     def follows(self, name: str) -> None:
         """Wait until one more edit of a service under load has reached its InferenceService."""
-        before = int(_variable(self.api.request("GET", f"{THEIRS}/{name}")) or 0)
+        seen: set[int] = set()
 
         def followed() -> bool:
             try:
-                return int(_variable(self.api.request("GET", f"{THEIRS}/{name}")) or 0) > before
+                seen.add(int(_variable(self.api.request("GET", f"{THEIRS}/{name}")) or 0))
             except OSError:
                 return False
+            return max(seen) > min(seen)
 
         eventually(followed, f"another edit of {name} is carried out", SECONDS)
 
