@@ -158,6 +158,17 @@ async def test_what_is_there_already_changes_nothing(tmp_path: Path) -> None:
     assert not plan.changes
 
 
+async def test_a_cluster_that_is_read_live_is_planned_as_one_from_a_file(tmp_path: Path) -> None:
+    """Nothing between the two went through JSON: a list that was a tuple there was refused."""
+    async with World() as world:
+        await settled(world, 8)
+        taken = await world.clock.run(take(world.admin, "https://sandbox", world.clock.now()))
+    live = await planned_with(taken, tmp_path, image(3, version=2))
+    assert live.difference is not None
+    assert live.difference.restarts
+    assert live == await planned_with(saved(taken, tmp_path), tmp_path, image(3, version=2))
+
+
 async def test_new_services_other_counts_routes_and_gpus(tmp_path: Path) -> None:
     async with World() as world:
         await settled(world, 8)
