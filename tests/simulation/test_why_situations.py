@@ -13,9 +13,10 @@ from aim_operator.cli.why.look import explain
 from aim_operator.sandbox.jobs import ImageBehaviour
 from aim_operator.sandbox.storage import Stored
 from tests.simulation.world import World as Simulated
+from tests.support.counted import Counted
 from tests.support.spec_world import World
 from tests.support.stand_ins.images import BROKEN, MISSING
-from tests.support.why_situations import OTHERS, REAL_ONLY, SERVED, SITUATIONS, lacks
+from tests.support.why_situations import MOST_REQUESTS, OTHERS, REAL_ONLY, SERVED, SITUATIONS, lacks
 
 NAMESPACE = "why-1"
 PLURALS = {"inferenceservices": "InferenceService", "pods": "Pod", "events": "Event"}
@@ -88,5 +89,7 @@ async def test_the_root_and_the_remedy_of_a_situation(name: str) -> None:
             assert situation.then(mine)
             await world.pass_seconds(SECONDS)
         named = find(situation.subject, NAMESPACE)
-        chain = await world.clock.run(explain(world.sandbox.client("somebody"), named))
+        client = Counted(world.sandbox.client("somebody"))
+        chain = await world.clock.run(explain(client.as_client, named))
     assert lacks(chain, situation) == ""
+    assert client.requests <= MOST_REQUESTS

@@ -23,6 +23,7 @@ VERSIONS = {
     "ScaledObject": "keda.sh/v1alpha1",
     "Job": "batch/v1",
     "Pod": "v1",
+    "PersistentVolumeClaim": "v1",
     "Namespace": "v1",
 }
 OPERATOR_NAMESPACE = "kaiwo-system"

@@ -1,10 +1,13 @@
 """Broken situations for `aimctl why`: how each is made, its root, and what to do.
 
 For a World on a real API server, where admission, quotas, limits, the scheduler, the Job controller and the
-controller of claims say their own words, and for one on the sandbox, as far as that has such words. What a
-kubelet, KServe and a gateway write is written here as their sources have it: kubelet
-(pkg/kubelet/images/types.go, pkg/kubelet/kuberuntime, pkg/kubelet/eviction), KServe
-(pkg/controller/v1beta1/inferenceservice), Gateway API (apis/v1/httproute_types.go).
+controller of claims say their own words, and for one on the sandbox, as far as that has such words. What
+others write is written here as their sources have it: Kubernetes v1.35 (pkg/kubelet: images/image_manager.go,
+kuberuntime/kuberuntime_manager.go, eviction/helpers.go, cm/devicemanager/manager.go, cm/admission/errors.go,
+kubelet.go's rejectPod and syncPod, prober/prober.go; pkg/volume/util/operationexecutor;
+pkg/controller/volume/attachdetach/reconciler; pkg/controller/deployment/progress.go), KServe 0.20
+(pkg/controller/v1beta1/inferenceservice), external-provisioner (lib-external-provisioner's controller.go),
+Gateway API 1.4 (apis/v1/shared_types.go) in the words of Envoy Gateway and of Traefik 3.6, which has none.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ from tests.support.spec_cluster import GATEWAY, GATEWAY_NAMESPACE
 from tests.support.spec_world import World, routed
 from tests.support.stand_ins.images import BROKEN, GARBAGE, MISSING
 
+MOST_REQUESTS = 8
+"""For one answer, one after the other: at 250 ms each, from a server far away, still within two seconds."""
 NOW = "2026-01-31T12:00:00Z"
+OLDER = "2026-01-31T11:00:00Z"
 POD = "chat-predictor-0"
 Then = Callable[[World], bool]
 
@@ -94,10 +100,12 @@ def _plural(manifest: Manifest) -> str:
     return {"ResourceQuota": "resourcequotas", "LimitRange": "limitranges"}[manifest["kind"]]
 
 
-def condition(type_: str, reason: str, message: str, generation: int | None = None) -> Manifest:
+def condition(
+    type_: str, reason: str, message: str, generation: int | None = None, *, status: str = "False"
+) -> Manifest:
     told = {
         "type": type_,
-        "status": "False",
+        "status": status,
         "reason": reason,
         "message": message,
         "lastTransitionTime": NOW,
@@ -105,14 +113,14 @@ def condition(type_: str, reason: str, message: str, generation: int | None = No
     return told if generation is None else told | {"observedGeneration": generation}
 
 
-def refused_route(reason: str, message: str) -> Then:
+def refused_route(reason: str, message: str, *, status: str = "False") -> Then:
     """Write what a gateway's controller says of the route."""
 
     def then(world: World) -> bool:
         route = world.get("HTTPRoute", "chat")
         if route is None:
             return False
-        told = condition("Accepted", reason, message, route["metadata"]["generation"])
+        told = condition("Accepted", reason, message, route["metadata"]["generation"], status=status)
         parent = {
             "parentRef": {"name": GATEWAY, "namespace": GATEWAY_NAMESPACE},
             "controllerName": "example.com/gateway",
@@ -124,42 +132,47 @@ def refused_route(reason: str, message: str) -> Then:
     return then
 
 
-def kserve_says(status: Manifest, event: tuple[str, str] | None = None) -> Then:
-    """Write what KServe says of the InferenceService."""
+def kserve_says(status: Manifest, *events: tuple[str, str]) -> Then:
+    """Write what KServe says of the InferenceService; the last event is the youngest."""
 
     def then(world: World) -> bool:
         live = world.get("InferenceService", "chat")
         if live is None:
             return False
         world.patch("InferenceService", "chat", {"status": status}, status=True)
-        if event is not None:
-            tell(world, live, *event)
+        for at, event in zip((NOW, OLDER), reversed(events), strict=False):
+            tell(world, live, *event, at=at)
         return True
 
     return then
 
 
-def tell(world: World, of: Manifest, reason: str, message: str) -> None:
-    """Record an event, as a recorder of client-go does."""
+def tell(world: World, of: Manifest, reason: str, message: str, *, at: str = NOW) -> None:
+    """Record an event, as a recorder of client-go does: seen again, it is counted up, and none made anew."""
     metadata = of["metadata"]
     named = {"kind": of["kind"], "namespace": world.namespace, "name": metadata["name"]}
     event = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{metadata['name']}.{metadata['uid'][:8]}", "namespace": world.namespace},
+        "metadata": {"name": f"{metadata['name']}.{reason.lower()}", "namespace": world.namespace},
         "involvedObject": named | {"uid": metadata["uid"], "apiVersion": of["apiVersion"]},
         "type": "Warning",
         "reason": reason,
         "message": message,
-        "firstTimestamp": NOW,
-        "lastTimestamp": NOW,
+        "firstTimestamp": OLDER,
+        "lastTimestamp": at,
         "count": 1,
     }
     world.api.request("POST", f"/api/v1/namespaces/{world.namespace}/events", event)
 
 
 def pod(
-    status: Manifest | None = None, event: tuple[str, str] | None = None, *, placed: bool = False, **spec: Any
+    status: Manifest | None = None,
+    event: tuple[str, str] | None = None,
+    *,
+    placed: bool = False,
+    of_container: Manifest | None = None,
+    **spec: Any,
 ) -> Then:
     """Make the Pod that KServe's Deployment would have, with what the kubelet says of it.
 
@@ -174,7 +187,7 @@ def pod(
             "serving.kserve.io/inferenceservice": "chat",
             "aim.silogen.ai/revision": live["metadata"]["labels"]["aim.silogen.ai/revision"],
         }
-        container = {"name": "kserve-container", "image": "example/x", **spec.pop("container", {})}
+        container = {"name": "kserve-container", "image": "example/x", **(of_container or {})}
         nobody = {} if placed else {"schedulerName": "nobody"}
         manifest = {
             "apiVersion": "v1",
@@ -201,7 +214,9 @@ def container_status(state: Manifest, last: Manifest | None = None) -> Manifest:
         "restartCount": 3,
         "state": state,
     }
-    return {"phase": "Pending", "containerStatuses": [told | ({"lastState": last} if last else {})]}
+    # As getPhase of pkg/kubelet/kubelet_pods.go: whose container ran once is Running, also between two runs.
+    phase = "Running" if last or "running" in state else "Pending"
+    return {"phase": phase, "containerStatuses": [told | ({"lastState": last} if last else {})]}
 
 
 def waits(reason: str, message: str = "", last: Manifest | None = None) -> Manifest:
@@ -213,7 +228,32 @@ def ended(code: int, reason: str, message: str = "") -> Manifest:
     return {"terminated": told}
 
 
-BACK_OFF = "back-off 5m0s restarting failed container=kserve-container pod=chat"
+UID = "0f6d3a52-7c1e-4f0b-9d1c-5b8f0a4f7c11"
+BACK_OFF = f"back-off 5m0s restarting failed container=kserve-container pod={POD}_team({UID})"
+SANDBOX = (
+    "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
+    '"6a1c": plugin type="calico" failed (add): stat /var/lib/calico/nodename: no such file or directory'
+)
+NO_NETWORK = (
+    "network is not ready: container runtime network not ready: NetworkReady=false "
+    "reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized"
+)
+NO_ISTIO = (
+    "VirtualServiceCRDNotFound",
+    (
+        "Istio VirtualService CRD not present; VirtualService reconciliation skipped. "
+        "If you do not use Istio, set ingress.disableIstioVirtualHost=true."
+    ),
+)
+"""KServe 0.20 notes it of every InferenceService, also of those that run."""
+TIMED_OUT = 'ReplicaSet "chat-predictor-5d8f9c6b7d" has timed out progressing.'
+NOT_STARTED = (
+    "Unhealthy",
+    (
+        'Startup probe failed: Get "http://10.0.0.1:8000/v1/models": '
+        "dial tcp 10.0.0.1:8000: connect: connection refused"
+    ),
+)
 SERVED = held("kserve", with_catalog(service()))
 PATH = "/{.metadata.namespace}/one"
 
@@ -276,6 +316,35 @@ def model_cache(**spec: Any) -> Callable[[World], Manifest]:
         "metadata": {"name": "llama", "namespace": world.namespace},
         "spec": {"sourceUri": "hf://example/llama", **spec},
     }
+
+
+def provisioned(world: World) -> None:
+    """Begin with a cache of a class whose provisioner is not Kubernetes' own: it only notes that it waits."""
+    name = world.shared("slow")
+    world.apply(
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": name},
+            "provisioner": "csi.example.com",
+        },
+        model_cache(size="1Gi", storageClassName=name)(world),
+    )
+
+
+def provisioner_says(message: str) -> Then:
+    """Record that the provisioner of `provisioned` fails, with its words about the class {name}."""
+
+    def then(world: World) -> bool:
+        cache = world.get("AIMModelCache", "llama") or {}
+        claim = cache.get("status", {}).get("persistentVolumeClaim")
+        found = world.get("PersistentVolumeClaim", claim) if claim else None
+        if found is None:
+            return False
+        tell(world, found, "ProvisioningFailed", message.format(name=world.shared("slow")))
+        return True
+
+    return then
 
 
 def template_cache(world: World) -> Manifest:
@@ -421,19 +490,49 @@ OTHERS = {
         "",
         subject="cache/llama",
     ),
+    "a provisioner that has no room": Situation(
+        provisioned,
+        "PersistentVolumeClaim",
+        "code = ResourceExhausted desc = not enough space",
+        "",
+        then=provisioner_says(
+            'failed to provision volume with StorageClass "{name}": '
+            "rpc error: code = ResourceExhausted desc = not enough space"
+        ),
+        subject="cache/llama",
+    ),
     "a listener that takes no routes from here": Situation(
         held("gateway", with_catalog(service(routing=routed(PATH)))),
         "HTTPRoute",
         "NotAllowedByListeners",
         "allowedRoutes",
-        then=refused_route("NotAllowedByListeners", "No listeners included by this parent ref allowed it"),
+        then=refused_route(
+            "NotAllowedByListeners", "No listeners included by this parent ref allowed this attachment."
+        ),
     ),
     "a host that no listener has": Situation(
         held("gateway", with_catalog(service(routing=routed(PATH)))),
         "HTTPRoute",
         "NoMatchingListenerHostname",
         "hostname that fits",
-        then=refused_route("NoMatchingListenerHostname", "There were no hostname intersections"),
+        then=refused_route(
+            "NoMatchingListenerHostname",
+            "There were no hostname intersections between the HTTPRoute and this parent ref's Listener(s).",
+        ),
+    ),
+    "a listener that does not fit, and a gateway without words": Situation(
+        held("gateway", with_catalog(service(routing=routed(PATH)))),
+        "HTTPRoute",
+        "NoMatchingParent",
+        "name a Gateway, section and port that are there",
+        then=refused_route("NoMatchingParent", ""),
+    ),
+    "a gateway that has not decided yet": Situation(
+        held("gateway", with_catalog(service(routing=routed(PATH)))),
+        "HTTPRoute",
+        "Pending",
+        "see that the Gateway is there and that its controller runs",
+        then=refused_route("Pending", "Waiting for controller", status="Unknown"),
     ),
     "a listener that is not there": Situation(
         with_catalog(service(routing=section("nowhere"))),
@@ -450,18 +549,16 @@ OTHERS = {
     "a Deployment that takes too long": Situation(
         SERVED,
         "InferenceService",
-        "progress deadline",
+        "has timed out progressing",
         "read its log with aimctl logs",
         then=kserve_says(
             {
                 "conditions": [
-                    condition(
-                        "Ready",
-                        "ProgressDeadlineExceeded",
-                        'ReplicaSet "chat-predictor" has timed out: progress deadline exceeded',
-                    )
+                    condition(each, "ProgressDeadlineExceeded", TIMED_OUT)
+                    for each in ("PredictorReady", "Ready")
                 ]
-            }
+            },
+            NO_ISTIO,
         ),
     ),
     "an object that KServe can't make": Situation(
@@ -469,12 +566,19 @@ OTHERS = {
         "InferenceService",
         "fails to reconcile predictor",
         "correct what KServe names",
-        then=kserve_says({}, ("InternalError", "fails to reconcile predictor: admission webhook denied it")),
+        then=kserve_says(
+            {},
+            (
+                "InternalError",
+                'fails to reconcile predictor: admission webhook "policy.example.com" denied the request: no',
+            ),
+            NO_ISTIO,
+        ),
     ),
     "a model that KServe finds no runtime for": Situation(
         SERVED,
         "InferenceService",
-        "Specified runtime does not exist",
+        "No ServingRuntimes or ClusterServingRuntimes with the name: chat",
         "correct what KServe names",
         then=kserve_says(
             {
@@ -482,10 +586,11 @@ OTHERS = {
                     "transitionStatus": "InvalidSpec",
                     "lastFailureInfo": {
                         "reason": "RuntimeNotRecognized",
-                        "message": "Specified runtime does not exist",
+                        "message": "Waiting for runtime to become available",
                     },
                 }
-            }
+            },
+            ("InternalError", "No ServingRuntimes or ClusterServingRuntimes with the name: chat"),
         ),
     ),
     "more GPUs than any node has": Situation(
@@ -493,7 +598,7 @@ OTHERS = {
         "Pod",
         "Insufficient amd.com/gpu",
         "Make room",
-        then=pod(placed=True, container={"resources": {"limits": {"amd.com/gpu": "99"}}}),
+        then=pod(placed=True, of_container={"resources": {"limits": {"amd.com/gpu": "9999"}}}),
     ),
     "a node that no label selects": Situation(
         SERVED,
@@ -549,7 +654,23 @@ OTHERS = {
         then=pod(
             waits(
                 "ErrImagePull",
-                'failed to pull and unpack image "example/x": failed to authorize: 401 Unauthorized',
+                'rpc error: code = Unknown desc = failed to pull and unpack image "ghcr.io/example/x:v1": '
+                'failed to resolve reference "ghcr.io/example/x:v1": failed to authorize: failed to fetch '
+                "anonymous token: unexpected status from GET request to https://ghcr.io/token?scope=repository%3Aexample"
+                "%2Fx%3Apull&service=ghcr.io: 401 Unauthorized",
+            )
+        ),
+    ),
+    "a model image whose signature is refused": Situation(
+        SERVED,
+        "Pod",
+        "the signature validation failed",
+        "",
+        then=pod(
+            waits(
+                "SignatureValidationFailed",
+                "image pull failed for ghcr.io/example/x:v1 because the signature validation failed: Source "
+                "image rejected: A signature was required, but no signature exists",
             )
         ),
     ),
@@ -569,7 +690,9 @@ OTHERS = {
             {
                 "phase": "Failed",
                 "reason": "Evicted",
-                "message": "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi",
+                "message": "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, "
+                "available: 512Mi. Container kserve-container was using 80Gi, request is 0, has larger "
+                "consumption of ephemeral-storage. ",
             }
         ),
     ),
@@ -582,7 +705,35 @@ OTHERS = {
             {
                 "phase": "Failed",
                 "reason": "UnexpectedAdmissionError",
-                "message": "Allocate failed due to requested number of devices unavailable for amd.com/gpu",
+                "message": "Pod was rejected: Allocate failed due to requested number of devices unavailable "
+                "for amd.com/gpu. Requested: 1, Available: 0, which is unexpected",
+            }
+        ),
+    ),
+    "a node that is fuller than the scheduler knew": Situation(
+        SERVED,
+        "Pod",
+        "OutOfcpu",
+        "free cpu on the Pod's node",
+        then=pod(
+            {
+                "phase": "Failed",
+                "reason": "OutOfcpu",
+                "message": "Pod was rejected: Node didn't have enough resource: cpu, requested: 4000, used: "
+                "30000, capacity: 32000",
+            }
+        ),
+    ),
+    "devices that no one NUMA node has": Situation(
+        SERVED,
+        "Pod",
+        "Resources cannot be allocated with Topology locality",
+        "topologyManagerPolicy",
+        then=pod(
+            {
+                "phase": "Failed",
+                "reason": "TopologyAffinityError",
+                "message": "Pod was rejected: Resources cannot be allocated with Topology locality",
             }
         ),
     ),
@@ -609,6 +760,19 @@ OTHERS = {
             ),
         ),
     ),
+    "a volume that its driver can't attach": Situation(
+        SERVED,
+        "Pod",
+        "AttachVolume.Attach failed",
+        "kubectl get volumeattachments",
+        then=pod(
+            waits("ContainerCreating"),
+            (
+                "FailedAttachVolume",
+                'AttachVolume.Attach failed for volume "pvc-1" : rpc error: code = NotFound desc = no volume',
+            ),
+        ),
+    ),
     "a node without a network": Situation(
         SERVED,
         "Pod",
@@ -616,8 +780,15 @@ OTHERS = {
         "network plugin",
         then=pod(
             waits("ContainerCreating"),
-            ("FailedCreatePodSandBox", "Failed to create pod sandbox: cni plugin not initialized"),
+            ("NetworkNotReady", NO_NETWORK),
         ),
+    ),
+    "a network plugin that fails": Situation(
+        SERVED,
+        "Pod",
+        "failed to setup network for sandbox",
+        "network plugin",
+        then=pod(waits("ContainerCreating"), ("FailedCreatePodSandBox", SANDBOX)),
     ),
     "a model server that does not answer": Situation(
         SERVED,
@@ -625,8 +796,17 @@ OTHERS = {
         "Startup probe failed",
         "serving.startupTimeoutSeconds",
         then=pod(
-            container_status({"running": {"startedAt": NOW}}) | {"phase": "Running"},
-            ("Unhealthy", "Startup probe failed: dial tcp 10.0.0.1:8000: connect: connection refused"),
+            container_status({"running": {"startedAt": NOW}}),
+            NOT_STARTED,
+        ),
+    ),
+    "a model server that was stopped before it answered": Situation(
+        SERVED,
+        "Pod",
+        "exited with code 137: INFO loading shard 3 of 8; Startup probe failed",
+        "serving.startupTimeoutSeconds",
+        then=pod(
+            waits("CrashLoopBackOff", BACK_OFF, ended(137, "Error", "INFO loading shard 3 of 8")), NOT_STARTED
         ),
     ),
 }
@@ -640,8 +820,11 @@ REAL_ONLY = frozenset(
         "a limit that no Pod keeps",
         "a Job that a queue has suspended",
         "a claim of a class that is not there",
+        "a provisioner that has no room",
         "a listener that takes no routes from here",
         "a host that no listener has",
+        "a listener that does not fit, and a gateway without words",
+        "a gateway that has not decided yet",
         "a Gateway that is not there",
         "more GPUs than any node has",
         "a node that no label selects",

@@ -24,10 +24,31 @@ class Verdict(NamedTuple):
 
 PULL_REASONS = frozenset({Reason.IMAGE_PULL_AUTH_FAILED, Reason.IMAGE_PULL_FAILED})
 _PULL_REASONS = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
 )
-_CONTAINER_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-"""Often a Secret that the template's env refers to and that is missing: the kubelet tries again."""
+"""Of the kubelet (pkg/kubelet/images/types.go) and of container runtimes (cri-api, pkg/errors)."""
+_CONTAINER_REASONS = frozenset(
+    {
+        "CreateContainerConfigError",
+        "PreCreateHookError",
+        "CreateContainerError",
+        "PreStartHookError",
+        "RunContainerError",
+        "PostStartHookError",
+    }
+)
+"""Often a Secret that the template's env refers to and that is missing: the kubelet tries again.
+
+Of pkg/kubelet/kuberuntime/kuberuntime_container.go and pkg/kubelet/container/sync_result.go.
+"""
 _CREATING = frozenset({"ContainerCreating", "PodInitializing"})
 _PAUSE = re.compile(r'Back-off pulling image "[^"]*"|ImagePullBackOff')
 _AUTH = re.compile(

@@ -1,4 +1,7 @@
-"""What others' objects say about why they do not go on: Pods, Jobs, claims and routes, as hops. Pure."""
+"""What others' objects say about why they do not go on: Pods, Jobs, claims, routes, servers. Pure.
+
+The words are those of Kubernetes 1.35, KServe 0.15 to 0.20 and Gateway API 1.4, as their sources have them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.cli.why.chain import Hop
 from aim_operator.core import pods, remedies
-from aim_operator.core.messages import one_line
+from aim_operator.core.messages import last_seen, one_line
+from aim_operator.core.serving import kserve_refusal
 
 OUT_OF_MEMORY = "OOMKilled"
 OVERDUE = "ProgressDeadlineExceeded"
@@ -103,6 +107,19 @@ def route_hop(route: HTTPRoute) -> Hop:
                     since=condition.last_transition_time,
                     remedy=_OF_ROUTES.get(condition.reason, "correct what the gateway names"),
                 )
+    for parent in parents:
+        told = [each for each in parent.conditions or () if each.type == "Accepted"]
+        if not any(each.status == "True" for each in told):
+            return Hop(
+                kind="HTTPRoute",
+                namespace=route.metadata.namespace,
+                name=route.metadata.name,
+                state="not Accepted yet",
+                reason=told[0].reason if told else "",
+                message=(told[0].message if told else "") or "its gateway has not decided about it",
+                since=route.metadata.creation_timestamp,
+                remedy=_OF_SILENCE,
+            )
     return Hop(
         kind="HTTPRoute",
         namespace=route.metadata.namespace,
@@ -110,31 +127,58 @@ def route_hop(route: HTTPRoute) -> Hop:
         state="no answer from its gateway" if not parents else "Accepted",
         message="" if parents else "no gateway controller has said anything about it",
         since=route.metadata.creation_timestamp,
-        remedy="" if parents else "see that the Gateway is there and that its controller runs",
+        remedy="" if parents else _OF_SILENCE,
     )
 
 
+_OF_SILENCE = "see that the Gateway is there and that its controller runs"
 _OF_ROUTES = {
     "NotAllowedByListeners": "let the Gateway's listener take routes of this namespace (allowedRoutes), "
     "or name another in routing.gatewayRef",
     "NoMatchingParent": "name a Gateway, section and port that are there in routing.gatewayRef",
     "NoMatchingListenerHostname": "give the Gateway's listener a hostname that fits, or none",
     "BackendNotFound": "wait for KServe to make the Service; it comes with the model server",
+    "RefNotPermitted": "have a ReferenceGrant made in the namespace of what the message names",
 }
 
 
+_OF_NETWORK = "see the network plugin and the container runtime of the Pod's node: kubectl describe node"
+_OF_SHUTDOWN = "bring the node back, or wait for the Pod that takes this one's place on another"
 _OF_PODS = {
     "Evicted": "free on the node what the message names, or ask for more of it in resources",
     "UnexpectedAdmissionError": "see that the node's device plugin runs and has as many devices as it says",
+    "TopologyAffinityError": "ask for fewer devices or CPUs, or for a node whose kubelet has another "
+    "topologyManagerPolicy",
+    "NodeShutdown": _OF_SHUTDOWN,
+    "Terminated": _OF_SHUTDOWN,
+    "Preempting": "make room on the node: a Pod that the node needs took its place",
     "NodeAffinity": "delete the Pod: the labels of its node have changed since",
     "NodeLost": "bring the node back, or delete it with kubectl delete node",
     "FailedMount": "create what the message names, or see why the node can't mount that volume",
     "FailedAttachVolume": "wait until the other node has let go of the volume; storage.accessModes: "
     "ReadWriteMany lets several nodes have it",
-    "FailedCreatePodSandBox": "see the network plugin of the node that the message names",
+    "NetworkNotReady": _OF_NETWORK,
+    "FailedCreatePodSandBox": _OF_NETWORK,
     "Unhealthy": OF_OVERDUE,
 }
 """What to do about a Pod by the reason that the kubelet, or the attach controller, gives."""
+_OUT_OF = "OutOf"
+"""Before the name of a resource: the kubelet has less of it left than the scheduler knew of."""
+_MULTI_ATTACH = "Multi-Attach error"
+_OF_EVENTS = "see the Pod's events: kubectl describe pod"
+_KILLED = frozenset({137, 143})
+"""How a container ends that the kubelet stops."""
+
+
+def _of_pod(reason: str, message: str) -> str:
+    """Return what to do about a Pod by the kubelet's, or the attach controller's, reason and words."""
+    if reason.startswith(_OUT_OF):
+        return (
+            f"free {reason.removeprefix(_OUT_OF)} on the Pod's node, or wait for the Pod that takes its place"
+        )
+    if reason == "FailedAttachVolume" and not message.startswith(_MULTI_ATTACH):
+        return "see why the storage driver can't attach the volume: kubectl get volumeattachments"
+    return _OF_PODS.get(reason, "")
 
 
 def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> Hop:
@@ -143,7 +187,7 @@ def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> 
     `events` about it are asked where its status says nothing: of volumes and probes only they tell.
     """
     where = {"kind": "Pod", "namespace": pod.metadata.namespace, "name": pod.metadata.name}
-    since = pod.status.start_time or pod.metadata.creation_timestamp
+    since, events = pod.status.start_time or pod.metadata.creation_timestamp, tuple(events)
     for container, ended in _ended(pod):
         if ended.reason == OUT_OF_MEMORY:
             return Hop(
@@ -169,13 +213,15 @@ def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> 
     for container, ended in _ended(pod):
         words = remedies.with_remedy(ended.message)
         said = f": {words}" if words else ""
+        stopped = _stopped_by_probe(events) if ended.exit_code in _KILLED else ""
         return Hop(
             **where,
             state="ended",
             reason=ended.reason or "Error",
-            message=f"container {container} exited with code {ended.exit_code}{said}",
+            message=f"container {container} exited with code {ended.exit_code}{said}"
+            + (f"; {stopped}" if stopped else ""),
             since=since,
-            remedy=remedies.for_log(words),
+            remedy=remedies.for_log(words) or (OF_OVERDUE if stopped else ""),
         )
     word = _last(event for event in events if event.type == "Warning")
     if word is not None and not pod.status.reason:
@@ -185,7 +231,7 @@ def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> 
             reason=word.reason or "",
             message=one_line(word.message),
             since=since,
-            remedy=_OF_PODS.get(word.reason or "", "see the Pod's events: kubectl describe pod"),
+            remedy=_of_pod(word.reason or "", word.message or "") or _OF_EVENTS,
         )
     cause = pod.status.message or pod.status.reason or ""
     return Hop(
@@ -194,7 +240,7 @@ def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> 
         reason=pod.status.reason or "",
         message=one_line(cause),
         since=since,
-        remedy=_OF_PODS.get(pod.status.reason or "", ""),
+        remedy=_of_pod(pod.status.reason or "", ""),
     )
 
 
@@ -206,5 +252,43 @@ def _ended(pod: Pod) -> Iterator[tuple[str, ContainerTerminated]]:
                 yield status.name, state.terminated
 
 
+def _stopped_by_probe(events: Iterable[Event]) -> str:
+    """Return what a probe said for which the kubelet stops a container; "" where none did."""
+    stopping = ("Startup probe", "Liveness probe")
+    told = _last(e for e in events if e.reason == "Unhealthy" and (e.message or "").startswith(stopping))
+    return one_line(told.message) if told is not None else ""
+
+
+def server_hop(served: InferenceService, events: Iterable[Event]) -> Hop:
+    """Return a model server: why KServe makes nothing of it, or that its Deployment takes too long.
+
+    Of a runtime that is missing the status says only that it is waited for; the event names it.
+    """
+    conditions = served.status.conditions or ()
+    ready = next((each for each in conditions if each.type == "Ready"), None)
+    last = _last(event for event in events if event.reason in kserve_refusal.FAILURES)
+    model = served.status.model_status or {}
+    failure = model.get("lastFailureInfo") or {}
+    words = one_line(last.message) if last is not None else ""
+    message = one_line(failure.get("message")) or words
+    if model.get("transitionStatus") == _INVALID_SPEC and words and words not in message:
+        message = f"{message}: {words}"
+    overdue = any(each.reason == OVERDUE for each in conditions)
+    return Hop(
+        kind="InferenceService",
+        namespace=served.metadata.namespace,
+        name=served.metadata.name,
+        state="Ready" if ready is not None and ready.status == "True" else "not Ready",
+        reason=failure.get("reason") or (last.reason if last is not None else "") or "",
+        message=message or (one_line(ready.message) if ready is not None else ""),
+        since=ready.last_transition_time if ready is not None else None,
+        remedy="correct what KServe names" if message else OF_OVERDUE if overdue else "",
+    )
+
+
+_INVALID_SPEC = "InvalidSpec"
+"""A modelStatus.transitionStatus: KServe's own word against the spec."""
+
+
 def _last(events: Iterable[Event]) -> Event | None:
-    return max(events, key=lambda event: event.metadata.creation_timestamp or "", default=None)
+    return max(events, key=last_seen, default=None)

@@ -30,12 +30,11 @@ from aim_operator.cli.status.rows import decisive_condition, is_good
 from aim_operator.cli.why.chain import Chain, Hop
 from aim_operator.cli.why.foreign import (
     INFERENCE_SERVICES,
-    OF_OVERDUE,
-    OVERDUE,
     claim_hop,
     job_hop,
     pod_hop,
     route_hop,
+    server_hop,
 )
 from aim_operator.core import labels
 from aim_operator.core.pause import is_paused
@@ -211,24 +210,7 @@ class _Look:
         served = await self._get(INFERENCE_SERVICES, name, namespace)
         if served is None:
             return
-        ready = next((each for each in served.status.conditions or () if each.type == c.READY), None)
-        words = [event for event in await self._events(served) if event.type == "Warning"]
-        last = max(words, key=lambda event: event.metadata.creation_timestamp or "", default=None)
-        failure = (served.status.model_status or {}).get("lastFailureInfo") or {}
-        message = failure.get("message") or (last.message if last is not None else "") or ""
-        overdue = any(each.reason == OVERDUE for each in served.status.conditions or ())
-        self._hops.append(
-            Hop(
-                kind="InferenceService",
-                namespace=namespace,
-                name=name,
-                state="Ready" if ready is not None and ready.status == "True" else "not Ready",
-                reason=failure.get("reason") or (last.reason if last is not None else "") or "",
-                message=message or (ready.message if ready is not None else ""),
-                since=ready.last_transition_time if ready is not None else None,
-                remedy="correct what KServe names" if message else OF_OVERDUE if overdue else "",
-            )
-        )
+        self._hops.append(server_hop(served, await self._events(served)))
         await self._pod(namespace, f"{OF_INFERENCE_SERVICE}={name}", "service", placed_by="scheduling")
 
     async def _route(self, namespace: str, name: str) -> None:

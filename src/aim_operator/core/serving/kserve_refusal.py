@@ -17,7 +17,7 @@ from aim_operator.core.pods import youngest
 
 RECONCILE_FAILED = "ReconcileFailed"
 _QUOTED = 600
-_FAILURES = frozenset({"InternalError", "ServerlessModeRejected"})
+FAILURES = frozenset({"InternalError", "ServerlessModeRejected"})
 """Reasons of its events when a reconcile ends. Others, such as its note that Istio's CRD is not there, come
 with services that run."""
 _PASSING = re.compile(
@@ -44,7 +44,7 @@ def refusal(events: Iterable[Event], pods: Iterable[Pod], current: Iterable[Cond
     """
     last = youngest(pods)
     since = (last.metadata.creation_timestamp or "") if last is not None else ""
-    told = [e for e in events if e.reason in _FAILURES and last_seen(e) >= since and not _passes(e.message)]
+    told = [e for e in events if e.reason in FAILURES and last_seen(e) >= since and not _passes(e.message)]
     words = max(told, key=last_seen).message if told else None
     predictor = conditions.find(current, "PredictorReady")
     if predictor is not None and predictor.status == "False" and predictor.reason == RECONCILE_FAILED:
