@@ -108,6 +108,7 @@ def test_the_root_and_the_remedy_of_every_situation_with_the_rights_of_a_viewer(
         for name in SITUATIONS:
             namespace = stack.enter_context(spec_cluster.namespace("why"))
             worlds[name] = World(spec_cluster, namespace)
+            stack.callback(worlds[name].clear)
             spec_cluster.api.apply(viewer_of(namespace))
         first = next(iter(worlds.values())).namespace
         stack.enter_context(roles_of_users(spec_cluster, first))
