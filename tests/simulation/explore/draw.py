@@ -69,6 +69,20 @@ def story(seed: int) -> Story:
     return tuple(_Author(chance).steps())
 
 
+def catalog(seed: int) -> list[Object]:
+    """Return objects with which a service runs, most probably, and up to seven more beside them.
+
+    No two have the same name and kind; nothing of them is downloaded.
+    """
+    author = _Author(random.Random(seed))
+    for made in author.working():
+        author.keep(made)
+    makers = (author.service, author.service, author.template, author.image, author.config)
+    for _ in range(author.chance.randint(0, 7)):
+        author.keep(author.chance.choice(makers)())
+    return author.known()
+
+
 class _Author:
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
