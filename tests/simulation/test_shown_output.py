@@ -86,7 +86,7 @@ def test_a_service_that_was_applied() -> None:
 async def test_a_cluster_with_an_old_kserve() -> None:
     found = await read(whole().client("somebody"), "team", "0.1.0")
     crd = msgspec.json.decode(msgspec.json.encode(OLD_KSERVE), type=InferenceServicesCrd)
-    got = drawn(judge(msgspec.structs.replace(found, kserve_crd=crd)), 200)
+    got = drawn(judge(msgspec.structs.replace(found, kserve_crd=crd, denied=())), 200)
     assert difference(shown(COMMANDS, "CHECK "), got) == ""
 
 

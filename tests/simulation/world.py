@@ -120,7 +120,7 @@ class World:
         await self._end(self._sandbox_task)
         if error_type is None:
             undeclared = acts_in_sandbox(self.sandbox.server.audit) - declared_acts()
-            assert not undeclared, f"not in hack/permissions.py: {sorted(undeclared)}"
+            assert not undeclared, f"not in src/aim_operator/permissions.py: {sorted(undeclared)}"
 
     def apply(self, text: str | Iterable[dict[str, Any]]) -> None:
         """Create or change objects, as `kubectl apply` would."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hack.permissions import scraping_rules
+from aim_operator.permissions import scraping_rules
 from hack.roles import declared
 from hack.user_permissions import READ, user_roles
 from tests.support.permissions import acts_of, declared_acts

@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from enum import StrEnum
-
-from msgspec import Struct
 
 from aim_operator.api import quantity
+from aim_operator.cli.doctor import access, namespaces
 from aim_operator.cli.doctor.gather import Node, Surroundings
+from aim_operator.cli.doctor.verdicts import Check, Report, ok, problem, some, unknown, warning
 from aim_operator.cli.everyday.addresses import Gateway
 from aim_operator.controllers.kserve_version import lacks_what_0_16_has
 from aim_operator.core.hardware import AMD_RESOURCE, NVIDIA_RESOURCE
@@ -21,35 +20,30 @@ from aim_operator.core.hardware import AMD_RESOURCE, NVIDIA_RESOURCE
 OLDEST_KUBERNETES = (1, 29)
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 INSTALL_CRDS = "aimctl crds | kubectl apply --server-side -f -"
+_SHARING = frozenset(
+    {
+        "driver.longhorn.io",
+        "efs.csi.aws.com",
+        "file.csi.azure.com",
+        "filestore.csi.storage.gke.io",
+        "fsx.csi.aws.com",
+        "nfs.csi.k8s.io",
+    }
+)
+_SHARING_ENDS = ("cephfs.csi.ceph.com",)  # Rook puts its own namespace before it
+# Of file systems, which caches are: blocks can be shared by some of them.
+_SINGLE = frozenset(
+    {
+        "cinder.csi.openstack.org",
+        "disk.csi.azure.com",
+        "ebs.csi.aws.com",
+        "pd.csi.storage.gke.io",
+        "rancher.io/local-path",
+        "topolvm.io",
+    }
+)
 _GPU_LABELS = re.compile(r"(beta\.)?amd\.com/gpu\.(product-name|device-id)(\..+)?|nvidia\.com/gpu\.product")
 _MINOR = re.compile(r"v?(\d+)\.(\d+)")
-
-
-class Verdict(StrEnum):
-    """`warning` is what some services miss; `problem` is what none can do without."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-    UNKNOWN = "unknown"
-
-
-class Check(Struct, frozen=True, kw_only=True):
-    """`remedy` is "" where there is nothing to do."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
-
-
-class Report(Struct, frozen=True, kw_only=True):
-    checks: tuple[Check, ...]
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing is known that keeps every service from running."""
-        return all(check.verdict != Verdict.PROBLEM for check in self.checks)
 
 
 def judge(cluster: Surroundings) -> Report:
@@ -65,13 +59,18 @@ def judge(cluster: Surroundings) -> Report:
             _gpus(cluster),
             _gpu_labels(cluster),
             _storage(cluster),
+            _access_modes(cluster),
             _keda(cluster),
+            namespaces.pod_security(cluster),
+            namespaces.quotas(cluster),
+            access.network(cluster),
+            access.rights(cluster),
         )
     )
 
 
 def _unseen(name: str, cluster: Surroundings, field: str) -> Check:
-    return Check(name=name, verdict=Verdict.UNKNOWN, found=cluster.unseen.get(field, "it could not be read"))
+    return unknown(name, cluster.why(field))
 
 
 def _kubernetes(cluster: Surroundings) -> Check:
@@ -79,15 +78,13 @@ def _kubernetes(cluster: Surroundings) -> Check:
         return _unseen("Kubernetes", cluster, "nodes")
     known = [(version, node) for node in cluster.nodes if (version := _minor(node)) is not None]
     if not known:
-        return Check(name="Kubernetes", verdict=Verdict.UNKNOWN, found="no node says which version it has")
+        return unknown("Kubernetes", "no node says which version it has")
     version, node = min(known, key=lambda each: each[0])
     found = f"nodes with {node.status.node_info.kubelet_version}"
     if version >= OLDEST_KUBERNETES:
-        return Check(name="Kubernetes", verdict=Verdict.OK, found=found)
+        return ok("Kubernetes", found)
     needed = ".".join(map(str, OLDEST_KUBERNETES))
-    return Check(
-        name="Kubernetes", verdict=Verdict.PROBLEM, found=found, remedy=f"upgrade to {needed} or newer"
-    )
+    return problem("Kubernetes", found, f"upgrade to {needed} or newer")
 
 
 def _minor(node: Node) -> tuple[int, int] | None:
@@ -100,43 +97,38 @@ def _crds(cluster: Surroundings) -> Check:
     # What follows is the remedy, as `aimctl version` has it in the same line.
     found = re.split("; (?:if this|install them)", crds)[0]
     if crds.startswith("none") or " missing" in crds:
-        return Check(name="CRDs", verdict=Verdict.PROBLEM, found=found, remedy=INSTALL_CRDS)
+        return problem("CRDs", found, INSTALL_CRDS)
     if found != crds:
         newer = f"if this aimctl is the newer one: {INSTALL_CRDS}"
-        return Check(name="CRDs", verdict=Verdict.WARNING, found=found, remedy=newer)
-    return Check(name="CRDs", verdict=Verdict.OK, found=found)
+        return warning("CRDs", found, newer)
+    return ok("CRDs", found)
 
 
 def _operator(cluster: Surroundings) -> Check:
     operators = cluster.installed.operators
     if cluster.down:
-        return Check(
-            name="operator",
-            verdict=Verdict.PROBLEM,
-            found=f"{', '.join(cluster.down)} has no Pod that is ready",
-            remedy="see its Pods and their log: kubectl describe pod -n "
+        return problem(
+            "operator",
+            f"{', '.join(cluster.down)} has no Pod that is ready",
+            "see its Pods and their log: kubectl describe pod -n "
             f"{cluster.down[0].partition('/')[0]} -l app.kubernetes.io/name=aim-operator",
         )
     if len(operators) == 1:
         only = operators[0]
-        return Check(
-            name="operator", verdict=Verdict.OK, found=f"{only.namespace}/{only.name}, image {only.image}"
-        )
+        return ok("operator", f"{only.namespace}/{only.name}, image {only.image}")
     if operators:
         named = ", ".join(f"{each.namespace}/{each.name}" for each in operators)
-        return Check(
-            name="operator",
-            verdict=Verdict.WARNING,
-            found=f"several: {named}",
-            remedy="give each its own namespaces (the chart's value namespaces), or remove all but one",
+        return warning(
+            "operator",
+            f"several: {named}",
+            "give each its own namespaces (the chart's value namespaces), or remove all but one",
         )
     if cluster.installed.unseen:
-        return Check(name="operator", verdict=Verdict.UNKNOWN, found=cluster.installed.unseen[0])
-    return Check(
-        name="operator",
-        verdict=Verdict.PROBLEM,
-        found="none: no Deployment has the label app.kubernetes.io/name=aim-operator",
-        remedy="install it with its Helm chart",
+        return unknown("operator", cluster.installed.unseen[0])
+    return problem(
+        "operator",
+        "none: no Deployment has the label app.kubernetes.io/name=aim-operator",
+        "install it with its Helm chart",
     )
 
 
@@ -144,59 +136,52 @@ def _kserve(cluster: Surroundings) -> Check:
     if cluster.kserve is None:
         return _unseen("KServe", cluster, "kserve")
     if not cluster.kserve:
-        return Check(
-            name="KServe",
-            verdict=Verdict.PROBLEM,
-            found="not installed",
-            remedy="install KServe 0.16 or newer; the operator continues by itself then",
+        return problem(
+            "KServe",
+            "not installed",
+            "install KServe 0.16 or newer; the operator continues by itself then",
         )
     if cluster.kserve_crd is None:
-        return Check(name="KServe", verdict=Verdict.OK, found="installed, in a version that you may not read")
+        return ok("KServe", "installed, in a version that you may not read")
     if lacks_what_0_16_has(cluster.kserve_crd):
-        return Check(
-            name="KServe",
-            verdict=Verdict.PROBLEM,
-            found="0.15 or older",
-            remedy="upgrade it to 0.16 or newer",
+        return problem(
+            "KServe",
+            "0.15 or older",
+            "upgrade it to 0.16 or newer",
         )
-    return Check(name="KServe", verdict=Verdict.OK, found="0.16 or newer")
+    return ok("KServe", "0.16 or newer")
 
 
 def _gateway_api(cluster: Surroundings) -> Check:
     if cluster.routes is None:
         return _unseen("Gateway API", cluster, "routes")
     if not cluster.routes:
-        return Check(
-            name="Gateway API",
-            verdict=Verdict.WARNING,
-            found="not installed in v1",
-            remedy="install its CRDs and a gateway controller, if services are to be routed",
+        return warning(
+            "Gateway API",
+            "not installed in v1",
+            "install its CRDs and a gateway controller, if services are to be routed",
         )
-    return Check(name="Gateway API", verdict=Verdict.OK, found=cluster.bundle_version or "v1")
+    return ok("Gateway API", cluster.bundle_version or "v1")
 
 
 def _gateways(cluster: Surroundings) -> Check:
     if cluster.gateways is None:
         return _unseen("Gateways", cluster, "gateways")
     if not cluster.gateways:
-        return Check(
-            name="Gateways",
-            verdict=Verdict.WARNING,
-            found="none",
-            remedy="make a Gateway and name it in routing.gatewayRef, if services are to be routed",
+        return warning(
+            "Gateways",
+            "none",
+            "make a Gateway and name it in routing.gatewayRef, if services are to be routed",
         )
     ready = [gateway for gateway in cluster.gateways if _is_programmed(gateway)]
     named = ", ".join(f"{each.metadata.namespace}/{each.metadata.name}" for each in ready or cluster.gateways)
     if not ready:
-        return Check(
-            name="Gateways",
-            verdict=Verdict.WARNING,
-            found=f"none is Programmed: {named}",
-            remedy="see that the controller of their GatewayClass runs",
+        return warning(
+            "Gateways",
+            f"none is Programmed: {named}",
+            "see that the controller of their GatewayClass runs",
         )
-    return Check(
-        name="Gateways", verdict=Verdict.OK, found=f"{len(ready)} of {len(cluster.gateways)} ready: {named}"
-    )
+    return ok("Gateways", f"{len(ready)} of {len(cluster.gateways)} ready: {named}")
 
 
 def _is_programmed(gateway: Gateway) -> bool:
@@ -213,16 +198,14 @@ def _gpus(cluster: Surroundings) -> Check:
         for resource, count in _gpus_of(node):
             counts[resource] += count
     if not counts:
-        return Check(
-            name="GPUs",
-            verdict=Verdict.WARNING,
-            found=f"no node has {AMD_RESOURCE} or {NVIDIA_RESOURCE}",
-            remedy="install the device plugin of your GPUs; only models for CPUs run without",
+        return warning(
+            "GPUs",
+            f"no node has {AMD_RESOURCE} or {NVIDIA_RESOURCE}",
+            "install the device plugin of your GPUs; only models for CPUs run without",
         )
-    return Check(
-        name="GPUs",
-        verdict=Verdict.OK,
-        found=", ".join(f"{count} {resource}" for resource, count in sorted(counts.items())),
+    return ok(
+        "GPUs",
+        ", ".join(f"{count} {resource}" for resource, count in sorted(counts.items())),
     )
 
 
@@ -246,14 +229,13 @@ def _gpu_labels(cluster: Surroundings) -> Check:
     ]
     if bare:
         more = f" and {len(bare) - 3} more" if len(bare) > 3 else ""
-        return Check(
-            name="GPU labels",
-            verdict=Verdict.WARNING,
-            found=f"{', '.join(sorted(bare)[:3])}{more} do not say which GPUs they have",
-            remedy="install the node labeller of your GPUs: a GPU model chooses nodes by its labels",
+        return warning(
+            "GPU labels",
+            f"{', '.join(sorted(bare)[:3])}{more} do not say which GPUs they have",
+            "install the node labeller of your GPUs: a GPU model chooses nodes by its labels",
         )
     found = f"on all nodes with GPUs: {len(with_gpus)}" if with_gpus else "no node has GPUs"
-    return Check(name="GPU labels", verdict=Verdict.OK, found=found)
+    return ok("GPU labels", found)
 
 
 def _storage(cluster: Surroundings) -> Check:
@@ -265,21 +247,51 @@ def _storage(cluster: Surroundings) -> Check:
         if each.metadata.annotation(DEFAULT_CLASS) == "true"
     ]
     if default:
-        return Check(name="storage", verdict=Verdict.OK, found=f"default class {', '.join(default)}")
+        return ok("storage", f"default class {', '.join(default)}")
     names = ", ".join(each.metadata.name for each in cluster.storage_classes)
-    return Check(
-        name="storage",
-        verdict=Verdict.WARNING,
-        found=f"no default class; there is {names}" if names else "no storage class",
-        remedy="name a class in the runtime configuration's storage, or mark one as default, for caches",
+    return warning(
+        "storage",
+        f"no default class; there is {names}" if names else "no storage class",
+        "name a class in the runtime configuration's storage, or mark one as default, for caches",
     )
+
+
+def _access_modes(cluster: Surroundings) -> Check:
+    name = "access modes"
+    if cluster.storage_classes is None:
+        return _unseen(name, cluster, "storage_classes")
+    asked = cluster.access_modes or ("ReadWriteMany",)
+    default = [
+        each for each in cluster.storage_classes if each.metadata.annotation(DEFAULT_CLASS) == "true"
+    ] or cluster.storage_classes
+    if not {"ReadWriteMany", "ReadOnlyMany"} & set(asked):
+        return ok(name, f"caches ask for {', '.join(asked)}")
+    if any(_shares(each.provisioner) for each in default):
+        return ok(name, f"{', '.join(asked)}, as caches ask for")
+    single = [each for each in default if _shares(each.provisioner) is False]
+    if single and len(single) == len(default):
+        named = some([f"{each.metadata.name} ({each.provisioner})" for each in single])
+        return warning(
+            name,
+            f"{named} can't be mounted on many nodes, as caches ask for",
+            "set storage.accessModes: [ReadWriteOnce] in the runtime configuration, or name a class that can",
+        )
+    if not default:
+        return ok(name, "no storage class")
+    return unknown(name, f"no API says what {some([each.provisioner for each in default])} can")
+
+
+def _shares(provisioner: str) -> bool | None:
+    """Return whether volumes of a provisioner can be mounted on many nodes; None where we don't know it."""
+    if provisioner in _SHARING or provisioner.endswith(_SHARING_ENDS):
+        return True
+    return False if provisioner in _SINGLE else None
 
 
 def _keda(cluster: Surroundings) -> Check:
     if cluster.keda is None:
         return _unseen("KEDA", cluster, "keda")
-    return Check(
-        name="KEDA",
-        verdict=Verdict.OK,
-        found="installed" if cluster.keda else "not installed; only autoscaling by queue or query needs it",
+    return ok(
+        "KEDA",
+        "installed" if cluster.keda else "not installed; only autoscaling by queue or query needs it",
     )

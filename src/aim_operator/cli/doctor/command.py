@@ -15,7 +15,7 @@ from aim_operator.cli import connect
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from aim_operator.cli.doctor.checks import Report
+    from aim_operator.cli.doctor.verdicts import Report
 
 FORMS = ("table", "json", "yaml")
 NOT_SOUND = 1
@@ -60,7 +60,7 @@ def draw(report: Report) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415 - `--help` need not import it
     from rich.text import Text  # noqa: PLC0415
 
-    from aim_operator.cli.doctor.checks import Verdict  # noqa: PLC0415
+    from aim_operator.cli.doctor.verdicts import Verdict  # noqa: PLC0415
     from aim_operator.cli.printing import Column, table  # noqa: PLC0415
 
     columns = (Column("CHECK"), Column("VERDICT"), Column("FOUND", grows=True))

@@ -24,8 +24,16 @@ from aim_operator.api.external import (
 )
 from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.resource import Resource
+from aim_operator.api.v1alpha1 import (
+    CLUSTER_RUNTIME_CONFIGS,
+    RUNTIME_CONFIGS,
+    SERVICES,
+    AIMClusterRuntimeConfig,
+    AIMRuntimeConfig,
+)
 from aim_operator.cli import versions
 from aim_operator.cli.connect import everything, in_the_users_words
+from aim_operator.cli.doctor import policies
 from aim_operator.cli.everyday.addresses import GATEWAYS, Gateway
 from aim_operator.errors import Forbidden, NotInstalled
 from aim_operator.kube.protocol import KubeClient
@@ -66,7 +74,29 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     keda: bool | None = None
     storage_classes: tuple[StorageClass, ...] | None = None
     nodes: tuple[Node, ...] | None = None
+    access_modes: tuple[str, ...] | None = None
+    """Of the claims of model caches, as the cluster's runtime configuration says; None where it doesn't."""
+    serving: frozenset[str] = frozenset()
+    """Namespaces with services, and the one that is asked for."""
+    homes: frozenset[str] = frozenset()
+    """Namespaces of operators."""
+    namespaces: tuple[policies.Namespace, ...] | None = None
+    configured: frozenset[str] | None = None
+    """Namespaces whose configuration has servers run as a user who is not root; "" is the whole cluster."""
+    quotas: tuple[policies.Quota, ...] | None = None
+    limit_ranges: tuple[policies.LimitRange, ...] | None = None
+    network_policies: tuple[policies.Policy, ...] | None = None
+    """NetworkPolicies of the operator's."""
+    endpoints: tuple[policies.Endpoints, ...] | None = None
+    """Of the API server."""
+    accounts: tuple[str, ...] = ()
+    """NAMESPACE/NAME of the operators whose rights were asked for."""
+    denied: tuple[policies.Denied, ...] | None = None
     unseen: dict[str, str] = {}
+
+    def why(self, field: str) -> str:
+        """Return why a field is None."""
+        return self.unseen.get(field, "it could not be read")
 
 
 async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
@@ -87,9 +117,9 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
             return False
         return True
 
-    async def all_of(resource: Resource[Any]) -> tuple[Any, ...]:
+    async def all_of(resource: Resource[Any], where: str = "", selector: str = "") -> tuple[Any, ...]:
         try:
-            return tuple(await everything(client, resource))
+            return tuple(await everything(client, resource, where, label_selector=selector))
         except NotInstalled:
             return ()
 
@@ -100,12 +130,25 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
     async def operators() -> tuple[Deployment, ...]:
         return tuple(await everything(client, DEPLOYMENTS, label_selector=versions.NAME_LABEL))
 
+    async def denied() -> tuple[policies.Denied, ...]:
+        try:
+            return await policies.denied(client, accounts or ())
+        except NotInstalled:
+            raise Forbidden("this server answers no questions about what others may do") from None
+
     installed = await versions.read(client, own)
     deployed = await seen("operators", operators) if installed.operators else ()
     kserve = await seen("kserve", lambda: served(INFERENCE_SERVICES))
     crd = await seen("kserve_crd", lambda: definition(INFERENCE_SERVICES_CRD, INFERENCE_SERVICES.qualified))
     route_crd = await seen("bundle", lambda: definition(versions.DEFINITIONS, HTTP_ROUTES.qualified))
     bundle = route_crd.metadata.annotation("gateway.networking.k8s.io/bundle-version") if route_crd else None
+    accounts = await seen("denied", lambda: all_of(policies.OPERATORS, selector=policies.OF_THE_OPERATOR))
+    homes = frozenset(each.metadata.namespace for each in accounts or ())
+    services = await seen("services", lambda: all_of(SERVICES))
+    own_configs = await seen("configured", lambda: all_of(RUNTIME_CONFIGS))
+    cluster_configs = await seen("configured", lambda: all_of(CLUSTER_RUNTIME_CONFIGS))
+    configs = [each for each in (*(own_configs or ()), *(cluster_configs or ())) if _is_default(each)]
+    general = next((each.spec.storage for each in configs if not each.metadata.namespace), None)
     return Surroundings(
         installed=installed,
         down=tuple(
@@ -121,5 +164,31 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
         keda=await seen("keda", lambda: served(SCALED_OBJECTS)),
         storage_classes=await seen("storage_classes", lambda: all_of(STORAGE_CLASSES)),
         nodes=await seen("nodes", lambda: all_of(NODES)),
+        access_modes=general.access_modes if general is not None else None,
+        serving=frozenset(each.metadata.namespace for each in services or ()) | ({namespace} - homes),
+        homes=homes,
+        namespaces=await seen("namespaces", lambda: all_of(policies.NAMESPACES)),
+        configured=None
+        if own_configs is None or cluster_configs is None
+        else frozenset(each.metadata.namespace or "" for each in configs if _is_no_root(each)),
+        quotas=await seen("quotas", lambda: all_of(policies.QUOTAS)),
+        limit_ranges=await seen("limit_ranges", lambda: all_of(policies.LIMIT_RANGES)),
+        network_policies=await seen(
+            "network_policies", lambda: all_of(policies.POLICIES, selector=policies.OF_THE_OPERATOR)
+        ),
+        endpoints=await seen(
+            "endpoints", lambda: all_of(policies.ENDPOINTS, "default", policies.OF_THE_API_SERVER)
+        ),
+        accounts=tuple(f"{each.metadata.namespace}/{each.metadata.name}" for each in accounts or ()),
+        denied=None if accounts is None else await seen("denied", denied),
         unseen=unseen,
     )
+
+
+def _is_default(config: AIMRuntimeConfig | AIMClusterRuntimeConfig) -> bool:
+    return config.metadata.name == "default"
+
+
+def _is_no_root(config: AIMRuntimeConfig | AIMClusterRuntimeConfig) -> bool:
+    context = config.spec.security_context
+    return context is not None and context.run_as_non_root is True

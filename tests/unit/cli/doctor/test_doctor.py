@@ -1,25 +1,39 @@
 """`aimctl doctor` on clusters that have all, nothing, or the wrong version, and on what it may not see."""
 
 import io
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from aim_operator.api.external import InferenceServicesCrd
-from aim_operator.cli.doctor.checks import Report, Verdict, judge
+from aim_operator.api.external import InferenceServicesCrd, StorageClass
+from aim_operator.cli.doctor.checks import judge
 from aim_operator.cli.doctor.command import draw
 from aim_operator.cli.doctor.gather import Surroundings, read
+from aim_operator.cli.doctor.policies import (
+    Endpoints,
+    LimitRange,
+    Namespace,
+    Operator,
+    Policy,
+    Quota,
+    denied,
+)
+from aim_operator.cli.doctor.verdicts import Check, Report, Verdict
 from aim_operator.cli.versions import Versions
 from aim_operator.errors import ApiError, Forbidden, Unavailable
+from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.clock import SystemClock
+from aim_operator.runtime.scrapers import AccessReviewStatus, SubjectAccessReview
 from aim_operator.sandbox import Sandbox
 from aim_operator.sandbox.claims import storage_class
+from aim_operator.sandbox.client import SandboxClient
 from aim_operator.sandbox.network import Fault
 from aim_operator.sandbox.nodes import gpu_node, plain_node
 
+T = TypeVar("T")
 IMAGE = "ghcr.io/silogen/aim-operator:1"
 EMPTY = Surroundings(installed=Versions(client="0.1.0", crds="none; install them"))
 OPERATOR: dict[str, Any] = {
@@ -57,7 +71,8 @@ def load_operator(sandbox: Sandbox, name: str) -> None:
 
 def whole() -> Sandbox:
     sandbox = Sandbox(SystemClock(), evaluate_rules=False)
-    sandbox.load([storage_class(), node(gpu_node("gpu-1"), "v1.31.2")])
+    shared = storage_class() | {"provisioner": "nfs.csi.k8s.io"}
+    sandbox.load([shared, node(gpu_node("gpu-1"), "v1.31.2")])
     load_operator(sandbox, "aim-operator")
     kind = sandbox.server.kinds.of(sandbox.load([GATEWAY])[0].key.id)
     programmed = [
@@ -74,11 +89,28 @@ def whole() -> Sandbox:
     return sandbox
 
 
-async def report(sandbox: Sandbox, *, fault: Fault | None = None) -> Report:
+class Answering:
+    """The sandbox, and what an API server says of the operator's account: yes, but for one kind."""
+
+    def __init__(self, client: SandboxClient, refused: str) -> None:
+        self._client, self._refused = client, refused
+        self.asked: list[dict[str, Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def create(self, _resource: Any, review: dict[str, Any]) -> SubjectAccessReview:
+        assert review["metadata"] == {}, "the real client reads a name there"
+        self.asked.append(review["spec"])
+        allowed = review["spec"]["resourceAttributes"]["resource"] != self._refused
+        return SubjectAccessReview(status=AccessReviewStatus(allowed=allowed))
+
+
+async def report(sandbox: Sandbox, *, fault: Fault | None = None, refused: str = "") -> Report:
     client = sandbox.client("somebody")
     if fault is not None:
         client.network.fail(fault)
-    return judge(await read(client, "team", "0.1.0"))
+    return judge(await read(cast("KubeClient", Answering(client, refused)), "team", "0.1.0"))
 
 
 def verdicts(found: Report) -> dict[str, str]:
@@ -170,3 +202,142 @@ async def test_a_server_that_goes_in_the_midst_is_no_verdict() -> None:
     away = Unavailable("connection refused")
     with pytest.raises(ApiError, match="connection refused"):
         await report(whole(), fault=Fault(error=away, verb="list", resource="nodes", times=10_000))
+
+
+async def test_a_right_that_the_account_lacks_is_a_problem_and_named() -> None:
+    found = await report(whole(), refused="httproutes")
+    assert verdicts(found) == {"RBAC": "problem"}
+    assert "its account may not create httproutes.gateway.networking.k8s.io, delete httproutes" in drawn(
+        found, 400
+    )
+
+
+async def test_a_limited_operator_is_asked_about_in_its_namespaces_only() -> None:
+    spec = {"serviceAccountName": "own", "containers": [{"args": ["run", "--namespaces=a,b"]}]}
+    operator = convert(Operator, {"spec": {"template": {"spec": spec}}}, name="x", namespace="home")
+    client = Answering(Sandbox(SystemClock()).client("somebody"), "jobs")
+    refused = sorted({str(each) for each in await denied(cast("KubeClient", client), [operator])})
+    assert refused[:2] == ["create jobs.batch in a", "create jobs.batch in b"]
+    assert {each["user"] for each in client.asked} == {"system:serviceaccount:home:own"}
+    asked = [each["resourceAttributes"] for each in client.asked]
+    assert {each.get("namespace") for each in asked} == {None, "a", "b"}
+    assert {each["verb"] for each in asked if "namespace" not in each} == {"list", "watch"}
+
+
+def convert(type_: type[T], fields: dict[str, Any], *, name: str = "it", namespace: str = "team") -> T:
+    metadata = {"name": name, "namespace": namespace, "labels": fields.pop("labels", {})}
+    return msgspec.json.decode(msgspec.json.encode({"metadata": metadata} | fields), type=type_)
+
+
+def one(check: str, **fields: Any) -> Check:
+    """What is said of a cluster with one team, whose operator stands by in another namespace."""
+    around: dict[str, Any] = {
+        "serving": frozenset({"team"}),
+        "homes": frozenset({"home"}),
+        "namespaces": (),
+        "configured": frozenset(),
+        "quotas": (),
+        "limit_ranges": (),
+        "network_policies": (),
+        "endpoints": (),
+    }
+    found = judge(msgspec.structs.replace(EMPTY, **(around | fields)))
+    return next(each for each in found.checks if each.name == check)
+
+
+@pytest.mark.parametrize(
+    ("level", "configured", "want"),
+    [
+        pytest.param("privileged", (), "ok", id="nothing is refused"),
+        pytest.param("baseline", (), "ok", id="the servers' default fits"),
+        pytest.param("restricted", (), "warning", id="servers may be root"),
+        pytest.param("strictest", (), "warning", id="a level that nobody knows is the strictest"),
+        pytest.param("restricted", ("other",), "warning", id="others' configuration"),
+        pytest.param("restricted", ("team",), "ok", id="the namespace's configuration"),
+        pytest.param("restricted", ("",), "ok", id="the cluster's configuration"),
+    ],
+)
+def test_a_namespace_that_refuses_servers_as_root(level: str, configured: tuple[str, ...], want: str) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": level}
+    namespaces = tuple(convert(Namespace, {"labels": labels}, name=each) for each in ("team", "elsewhere"))
+    found = one("Pod Security", namespaces=namespaces, configured=frozenset(configured))
+    assert found.verdict == want
+    assert "elsewhere" not in found.found
+    assert bool(found.remedy) is (want == "warning")
+
+
+@pytest.mark.parametrize(
+    ("hard", "used", "namespace", "want"),
+    [
+        pytest.param({"pods": "5"}, {"pods": "4"}, "team", "", id="room for one"),
+        pytest.param({"pods": "5"}, {"pods": "5"}, "team", "team/q has no room: pods 5 of 5", id="none"),
+        pytest.param({"count/jobs.batch": "0"}, {}, "home", "home/q has no room", id="Jobs of the catalog"),
+        pytest.param(
+            {"requests.amd.com/gpu": "8"}, {"requests.amd.com/gpu": "8"}, "team", "has no room", id="GPUs"
+        ),
+        pytest.param(
+            {"limits.memory": "1Gi"}, {"limits.memory": "1024Mi"}, "team", "has no room", id="units"
+        ),
+        pytest.param({"secrets": "1"}, {"secrets": "1"}, "team", "", id="what nobody makes"),
+        pytest.param({"pods": "5"}, {"pods": "5"}, "elsewhere", "", id="a namespace without services"),
+        pytest.param(
+            {"limits.ephemeral-storage": "9Gi"}, {}, "team", "which ours don't say", id="what ours do not say"
+        ),
+    ],
+)
+def test_a_quota_that_refuses_what_is_rendered(
+    hard: dict[str, str], used: dict[str, str], namespace: str, want: str
+) -> None:
+    quota = convert(Quota, {"spec": {"hard": hard}, "status": {"used": used}}, name="q", namespace=namespace)
+    found = one("quotas", quotas=(quota,))
+    assert found.verdict == ("warning" if want else "ok")
+    assert want in found.found
+
+
+def test_what_a_quota_wants_may_be_a_default_of_the_namespace() -> None:
+    quota = convert(Quota, {"spec": {"hard": {"requests.ephemeral-storage": "9Gi"}}})
+    limits = [{"type": "Container", "default": {"ephemeral-storage": "1Gi"}}]
+    there, elsewhere = (
+        convert(LimitRange, {"spec": {"limits": limits}}, namespace=each) for each in ("team", "elsewhere")
+    )
+    assert one("quotas", quotas=(quota,), limit_ranges=(there,)).verdict == "ok"
+    assert one("quotas", quotas=(quota,), limit_ranges=(elsewhere,)).verdict == "warning"
+
+
+@pytest.mark.parametrize(
+    ("egress", "down", "want"),
+    [
+        pytest.param([{"ports": [{"port": 443}, {"port": 6443}]}], (), "ok", id="the port"),
+        pytest.param([{"ports": [{"port": 6000, "endPort": 7000}]}], (), "ok", id="a range"),
+        pytest.param([{}], (), "ok", id="every port"),
+        pytest.param([{"ports": [{"port": 443}]}], ("home/x",), "problem", id="no Pod is ready"),
+        pytest.param([{"ports": [{"port": 443}]}], (), "warning", id="nothing enforces it yet"),
+        pytest.param([{"ports": [{"port": 6443, "protocol": "UDP"}]}], (), "warning", id="UDP alone"),
+        pytest.param([], (), "warning", id="nothing at all"),
+    ],
+)
+def test_the_api_servers_port_and_the_operators_policy(egress: Any, down: tuple[str, ...], want: str) -> None:
+    policy = convert(Policy, {"spec": {"policyTypes": ["Egress"], "egress": egress}}, name="p")
+    endpoints = convert(Endpoints, {"ports": [{"port": 6443}]})
+    found = one("network", network_policies=(policy,), endpoints=(endpoints,), down=down)
+    assert found.verdict == want
+    assert "6443" in found.found
+    assert ("networkPolicy.apiServerPorts" in found.remedy) is (want != "ok")
+
+
+@pytest.mark.parametrize(
+    ("provisioner", "modes", "want"),
+    [
+        pytest.param("rancher.io/local-path", None, "warning", id="k3s as it comes"),
+        pytest.param("rancher.io/local-path", ("ReadWriteOnce",), "ok", id="configured for it"),
+        pytest.param("efs.csi.aws.com", None, "ok", id="shared"),
+        pytest.param("rook-ceph.cephfs.csi.ceph.com", None, "ok", id="Rook's"),
+        pytest.param("example.org/disks", None, "unknown", id="one that we don't know"),
+    ],
+)
+def test_a_class_that_caches_can_not_share(
+    provisioner: str, modes: tuple[str, ...] | None, want: str
+) -> None:
+    made = msgspec.json.encode(storage_class() | {"provisioner": provisioner})
+    classes = (msgspec.json.decode(made, type=StorageClass),)
+    assert one("access modes", storage_classes=classes, access_modes=modes).verdict == want

@@ -2,7 +2,8 @@
 
 What is watched is declared in watched.py, what is written stands here. Tests hold both to what the operator
 really does: the simulation refuses what is not declared, and the audit log of a real API server shows what
-is declared and not used. Called by hack/generate.py and tests; the operator itself does not ask.
+is declared and not used. Called by hack/generate.py, `aimctl doctor` and tests; the operator itself does not
+ask.
 """
 
 from __future__ import annotations

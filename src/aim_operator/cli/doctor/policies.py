@@ -1,0 +1,223 @@
+"""Reads what a cluster's policies say of the operator and its Pods: the other half of `aimctl doctor`.
+
+Namespaces with their Pod Security, quotas, defaults of containers, NetworkPolicies, the API server's own
+addresses, and what the operator's account may do. Called by gather.py; namespaces.py and access.py judge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from aim_operator.api.meta import KubeObject, Manifest, Wire
+from aim_operator.api.resource import Resource
+from aim_operator.cli.versions import NAME_LABEL
+from aim_operator.controllers.watched import Watched
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.permissions import Permission, permissions
+from aim_operator.runtime.clock import SystemClock
+from aim_operator.runtime.metrics import MetricSink
+from aim_operator.runtime.scrapers import ACCESS_REVIEWS
+
+AT_ONCE = 16
+"""Questions about what the account may do; there are some hundred."""
+
+
+class Namespace(KubeObject):
+    """One with its labels."""
+
+
+class _QuotaSpec(Wire):
+    hard: dict[str, str | int] | None = None
+    scopes: tuple[str, ...] | None = None
+    scope_selector: Manifest | None = None
+
+
+class _QuotaStatus(Wire):
+    used: dict[str, str | int] | None = None
+
+
+class Quota(KubeObject):
+    spec: _QuotaSpec = msgspec.field(default_factory=_QuotaSpec)
+    status: _QuotaStatus = msgspec.field(default_factory=_QuotaStatus)
+
+
+class _Limit(Wire):
+    type: str = ""
+    default: dict[str, str | int] | None = None
+    default_request: dict[str, str | int] | None = None
+
+
+class _LimitRangeSpec(Wire):
+    limits: tuple[_Limit, ...] = ()
+
+
+class LimitRange(KubeObject):
+    spec: _LimitRangeSpec = msgspec.field(default_factory=_LimitRangeSpec)
+
+
+class _PolicyPort(Wire):
+    port: int | str | None = None
+    end_port: int | None = None
+    protocol: str | None = None
+
+
+class _EgressRule(Wire):
+    ports: tuple[_PolicyPort, ...] | None = None
+
+
+class _PolicySpec(Wire):
+    policy_types: tuple[str, ...] | None = None
+    egress: tuple[_EgressRule, ...] | None = None
+
+
+class Policy(KubeObject):
+    """A NetworkPolicy; whom its rules name is not looked at."""
+
+    spec: _PolicySpec = msgspec.field(default_factory=_PolicySpec)
+
+
+class _EndpointPort(Wire):
+    port: int | None = None
+
+
+class Endpoints(KubeObject):
+    """A slice of the addresses behind a Service."""
+
+    ports: tuple[_EndpointPort, ...] | None = None
+
+
+class _Container(Wire):
+    args: tuple[str, ...] | None = None
+
+
+class _PodSpec(Wire):
+    service_account_name: str | None = None
+    containers: tuple[_Container, ...] = ()
+
+
+class _PodTemplate(Wire):
+    spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
+
+
+class _OperatorSpec(Wire):
+    template: _PodTemplate = msgspec.field(default_factory=_PodTemplate)
+
+
+class Operator(KubeObject):
+    """The operator's Deployment: under which account, for which namespaces."""
+
+    spec: _OperatorSpec = msgspec.field(default_factory=_OperatorSpec)
+
+    @property
+    def account(self) -> str:
+        return self.spec.template.spec.service_account_name or "default"
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Those that it serves; empty is all."""
+        flag = "--namespaces="
+        for container in self.spec.template.spec.containers:
+            for argument in container.args or ():
+                if argument.startswith(flag):
+                    return tuple(filter(None, argument.removeprefix(flag).split(",")))
+        return ()
+
+
+def _kind(
+    group: str, plural: str, type_: type[Any], kind: str = "", *, namespaced: bool = True
+) -> Resource[Any]:
+    return Resource(
+        group=group,
+        version="v1",
+        plural=plural,
+        kind=kind or type_.__name__,
+        namespaced=namespaced,
+        type=type_,
+    )
+
+
+NAMESPACES = _kind("", "namespaces", Namespace, namespaced=False)
+QUOTAS = _kind("", "resourcequotas", Quota, "ResourceQuota")
+LIMIT_RANGES = _kind("", "limitranges", LimitRange)
+POLICIES = _kind("networking.k8s.io", "networkpolicies", Policy, "NetworkPolicy")
+ENDPOINTS = _kind("discovery.k8s.io", "endpointslices", Endpoints, "EndpointSlice")
+OPERATORS = _kind("apps", "deployments", Operator, "Deployment")
+OF_THE_API_SERVER = "kubernetes.io/service-name=kubernetes"
+OF_THE_OPERATOR = NAME_LABEL
+
+
+class Denied(Struct, frozen=True):
+    """What the account of an operator may not do."""
+
+    operator: str
+    """NAMESPACE/NAME."""
+    permission: Permission
+    namespace: str
+    """"" is the whole cluster."""
+
+    def __str__(self) -> str:
+        where = f" in {self.namespace}" if self.namespace else ""
+        group = f".{self.permission.group}" if self.permission.group else ""
+        kind, slash, sub = self.permission.resource.partition("/")
+        return f"{self.permission.verb} {kind}{group}{slash}{sub}{where}"
+
+
+async def denied(client: KubeClient, operators: Iterable[Operator]) -> tuple[Denied, ...]:
+    """Ask the API server what the accounts of operators may not do that this version of it does.
+
+    Raises Forbidden where the user may not ask.
+    """
+    refused: list[Denied] = []
+    for operator in operators:
+        questions = list(_questions(client, operator))
+        # One first: who may not ask is told so once.
+        answers = [await _allowed(client, operator, questions[0])]
+        for start in range(1, len(questions), AT_ONCE):
+            some = questions[start : start + AT_ONCE]
+            answers += await asyncio.gather(*(_allowed(client, operator, each) for each in some))
+        refused += [each for each, allowed in zip(questions, answers, strict=True) if not allowed]
+    return tuple(refused)
+
+
+def _questions(client: KubeClient, operator: Operator) -> Iterable[Denied]:
+    home, served = operator.metadata.namespace or "", operator.namespaces
+    watched = Watched(
+        client, clock=SystemClock(), metrics=MetricSink(), namespaces=served, operator_namespace=home
+    )
+    name = f"{home}/{operator.metadata.name}"
+    for each in sorted(permissions(watched)):
+        if not served:
+            yield Denied(name, each, "")
+        elif each.namespaced:
+            yield from (Denied(name, each, namespace) for namespace in served)
+        elif each.verb in ("list", "watch"):  # a limited one never writes cluster kinds
+            yield Denied(name, each, "")
+
+
+async def _allowed(client: KubeClient, operator: Operator, asked: Denied) -> bool:
+    home = operator.metadata.namespace
+    resource, _, subresource = asked.permission.resource.partition("/")
+    attributes = {
+        "group": asked.permission.group,
+        "resource": resource,
+        "subresource": subresource,
+        "verb": asked.permission.verb,
+        "namespace": asked.namespace,
+    }
+    review = {
+        "apiVersion": ACCESS_REVIEWS.api_version,
+        "kind": ACCESS_REVIEWS.kind,
+        "metadata": {},
+        "spec": {
+            "user": f"system:serviceaccount:{home}:{operator.account}",
+            "groups": ["system:serviceaccounts", f"system:serviceaccounts:{home}", "system:authenticated"],
+            "resourceAttributes": {key: value for key, value in attributes.items() if value},
+        },
+    }
+    answer = await client.create(ACCESS_REVIEWS, review)
+    return bool(answer.status and answer.status.allowed)
