@@ -55,8 +55,8 @@ RULES: dict[str, str] = {
     r"\bseamless": "leave it out",
     r"\bplease\b": "leave it out",
 }
-INTERNAL = re.compile(r"`(tests|hack|bench)[/.][^`]*`")
-"""Of this repository: a user of the program has none of it."""
+INTERNAL = re.compile(r"`(tests(?!\.enabled`)|hack|bench)[/.][^`]*`")
+"""Of this repository: a user of the program has none of it. `tests.enabled` is a value of the chart."""
 NAMES_ITS_TESTS = ("docs/operations/security.md",)
 """The threat model says by which test each line is held."""
 SAID = ("api", "cli", "core", "fetch", "kube", "runtime")

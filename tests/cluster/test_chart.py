@@ -6,11 +6,17 @@ import os
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
+from aim_operator.api.resource import Page, Resource
+from aim_operator.cli.doctor import gather
+from aim_operator.kube.protocol import KubeClient
+from aim_operator.runtime.clock import SystemClock
+from aim_operator.sandbox import Sandbox
+from aim_operator.sandbox.client import SandboxClient
 from hack import plain_manifests
 from hack.cluster.build import program
 from hack.cluster.cluster import Cluster
@@ -66,9 +72,11 @@ def test_an_api_server_takes_every_field_of_it(control_plane: Cluster, values: P
     namespaces = {o["metadata"]["namespace"] for o in served if "namespace" in o["metadata"]}
     for name in sorted(namespaces):
         control_plane.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    for account in (o for o in served if o["kind"] == "ServiceAccount"):
+        control_plane.api.apply(account)  # the Pod of `helm test` is refused without
     text = yaml.safe_dump_all(served)
     said = control_plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
-    assert said.count("created (server dry run)") == len(served)
+    assert said.count("(server dry run)") == len(served)
 
 
 def ingress(values: str) -> list[dict[str, Any]]:
@@ -92,6 +100,49 @@ def test_the_notes_say_how_prometheus_reaches_the_metrics(control_plane: Cluster
     assert "networkPolicy.metricsFrom" in notes(control_plane, "--dry-run=client")
     named = "--set=networkPolicy.metricsFrom[0].podSelector.matchLabels.app=prometheus"
     assert "networkPolicy.metricsFrom" not in notes(control_plane, "--dry-run=client", named)
+
+
+def test_only_helm_test_makes_what_the_test_needs() -> None:
+    """It may ask and list; nothing of it is in an ordinary install, nor selected as a Pod of the operator."""
+    with_it = [o for o in yaml.safe_load_all(rendered(VALUES[0])) if o]
+    ordinary = [o for o in yaml.safe_load_all(rendered(VALUES[0], "--no-hooks")) if o]
+    off = [o for o in yaml.safe_load_all(rendered(VALUES[0], "--set=tests.enabled=false")) if o]
+    assert ordinary == off
+    hooks = [o for o in with_it if o not in ordinary]
+    assert [o["kind"] for o in hooks] == ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Pod"]
+    assert {o["metadata"]["annotations"]["helm.sh/hook"] for o in hooks} == {"test"}
+    rules = [(rule["resources"], rule["verbs"]) for rule in hooks[1]["rules"]]
+    assert [verbs for resources, verbs in rules if resources != ["subjectaccessreviews"]] == [["list"]] * 10
+    (deployment,) = [o for o in ordinary if o["kind"] == "Deployment"]
+    selected = deployment["spec"]["selector"]["matchLabels"].items()
+    assert not selected <= hooks[3]["metadata"]["labels"].items()
+
+
+class Noting:
+    """A client that notes which kinds are listed."""
+
+    def __init__(self, client: SandboxClient) -> None:
+        self._client = client
+        self.listed: set[tuple[str, str]] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def list(self, resource: Resource[Any], **more: Any) -> Page[Any]:
+        self.listed.add((resource.group, resource.plural))
+        return await self._client.list(resource, **more)
+
+
+async def test_the_role_of_helm_test_is_what_the_doctor_reads() -> None:
+    client = Noting(Sandbox(SystemClock()).client("doctor"))
+    await gather.read(cast("KubeClient", client), "models", "0.1.0")
+    (role,) = [
+        o for o in templated() if o["kind"] == "ClusterRole" and o["metadata"]["name"].endswith("test")
+    ]
+    granted = {
+        (group, name) for rule in role["rules"] for group in rule["apiGroups"] for name in rule["resources"]
+    }
+    assert granted == client.listed | {("authorization.k8s.io", "subjectaccessreviews")}
 
 
 def test_the_readme_installs_the_image_that_somebody_built() -> None:

@@ -34,7 +34,7 @@ pytestmark = [
 
 THIS = "tests/e2e/test_install.py"
 # As the pages have them: what is run here is what readers run.
-(INSTALL,) = commands_for(THIS, "docs/operations/install.md")
+(INSTALL, TEST) = commands_for(THIS, "docs/operations/install.md")
 (UNINSTALL, STOP_MODELS, REMOVE_OBJECTS, LOOK_FOR_CHILDREN, REMOVE_KINDS, KEEP_FILES) = commands_for(
     THIS, "docs/operations/uninstall.md"
 )
@@ -120,6 +120,7 @@ def test_install_serve_upgrade_and_uninstall(
     eventually(lambda: answer(cluster, path) == 200, "the gateway answers with 200", 30)
     record_property("seconds from helm install to HTTP 200", round(time.monotonic() - began, 1))
 
+    the_doctor_finds_no_problem(cluster, release)
     use_everything(cluster)
     upgrade_under_load(cluster, release, path)
     fail_over(cluster, release, record_property)
@@ -136,6 +137,18 @@ def test_install_serve_upgrade_and_uninstall(
     limited_to_namespaces(cluster)
     Release(cluster, "limited", "limited-system").run(limited(UNINSTALL))
     leave_nothing_but_files(cluster)
+
+
+def the_doctor_finds_no_problem(cluster: Cluster, release: Release) -> None:
+    """It may read all that it judges, and nothing of the test stays."""
+    said = release.run(f"{TEST} 2>&1")  # where Helm prints what the Pod says
+    assert "Phase:          Succeeded" in said
+    assert "problems: 0" in said, said
+    assert "you may not" not in said, said
+    assert "RBAC          ok" in said, said
+    kinds = "pod,serviceaccount,clusterrole,clusterrolebinding"
+    left = cluster.kubectl("get", kinds, f"--namespace={release.namespace}", "-o", "name").split()
+    assert not [name for name in left if "aim-operator" in name and name.endswith("-test")]
 
 
 def use_everything(cluster: Cluster) -> None:
@@ -342,7 +355,7 @@ def compare_with_audit_log(release: Release) -> None:
     done = acts_in_audit_log(release.audit())
     declared = declared_acts("everywhere", "lease")
     missing, unused = sorted(done - declared), sorted(declared - done - RARE.keys())
-    assert not missing, f"missing in hack/permissions.py: {missing}"
+    assert not missing, f"missing in src/aim_operator/permissions.py: {missing}"
     assert not unused, f"declared, and not used: {unused}"
     refused = [e for e in release.audit() if e["responseStatus"]["code"] == 403]
     assert not refused

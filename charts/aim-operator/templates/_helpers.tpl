@@ -61,3 +61,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "aim-operator.rules" -}}
 {{- (index . 0).Files.Get (printf "files/rules/%s.yaml" (index . 1)) -}}
 {{- end -}}
+
+{{/* The chart's own, and those of a parent chart; each once. */}}
+{{- define "aim-operator.pullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat .Values.imagePullSecrets (default list (.Values.global).imagePullSecrets) -}}
+{{- $secrets = append $secrets (ternary . (dict "name" .) (kindIs "map" .)).name -}}
+{{- end -}}
+{{- with uniq $secrets -}}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Not the selector's: the Pod of a test is none of the operator's, neither for its Service nor its policy. */}}
+{{- define "aim-operator.testLabels" -}}
+{{- $labels := include "aim-operator.labels" . | fromYaml -}}
+{{- $own := dict "app.kubernetes.io/name" (printf "%s-test" (include "aim-operator.name" .)) -}}
+{{- toYaml (merge $own $labels) -}}
+{{- end -}}
+
+{{/* Argument: what is made first. It goes before the next test, and once one went well: a failed one has a log. */}}
+{{- define "aim-operator.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}

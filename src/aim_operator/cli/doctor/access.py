@@ -71,5 +71,5 @@ def rights(cluster: Surroundings) -> Check:
     return problem(
         name,
         f"its account may not {found}",
-        "upgrade its roles with the chart (rbac.create), or add this to the role of your own",
+        "upgrade its roles with the chart (rbac.create), or add this to a role that you wrote",
     )
