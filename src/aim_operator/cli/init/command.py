@@ -68,7 +68,7 @@ def init(
 
     \b
     aimctl init                                     # asks, on a terminal
-    aimctl init chat --image ghcr.io/org/llama:v1   # writes chat/: no question is asked
+    aimctl init chat --image ghcr.io/org/llama:v1   # a placeholder: name yours; no question is asked
     aimctl init --image ghcr.io/org/llama:v1 --gpu-model MI300X --metric latency -n team
     aimctl init --image ghcr.io/org/llama:v1 --gateway gateways/inference --path /team/chat
     aimctl init --image ghcr.io/org/llama:v1 -o yaml | aimctl plan -
