@@ -72,10 +72,13 @@ def test_an_api_server_takes_every_field_of_it(control_plane: Cluster, values: P
     namespaces = {o["metadata"]["namespace"] for o in served if "namespace" in o["metadata"]}
     for name in sorted(namespaces):
         control_plane.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    for account in (o for o in served if o["kind"] == "ServiceAccount"):
-        control_plane.api.apply(account)  # the Pod of `helm test` is refused without
+    accounts = yaml.safe_dump_all([o for o in served if o["kind"] == "ServiceAccount"])
     text = yaml.safe_dump_all(served)
-    said = control_plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
+    control_plane.kubectl("apply", "-f", "-", stdin=accounts)  # the Pod of `helm test` is refused without
+    try:
+        said = control_plane.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
+    finally:  # Helm takes over nothing that it has not made
+        control_plane.kubectl("delete", "-f", "-", stdin=accounts)
     assert said.count("(server dry run)") == len(served)
 
 

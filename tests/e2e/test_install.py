@@ -136,6 +136,7 @@ def test_install_serve_upgrade_and_uninstall(
 
     limited_to_namespaces(cluster)
     Release(cluster, "limited", "limited-system").run(limited(UNINSTALL))
+    cluster.kubectl("delete", "namespace", "limited-system")  # as the page says of each release
     leave_nothing_but_files(cluster)
 
 

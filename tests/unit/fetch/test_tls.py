@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -283,13 +283,17 @@ def test_a_hub_behind_a_proxy_that_is_spoken_to_over_tls_too(
 
 def relay(client: ssl.SSLSocket, hub: socket.socket) -> None:
     """Until one side closes. In one thread: OpenSSL takes no two at once."""
-    while True:
-        ready = [client] if client.pending() else select.select([client, hub], [], [], PATIENT_SECONDS)[0]
-        for source in ready:
-            content = source.recv(65536)
-            if not content:
-                return
-            (hub if source is client else client).sendall(content)
+    others: dict[object, socket.socket] = {client: hub, hub: client}
+    with selectors.DefaultSelector() as selector:
+        for each in (client, hub):
+            selector.register(each, selectors.EVENT_READ, each)
+        while True:
+            waiting = [] if client.pending() else selector.select(PATIENT_SECONDS)
+            for source in [key.data for key, _ in waiting] or [client]:
+                content = source.recv(65536)
+                if not content:
+                    return
+                others[source].sendall(content)
 
 
 def answer(body: bytes, length: int | None = None) -> bytes:
