@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from aim_operator.api.external import INFERENCE_SERVICES, PODS, InferenceService, Pod
 from aim_operator.api.meta import ObjectRef
+from aim_operator.api.v1alpha1 import AIMService
 from aim_operator.core import labels
 from aim_operator.core.pods import is_ready, youngest
 
 
-def served_by(live: InferenceService) -> ObjectRef:
-    return ObjectRef(INFERENCE_SERVICES.kind, live.metadata.namespace, live.metadata.name)
+def served_by(same: InferenceService | AIMService) -> ObjectRef:
+    """Return the InferenceService; its name is that of the service."""
+    return ObjectRef(INFERENCE_SERVICES.kind, same.metadata.namespace, same.metadata.name)
 
 
 def stuck_pod(pods: Sequence[Pod], revision: str) -> ObjectRef | None:

@@ -300,7 +300,12 @@ def _follow(
     if live is None:
         return (
             ConditionSummary(
-                ok=False, reason=Reason.CREATING_RUNTIME, message=STARTING, state=State.STARTING
+                ok=False,
+                reason=Reason.CREATING_RUNTIME,
+                message=STARTING,
+                state=State.STARTING,
+                # Named at once: the next reconcile, which sees it, has nothing to write.
+                blocker=served_by(observed.service),
             ),
             None,
         )
