@@ -126,6 +126,11 @@ def pulling_since(pod: Pod | None, container: str) -> str | None:
     return pod.status.start_time if met >= {"PodReadyToStartContainers", "Initialized"} else None
 
 
+def is_scheduled(pod: Pod) -> bool:
+    """Whether the Pod has a node."""
+    return any(c.type == "PodScheduled" and c.status == "True" for c in pod.status.conditions or ())
+
+
 def is_ready(pod: Pod) -> bool:
     """Whether the Pod answers requests."""
     return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())

@@ -34,7 +34,9 @@ def fits(observed: ServiceObserved, old: AIMServiceStatus) -> Condition | None:
         return _condition("False", Reason.QUOTA_EXCEEDED, one_line(observed.pods_refused))
     if present:
         before = conditions.find(old.conditions or (), c.FITS)
-        return None if before is None else _condition("True", Reason.PLACED, "a node has room for its Pod")
+        if before is None or not any(map(pods.is_scheduled, present)):
+            return before  # a Pod alone is no room: the scheduler has not looked at it, or a queue holds it
+        return _condition("True", Reason.PLACED, "a node has room for its Pod")
     template = observed.resolution.template
     return _by_template(template) if template is not None else None
 

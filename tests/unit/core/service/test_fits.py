@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec import convert, structs
 
+from aim_operator.api.external import Pod
 from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1 import AIMServiceStatus, AIMServiceTemplate, ModelSource
 from aim_operator.api.v1alpha1 import conditions as c
@@ -31,6 +32,7 @@ from tests.support.service_builders import (
 STARTING = make_inference_service(ready=False)
 NO_ROOM = "0/2 nodes are available: 2 Insufficient amd.com/gpu."
 QUOTA = 'pods "chat-0" is forbidden: exceeded quota: gpus, requested: requests.amd.com/gpu=8'
+PLACED = make_pod(conditions=[{"type": "PodScheduled", "status": "True"}])
 BEFORE = AIMServiceStatus(
     active=make_workload(),
     conditions=(Condition(type="Fits", status="False", reason="Unschedulable", message=NO_ROOM),),
@@ -81,12 +83,30 @@ def test_what_refuses_a_pod_and_is_no_quota_is_no_matter_of_room() -> None:
 
 
 def test_room_that_was_found_is_told_to_whoever_read_that_there_was_none() -> None:
-    got = fits(decided(BEFORE, inference_service=STARTING, pods=(make_pod(),)))
+    got = fits(decided(BEFORE, inference_service=STARTING, pods=(PLACED,)))
     assert got == ("True", "Placed", "a node has room for its Pod")
 
 
+@pytest.mark.parametrize(
+    "pod",
+    [
+        pytest.param(make_pod(), id="the scheduler has not looked at it"),
+        pytest.param(
+            make_pod(
+                conditions=[{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}],
+            ),
+            id="a queue holds it",
+        ),
+    ],
+)
+def test_room_is_found_once_a_node_has_the_pod_and_not_when_there_is_one(pod: Pod) -> None:
+    """It was: that there is room was written for each new Pod, and a moment later that there is none."""
+    got = fits(decided(BEFORE, inference_service=STARTING, pods=(pod,)))
+    assert got == ("False", "Unschedulable", NO_ROOM)
+
+
 def test_a_service_that_starts_as_it_should_says_nothing_about_room() -> None:
-    assert fits(decided(inference_service=STARTING, pods=(make_pod(),))) is None
+    assert fits(decided(inference_service=STARTING, pods=(PLACED,))) is None
 
 
 @pytest.mark.parametrize(
