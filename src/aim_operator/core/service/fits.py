@@ -61,9 +61,9 @@ def _by_template(template: Template) -> Condition | None:
 
 
 def size_bytes(template: Template) -> int | None:
-    """Return the bytes of all files of a template's model; None unless each of them is known."""
+    """Return the bytes of all files of a template's model; None unless each of them is known, and can be."""
     sizes = [quantity.parse(source.size) if source.size else None for source in sources_of(template)]
-    known = [int(size) for size in sizes if size is not None]
+    known = [int(size) for size in sizes if size is not None and 0 <= size <= quantity.MAX]
     return sum(known) if known and len(known) == len(sizes) else None
 
 

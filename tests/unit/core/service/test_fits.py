@@ -136,6 +136,12 @@ def test_a_gpu_that_no_node_has_is_told_before_there_is_a_pod() -> None:
     assert got == ("False", "HardwareNotFound", "no such node")
 
 
+@pytest.mark.parametrize("size", ["9e9999", "-5Gi"])
+def test_a_size_that_no_files_have_is_none_that_is_known(size: str) -> None:
+    """Of a status that somebody wrote by hand. Python refuses to print so many digits: nothing was told."""
+    assert fits(without_server(template_of(size), cacheModel=True)) is None
+
+
 def test_files_that_fit_and_sizes_that_nobody_knows_are_no_matter() -> None:
     assert fits(without_server(template_of("100"), cacheModel=True)) is None
     unknown = convert({"name": "m", "sourceUri": "hf://a/b"}, ModelSource)
