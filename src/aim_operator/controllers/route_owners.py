@@ -113,7 +113,8 @@ class RouteOwners:
             missing = (claim for claim in claims if not self._is_there(claim))
             held_by = min((holder for claim in missing for holder in self._holders(claim)), default=None)
         self._let_write(claims, may=rival is None and held_by is None)
-        return Standing(rival=rival, held_by=held_by, yields=yields)
+        named = held_by if held_by is None else self._named_as_route(held_by)
+        return Standing(rival=rival, held_by=named, yields=yields)
 
     def lost_write(self, ref: ObjectRef) -> None:
         """Count a route as there whose write failed: the API server may have done it all the same."""
@@ -203,6 +204,13 @@ class RouteOwners:
         if controller is not None and controller.name == service:
             return aside
         return self._routes.get(namespace, service)
+
+    def _named_as_route(self, holder: Claim) -> Claim:
+        """Return the claim of a service with the name of its HTTPRoute, as far as that is there."""
+        route = self._route_of(holder.owner[1:])
+        if route is None:
+            return holder
+        return holder._replace(owner=holder.owner._replace(name=route.metadata.name))
 
     def _is_there(self, claim: Claim) -> bool:
         """Whether what is claimed is routed already, or may be by now."""

@@ -95,3 +95,16 @@ def test_a_service_that_is_going_refuses_nobody_but_its_route_is_waited_for() ->
     standing = paths.owners.standing(paths.younger)
     assert standing.rival is None
     assert standing.held_by is not None
+
+
+def test_the_route_that_is_waited_for_is_named_as_it_is_called() -> None:
+    """Beside KServe's it has another name than its service: that named one was KServe's, or none."""
+    paths = Paths()
+    owner = {"ownerReferences": ["of AIMService elder"]}
+    going = {**ELDER, "uid": "uid of AIMService elder", "deletionTimestamp": "2026-01-31T12:00:00Z"}
+    paths.elder = paths.new("services", "team/elder", metadata=going, spec=MODEL)
+    paths.new("http_routes", "team/elder.aim", metadata=owner, spec=ROUTE)
+    paths.owners.set_paths(paths.younger, SHARED)
+    held_by = paths.owners.standing(paths.younger).held_by
+    assert held_by is not None
+    assert held_by.owner[1:] == ("team", "elder.aim")

@@ -32,7 +32,7 @@ class ServiceObserved(Struct, frozen=True, kw_only=True):
     rival: Claim | None = None
     """The older claim that the wanted path conflicts with."""
     path_held_by: Claim | None = None
-    """That of a service whose HTTPRoute is still in the way of the wanted path, which belongs to this one."""
+    """That of an HTTPRoute which is still in the way of the wanted path, though that belongs to this one."""
     path_lost: bool = False
     """The path of the live HTTPRoute belongs to somebody older, or its namespace may not have it."""
     inference_service: InferenceService | None = None

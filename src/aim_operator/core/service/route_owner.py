@@ -42,7 +42,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     rival: Claim | None = None
     """The older claim that the wanted path conflicts with."""
     held_by: Claim | None = None
-    """That of a service whose HTTPRoute is still in the way of the wanted path, which belongs to this one."""
+    """That of an HTTPRoute which is still in the way of the wanted path, though that belongs to this one."""
     yields: bool = False
     """The path of this one's HTTPRoute, which it does not want any more, belongs to an older service."""
 
