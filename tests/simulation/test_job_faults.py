@@ -8,6 +8,7 @@ import pytest
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import JOBS, PODS
+from aim_operator.core.conditions import timestamp
 from aim_operator.core.jobs.attempts import LONGEST_RETRY_SECONDS
 from aim_operator.core.jobs.machine import LOG_PATIENCE_SECONDS, SIDECAR_SECONDS
 from aim_operator.core.template.desired import DEADLINE_SECONDS
@@ -270,10 +271,12 @@ NEVER_READY = {"name": "istio-proxy", "started": False, "state": {"running": {}}
 """A sidecar that runs before the others, and whose startup probe never succeeds."""
 
 
-def hold_up(world: World, sidecar: dict[str, Any]) -> None:
+def hold_up(world: World, sidecar: dict[str, Any], *conditions: dict[str, Any]) -> None:
     """Have a sidecar hold the only Pod up, as the kubelet says it."""
     (pod,) = world.all(PODS)
-    status = {"initContainerStatuses": [sidecar]}
+    status: dict[str, Any] = {"initContainerStatuses": [sidecar]}
+    if conditions:
+        status["conditions"] = list(conditions)
     world.sandbox.server.patch(
         world.sandbox.server.kinds.served(PODS),
         pod["metadata"]["name"],
@@ -307,6 +310,28 @@ async def test_a_download_that_a_sidecar_never_lets_start_says_which_one_it_wait
         )
         hold_up(world, {**NEVER_READY, "started": True})
         await world.until(lambda: says(cache_status(world))[2] == "the download Pod is starting")
+
+
+async def test_a_download_beside_an_injected_container_that_never_ends_says_which_one_it_waits_for() -> None:
+    """To a kubelet it is started, as a sidecar at work is: a download waited for it without a word."""
+    async with World() as world:
+        world.sandbox.jobs.behaviours[SOURCE] = ImageBehaviour(outcome="pull error", reason="PodInitializing")
+        world.apply([model_cache()])
+        world.start()
+        await world.until(lambda: bool(world.all(PODS)))
+        began = timestamp(world.clock.now())
+        running = {"name": "vault-agent-init", "started": True, "state": {"running": {"startedAt": began}}}
+        words = "containers with incomplete status: [vault-agent-init]"
+        uninitialized = {"type": "Initialized", "status": "False", "message": words}
+        hold_up(world, running, uninitialized)
+        await world.pass_seconds(30)
+        assert says(cache_status(world))[2] == "the download Pod is starting"
+        await world.until(lambda: says(cache_status(world))[1] == "WaitingForSidecar", limit_seconds=40)
+        assert "'vault-agent-init', which has to end first" in says(cache_status(world))[2]
+        await world.until(lambda: says(cache_status(world))[0] == "Degraded", limit_seconds=1200)
+        before = world.writes()
+        await world.pass_seconds(6 * 3600)
+        assert world.writes() == before
 
 
 async def test_a_discovery_that_a_sidecar_never_lets_start_fails_with_its_name() -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 from aim_operator.api.external import ContainerState, ContainerStatus, ContainerTerminated, Event, Pod
 from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.core.conditions import parse_time
 from aim_operator.core.messages import last_message, one_line
 from aim_operator.core.remedies import of_scheduler
 
@@ -50,6 +52,10 @@ _CONTAINER_REASONS = frozenset(
 Of pkg/kubelet/kuberuntime/kuberuntime_container.go and pkg/kubelet/container/sync_result.go.
 """
 _CREATING = frozenset({"ContainerCreating", "PodInitializing"})
+ENDING_SECONDS = 60
+"""How long a container that runs before the others may take until that is said."""
+_INCOMPLETE = re.compile(r"containers with incomplete status: \[([^\]]*)\]")
+"""Of the condition Initialized (GeneratePodInitializedCondition in the kubelet's status/generate.go)."""
 _PAUSE = re.compile(r'Back-off pulling image "[^"]*"|ImagePullBackOff')
 _AUTH = re.compile(
     r"\b(401|403|unauthorized|forbidden|denied|authentication|authorization failed)\b", re.IGNORECASE
@@ -146,10 +152,13 @@ def is_disrupted(pod: Pod) -> bool:
     )
 
 
-def waiting(pods: Iterable[Pod], what: str, placed_by: str = "jobs.scheduling") -> Verdict | None:
+def waiting(
+    pods: Iterable[Pod], what: str, placed_by: str = "jobs.scheduling", *, now: datetime | None = None
+) -> Verdict | None:
     """Return why a Pod (`what` it is to its readers) does not start, or None where nothing is wrong.
 
-    `placed_by` is the field that says where such Pods run.
+    `placed_by` is the field that says where such Pods run. With `now`, a container that runs before the
+    others and does not end counts, too: an injected one. Those that KServe adds take long, as they download.
     """
     for pod in pods:
         for status in container_statuses(pod):
@@ -168,18 +177,57 @@ def waiting(pods: Iterable[Pod], what: str, placed_by: str = "jobs.scheduling") 
                 return Verdict(Reason.UNSCHEDULABLE, of_scheduler(condition.message, placed_by))
             if condition.reason == "SchedulingGated":
                 return Verdict(Reason.SUSPENDED, _gated(pod, what))
-        if held := _held_up(pod, what):
+        if held := _held_up(pod, what, now):
             return Verdict(Reason.WAITING_FOR_SIDECAR, held)
     return None
 
 
-def _held_up(pod: Pod, what: str) -> str:
+def seconds_until_held_up(pod: Pod | None, now: datetime) -> float | None:
+    """Return when a container that has to end first will have run for too long; None where none will."""
+    running = _to_end_first(pod) if pod is not None else None
+    left = ENDING_SECONDS - _seconds_running(running, now) if running is not None else 0.0
+    return left if left > 0 else None
+
+
+def _to_end_first(pod: Pod) -> ContainerStatus | None:
+    """Return the running container that others wait for to end.
+
+    To the kubelet one without a startup probe is `started` as soon as it runs (UpdatePodStatus in Kubernetes'
+    prober_manager.go), as a sidecar at work is. But its Pod is not initialized, and says for whom that is.
+    """
+    told = next(
+        (c for c in pod.status.conditions or () if (c.type, c.status) == ("Initialized", "False")), None
+    )
+    incomplete = _INCOMPLETE.search((told.message if told is not None else None) or "")
+    names = incomplete[1].split() if incomplete is not None else ()
+    return next(
+        (
+            each
+            for each in pod.status.init_container_statuses or ()
+            if each.state.running is not None and each.started is True and each.name in names
+        ),
+        None,
+    )
+
+
+def _seconds_running(status: ContainerStatus, now: datetime) -> float:
+    running = status.state.running
+    began = running.started_at if running is not None else None
+    return (now - parse_time(began)).total_seconds() if began is not None else 0.0
+
+
+def _held_up(pod: Pod, what: str, now: datetime | None) -> str:
     """Say which container the others wait for; "" where none does. Those that run first were injected.
 
     One that only starts is not told of: as a rule it has ended, or is a sidecar at work, a second later.
     """
+    unended = _to_end_first(pod) if now is not None and seconds_until_held_up(pod, now) is None else None
     for status in pod.status.init_container_statuses or ():
         state = status.state
+        if status is unended:
+            return (
+                f"{what} waits for its container {status.name!r}, which has to end first; {_see(pod, status)}"
+            )
         if state.terminated is not None or (state.running is not None and status.started is True):
             continue
         if state.running is None and (state.waiting is None or state.waiting.reason in _CREATING):
@@ -189,11 +237,13 @@ def _held_up(pod: Pod, what: str) -> str:
         if last is not None:
             words = one_line(last.message)
             crashed = f" and exits with code {last.exit_code}{f': {words}' if words else ''}"
-        where = f"kubectl logs -n {pod.metadata.namespace} {pod.metadata.name} -c {status.name}"
-        return (
-            f"{what} waits for its container {status.name!r}, which has to start first{crashed}; see {where}"
-        )
+        waits = f"{what} waits for its container {status.name!r}, which has to start first"
+        return f"{waits}{crashed}; {_see(pod, status)}"
     return ""
+
+
+def _see(pod: Pod, status: ContainerStatus) -> str:
+    return f"see kubectl logs -n {pod.metadata.namespace} {pod.metadata.name} -c {status.name}"
 
 
 def _gated(pod: Pod, what: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from msgspec import convert, structs
 
@@ -276,3 +278,39 @@ def test_since_when_an_image_is_pulled(waiting: str, met: set[str], want: str | 
     pod = structs.replace(pod, status=structs.replace(pod.status, conditions=conditions, start_time=STARTED))
     assert pods.pulling_since(pod, "discovery") == want
     assert pods.pulling_since(None, "discovery") is None
+
+
+INCOMPLETE = "containers with incomplete status: [vault-agent-init]"
+BEGAN = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("message", "after", "want", "left"),
+    [
+        pytest.param(INCOMPLETE, 10, "", 50, id="it has only begun"),
+        pytest.param(
+            INCOMPLETE,
+            60,
+            "the Pod waits for its container 'vault-agent-init', which has to end first; see kubectl logs -n "
+            "ml pod -c vault-agent-init",
+            None,
+            id="it does not end",
+        ),
+        pytest.param(
+            "containers with incomplete status: [another]", 600, "", None, id="it is a sidecar at work"
+        ),
+        pytest.param(None, 600, "", None, id="the kubelet does not say who is awaited"),
+    ],
+)
+def test_an_injected_container_that_has_to_end_first(
+    message: str | None, after: int, want: str, left: float | None
+) -> None:
+    """Its status is that of a sidecar at work: started. Only the Pod's condition tells them apart."""
+    runs = {**container("vault-agent-init", started="2026-01-31T12:00:00Z"), "started": True}
+    pod = make_pod(init=(runs,), waiting=("PodInitializing", ""))
+    told = JobCondition(type="Initialized", status="False", message=message)
+    pod = structs.replace(pod, status=structs.replace(pod.status, conditions=(told,)))
+    now = BEGAN + timedelta(seconds=after)
+    verdict = pods.waiting([pod], "the Pod", now=now)
+    assert ("" if verdict is None else verdict.message) == want
+    assert pods.seconds_until_held_up(pod, now) == left

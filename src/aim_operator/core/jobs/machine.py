@@ -285,7 +285,7 @@ def _obstacle(attempt: Attempt, pod: Pod | None) -> Verdict | None:
     if pod is not None:
         # What keeps a sidecar waiting is no concern of a container that runs.
         started = pods.has_started(pod, attempt.container)
-        return None if started else pods.waiting((pod,), attempt.pod_words)
+        return None if started else pods.waiting((pod,), attempt.pod_words, now=attempt.now)
     if attempt.refusal:
         return Verdict(Reason.JOB_REFUSED, f"{attempt.pod_words} was refused: {one_line(attempt.refusal)}")
     return None
@@ -309,8 +309,11 @@ def _requeue_after_seconds(view: _View, state: JobState) -> float | None:
             return _sidecar_seconds_left(view) or None
         case JobState.ABSENT_NOT_DUE | JobState.RECORDED_FAILURE:
             return view.seconds_to_retry
-        case JobState.RUNNING if view.deadline is not None:
-            return (view.deadline - attempt.now).total_seconds()
+        case JobState.RUNNING:
+            due = view.deadline
+            left = None if due is None else (due - attempt.now).total_seconds()
+            held = pods.seconds_until_held_up(view.pod, attempt.now)
+            return min((seconds for seconds in (left, held) if seconds is not None), default=None)
         case _:
             return None
 
