@@ -1,7 +1,7 @@
 """What an object waits for, or what is in its way, as `status.blockedBy`: the first hop to the root.
 
-Whoever decides a reason names the object that it is about; here that is written down. No clock: the time is
-that of the condition, or of the write that first names the object.
+Whoever decides a reason names the object that it is about; here that is written down. The time is that of
+the write that first names the object.
 """
 
 from __future__ import annotations
@@ -24,18 +24,15 @@ def blocked_by(
 ) -> BlockedBy | None:
     """Return what stands in the way of an object in `namespace`; None where it is Ready, or it is no object.
 
-    `told` are its new conditions: reason and time are those of Ready. `since` stays while the object that is
-    named does; another one's begins `now`.
+    `told` are its new conditions: the reason is that of Ready. `since` stays while the object that is named
+    does; another one's begins `now`.
     """
     ready = conditions.find(told, c.READY)
     if ref is None or ready is None or ready.status == "True":
         return None
     elsewhere = ref.namespace if ref.namespace != namespace else ""
     named = (ref.kind, elsewhere or None, ref.name)
-    if old is None:
-        since = ready.last_transition_time
-    else:
-        since = old.since if (old.kind, old.namespace, old.name) == named else now
+    since = old.since if old is not None and (old.kind, old.namespace, old.name) == named else now
     return BlockedBy(kind=named[0], namespace=named[1], name=named[2], reason=ready.reason, since=since)
 
 

@@ -57,9 +57,12 @@ def told(status: str = "False", since: str = THEN, reason: str = "Waits") -> lis
     ]
 
 
-def test_who_waits_for_the_first_time_does_since_it_is_not_ready() -> None:
-    got = blocked_by(None, JOB, told(), namespace="team", now=LATER)
-    assert got == BlockedBy(kind="Job", name="discover", namespace="kaiwo-system", reason="Waits", since=THEN)
+def test_an_object_is_waited_for_since_it_is_named_however_long_nothing_was_ready() -> None:
+    """The Job of a third attempt is minutes old, where the first one failed yesterday."""
+    got = blocked_by(None, JOB, told(since=THEN), namespace="team", now=LATER)
+    assert got == BlockedBy(
+        kind="Job", name="discover", namespace="kaiwo-system", reason="Waits", since=LATER
+    )
 
 
 def test_another_object_is_waited_for_since_it_is_named() -> None:
