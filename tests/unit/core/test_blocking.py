@@ -155,6 +155,14 @@ SERVICES = [
     ),
     pytest.param(
         waiting(
+            make_cluster_template(status=PENDING),
+            make_template(status=make_template_status("Failed", reason="JobFailed", sources=())),
+        ),
+        Waits("AIMClusterServiceTemplate", "fast", "TemplateNotAvailable"),
+        id="the one that may be chosen, and not one of its name that failed",
+    ),
+    pytest.param(
+        waiting(
             make_template(status=make_template_status("Degraded", reason="ImagePullAuthFailed", sources=())),
             service=make_service(templateRef="fast"),
         ),

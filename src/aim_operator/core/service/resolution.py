@@ -7,7 +7,6 @@ from msgspec import Struct, structs
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
-    CLUSTER_TEMPLATES,
     IMAGES,
     RUNTIME_CONFIGS,
     TEMPLATES,
@@ -134,7 +133,7 @@ def _base(
                     f"{origin}: template {name!r} is for image {template.spec.aim_image_name!r}, not for "
                     f"{image.metadata.name!r}; name a template of this image"
                 ),
-                blocker=ObjectRef(kind_of(template), template.metadata.namespace, name),
+                blocker=_ref(template),
             ),
         )
     return template, (), None
@@ -163,14 +162,14 @@ def _chosen(
                 f"it may fit better than {', '.join(chosen.best)}; name one in spec.templateRef to start now"
             ),
             state=State.PENDING,
-            blocker=_first(chosen, service),
+            blocker=_ref(chosen.first_waiting),
         )
     elif chosen.waiting:
         problem = Problem(
             reason=Reason.TEMPLATE_NOT_AVAILABLE,
             message=f"no template of image {model!r} is available yet: {', '.join(chosen.waiting)}",
             state=State.PENDING,
-            blocker=_first(chosen, service),
+            blocker=_ref(chosen.first_waiting),
         )
     elif chosen.not_optimized:
         problem = Problem(
@@ -194,15 +193,10 @@ def _chosen(
     return None, chosen.candidates, problem
 
 
-def _first(chosen: selection.Selection, service: AIMService) -> ObjectRef | None:
-    """Return the first of the templates that are waited for, unless more are weighed than a status lists."""
-    name = chosen.waiting[0]
-    scope = next((each.scope for each in chosen.candidates if each.name == name), None)
-    if scope is None:
+def _ref(template: Template | None) -> ObjectRef | None:
+    if template is None:
         return None
-    if scope == "Cluster":
-        return ObjectRef(CLUSTER_TEMPLATES.kind, "", name)
-    return ObjectRef(TEMPLATES.kind, service.metadata.namespace, name)
+    return ObjectRef(kind_of(template), template.metadata.namespace, template.metadata.name)
 
 
 def _with_template(

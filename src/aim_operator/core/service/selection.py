@@ -54,6 +54,8 @@ class Selection(Struct, frozen=True, kw_only=True):
     tied: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     """Templates of the image that may yet become available, and as good as or better than `best`."""
+    first_waiting: Template | None = None
+    """The first of `waiting`: a template of the other scope may have its name."""
     best: tuple[str, ...] = ()
     """The best ones that are available, while others are waited for."""
     not_optimized: tuple[str, ...] = ()
@@ -81,17 +83,24 @@ def select(service: AIMService, image: Image, catalog: Catalog) -> Selection:
     allowed = _allows_unoptimized(service, image, catalog)
     ranks = {id(t): rank(t, models) for t in weighed if _available(t) and (allowed or is_optimized(t))}
     if not ranks:
+        undecided = [t for t in weighed if _state(t) in _UNDECIDED]
         return Selection(
-            waiting=tuple(t.metadata.name for t in weighed if _state(t) in _UNDECIDED),
+            waiting=tuple(t.metadata.name for t in undecided),
+            first_waiting=next(iter(undecided), None),
             not_optimized=tuple(t.metadata.name for t in weighed if _available(t)),
             candidates=_explain(weighed, None, ranks),
         )
     best = min(ranks.values())
     winners = [t for t in weighed if ranks.get(id(t)) == best]
-    waiting = tuple(t.metadata.name for t in weighed if _may_beat(t, best, models, tied=len(winners) > 1))
+    rivals = [t for t in weighed if _may_beat(t, best, models, tied=len(winners) > 1)]
     names = tuple(t.metadata.name for t in winners)
-    if waiting:
-        return Selection(waiting=waiting, best=names, candidates=_explain(weighed, None, ranks, _BEST_SO_FAR))
+    if rivals:
+        return Selection(
+            waiting=tuple(t.metadata.name for t in rivals),
+            first_waiting=rivals[0],
+            best=names,
+            candidates=_explain(weighed, None, ranks, _BEST_SO_FAR),
+        )
     if len(winners) > 1:
         return Selection(tied=names, candidates=_explain(weighed, None, ranks))
     return Selection(template=winners[0], candidates=_explain(weighed, winners[0], ranks))
