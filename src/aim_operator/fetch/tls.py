@@ -41,6 +41,9 @@ class Context(ssl.SSLContext):
         """With the handshake at once, and nothing else that can be chosen: as urllib3 asks for it."""
         if server_side or not (do_handshake_on_connect and suppress_ragged_eofs):
             raise ValueError("a client's, with the handshake at once")
+        if self.check_hostname and not server_hostname:
+            # Python's sockets refuse this; without them OpenSSL would compare no name at all.
+            raise ValueError("check_hostname requires server_hostname")
         return cast("ssl.SSLSocket", Secured(sock, self, server_hostname, session))
 
 

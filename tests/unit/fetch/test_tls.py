@@ -131,6 +131,17 @@ def test_a_server_with_another_name_is_refused(name: str, contexts: tuple[Contex
     assert "alert" in str(told[0]), "the server is told why"
 
 
+@pytest.mark.parametrize("name", [None, ""])
+def test_without_a_name_nobody_is_trusted(name: str | None, ca: trustme.CA) -> None:
+    client = Context(ssl.PROTOCOL_TLS_CLIENT)
+    ca.configure_trust(client)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.close()
+        with pytest.raises(ValueError, match="server_hostname"):
+            client.wrap_socket(ours, server_hostname=name)
+
+
 def test_a_handshake_that_comes_byte_by_byte_ends_at_the_limit(
     contexts: tuple[Context, ssl.SSLContext],
 ) -> None:
