@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from aim_operator.api.meta import Manifest
 from aim_operator.cli.fit import nodes as on
-from aim_operator.cli.fit.demand import Demand, amounts, listed, shown
+from aim_operator.cli.fit.demand import Amounts, Demand, amounts, listed, shown
 from aim_operator.cli.fit.nodes import Bound, NodeFit, Room
 from aim_operator.core import gpu_memory
 
@@ -57,6 +57,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """PersistentVolumes by name, as far as they may be read."""
     classes: Mapping[str, Manifest] = {}
     unseen: Mapping[str, str] = {}
+    promised: Amounts = field(default_factory=Counter)
+    """What services that were judged before take of the quotas, as KEY of QUOTA; `fit` adds to it."""
 
 
 def unknown(namespace: str, name: str, message: str) -> Fit:
@@ -156,15 +158,18 @@ def _quotas(demand: Demand, around: Surroundings, missing: int) -> Iterator[Find
             continue
         hard, used = amounts(spec.get("hard")), amounts(status.get("used"))
         for key, limit in sorted(hard.items()):
-            asked = _of_quota(key, demand) * missing
-            if asked and used[key] + asked > limit:
+            asked, entry = _of_quota(key, demand) * missing, f"{key} of {name}"
+            taken = used[key] + around.promised[entry]
+            if asked and taken + asked > limit:
                 yield Finding(
                     check="quota",
                     verdict=Verdict.NO,
-                    message=f"ResourceQuota {name!r}: {key} {shown(key, used[key])} of "
+                    message=f"ResourceQuota {name!r}: {key} {shown(key, taken)} of "
                     f"{shown(key, limit)} is used, and {shown(key, asked)} more is asked for",
                     remedy="free some of the quota, raise it, or ask for less",
                 )
+            else:
+                around.promised[entry] += asked
 
 
 def _of_quota(key: str, demand: Demand) -> int:

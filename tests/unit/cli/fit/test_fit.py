@@ -339,6 +339,18 @@ def test_each_service_of_a_file_leaves_less_to_the_next() -> None:
     assert fit(structs.replace(demand(8), name="second"), there).verdict is Verdict.NO
 
 
+def test_each_service_of_a_file_leaves_less_of_a_quota_to_the_next() -> None:
+    nodes = [gpu_node(name) for name in ("a", "b", "c")]
+    one_more = quota({"requests.amd.com/gpu": "16"}, {"requests.amd.com/gpu": "8"})
+    there = around(*nodes, quotas=(one_more,))
+    assert fit(demand(8), there).verdict is Verdict.FITS
+    second = fit(structs.replace(demand(8), name="second"), there)
+    assert second.verdict is Verdict.NO
+    assert "requests.amd.com/gpu 16 of 16 is used, and 8 more is asked for" in problems(second)[0]
+    # What has no room takes nothing of it.
+    assert fit(structs.replace(demand(0), name="third"), there).verdict is Verdict.FITS
+
+
 PICTURES = {
     "it fits": [
         fit(demand(2, replicas=2), around(gpu_node("gpu-1"), gpu_node("gpu-2"), plain_node("cpu-1")))
