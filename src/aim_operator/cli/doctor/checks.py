@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from aim_operator.api import quantity
+from aim_operator.api.external import StorageClass
 from aim_operator.cli.doctor import access, namespaces
 from aim_operator.cli.doctor.gather import Node, Surroundings
 from aim_operator.cli.doctor.verdicts import Check, Report, ok, problem, some, unknown, warning
@@ -241,11 +242,15 @@ def _gpu_labels(cluster: Surroundings) -> Check:
 def _storage(cluster: Surroundings) -> Check:
     if cluster.storage_classes is None:
         return _unseen("storage", cluster, "storage_classes")
-    default = [
-        each.metadata.name
-        for each in cluster.storage_classes
-        if each.metadata.annotation(DEFAULT_CLASS) == "true"
-    ]
+    default = [each.metadata.name for each in _of_caches(cluster)]
+    if cluster.cache_class:
+        if default:
+            return ok("storage", f"class {cluster.cache_class}, as the runtime configuration says")
+        return warning(
+            "storage",
+            f"no storage class {cluster.cache_class}, which the runtime configuration names",
+            "create it, or name another in defaultStorageClassName of the runtime configuration",
+        )
     if default:
         return ok("storage", f"default class {', '.join(default)}")
     names = ", ".join(each.metadata.name for each in cluster.storage_classes)
@@ -256,14 +261,25 @@ def _storage(cluster: Surroundings) -> Check:
     )
 
 
+def _of_caches(cluster: Surroundings) -> list[StorageClass]:
+    """Return the class that the cluster's runtime configuration names, else those that are default."""
+    return [
+        each
+        for each in cluster.storage_classes or ()
+        if (
+            each.metadata.name == cluster.cache_class
+            if cluster.cache_class
+            else each.metadata.annotation(DEFAULT_CLASS) == "true"
+        )
+    ]
+
+
 def _access_modes(cluster: Surroundings) -> Check:
     name = "access modes"
     if cluster.storage_classes is None:
         return _unseen(name, cluster, "storage_classes")
     asked = cluster.access_modes or ("ReadWriteMany",)
-    default = [
-        each for each in cluster.storage_classes if each.metadata.annotation(DEFAULT_CLASS) == "true"
-    ] or cluster.storage_classes
+    default = _of_caches(cluster) or ([] if cluster.cache_class else list(cluster.storage_classes))
     if not {"ReadWriteMany", "ReadOnlyMany"} & set(asked):
         return ok(name, f"caches ask for {', '.join(asked)}")
     if any(_shares(each.provisioner) for each in default):
@@ -277,7 +293,7 @@ def _access_modes(cluster: Surroundings) -> Check:
             "set storage.accessModes: [ReadWriteOnce] in the runtime configuration, or name a class that can",
         )
     if not default:
-        return ok(name, "no storage class")
+        return ok(name, f"no storage class{f' {cluster.cache_class}' if cluster.cache_class else ''}")
     return unknown(name, f"no API says what {some([each.provisioner for each in default])} can")
 
 

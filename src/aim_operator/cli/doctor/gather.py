@@ -76,6 +76,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     nodes: tuple[Node, ...] | None = None
     access_modes: tuple[str, ...] | None = None
     """Of the claims of model caches, as the cluster's runtime configuration says; None where it doesn't."""
+    cache_class: str | None = None
+    """Storage class of model caches, as the cluster's runtime configuration says; None where it doesn't."""
     serving: frozenset[str] = frozenset()
     """Namespaces with services, and the one that is asked for."""
     homes: frozenset[str] = frozenset()
@@ -148,7 +150,7 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
     own_configs = await seen("configured", lambda: all_of(RUNTIME_CONFIGS))
     cluster_configs = await seen("configured", lambda: all_of(CLUSTER_RUNTIME_CONFIGS))
     configs = [each for each in (*(own_configs or ()), *(cluster_configs or ())) if _is_default(each)]
-    general = next((each.spec.storage for each in configs if not each.metadata.namespace), None)
+    general = next((each.spec for each in configs if not each.metadata.namespace), None)
     return Surroundings(
         installed=installed,
         down=tuple(
@@ -164,7 +166,8 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
         keda=await seen("keda", lambda: served(SCALED_OBJECTS)),
         storage_classes=await seen("storage_classes", lambda: all_of(STORAGE_CLASSES)),
         nodes=await seen("nodes", lambda: all_of(NODES)),
-        access_modes=general.access_modes if general is not None else None,
+        access_modes=general.storage.access_modes if general is not None and general.storage else None,
+        cache_class=general.default_storage_class_name if general is not None else None,
         serving=frozenset(each.metadata.namespace for each in services or ()) | ({namespace} - homes),
         homes=homes,
         namespaces=await seen("namespaces", lambda: all_of(policies.NAMESPACES)),

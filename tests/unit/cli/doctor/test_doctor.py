@@ -341,3 +341,38 @@ def test_a_class_that_caches_can_not_share(
     made = msgspec.json.encode(storage_class() | {"provisioner": provisioner})
     classes = (msgspec.json.decode(made, type=StorageClass),)
     assert one("access modes", storage_classes=classes, access_modes=modes).verdict == want
+
+
+def test_the_class_that_the_runtime_configuration_names_is_judged_and_not_the_default() -> None:
+    """A cluster with disks as its default, where caches go to files that are shared."""
+    shared = storage_class() | {"provisioner": "efs.csi.aws.com", "metadata": {"name": "shared"}}
+    disks = storage_class() | {"provisioner": "ebs.csi.aws.com"}
+    classes = tuple(
+        msgspec.json.decode(msgspec.json.encode(each), type=StorageClass) for each in (disks, shared)
+    )
+    assert one("access modes", storage_classes=classes).verdict == "warning"
+    assert one("access modes", storage_classes=classes, cache_class="shared").verdict == "ok"
+    assert one("storage", storage_classes=classes[1:]).verdict == "warning"
+    assert one("storage", storage_classes=classes[1:], cache_class="shared").verdict == "ok"
+
+
+def test_a_class_that_the_runtime_configuration_names_and_nobody_made_is_a_warning() -> None:
+    classes = (msgspec.json.decode(msgspec.json.encode(storage_class()), type=StorageClass),)
+    found = one("storage", storage_classes=classes, cache_class="shared")
+    assert found.verdict == "warning"
+    assert "no storage class shared" in found.found
+    assert one("access modes", storage_classes=classes, cache_class="shared").verdict == "ok"
+
+
+async def test_the_class_of_caches_is_that_of_the_clusters_configuration() -> None:
+    config = {
+        "apiVersion": "aim.silogen.ai/v1alpha1",
+        "kind": "AIMClusterRuntimeConfig",
+        "metadata": {"name": "default"},
+        "spec": {"defaultStorageClassName": "shared"},
+    }
+    sandbox = whole()
+    sandbox.load([config])
+    client = cast("KubeClient", Answering(sandbox.client("somebody"), ""))
+    found = await read(client, "team", "0.1.0")
+    assert (found.cache_class, found.access_modes) == ("shared", None)
