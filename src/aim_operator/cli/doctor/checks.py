@@ -257,7 +257,7 @@ def _storage(cluster: Surroundings) -> Check:
     return warning(
         "storage",
         f"no default class; there is {names}" if names else "no storage class",
-        "name a class in the runtime configuration's storage, or mark one as default, for caches",
+        "name one in the runtime configuration's defaultStorageClassName, or mark one as default, for caches",
     )
 
 
