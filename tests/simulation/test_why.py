@@ -273,3 +273,19 @@ def test_objects_are_named_as_people_name_them(text: str, want: tuple[Any, str, 
 def test_what_names_nothing_is_refused(text: str) -> None:
     with pytest.raises(UserError):
         find(text, "team")
+
+
+async def test_statuses_that_wait_for_each_other_end_the_chain() -> None:
+    """Whoever may write statuses, as many roles of tenants may, could have it go round for ever."""
+
+    def blocked(by: str) -> dict[str, Any]:
+        waits = {"kind": "AIMService", "name": by, "reason": "Waiting"}
+        return {"status": {"status": "Pending", "observedGeneration": 1, "blockedBy": waits}}
+
+    async with World() as world:
+        world.apply([SERVICE, SERVICE | {"metadata": {"name": "other", "namespace": "team"}}])
+        somebody = world.sandbox.client("somebody")
+        for name, by in (("chat", "other"), ("other", "chat")):
+            await world.clock.run(somebody.patch_status(aim.SERVICES, name, blocked(by), namespace="team"))
+        chain = await why(world)
+    assert [hop.named for hop in chain.hops] == ["AIMService team/chat", "AIMService team/other"]

@@ -97,6 +97,9 @@ class _Look:
     async def _ours(self, resource: Resource[Any], obj: Any, *, ends: bool = False) -> None:
         """Add an object of ours and what is behind it."""
         hop = _own_hop(resource, obj)
+        if any(hop.named == each.named for each in self._hops):
+            # Statuses that name each other, as of two looks at a cluster that changes, or by somebody's hand.
+            return
         self._hops.append(hop)
         if ends or hop.reason in _HERE or hop.remedy:
             return
