@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from aim_operator.cli import program  # noqa: PLC0415
     from aim_operator.cli.app import app  # noqa: PLC0415
     from aim_operator.cli.completion import VARIABLE  # noqa: PLC0415
+    from aim_operator.cli.plain import error_line  # noqa: PLC0415
 
     _take_interrupts()
     if VARIABLE in os.environ:
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What is still held back is lost at the end otherwise, and that with a traceback.
         sys.stdout.flush()
     except AimError as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)  # noqa: T201
+        print(error_line(error), file=sys.stderr)  # noqa: T201
         return MEND
     except OSError as error:
         if error.filename is not None or error.errno not in _FULL:
@@ -63,9 +64,3 @@ def _take_interrupts() -> None:
     """Make SIGINT end every command alike, `run` as `demo`: a shell starts `aimctl … &` with it ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _one_line(error: AimError) -> str:
-    from aim_operator.cli import program  # noqa: PLC0415
-
-    return program.named(" ".join(str(error).split()))

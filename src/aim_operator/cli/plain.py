@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import re
 
+from aim_operator.cli import program
+
 _CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def without_controls(text: str) -> str:
     """Return `text` without colours and control characters; line feeds and tabs stay."""
     return _CONTROLS.sub("", text)
+
+
+def error_line(error: Exception) -> str:
+    """Return the line that says an error at a terminal: it may have words of files and of a cluster."""
+    return f"error: {program.named(' '.join(without_controls(str(error)).split()))}"

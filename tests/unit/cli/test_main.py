@@ -83,6 +83,20 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [["plan"], ["crds", "--output-dir"]], ids=["plan", "any other command"])
+def test_the_name_of_a_file_does_not_control_the_terminal(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files of a merge request are named by anybody."""
+    file = tmp_path / "a\x1b]0;owned\x07\x9b2Jb.yaml"
+    file.write_bytes(b"\xff")
+    assert main([*command, str(file)]) in (2, 3)
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "b.yaml" in said
+    assert not {"\x1b", "\x07", "\x9b"} & set(said)
+
+
 def test_a_wrong_context_names_the_right_ones(kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--kubeconfig", str(kubeconfig), "--context", "there"]) == 2
     assert "here" in capsys.readouterr().err

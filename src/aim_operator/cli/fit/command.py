@@ -53,6 +53,7 @@ def fit(
     not right.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.cli.plain import error_line  # noqa: PLC0415
     from aim_operator.cli.printing import STRUCTURED, console, structured  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
@@ -60,7 +61,7 @@ def fit(
         flags.one_of("--output", output, FORMS)
         found = _found(what, cluster)
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+        print(error_line(error), file=sys.stderr)  # noqa: T201
         raise typer.Exit(BAD_INPUT) from error
     if output in STRUCTURED:
         sys.stdout.write(structured(found, output))

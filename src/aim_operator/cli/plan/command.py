@@ -84,6 +84,7 @@ def plan(
     be Degraded or Failed, 3 the files or the call are not right.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.cli.plain import error_line  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
     try:
@@ -102,7 +103,7 @@ def plan(
                 f"if it is as aimctl snapshot wrote it, report this: {error!r}"
             ) from error
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201
+        print(error_line(error), file=sys.stderr)  # noqa: T201
         raise typer.Exit(BAD_INPUT) from error
     _print(made, output)
     if wrong:
