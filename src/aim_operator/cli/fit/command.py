@@ -92,7 +92,7 @@ def _found(what: str, cluster: connect.Cluster) -> list[Fit]:
     from aim_operator.errors import UserError  # noqa: PLC0415
 
     server, now, own = cluster.connection.server, datetime.now(UTC), cluster.namespace
-    is_file = what == "-" or what.endswith(_ENDINGS) or Path(what).exists()
+    is_file = what == "-" or what.endswith(_ENDINGS) or documents.exists(Path(what))
     if not is_file:
         named = objects.find(what, own)
         if named.resource.kind != SERVICES.kind:

@@ -111,12 +111,20 @@ def _texts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield "standard input", _decoded("standard input", sys.stdin.buffer.read(MOST_BYTES + 1))
             continue
         path = Path(given)
-        if not path.exists():
+        if not exists(path):
             raise UserError(f"{given} does not exist")
         for file in _files(path) if path.is_dir() else [path]:
             if file.resolve() not in seen:
                 seen.add(file.resolve())
                 yield str(file), _text(file)
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there. Raises UserError where that can't be seen, or no file has such a name."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _files(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from aim_operator.cli.plan.documents import read
+from aim_operator.errors import UserError
 
 TEN = ", ".join(["{kind: X}"] * 10)
 LAUGHS = f"kind: List\nitems:\n- &a0 {{kind: List, items: [{TEN}]}}\n" + "".join(
@@ -30,6 +31,12 @@ def test_aliases_that_never_end_are_refused_at_once(text: str, want: str, tmp_pa
     documents, (problem,) = read([str(file)])
     assert documents == []
     assert want in problem.message
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    """As a shell makes of a variable that holds a file's text."""
+    with pytest.raises(UserError, match="cannot be read: File name too long"):
+        read(["kind: AIMService " * 100])
 
 
 def test_aliases_of_ordinary_files_are_read(tmp_path: Path) -> None:
