@@ -83,7 +83,9 @@ def fit(demand: Demand, around: Surroundings) -> Fit:
     else:
         nodes = on.judge(demand, around.room, bound_to)
         chosen = on.place(demand, around.room, missing, bound_to)
-        where = _where(demand, around, nodes, missing, chosen)
+        # What is in the way of the rest is known once the others have their place.
+        left = on.judge(demand, around.room, bound_to) if 0 < len(chosen) < missing else nodes
+        where = _where(demand, around, left, missing, chosen)
     findings = (where, *claims, *_quotas(demand, around, missing), _memory(demand))
     verdicts = {each.verdict for each in findings if each.check != "memory"}
     if any(each.verdict is Verdict.NO for each in findings):

@@ -177,6 +177,13 @@ def test_some_replicas_have_room_and_others_none() -> None:
     assert problems(found)[0].startswith("nodes: room for 2 of 3 Pods")
 
 
+def test_what_is_in_the_way_of_the_replicas_without_room_is_said() -> None:
+    """The node that took the first has no room for the second; `there is no node` was said."""
+    found = fit(demand(8, replicas=2), around(gpu_node("n")))
+    assert problems(found) == ["nodes: room for 1 of 2 Pods: 1 Insufficient amd.com/gpu"]
+    assert found.findings[0].remedy.startswith("free what it lacks")
+
+
 def test_a_service_all_of_whose_pods_have_a_node_fits_though_nothing_is_left() -> None:
     found = fit(demand(8), around(gpu_node("a"), pods=(pod("a", 8, of="chat"),)))
     assert (found.verdict, found.goes_to) == (Verdict.FITS, ())
