@@ -82,7 +82,10 @@ def fit(demand: Demand, around: Surroundings) -> Fit:
         )
     else:
         nodes = on.judge(demand, around.room, bound_to)
-        chosen = on.place(demand, around.room, missing, bound_to)
+        together = _of_one_node(demand, around)
+        chosen = on.place(demand, around.room, missing, bound_to, together)
+        if together and chosen:
+            bound_to = {chosen[0]: together}
         # What is in the way of the rest is known once the others have their place.
         left = on.judge(demand, around.room, bound_to) if 0 < len(chosen) < missing else nodes
         where = _where(demand, around, left, missing, chosen)
@@ -229,10 +232,20 @@ def _places(name: str, demand: Demand, around: Surroundings) -> list[str] | None
         return None
     volume = around.volumes.get((claim.get("spec") or {}).get("volumeName") or "") or {}
     required = ((volume.get("spec") or {}).get("nodeAffinity") or {}).get("required")
+    nodes: list[str] | None = None
     if required is not None:
-        return on.on_nodes(required["nodeSelectorTerms"], around.room.nodes.values())
+        nodes = on.on_nodes(required["nodeSelectorTerms"], around.room.nodes.values())
     mounted = around.room.mounted.get((demand.namespace, name))
-    return sorted(mounted) if mounted and _only(claim) == "ReadWriteOnce" else None
+    if mounted and _only(claim) == "ReadWriteOnce":
+        # A disk of a cloud is bound to a zone, of which one node has it.
+        return [node for node in sorted(mounted) if nodes is None or node in nodes]
+    return nodes
+
+
+def _of_one_node(demand: Demand, around: Surroundings) -> str:
+    """Return a claim that one node at a time mounts; "" where there is none."""
+    claims = around.claims or {}
+    return next((name for name in demand.claims if _only(claims.get(name) or {}) == "ReadWriteOnce"), "")
 
 
 def _only(claim: Manifest) -> str:

@@ -78,16 +78,22 @@ def judge(demand: Demand, there: Room, bound_to: Bound) -> tuple[NodeFit, ...]:
     )
 
 
-def place(demand: Demand, there: Room, count: int, bound_to: Bound) -> list[str]:
-    """Take room for so many Pods, where most is taken already. Returns their nodes, as far as there are."""
+def place(demand: Demand, there: Room, count: int, bound_to: Bound, together: str = "") -> list[str]:
+    """Take room for so many Pods, where most is taken already. Returns their nodes, as far as there are.
+
+    `together` is a claim that one node alone mounts: all go where the first goes, where most is left.
+    """
     chosen: list[str] = []
     for _ in range(count):
         fitting = [name for name in there.nodes if not _why(demand, there, name, bound_to)]
         if not fitting:
             break
-        node = min(fitting, key=lambda name: (sum(_left(demand, there, name).values()), name))
+        nearest = max if together and count > 1 else min
+        node = nearest(fitting, key=lambda name: (sum(_left(demand, there, name).values()), name))
         there.taken[node].update(demand.requests + Counter({_PODS: 1000}))
         chosen.append(node)
+        if together:
+            bound_to = {node: together}
     return chosen
 
 

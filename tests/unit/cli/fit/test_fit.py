@@ -301,6 +301,36 @@ def test_a_volume_for_one_node_that_is_mounted_elsewhere_keeps_the_pod_there() -
     assert (found.verdict, found.goes_to) == (Verdict.FITS, ("b",))
 
 
+def test_a_disk_of_a_zone_is_on_the_node_that_mounts_it() -> None:
+    terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}]
+    there = around(
+        gpu_node("a"),
+        gpu_node("b"),
+        pods=(pod("b", 1, **MOUNTS),),
+        claims={"model": claim("ReadWriteOnce")},
+        volumes={"pv": {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}}},
+    )
+    assert why(fit(demand(8, **MOUNTS), there)) == {
+        "a": "claim 'model' is on b",
+        "b": "Insufficient amd.com/gpu: 7 free",
+    }
+
+
+def test_replicas_whose_claim_one_node_alone_mounts_go_to_one_node() -> None:
+    """Nobody mounts it yet; the second Pod would wait for the volume on another node for ever."""
+    claims = {"model": claim("ReadWriteOnce")}
+    apart = fit(demand(8, replicas=2, **MOUNTS), around(gpu_node("a"), gpu_node("b"), claims=claims))
+    assert apart.verdict is Verdict.NO
+    assert "room for 1 of 2 Pods" in problems(apart)[0]
+    assert "1 claim 'model' is on b" in problems(apart)[0]
+    nodes = (gpu_node("a"), gpu_node("b"))
+    room = fit(demand(4, replicas=2, **MOUNTS), around(*nodes, pods=(pod("b", 4),), claims=claims))
+    assert (room.verdict, room.goes_to) == (Verdict.FITS, ("a", "a"))
+    shared = {"model": claim("ReadWriteMany")}
+    anywhere = fit(demand(8, replicas=2, **MOUNTS), around(*nodes, claims=shared))
+    assert (anywhere.verdict, anywhere.goes_to) == (Verdict.FITS, ("a", "b"))
+
+
 def test_two_volumes_on_different_nodes_leave_none() -> None:
     both: dict[str, Any] = {
         "volumes": [{"name": n, "persistentVolumeClaim": {"claimName": n}} for n in ("model", "draft")]
