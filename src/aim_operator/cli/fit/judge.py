@@ -141,7 +141,7 @@ def _remedy(demand: Demand, reasons: Iterable[str]) -> str:
         return "free what it lacks, add a node, or ask for less: fewer GPUs in a template, or fewer replicas"
     if any("taint" in each for each in said):
         return "tolerate the taint with scheduling.tolerations"
-    if any(each.startswith("claim") for each in said):
+    if any("claim" in each for each in said):
         return "delete the AIMModelCache to have it downloaded again where the model is served"
     if any("affinity/selector" in each for each in said):
         of = f" (it needs {demand.gpu_model})" if demand.gpu_model else ""

@@ -104,7 +104,7 @@ def _why(demand: Demand, there: Room, name: str, bound_to: Bound) -> str:
         return words.replace("untolerated taint(s)", f"untolerated taint {_taint(demand, node)}")
     if bound_to is not None and name not in bound_to:
         where, claim = next(iter(bound_to.items()), ("", ""))
-        return f"claim {claim!r} is on {where}" if claim else "its claims are on different nodes"
+        return f"claim {claim!r} is on {where}" if claim else "no node has the volumes of its claims"
     left = _left(demand, there, name)
     short = [resource for resource, asked in demand.requests.items() if asked and left[resource] < asked]
     if short:

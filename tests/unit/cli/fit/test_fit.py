@@ -301,6 +301,15 @@ def test_a_volume_for_one_node_that_is_mounted_elsewhere_keeps_the_pod_there() -
     assert (found.verdict, found.goes_to) == (Verdict.FITS, ("b",))
 
 
+def test_a_volume_whose_node_is_gone_is_said_and_what_to_do() -> None:
+    terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["gone"]}]}]
+    volumes = {"pv": {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}}}
+    there = around(gpu_node("a"), claims={"model": claim("ReadWriteOnce")}, volumes=volumes)
+    found = fit(demand(8, **MOUNTS), there)
+    assert why(found) == {"a": "no node has the volumes of its claims"}
+    assert found.findings[0].remedy.startswith("delete the AIMModelCache")
+
+
 def test_a_disk_of_a_zone_is_on_the_node_that_mounts_it() -> None:
     terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}]
     there = around(
@@ -341,7 +350,7 @@ def test_two_volumes_on_different_nodes_leave_none() -> None:
     )
     claims = {"model": claim("ReadWriteOnce"), "draft": claim("ReadWriteOnce")}
     found = fit(demand(1, **both), around(gpu_node("a"), gpu_node("b"), pods=pods, claims=claims))
-    assert set(why(found).values()) == {"its claims are on different nodes"}
+    assert set(why(found).values()) == {"no node has the volumes of its claims"}
 
 
 def test_files_that_the_gpus_can_not_hold() -> None:
