@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 LOOK_SECONDS = 0.1
 FIRST_STREAMS = 2
-"""Of different files, at first: one receives while the other hashes, or waits for the answer to a request."""
+"""One receives and writes while the other decrypts, hashes, or waits for the answer to a request."""
 MOST_CHUNKS = 4
 _BUSY_SHARE = 0.5
 """Of all cores' time. Not more: what a busy process waits for, it often waits for on this very machine."""
@@ -35,30 +35,22 @@ class Pace:
         self._clock, self._used = clock, used
         self._looked, self._used_then = clock(), used()
         self.streams = min(FIRST_STREAMS, most)
-        self.shares_files = False
-        """Whether a file may have several streams: the network was seen to be slower than the cores.
-
-        Until then each has a file of its own, whose bytes are hashed as they come. What a second one brings
-        of the same file has to be read back for the hash.
-        """
 
     def chunks(self) -> int:
         """How many chunks the stream that begins now is to bring by one request, at most.
 
-        Several while a file has one stream: between two requests nothing comes. Among more, where the network
-        is slow, one: for what one of them has not brought the hash waits, and at a file's end all do.
+        Several while there are only the first streams: between two requests nothing comes, and what one
+        stream brings in a row need not be read back for the hash. Among more streams, where the network is
+        slow, one: for what one of them has not brought the hash waits, and at a file's end all do.
         """
-        return 1 if self.shares_files else MOST_CHUNKS
+        return MOST_CHUNKS if self.streams <= FIRST_STREAMS else 1
 
-    def look(self) -> bool:
-        """See whether more is worth having, and return whether it is; to be called again and again."""
+    def look(self) -> None:
+        """See whether one more is worth having; to be called again and again."""
         now, used = self._clock(), self._used()
         seconds = now - self._looked
         if seconds < LOOK_SECONDS:
-            return False
-        is_slow = used - self._used_then < _BUSY_SHARE * self._cores * seconds
-        if is_slow:
-            self.shares_files = True
+            return
+        if used - self._used_then < _BUSY_SHARE * self._cores * seconds:
             self.streams = min(self.streams + 1, self._most)
         self._looked, self._used_then = now, used
-        return is_slow

@@ -113,9 +113,7 @@ class Transfer:
                 ended, _ = await asyncio.wait(
                     working, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
-                if self._pace.look():
-                    with self._changed:
-                        self._changed.notify_all()
+                self._pace.look()
             # One ends when nothing is left for any of them, or by an error.
             await asyncio.gather(*working)
         finally:
@@ -167,11 +165,10 @@ class Transfer:
         raise _Stopped
 
     def _next_stream(self) -> Stream | None:
-        while self._queue and not self._queue[0].waiting:
+        while self._queue:
+            if self._queue[0].waiting:
+                return self._queue[0].next_stream(self._pace.chunks())
             self._queue.popleft()
-        for pending in self._queue:
-            if pending.waiting and (self._pace.shares_files or not pending.fetching):
-                return pending.next_stream(self._pace.chunks())
         return None
 
     def _begin(self, file: RemoteFile) -> None:

@@ -8,7 +8,6 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -167,14 +166,6 @@ class OneFile(HubSource):
         return Checksum("sha256", self._sha256)
 
 
-def on_a_slow_network() -> Pace:
-    """With two streams of the same file from the beginning."""
-    seconds = count()
-    pace = Pace(2, clock=lambda: float(next(seconds)), used=lambda: 0.0)
-    assert pace.look()
-    return pace
-
-
 async def test_a_mirror_that_turns_to_whole_files_amid_a_range_gets_no_unverified_byte_placed(
     tmp_path: Path,
 ) -> None:
@@ -192,7 +183,7 @@ async def test_a_mirror_that_turns_to_whole_files_amid_a_range_gets_no_unverifie
         progress=Progress(print),
         policy=Policy(attempts=1),
         stall=stall,
-        pace=on_a_slow_network(),
+        pace=Pace(2),
         discarded=lambda: None,
     )
     file = RemoteFile("model.bin", len(content), "one")
@@ -245,75 +236,6 @@ async def test_a_long_request_that_breaks_goes_on_at_the_byte_where_it_broke(tmp
     assert mirror.asked[:2] == [(0, 2 * CHUNK_BYTES), (CHUNK_BYTES * 3 // 2, 2 * CHUNK_BYTES)]
     assert sum(stop - start for start, stop in mirror.asked) == len(content) + CHUNK_BYTES // 2
     assert (tmp_path / "out" / "model.bin").read_bytes() == content
-
-
-class CountingMirror(Client):
-    """Its first request is held up in the middle until another one comes."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(connections=2, idle_seconds=20, environment={})
-        self._content = content
-        self._lock = threading.Lock()
-        self._under_way: list[str] = []
-        self._came = threading.Semaphore(0)
-        self._is_first = True
-        self.joined = False
-        self.most_of_a_file = 0
-
-    @contextlib.contextmanager
-    def get(
-        self, request: Request, start: int, stop: int, size: int, *, passing: bool = False
-    ) -> Iterator[Body]:
-        with self._lock:
-            first, self._is_first = self._is_first, False
-            self._under_way.append(request.url)
-            self.most_of_a_file = max(self.most_of_a_file, self._under_way.count(request.url))
-        if not first:
-            self._came.release()
-        yield Pieces(self._content[start:stop], stop, self._hold if first else lambda _: None)
-        with self._lock:
-            self._under_way.remove(request.url)
-
-    def _hold(self, pieces: int) -> None:
-        if pieces == 1:
-            self.joined = self._came.acquire(timeout=20)
-
-
-async def counted(path: Path, pace: Pace, names: list[str]) -> CountingMirror:
-    """What a mirror saw of a transfer of these files."""
-    content = b"".join(bytes([number]) * CHUNK_BYTES for number in range(3))
-    source, volume, mirror = OneFile(content), Volume(path), CountingMirror(content)
-    transfer = Transfer(
-        source=source,
-        volume=volume,
-        client=mirror,
-        progress=Progress(print),
-        policy=Policy(attempts=1),
-        stall=StallWatch(STALL_SECONDS),
-        pace=pace,
-        discarded=lambda: None,
-    )
-    await transfer.run([RemoteFile(name, len(content), name) for name in names])
-    volume.close()
-    mirror.close()
-    source.close()
-    assert [(path / name).read_bytes() == content for name in names] == [True] * len(names)
-    return mirror
-
-
-async def test_a_file_that_comes_slowly_gets_a_second_stream_while_the_first_is_under_way(
-    tmp_path: Path,
-) -> None:
-    mirror = await counted(tmp_path / "out", Pace(2, used=lambda: 0.0), ["model.bin"])
-    assert (mirror.joined, mirror.most_of_a_file) == (True, 2)
-
-
-async def test_on_a_fast_network_the_second_stream_fetches_the_next_file(tmp_path: Path) -> None:
-    """None of a file's bytes comes before its turn, and has to be read back for the hash."""
-    busy = count(0, 1000)
-    pace = Pace(2, used=lambda: float(next(busy)))
-    mirror = await counted(tmp_path / "out", pace, ["one.bin", "two.bin"])
-    assert (mirror.joined, mirror.most_of_a_file) == (True, 1)
 
 
 @pytest.mark.parametrize(
