@@ -17,7 +17,6 @@ from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.caching import is_own_model_cache
 from aim_operator.core.catalog import MissingRuntimeConfig
 from aim_operator.core.conditions import parse_time, timestamp
-from aim_operator.core.jobs.attempts import CLOCKS_DIFFER_SECONDS
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 
 AFTER_DAYS = 30
@@ -40,7 +39,7 @@ def judge(observed: ModelCacheObserved, old: AIMModelCacheStatus, now: datetime)
     """Return how a cache is used. Its removal is due only once the status has announced it a day before."""
     if observed.in_use or observed.claim is None:
         return Usage()
-    since = _not_after(now, old.unused_since) or timestamp(now)
+    since = old.unused_since or timestamp(now)
     unused = f"no template and no service has used it since {since}"
     settings = _settings(observed)
     if settings is None:
@@ -57,7 +56,7 @@ def judge(observed: ModelCacheObserved, old: AIMModelCacheStatus, now: datetime)
             condition=_condition(Reason.UNUSED, message),
             requeue_after_seconds=(announced_at - now).total_seconds(),
         )
-    removal_time = _not_after(now + NOTICE, old.removal_time) or timestamp(now + NOTICE)
+    removal_time = old.removal_time or timestamp(max(announced_at, now) + NOTICE)
     left = (parse_time(removal_time) - now).total_seconds()
     message = (
         f"{unused}; it is deleted with its files at {removal_time}, as storage.unused of the runtime "
@@ -70,13 +69,6 @@ def judge(observed: ModelCacheObserved, old: AIMModelCacheStatus, now: datetime)
         remove=left <= 0 and old.removal_time is not None,
         requeue_after_seconds=left if left > 0 else None,
     )
-
-
-def _not_after(latest: datetime, recorded: str | None) -> str | None:
-    """Return a time as it was recorded; None where a clock of ours did that was ahead, and is set by now."""
-    if recorded is None or (parse_time(recorded) - latest).total_seconds() > CLOCKS_DIFFER_SECONDS:
-        return None
-    return recorded
 
 
 def _settings(observed: ModelCacheObserved) -> UnusedCaches | None:
