@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from msgspec import Struct, structs
 
 from aim_operator.api.meta import ObjectRef
@@ -9,6 +11,8 @@ from aim_operator.api.plan import Outcome, OutcomeType
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core.blocking import in_the_way
 from aim_operator.core.messages import one_line
+
+S = TypeVar("S", bound=Struct)
 
 
 class Obstacle(Struct, frozen=True, kw_only=True):
@@ -28,6 +32,11 @@ def obstacle(outcome: Outcome, *, refused: str, remedy: str) -> Obstacle:
     in its way, such as "rename this service or delete that object".
     """
     return structs.replace(_worded(outcome, refused, remedy), blocker=in_the_way(outcome))
+
+
+def hindered(step: S, by: Obstacle) -> S:
+    """Return a step with what is in its way: its state, reason, message and blocker are the obstacle's."""
+    return structs.replace(step, state=by.state, reason=by.reason, message=by.message, blocker=by.blocker)
 
 
 def _worded(outcome: Outcome, refused: str, remedy: str) -> Obstacle:

@@ -44,7 +44,7 @@ from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.step import Step
 from aim_operator.core.model_cache.storage import Storage
 from aim_operator.core.model_cache.usage import Usage
-from aim_operator.core.outcomes import Obstacle, obstacle
+from aim_operator.core.outcomes import hindered, obstacle
 from aim_operator.errors import SpecError
 
 _NOT_SHARED = "; templates and services don't use it, set spec.shared to let them"
@@ -98,24 +98,14 @@ def _report(judged: _Judged, now: datetime, outcomes: Outcomes) -> Report[AIMMod
     if problem is not None:
         hindrance = obstacle(problem, refused=Reason.PROVISIONING_FAILED, remedy="delete it")
         claim = structs.replace(claim, reason=hindrance.reason, message=hindrance.message)
-        step = _hindered(step, hindrance)
+        step = hindered(step, hindrance)
     elif step.state != State.AVAILABLE and (problem := outcomes.problem(JOBS.kind)) is not None:
         remedy = "delete it, or set the annotation aim.silogen.ai/retry for another name"
-        step = _hindered(step, obstacle(problem, refused=Reason.JOB_REFUSED, remedy=remedy))
+        step = hindered(step, obstacle(problem, refused=Reason.JOB_REFUSED, remedy=remedy))
     if growth is not None:
         claim = structs.replace(claim, reason=growth.reason, message=growth.message)
     status = _status(structs.replace(judged, step=step, claim=claim), old, now)
     return Report(status=status, events=events.transitions(old, status))
-
-
-def _hindered(step: Step, hindrance: Obstacle) -> Step:
-    return structs.replace(
-        step,
-        state=hindrance.state,
-        reason=hindrance.reason,
-        message=hindrance.message,
-        blocker=hindrance.blocker,
-    )
 
 
 def about_claim(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> AIMModelCacheStatus:

@@ -31,7 +31,7 @@ from aim_operator.core.blocking import crd
 from aim_operator.core.caching import desired_template_cache, is_own_template_cache, template_caches
 from aim_operator.core.catalog import MissingRuntimeConfig, Template, is_unchanged_derived
 from aim_operator.core.discovery_output import DiscoveryResult
-from aim_operator.core.outcomes import Obstacle, obstacle
+from aim_operator.core.outcomes import hindered, obstacle
 from aim_operator.core.template import attempt, desired, events
 from aim_operator.core.template.attempt import DiscoveryOptions
 from aim_operator.core.template.observed import TemplateObserved
@@ -89,25 +89,15 @@ def _with_problems(step: Step, outcomes: Outcomes) -> Step:
     job = outcomes.problem(JOBS.kind)
     if job is not None and step.state != State.AVAILABLE:
         remedy = "delete it, or set the annotation aim.silogen.ai/rediscover for another name"
-        return _hindered(step, obstacle(job, refused=Reason.JOB_REFUSED, remedy=remedy))
+        return hindered(step, obstacle(job, refused=Reason.JOB_REFUSED, remedy=remedy))
     runtime = outcomes.problem(SERVING_RUNTIMES.kind) or outcomes.problem(CLUSTER_SERVING_RUNTIMES.kind)
     if runtime is not None:
         remedy = "rename this template or delete that object"
         hindrance = obstacle(runtime, refused=Reason.RUNTIME_FAILED, remedy=remedy)
         # What was discovered still holds: no Failed, and a predecessor that goes away is worth no alarm.
         state = State.DEGRADED if hindrance.state == State.FAILED else hindrance.state
-        return _hindered(step, structs.replace(hindrance, state=state))
+        return hindered(step, structs.replace(hindrance, state=state))
     return step
-
-
-def _hindered(step: Step, hindrance: Obstacle) -> Step:
-    return structs.replace(
-        step,
-        state=hindrance.state,
-        reason=hindrance.reason,
-        message=hindrance.message,
-        blocker=hindrance.blocker,
-    )
 
 
 def _step(
