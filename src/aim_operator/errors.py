@@ -55,6 +55,11 @@ class ApiError(AimError):
 class Unavailable(ApiError):
     """No usable answer: network, timeout or a 5xx. Retryable."""
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a write may have taken effect all the same, and be seen by a watch later."""
+        return self.code in {0, 504}
+
 
 class TooManyRequests(Unavailable):
     """429; `retry_after_seconds` is what the server asked for (1.0 when it did not say)."""

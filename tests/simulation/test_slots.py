@@ -14,6 +14,7 @@ from aim_operator.core.template import desired
 from aim_operator.core.template.desired import DEADLINE_SECONDS
 from aim_operator.errors import ApiError, Forbidden, Invalid, Unavailable
 from aim_operator.sandbox.jobs import ImageBehaviour
+from aim_operator.sandbox.network import Fault, Network
 from tests.simulation.catalog import NAMESPACE, cluster_image, cluster_template, image, template
 from tests.simulation.world import World, decoded
 
@@ -186,6 +187,20 @@ async def test_what_held_slots_is_known_again_after_a_restart() -> None:
             "t001",
             "t002",
         }
+
+
+async def test_a_job_whose_creation_had_no_answer_keeps_its_slot() -> None:
+    """The next in turn had it too: the Job was there, and its event some seconds late."""
+    async with World() as world:
+        world.sandbox.jobs.behaviours[SLOW] = ImageBehaviour(outcome="hangs")
+        world.apply(greedy(3))
+        lost = Unavailable("the connection broke before the answer came")
+        network = Network(world.clock)
+        network.fail(Fault(error=lost, verb="apply", resource="jobs", when="after"))
+        network.delay("jobs", 3.0)
+        world.start(max_discovery_jobs=1, network=network)
+        await world.pass_seconds(60)
+        assert len(world.all(JOBS)) == 1
 
 
 class Quota:

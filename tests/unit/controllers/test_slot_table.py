@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aim_operator.api.meta import ObjectRef
-from aim_operator.controllers.slot_table import REFUSED_SECONDS, SlotTable
+from aim_operator.controllers.slot_table import REFUSED_SECONDS, UNANSWERED_SECONDS, SlotTable
 from aim_operator.core.template.slots import WaitingTemplate
-from aim_operator.errors import Forbidden
+from aim_operator.errors import Forbidden, TooManyRequests, Unavailable
 from tests.support.virtual_clock import VirtualClock
 
 
@@ -91,3 +91,55 @@ def test_a_job_that_was_refused_is_not_asked_for_until_some_time_has_passed() ->
     it.table.ungrant(ref("a"), Forbidden("quota"))
     it.clock.freeze(REFUSED_SECONDS + 1)
     assert it.request("a", job="another")
+
+
+LOST = Unavailable("the connection broke before the answer came")
+
+
+def test_a_slot_is_kept_for_a_job_whose_creation_had_no_answer() -> None:
+    """It may be there, and not be in view yet."""
+    it = Table(limit=1)
+    assert it.request("a")
+    it.table.ungrant(ref("a"), LOST)
+    assert not it.request("b")
+    assert it.request("a"), "the one that has it may try again at once"
+    it.table.arrived(ref("a"), "job-of-a")
+    it.table.hold(ref("a"))
+    assert not it.request("b")
+
+
+@pytest.mark.parametrize("tried", ["all the time", "once"])
+async def test_a_job_that_never_gets_an_answer_keeps_no_slot_for_long(tried: str) -> None:
+    it = Table(limit=1)
+    assert it.request("a")
+    it.table.ungrant(ref("a"), LOST)
+    assert not it.request("b")
+    passed = 0.0
+    while passed <= UNANSWERED_SECONDS:
+        await it.clock.advance(1.0)
+        passed += 1.0
+        if tried != "once" and passed < UNANSWERED_SECONDS:
+            assert it.request("a")
+            it.table.ungrant(ref("a"), LOST)
+    assert it.woken == ["b"]
+    assert it.request("b")
+
+
+async def test_one_that_needs_the_job_no_more_gives_the_slot_back_once_the_job_would_be_in_view() -> None:
+    it = Table(limit=1)
+    assert it.request("a")
+    it.table.ungrant(ref("a"), LOST)
+    assert not it.request("b")
+    it.table.withdraw(ref("a"))
+    assert not it.request("b"), "its Job may be running"
+    await it.clock.advance(UNANSWERED_SECONDS + 1)
+    assert it.woken == ["b"]
+    assert it.request("b")
+
+
+@pytest.mark.parametrize("error", [TooManyRequests("busy"), Unavailable("etcd is full", code=500)])
+def test_an_answer_is_an_answer(error: Unavailable) -> None:
+    it = Table(limit=1)
+    assert it.request("a")
+    it.table.ungrant(ref("a"), error)
+    assert it.request("b")

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from aim_operator.api.plan import Outcomes
+from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS
+from aim_operator.api.plan import Child, Outcome, Outcomes, OutcomeType
 from aim_operator.api.v1alpha1 import MODEL_CACHES
 from aim_operator.controllers.storage_budget import StorageBudget
 from aim_operator.core import labels
 from aim_operator.core.naming import claim_name
+from aim_operator.errors import Unavailable
 from tests.support.filled_stores import FilledStores
 
 GI = 2**30
@@ -65,6 +67,21 @@ def test_room_that_was_granted_and_not_used_is_free_again(team: Team) -> None:
     a = team.watched.model_caches.store.get("team", "a")
     assert a is not None
     team.budget.settle(MODEL_CACHES.ref(a), Outcomes(()))
+    team.delete("model_caches", "team/a")
+    assert team.asks("b", 6)
+
+
+def test_room_is_kept_for_a_claim_whose_creation_had_no_answer(team: Team) -> None:
+    """It may be there, and not be in view yet."""
+    assert team.asks("a", 6)
+    a = team.watched.model_caches.store.get("team", "a")
+    assert a is not None
+    manifest = {"metadata": {"namespace": "team", "name": "a"}}
+    child = Child(resource=PERSISTENT_VOLUME_CLAIMS, manifest=manifest)
+    lost = Outcome(child=child, type=OutcomeType.FAILED, error=Unavailable("the connection broke"))
+    team.budget.settle(MODEL_CACHES.ref(a), Outcomes((lost,)))
+    assert not team.asks("b", 6)
+    team.budget.forget(MODEL_CACHES.ref(a))
     team.delete("model_caches", "team/a")
     assert team.asks("b", 6)
 
