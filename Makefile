@@ -122,6 +122,11 @@ generate: .venv/.setup  ## write deploy/crds/ and the generated pages of docs/re
 docs: .venv/.setup  ## build the docs site into site/
 	@$(BIN)/python -m hack.site
 
+# BASE is where the archives will be found: the manifest has it, with their sums.
+.PHONY: krew
+krew: .venv/.setup  ## kubectl aim as Krew installs it, into dist/krew; BASE=https://… of its archives
+	@$(BIN)/python -m hack.krew --base "$(BASE)" --out dist/krew
+
 .PHONY: clean
 clean:  ## remove .venv and all caches of this directory
 	@rm -rf .venv .venv-uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist site

@@ -106,6 +106,14 @@ HELM = ModuleProgram(
         "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34",
     ),
 )
+KREW = ModuleProgram(
+    name="krew",
+    version="0.4.3",
+    title="Krew 0.4.3",
+    expected="half a minute",
+    module="sigs.k8s.io/krew@v0.4.3",
+    package="./cmd/krew",
+)
 _KSERVE_FILES = (
     ("crds", ("charts/kserve-crd/templates/*.yaml", "charts/kserve-crd/files/*.yaml")),
     ("webhooks", ("config/webhook/manifests.yaml",)),
@@ -137,12 +145,14 @@ GATEWAY_MANIFESTS = ModuleManifests(
 )
 
 # What takes longest to build is first.
-BY_LENGTH: tuple[Component, ...] = (CONTROL_PLANE, TRAEFIK, KSERVE, OLDEST_KSERVE, HELM)
+BY_LENGTH: tuple[Component, ...] = (CONTROL_PLANE, TRAEFIK, KSERVE, OLDEST_KSERVE, HELM, KREW)
 # Instead of "kserve", which upgrades it where it runs.
 OLDEST_KSERVE_PART = "oldest-kserve"
 # Tools, unlike parts of a cluster, are there whichever cluster is used.
 HELM_TOOL = "helm"
-TOOLS = (HELM_TOOL,)
+# Installs what hack/krew makes.
+KREW_TOOL = "krew"
+TOOLS = (HELM_TOOL, KREW_TOOL)
 BY_PART: dict[str, tuple[Component, ...]] = {
     "control-plane": (CONTROL_PLANE,),
     "node": (),
@@ -151,6 +161,7 @@ BY_PART: dict[str, tuple[Component, ...]] = {
     "kserve": (KSERVE_MANIFESTS, KSERVE),
     "gateway": (GATEWAY_MANIFESTS, TRAEFIK),
     HELM_TOOL: (HELM,),
+    KREW_TOOL: (KREW,),
     "operator-image": (),  # not of Go modules: operator_image.py
 }
 

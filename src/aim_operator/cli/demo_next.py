@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 from rich.text import Text
 
+from aim_operator.cli import program as called
 from aim_operator.cli.demo_snapshot import Snapshot
 from aim_operator.cli.quickstart import SOURCE_TREE, Example, gateways, in_source_tree, placeholders
 
@@ -94,7 +95,9 @@ def _request(last: Snapshot, examples: tuple[Example, ...], gateway_url: str | N
 
 
 def program(search_path: str | None = None) -> str:
-    """Return how to call this aimctl: by its name where $PATH has it, else by its path."""
+    """Return how to call this aimctl: by its name where $PATH has it, or kubectl, else by its path."""
+    if called.name() == called.KUBECTL_AIM:
+        return called.KUBECTL_AIM
     here = Path(sys.executable).with_name("aimctl")
     on_path = shutil.which(here.name, path=search_path)
     if on_path is not None and Path(on_path).resolve() == here.resolve():

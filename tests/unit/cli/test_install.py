@@ -35,6 +35,8 @@ def test_aimctl_is_installed_from_a_checkout(tmp_path: Path) -> None:
         shown = subprocess.run(demo, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert shown.returncode == 0, shown.stderr
         assert "✔ 1 service running, 3 templates discovered" in shown.stdout
+    # Where kubectl called it, Krew may have installed it: there is no `aimctl` beside that Python.
+    assert re.search(r"^ +kubectl aim call ", shown.stdout, re.MULTILINE)
     # Installed as a tool there is no checkout to `make` anything in, and the examples are its own.
     assert "make " not in shown.stdout
     (objects,) = re.findall(r"^ +kubectl apply --server-side -f ([^-].*)$", shown.stdout, re.MULTILINE)
