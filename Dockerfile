@@ -20,7 +20,7 @@ RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir 'u
 WORKDIR /source
 COPY pyproject.toml uv.lock ./
 # The root filesystem is read-only at run time, so bytecode is written now.
-RUN /opt/uv/bin/uv sync --frozen --no-default-groups --no-install-project --compile-bytecode --quiet
+RUN /opt/uv/bin/uv sync --frozen --no-default-groups --extra otel --no-install-project --compile-bytecode --quiet
 
 FROM dependencies AS project
 COPY README.md LICENSE ./

@@ -54,6 +54,7 @@ from aim_operator.runtime.pace import Pace
 from aim_operator.runtime.probes import Probes
 from aim_operator.runtime.reconcile import Kind, KindReconciler, Writer
 from aim_operator.runtime.scrapers import ScrapeAuthorizer
+from aim_operator.runtime.tracing import Tracer
 from aim_operator.runtime.triggers import Trigger
 from aim_operator.settings import Settings
 
@@ -88,10 +89,12 @@ class Operator:
         clock: Clock | None = None,
         identity: str = "",
         metrics: MetricSink | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock = clock or SystemClock()
         metrics = metrics or MetricSink()
+        tracer = tracer or Tracer()
         identity = identity or f"{socket.gethostname()}-{os.getpid()}"
         self._stopping = asyncio.Event()
         self.watched = watched = Watched(
@@ -143,12 +146,13 @@ class Operator:
         watched.crds.add_handler(self._kserve.crd_changed)
         self._dependents = Dependents(watched, self._catalog, operator_namespace=settings.operator_namespace)
         self._controllers = ControllerGroup(
-            self._build_controllers(client, metrics),
+            self._build_controllers(client, metrics, tracer),
             clock=clock,
             workers=settings.workers,
             applier=self._applier,
             pace=pace,
             metrics=metrics,
+            tracer=tracer,
         )
         self._follow_installations()
         self._probes = Probes(
@@ -159,6 +163,7 @@ class Operator:
             metrics_address=settings.metrics_address,
             certificate=self._metrics_certificate if settings.metrics_tls_cert else None,
             scrapers=ScrapeAuthorizer(client, clock=clock) if settings.metrics_authorization else None,
+            exemplars=tracer.tracing,
         )
 
     @property
@@ -218,7 +223,7 @@ class Operator:
 
     # Who is woken by what
 
-    def _build_controllers(self, client: KubeClient, metrics: MetricSink) -> list[Controller]:
+    def _build_controllers(self, client: KubeClient, metrics: MetricSink, tracer: Tracer) -> list[Controller]:
         watched, catalog, depend, clock = self.watched, self._catalog, self._dependents, self._clock
         settings, cluster = self._settings, not self._settings.namespaces
         writer = Writer(
@@ -308,7 +313,7 @@ class Operator:
             "services": (self._services, service_wakes(watched, depend, caching, route_owners)),
         }
         return [
-            Controller(name, KindReconciler(kind, writer, clock), wakes)
+            Controller(name, KindReconciler(kind, writer, clock, tracer), wakes)
             for name, (kind, wakes) in kinds.items()
         ]
 

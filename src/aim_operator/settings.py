@@ -29,6 +29,10 @@ class Settings:
     metrics_tls_key: str = ""
     metrics_authorization: bool = False
     """Whether the API server is asked, for each scrape, whether its bearer token may get /metrics."""
+    tracing_endpoint: str = ""
+    """URL that traces of reconciles are sent to, as OTLP over HTTP; "" traces nothing."""
+    tracing_sample_ratio: float = 1.0
+    """Of all reconciles, how many are traced."""
     probe_address: str = ""
     """host:port of /healthz and /readyz; "" serves none."""
     discovery_cpu_request: str = "50m"

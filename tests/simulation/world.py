@@ -30,6 +30,7 @@ from aim_operator.core import labels
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.clock import Clock
 from aim_operator.runtime.metrics import MetricSink
+from aim_operator.runtime.tracing import Tracer
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.network import Network, Rates
 from aim_operator.sandbox.nodes import gpu_node
@@ -167,11 +168,17 @@ class World:
         user: str = "operator",
         clock: Clock | None = None,
         metrics: MetricSink | None = None,
+        tracer: Tracer | None = None,
         **settings: Any,
     ) -> asyncio.Task[None]:
         """Start an operator that speaks to the sandbox by `client`, on a clock of its own if given."""
         self.operator = operator = Operator(
-            client, Settings(**settings), clock=clock or self.clock, identity=user, metrics=metrics
+            client,
+            Settings(**settings),
+            clock=clock or self.clock,
+            identity=user,
+            metrics=metrics,
+            tracer=tracer,
         )
         task = asyncio.create_task(operator.run(), name=user)
         self.running.append(task)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -163,6 +164,36 @@ def address(flag: str, text: str | None) -> str:
     if not fits or not _is_host(host):
         raise _refused(flag, text, "write HOST:PORT or :PORT, such as :8080, 127.0.0.1:8080 or [::1]:8080")
     return text
+
+
+def otlp_endpoint(flag: str, text: str | None) -> str:
+    """Return the URL that OTLP is posted to: as given, with /v1/traces where it has no path; "" for none."""
+    if not text:
+        return ""
+    remedy = "write a URL, such as http://collector.monitoring:4318"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise _refused(flag, text, remedy) from None
+    if "@" in parts.netloc:
+        # Not shown: it may be a password.
+        raise UserError(
+            f"{flag} has a user name: write headers into OTEL_EXPORTER_OTLP_HEADERS, from a Secret"
+        )
+    host = parts.netloc if port is None else parts.netloc.rpartition(":")[0]
+    usable = parts.scheme in {"http", "https"} and port != 0 and bool(host) and _is_host(host)
+    if not usable or parts.query or parts.fragment or re.search(r"[^!-~]", text):
+        raise _refused(flag, text, remedy)
+    return f"{parts.scheme}://{parts.netloc}{parts.path if parts.path not in ('', '/') else '/v1/traces'}"
+
+
+def ratio(flag: str, text: str) -> float:
+    """Return a number from 0 to 1."""
+    number = float(text) if re.fullmatch(r"[0-9](\.[0-9]{1,17})?(e-[0-9]{1,2})?", text) else -1.0
+    if not 0 <= number <= 1:
+        raise _refused(flag, text, "write a number from 0 to 1, such as 0.1")
+    return number
 
 
 def metrics_security(address: str, certificate: str | None, key: str | None, *, authorization: bool) -> None:

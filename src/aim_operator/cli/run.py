@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -151,6 +152,24 @@ def run(
             help="Serve /healthz and /readyz here.",
         ),
     ] = None,
+    tracing_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AIM_TRACING_ENDPOINT",
+            show_envvar=False,
+            metavar="URL",
+            help="Send a trace of each reconcile here, as OTLP over HTTP.",
+        ),
+    ] = None,
+    tracing_sample_ratio: Annotated[
+        str,
+        typer.Option(
+            envvar="AIM_TRACING_SAMPLE_RATIO",
+            show_envvar=False,
+            metavar="0..1",
+            help="Of all reconciles, how many are traced.",
+        ),
+    ] = f"{DEFAULT.tracing_sample_ratio:g}",
     log_format: Annotated[
         str | None,
         typer.Option(
@@ -189,6 +208,8 @@ def run(
         metrics_tls_cert=metrics_tls_cert or "",
         metrics_tls_key=metrics_tls_key or "",
         metrics_authorization=metrics_authorization,
+        tracing_endpoint=flags.otlp_endpoint("--tracing-endpoint", tracing_endpoint),
+        tracing_sample_ratio=flags.ratio("--tracing-sample-ratio", tracing_sample_ratio),
         probe_address=flags.address("--probe-address", probe_address),
     )
     flags.metrics_security(
@@ -202,11 +223,17 @@ def run(
     _import_structlog_without_rich()
     from aim_operator.cli.serving import serve  # noqa: PLC0415
     from aim_operator.kube import credentials  # noqa: PLC0415
-    from aim_operator.runtime import logs  # noqa: PLC0415
+    from aim_operator.runtime import logs, tracing  # noqa: PLC0415
 
     connection = credentials.load(kubeconfig, context)
-    logs.configure(chosen_format, level)
-    if serve(connection, settings).interrupted:
+    tracer = tracing.open_tracer(
+        settings.tracing_endpoint,
+        settings.tracing_sample_ratio,
+        namespace=settings.operator_namespace,
+        instance=socket.gethostname(),
+    )
+    logs.configure(chosen_format, level, also=[tracer.correlate] if tracer.tracing else ())
+    if serve(connection, settings, tracer).interrupted:
         raise typer.Exit(INTERRUPTED)
 
 

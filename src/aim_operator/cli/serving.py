@@ -21,6 +21,7 @@ from aim_operator.kube.client import Client
 from aim_operator.kube.credentials import Connection
 from aim_operator.runtime.clock import Clock, SystemClock
 from aim_operator.runtime.metrics import Metrics
+from aim_operator.runtime.tracing import TracedCalls, Tracer
 from aim_operator.settings import Settings
 
 GC_THRESHOLD = 10_000
@@ -33,23 +34,25 @@ class Ended(NamedTuple):
     interrupted: bool
 
 
-def serve(connection: Connection, settings: Settings) -> Ended:
+def serve(connection: Connection, settings: Settings, tracer: Tracer) -> Ended:
     """Run the operator until SIGTERM or Ctrl-C; a second one does not wait for what is under way.
+
+    `tracer` is closed at the end.
 
     Raises UserError where the cluster can't be used as it is.
     """
-    return uvloop.run(_serve(connection, settings))
+    return uvloop.run(_serve(connection, settings, tracer))
 
 
-async def _serve(connection: Connection, settings: Settings) -> Ended:
+async def _serve(connection: Connection, settings: Settings, tracer: Tracer) -> Ended:
     stop = asyncio.Event()
     interrupted = _stop_on_signals(stop)
     clock, metrics = SystemClock(), Metrics()
-    client = Client(connection, observer=metrics)
+    client = Client(connection, observer=TracedCalls(metrics, tracer) if tracer.tracing else metrics)
     # Unlike a Pod's name, this differs before and after a restart of the container.
     identity = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     try:
-        operator = Operator(client, settings, clock=clock, identity=identity, metrics=metrics)
+        operator = Operator(client, settings, clock=clock, identity=identity, metrics=metrics, tracer=tracer)
         await check_access(client, connection, operator.watched.all, settings.namespaces)
         # Modules and decoders stay: no collection has to go through them again.
         gc.freeze()
@@ -59,6 +62,7 @@ async def _serve(connection: Connection, settings: Settings) -> Ended:
         await _until_stopped(operator, clock, stop)
     finally:
         await client.close()
+        await tracer.close()
     return Ended(interrupted.is_set())
 
 

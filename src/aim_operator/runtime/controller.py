@@ -33,6 +33,7 @@ from aim_operator.runtime.clock import Clock, within
 from aim_operator.runtime.fair import may_have_more
 from aim_operator.runtime.metrics import MetricSink
 from aim_operator.runtime.pace import Pace
+from aim_operator.runtime.tracing import Tracer
 from aim_operator.runtime.triggers import Trigger
 from aim_operator.runtime.workqueue import WorkQueue
 
@@ -92,6 +93,7 @@ class ControllerGroup:
         applier: Freshness,
         pace: Pace,
         metrics: MetricSink | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._clock = clock
         self._limit = workers
@@ -104,7 +106,10 @@ class ControllerGroup:
         """Counted by namespace."""
         self._draining = False
         metrics = metrics or MetricSink()
-        self._lanes = [_Lane(c, clock, applier, metrics, on_ready=self._wake.set) for c in controllers]
+        tracer = tracer or Tracer()
+        self._lanes = [
+            _Lane(c, clock, applier, metrics, tracer, on_ready=self._wake.set) for c in controllers
+        ]
         self._by_name = {lane.name: lane for lane in self._lanes}
         self._turn = 0
 
@@ -153,20 +158,20 @@ class ControllerGroup:
             work = self._next()
             if work is None:
                 return
-            lane, ref = work
-            task = asyncio.create_task(lane.reconcile(ref), name=f"{lane.name} {ref}")
+            lane, ref, waited = work
+            task = asyncio.create_task(lane.reconcile(ref, waited), name=f"{lane.name} {ref}")
             self._running[task] = ref.namespace
             self._at_work[ref.namespace] += 1
             task.add_done_callback(self._ended)
 
-    def _next(self) -> tuple[_Lane, ObjectRef] | None:
-        """Return the next key, asking the controllers in turn."""
+    def _next(self) -> tuple[_Lane, ObjectRef, float] | None:
+        """Return the next key and how long it waited, asking the controllers in turn."""
         for _ in self._lanes:
             lane = self._lanes[self._turn]
             self._turn = (self._turn + 1) % len(self._lanes)
-            ref = lane.take(self._may_begin)
-            if ref is not None:
-                return lane, ref
+            taken = lane.take(self._may_begin)
+            if taken is not None:
+                return lane, *taken
         return None
 
     def _may_begin(self, namespace: str) -> bool:
@@ -197,6 +202,7 @@ class _Lane:
         clock: Clock,
         freshness: Freshness,
         metrics: MetricSink,
+        tracer: Tracer,
         *,
         on_ready: Callable[[], None],
     ) -> None:
@@ -206,6 +212,7 @@ class _Lane:
         self._clock = clock
         self._freshness = freshness
         self._metrics = metrics
+        self._tracer = tracer
         self._parked: set[ObjectRef] = set()
         self._complaints: dict[ObjectRef, str] = {}
         """What was last logged about a key: a retry that fails alike says nothing new."""
@@ -218,26 +225,31 @@ class _Lane:
     def idle(self) -> bool:
         return self.queue.idle and not self._parked
 
-    def take(self, may: Callable[[str], bool]) -> ObjectRef | None:
-        """Return the next key of a namespace that `may`; park those whose caches are not fresh."""
+    def take(self, may: Callable[[str], bool]) -> tuple[ObjectRef, float] | None:
+        """Return the next key of a namespace that `may`, and how long it waited.
+
+        Those whose caches are not fresh are parked.
+        """
         while (taken := self.queue.take(may)) is not None:
             ref, waited = taken
             if self._freshness.caught_up(ref):
                 self._metrics.waited(self.name, waited)
-                return ref
+                return taken
             self.queue.done(ref)
             if ref not in self._parked:
                 self._parked.add(ref)
                 self._freshness.on_caught_up(ref, partial(self._unpark, ref))
         return None
 
-    async def reconcile(self, ref: ObjectRef) -> None:
+    async def reconcile(self, ref: ObjectRef, waited_seconds: float) -> None:
         start = self._clock.monotonic()
         outcome = "cancelled"
+        trace = self._tracer.begin(self.name, ref, waited_seconds)
         try:
             outcome = await self._outcome(ref)
         finally:
-            self._metrics.reconciled(self.name, outcome, self._clock.monotonic() - start)
+            trace.end(outcome)
+            self._metrics.reconciled(self.name, outcome, self._clock.monotonic() - start, trace.exemplar)
             if outcome == "cancelled":
                 # Not done: the next leader, here or elsewhere, must do it.
                 self.queue.add(ref)
@@ -273,7 +285,8 @@ class _Lane:
         except AimError as error:
             self._retry(ref, error)
             return "error"
-        except Exception:  # noqa: BLE001 - a bug in one kind must not stop the others
+        except Exception as error:  # noqa: BLE001 - a bug in one kind must not stop the others
+            self._tracer.failed(f"{type(error).__name__}: {error}")
             self._log.exception("reconcile failed", key=str(ref))
             self.queue.add_rate_limited(ref)
             return "error"
@@ -301,6 +314,7 @@ class _Lane:
 
     def _complain(self, ref: ObjectRef, say: Callable[..., Any], event: str, error: AimError) -> None:
         text = f"{type(error).__name__}: {error}"
+        self._tracer.failed(text)
         if self._complaints.get(ref) != text:
             self._complaints[ref] = text
             say(event, key=str(ref), error=text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any, Literal, TextIO, get_args
 
 import structlog
@@ -17,8 +18,17 @@ Format = Literal["json", "console"]
 _FIRST = ("timestamp", "level", "message")
 
 
-def configure(log_format: str = "console", level: str = "info", *, stream: TextIO | None = None) -> None:
-    """Set format and level for the whole process. Raises UserError for names it does not know."""
+def configure(
+    log_format: str = "console",
+    level: str = "info",
+    *,
+    stream: TextIO | None = None,
+    also: Sequence[structlog.typing.Processor] = (),
+) -> None:
+    """Set format and level for the whole process. `also` may add fields to each line.
+
+    Raises UserError for names it does not know.
+    """
     if log_format not in get_args(Format):
         raise UserError(f"log format {log_format!r}: choose {' or '.join(get_args(Format))}")
     number = logging.getLevelNamesMapping().get(level.upper())
@@ -28,6 +38,7 @@ def configure(log_format: str = "console", level: str = "info", *, stream: TextI
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            *also,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *_rendering(log_format, target),

@@ -77,8 +77,10 @@ class MetricSink:
     def warned(self, resource: str, text: str) -> None:
         """The API server sent a Warning header."""
 
-    def reconciled(self, controller: str, result: str, seconds: float) -> None:
-        """A reconcile ended."""
+    def reconciled(
+        self, controller: str, result: str, seconds: float, exemplar: Mapping[str, str] | None = None
+    ) -> None:
+        """A reconcile ended; `exemplar` are the labels that lead to its trace."""
 
     def waited(self, controller: str, seconds: float) -> None:
         """A key left the queue after this long."""
@@ -103,8 +105,9 @@ class MetricSink:
     ) -> None:
         """Register a gauge that is read when it is scraped."""
 
-    def exposition(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+    def exposition(self, *, openmetrics: bool = False) -> bytes:
+        """Return everything in Prometheus' text format, or in OpenMetrics', which knows exemplars."""
+        del openmetrics
         return b""
 
 
@@ -167,9 +170,11 @@ class Metrics(MetricSink):
     def warned(self, resource: str, text: str) -> None:
         self._say_once(resource, "the API server warns", text)
 
-    def reconciled(self, controller: str, result: str, seconds: float) -> None:
+    def reconciled(
+        self, controller: str, result: str, seconds: float, exemplar: Mapping[str, str] | None = None
+    ) -> None:
         self._reconciles[controller, result].inc()
-        self._reconcile_seconds[(controller,)].observe(seconds)
+        self._reconcile_seconds[(controller,)].observe(seconds, dict(exemplar) if exemplar else None)
 
     def waited(self, controller: str, seconds: float) -> None:
         self._queue_seconds[(controller,)].observe(seconds)
@@ -216,7 +221,12 @@ class Metrics(MetricSink):
     ) -> None:
         self._gauges.setdefault(name, _Gauge(help_text, labels)).sources.append(read)
 
-    def exposition(self) -> bytes:
+    def exposition(self, *, openmetrics: bool = False) -> bytes:
+        if openmetrics:
+            from prometheus_client.openmetrics import exposition  # noqa: PLC0415
+
+            text: bytes = exposition.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+            return text
         from prometheus_client import generate_latest  # noqa: PLC0415
 
         return generate_latest(self.registry)

@@ -30,6 +30,8 @@ log = structlog.get_logger("aim_operator.probes")
 Check = Callable[[], Sequence[str]]
 """What is wrong, a line each; nothing means well."""
 
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 EXPOSITION_SECONDS = 1.0
 """How long an exposition is handed out before another one is generated."""
 EXPOSITION_SHARE = 20
@@ -54,9 +56,12 @@ class Probes:
         certificate: Callable[[], ServingCertificate] | None = None,
         scrapers: ScrapeAuthorizer | None = None,
         limits: Limits | None = None,
+        exemplars: bool = False,
     ) -> None:
         self._checks = {"/healthz": healthy, "/readyz": ready}
         self._exposition = _Exposition(metrics)
+        # In its own format only, which Prometheus asks for first.
+        self._exemplars = exemplars
         self._probe_address = probe_address
         self._metrics_address = metrics_address
         self._certificate = certificate
@@ -115,31 +120,38 @@ class Probes:
             if verdict is not HTTPStatus.OK:
                 headers = {"WWW-Authenticate": "Bearer"} if verdict is HTTPStatus.UNAUTHORIZED else {}
                 return web.Response(status=verdict, text=f"{verdict.phrase}\n", headers=headers)
+        openmetrics = self._exemplars and _accepts_openmetrics(request.headers.get("Accept", ""))
         return web.Response(
-            body=self._exposition.current(),
-            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+            body=self._exposition.current(openmetrics=openmetrics),
+            headers={"Content-Type": OPENMETRICS if openmetrics else TEXT},
         )
 
 
 class _Exposition:
-    """Generated once for all who ask at about the same time."""
+    """Generated once for all who ask for one format at about the same time."""
 
     def __init__(self, metrics: MetricSink) -> None:
         self._metrics = metrics
-        self._content = b""
-        self._good_until = float("-inf")
+        self._contents: dict[bool, bytes] = {}
+        self._good_until: dict[bool, float] = {}
 
-    def current(self) -> bytes:
+    def current(self, *, openmetrics: bool) -> bytes:
         now = asyncio.get_running_loop().time
         began = now()
-        if began >= self._good_until:
+        if began >= self._good_until.get(openmetrics, float("-inf")):
             # Before, so that one which fails is not tried for each of many who ask.
-            self._good_until = began + EXPOSITION_SECONDS
-            self._content = b""
-            self._content = self._metrics.exposition()
+            self._good_until[openmetrics] = began + EXPOSITION_SECONDS
+            self._contents[openmetrics] = b""
+            self._contents[openmetrics] = self._metrics.exposition(openmetrics=openmetrics)
             ended = now()
-            self._good_until = ended + max(EXPOSITION_SECONDS, EXPOSITION_SHARE * (ended - began))
-        return self._content
+            self._good_until[openmetrics] = ended + max(
+                EXPOSITION_SECONDS, EXPOSITION_SHARE * (ended - began)
+            )
+        return self._contents[openmetrics]
+
+
+def _accepts_openmetrics(accept: str) -> bool:
+    return any(each.partition(";")[0].strip() == "application/openmetrics-text" for each in accept.split(","))
 
 
 def _by_path(handlers: dict[str, Handler]) -> Handler:

@@ -35,6 +35,7 @@ from aim_operator.runtime.events import EventRecorder
 from aim_operator.runtime.foreign import ForeignWatches, Name
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.ownership import Ownership, ownership
+from aim_operator.runtime.tracing import Tracer
 
 K = TypeVar("K", bound=KubeObject)
 O = TypeVar("O")  # noqa: E741 - what a kind Observes
@@ -221,8 +222,9 @@ class Writer:
 class KindReconciler(Generic[K, O]):
     """The pipeline for one kind; a runtime.controller.Reconciler."""
 
-    def __init__(self, kind: Kind[K, O], writer: Writer, clock: Clock) -> None:
+    def __init__(self, kind: Kind[K, O], writer: Writer, clock: Clock, tracer: Tracer | None = None) -> None:
         self._kind, self._writer, self._clock = kind, writer, clock
+        self._tracer = tracer or Tracer()
 
     async def reconcile(self, ref: ObjectRef) -> Result:
         """Apply what one object's inputs ask for, and write its status."""
@@ -235,6 +237,7 @@ class KindReconciler(Generic[K, O]):
             self._writer.forget(ref)
             return Result()
         resource, obj = current
+        self._tracer.found(obj.metadata.generation)
         # One moment for all: a retry must not be early for its slot and due for the decision.
         now = self._clock.now()
         if (report := self._kind.paused(obj, now)) is not None:

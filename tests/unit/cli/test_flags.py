@@ -128,3 +128,60 @@ def test_what_is_no_image_is_refused(text: str) -> None:
 def test_the_downloader_is_this_very_version() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
     assert Settings().downloader_image.endswith(f"/{project['name']}:{project['version']}")
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        pytest.param(None, "", id="no flag"),
+        pytest.param("", "", id="an empty variable"),
+        pytest.param("http://otel:4318", "http://otel:4318/v1/traces", id="the collector"),
+        pytest.param("http://otel:4318/", "http://otel:4318/v1/traces", id="with a slash"),
+        pytest.param("https://otel.example/api/otlp", "https://otel.example/api/otlp", id="a whole URL"),
+        pytest.param("http://[::1]:4318", "http://[::1]:4318/v1/traces", id="an IPv6 address"),
+    ],
+)
+def test_where_traces_go(text: str | None, want: str) -> None:
+    assert flags.otlp_endpoint("--tracing-endpoint", text) == want
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "otel:4318",
+        "grpc://otel:4317",
+        "http://",
+        "http://:4318",
+        "http://otel:99999",
+        "http://otel:0",
+        "http://otel:x",
+        "http://otel:4318?key=1",
+        "http://otel:4318#x",
+        "http://o tel:4318",
+        "http://otel:4318/a\nb",
+        "http://[::1",
+        "http://ötel",
+    ],
+)
+def test_what_no_trace_can_be_sent_to_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"--tracing-endpoint \(or AIM_TRACING_ENDPOINT\) is .*: write a URL"):
+        flags.otlp_endpoint("--tracing-endpoint", text)
+
+
+def test_a_password_in_the_url_of_traces_is_refused_and_not_shown() -> None:
+    with pytest.raises(UserError, match="OTEL_EXPORTER_OTLP_HEADERS") as refused:
+        flags.otlp_endpoint("--tracing-endpoint", "https://me:hunter2@otel.example")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "want"), [("1", 1.0), ("0", 0.0), ("0.25", 0.25), ("1.0", 1.0), ("1e-06", 0.000001)]
+)
+def test_ratios(text: str, want: float) -> None:
+    assert flags.ratio("--tracing-sample-ratio", text) == want
+
+
+@pytest.mark.parametrize("text", ["", "2", "-1", "1.5", "nan", "1e1", "1e-999", "10%", ".5"])
+def test_what_is_no_ratio_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"--tracing-sample-ratio .* write a number from 0 to 1"):
+        flags.ratio("--tracing-sample-ratio", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
@@ -79,7 +79,9 @@ class Counted(MetricSink):
     def __init__(self) -> None:
         self.results: Counter[str] = Counter()
 
-    def reconciled(self, controller: str, result: str, seconds: float) -> None:
+    def reconciled(
+        self, controller: str, result: str, seconds: float, exemplar: Mapping[str, str] | None = None
+    ) -> None:
         self.results[result] += 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from aim_operator.runtime.metrics import Metrics, MetricSink
@@ -63,6 +64,29 @@ def test_what_is_wrong_with_an_object_is_logged_once() -> None:
             metrics.undecodable("jobs.batch", "team/a: bad")
             metrics.warned("jobs.batch", "deprecated")
     assert len(logs) == 2
+
+
+def test_a_traced_reconcile_is_an_exemplar_of_its_duration_in_openmetrics() -> None:
+    metrics = make_metrics()
+    metrics.reconciled("services", "ok", 0.03, {"trace_id": "0af7651916cd43dd8448eb211c80319c"})
+    text = metrics.exposition(openmetrics=True).decode()
+    families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    [family] = [each for each in families if each.name == "aim_reconcile_seconds"]
+    marked = [sample for sample in family.samples if sample.exemplar]
+    assert [(s.labels["le"], s.exemplar.labels, s.exemplar.value) for s in marked if s.exemplar] == [
+        ("0.05", {"trace_id": "0af7651916cd43dd8448eb211c80319c"}, 0.03)
+    ]
+    assert "0af7651916cd43dd8448eb211c80319c" not in metrics.exposition().decode(), "it knows no exemplars"
+
+
+def test_openmetrics_has_every_series_of_the_text_format() -> None:
+    """Prometheus asks for it first: nothing may be missing, or have another name, where traces are on."""
+
+    def series(text: str) -> set[str]:
+        return {line.partition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
+
+    metrics = make_metrics()
+    assert series(metrics.exposition(openmetrics=True).decode()) == series(metrics.exposition().decode())
 
 
 def test_the_sink_forgets() -> None:

@@ -39,6 +39,7 @@ async def serving(
     limits: Limits | None = None,
     certificate: Callable[[], ServingCertificate] | None = None,
     scrapers: ScrapeAuthorizer | None = None,
+    exemplars: bool = False,
 ) -> AsyncIterator[Probes]:
     probes = Probes(
         healthy=list,
@@ -49,6 +50,7 @@ async def serving(
         limits=limits,
         certificate=certificate,
         scrapers=scrapers,
+        exemplars=exemplars,
     )
     try:
         await probes.start()
@@ -111,11 +113,55 @@ class Exposed(MetricSink):
         self.content, self.broken = content, broken
         self.generated = 0
 
-    def exposition(self) -> bytes:
+    def exposition(self, *, openmetrics: bool = False) -> bytes:
         self.generated += 1
         if self.broken:
             raise ZeroDivisionError("a gauge")
         return self.content
+
+
+PROMETHEUS_ACCEPTS = (
+    "application/openmetrics-text;version=1.0.0;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,"
+    "text/plain;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+@pytest.mark.parametrize(
+    ("exemplars", "accept", "content_type", "ends"),
+    [
+        pytest.param(True, PROMETHEUS_ACCEPTS, "application/openmetrics-text", True, id="Prometheus, traced"),
+        pytest.param(False, PROMETHEUS_ACCEPTS, "text/plain", False, id="Prometheus, not traced"),
+        pytest.param(True, "text/plain", "text/plain", False, id="who knows the older format only"),
+        pytest.param(True, "*/*", "text/plain", False, id="curl"),
+        pytest.param(True, "application/openmetrics-textual", "text/plain", False, id="another format"),
+    ],
+)
+async def test_openmetrics_is_for_those_who_ask_where_there_are_exemplars(
+    exemplars: bool,  # noqa: FBT001
+    accept: str,
+    content_type: str,
+    ends: bool,  # noqa: FBT001
+) -> None:
+    async with (
+        serving(wrong=[], exemplars=exemplars) as probes,
+        aiohttp.ClientSession(headers={"Accept": accept}) as session,
+        session.get(f"http://127.0.0.1:{probes.ports['/metrics']}/metrics") as response,
+    ):
+        assert response.content_type == content_type
+        assert (await response.text()).endswith("# EOF\n") == ends
+
+
+async def test_each_format_is_generated_once_for_all_who_ask_for_it() -> None:
+    exposed = Exposed()
+    async with (
+        serving(wrong=[], metrics=exposed, exemplars=True) as probes,
+        aiohttp.ClientSession() as session,
+    ):
+        for accept in ("text/plain", PROMETHEUS_ACCEPTS) * 3:
+            url = f"http://127.0.0.1:{probes.ports['/metrics']}/metrics"
+            async with session.get(url, headers={"Accept": accept}) as response:
+                assert response.status == 200
+    assert exposed.generated <= 4, "the six may take longer than a second"
 
 
 async def test_a_hundred_scrapes_at_once_cost_one_exposition() -> None:
