@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import re
 import subprocess
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -81,6 +82,14 @@ class Prometheus:
                 fire.setdefault(alert["labels"]["job"], set()).add(alert["labels"]["alertname"])
         return fire
 
+    async def exemplars(self, expression: str) -> list[dict[str, str]]:
+        """Labels of the exemplars of a query's series of the last minutes."""
+        end = time.time()
+        data: Any = await self._get(
+            "query_exemplars", query=expression, start=str(end - 300), end=str(end + 60)
+        )
+        return [exemplar["labels"] for series in data for exemplar in series["exemplars"]]
+
     async def _get(self, path: str, **parameters: str) -> dict[str, Any]:
         async with self._session.get(f"{self.url}/api/v1/{path}", params=parameters) as response:
             answer = await response.json()
@@ -133,6 +142,7 @@ async def prometheus(
         f"--config.file={configuration}",
         f"--storage.tsdb.path={directory / 'data'}",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
         "--log.level=warn",
         stderr=asyncio.subprocess.PIPE,
     )
