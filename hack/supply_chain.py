@@ -20,7 +20,17 @@ from hack.reference.text import HEADER
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = Path(sys.executable).parent / "uv"
-EXPORT = ("export", "--frozen", "--no-default-groups", "--extra", "otel", "--format", "cyclonedx1.5", "--preview", "--quiet")
+EXPORT = (
+    "export",
+    "--frozen",
+    "--no-default-groups",
+    "--extra",
+    "otel",
+    "--format",
+    "cyclonedx1.5",
+    "--preview",
+    "--quiet",
+)
 
 ALLOWED = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "PSF-2.0"}
 """SPDX names of licences under which a package may be part of an image that is given away under MIT."""

@@ -46,7 +46,8 @@ def environment(machine: str) -> dict[str, str]:
 def in_the_image(machine: str) -> Iterator[dict[str, Any]]:
     """Yield what the Dockerfile installs on such a machine: the project's dependencies and theirs."""
     seen: set[str] = set()
-    left = [(locked()["aim-operator"][0], "")]
+    project = locked()["aim-operator"][0]
+    left = [(project, ""), (project, "otel")]
     while left:
         package, extra = left.pop()
         key = f"{package['name']} {package.get('version', '')} {extra}"
@@ -79,7 +80,7 @@ def test_everything_in_the_image_has_a_wheel(machine: str) -> None:
     fitting = fitting_tags(machine)
     packages = list(in_the_image(machine))
     names = {package["name"] for package in packages}
-    assert {"aiohttp", "botocore", "msgspec", "uvloop"} <= names
+    assert {"aiohttp", "botocore", "msgspec", "uvloop", "opentelemetry-sdk", "protobuf"} <= names
     assert not names & {"boto3", "pytest", "mypy", "zensical"}
     compiled = [
         f"{package['name']} {package['version']}"
@@ -98,6 +99,7 @@ def test_groups_for_development_and_docs_are_not_in_the_image() -> None:
     assert build.split()[2:5] == ["--frozen", "--only-group", "build"], "into a directory that is not copied"
     assert "--no-default-groups" in sync.split()
     assert "--group" not in sync
+    assert re.findall(r"--extra (\S+)", sync) == ["otel"]
 
 
 def test_nothing_in_the_dockerfile_is_of_one_architecture() -> None:
