@@ -208,6 +208,9 @@ class LeaderElector:
     async def _create(self) -> bool:
         """Make the Lease; while we lead by our last renewal, ours that was deleted is simply made again."""
         led = self.is_leader
+        if not led:
+            # Before it is asked for: without an answer, the Lease with our name may be there all the same.
+            self._works_from = self._clock.monotonic() + self._lease_seconds
         metadata = ObjectMeta(name=self._name, namespace=self._namespace)
         try:
             self._lease = await self._client.create(

@@ -45,6 +45,8 @@ class Cut:
         self._client = client
         self._clock = clock
         self.cut = False
+        self.loses = False
+        """Calls are carried out, and their answers never come."""
         self.hangs = False
         self.late_seconds = 0.0
         """How long an answer takes to arrive after the call was carried out."""
@@ -62,6 +64,8 @@ class Cut:
             answer = await method(*args, **options)
             if self.late_seconds:
                 await self._clock.sleep(self.late_seconds)
+            if self.loses:
+                raise errors.Unavailable("the connection broke before the answer")
             return answer
 
         return call
@@ -292,6 +296,30 @@ async def test_kubectl_delete_lease_does_not_let_two_leaders_write() -> None:
     await stop(one, two)
 
 
+@pytest.mark.parametrize("late_seconds", [0, 60], ids=["broken off", "given up"])
+async def test_a_lease_that_was_made_by_a_call_without_an_answer_gives_no_right_to_work_at_once(
+    late_seconds: float,
+) -> None:
+    """The standby finds its own name in it; the leader whose Lease was deleted may still write."""
+    clock, client, (one, two) = make(0, 0)
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(10)
+    one.line.hangs = True
+    two.line.loses, two.line.late_seconds = not late_seconds, late_seconds
+    client.remove(LEASES, "op", "ns")
+    while client.manifest(LEASES, "op", "ns") is None:
+        await clock.advance(0.1)
+        assert not (one.may_write and two.may_write)
+    two.line.loses, two.line.late_seconds = False, 0
+    while not two.may_write:
+        await clock.advance(0.1)
+        assert not (one.may_write and two.may_write)
+    assert spec(client)["holderIdentity"] == "two"
+    await stop(one, two)
+
+
 async def test_a_candidate_that_stops_while_it_waits_releases_nothing() -> None:
     """Else the next one would work at once, and a leader whose Lease was deleted may still write."""
     clock, client, (one, two) = make(0, 0, installed=False)
@@ -399,13 +427,14 @@ async def test_never_two_leaders(seed: int) -> None:
         unlucky = rng.choice(candidates)
         unlucky.line.cut = rng.random() < 0.4
         unlucky.line.hangs = rng.random() < 0.2
+        unlucky.line.loses = rng.random() < 0.2
         if client.manifest(LEASES, "op", "ns") is not None:
             if rng.random() < 0.1:
                 client.remove(LEASES, "op", "ns")
             elif rng.random() < 0.1:
                 put_lease(client, holderIdentity="", leaseDurationSeconds=15)
     for candidate in candidates:
-        candidate.line.cut = candidate.line.hangs = False
+        candidate.line.cut = candidate.line.hangs = candidate.line.loses = False
     await clock.advance(30)
     await clock.run_until(lambda: any(candidate.working for candidate in candidates))
     await stop(*candidates)
