@@ -110,9 +110,13 @@ class ModelCaches(AimKind):
         claim = claim_of(watched.claims.store, cache)
         restored = self._restored(cache, claim)
         name = claim.metadata.name if claim is not None else claim_name(ref.name, cache.metadata.uid)
-        existing = cache.spec.existing_claim
+        existing, unread = cache.spec.existing_claim, None
         if existing is not None:
-            claim, restored = await self._existing(ref, existing.name), None
+            restored = None
+            try:
+                claim = await self._existing(ref, existing.name)
+            except ApiError as error:
+                claim, unread = None, error
         config = resolve_runtime_config(self._catalog, ref.namespace, (cache.spec.runtime_config_name,))
         # Owner references are not validated across namespaces: a Job elsewhere proves nothing.
         owned = watched.jobs.store.by_index(BY_OWNER, cache.metadata.uid)
@@ -122,6 +126,7 @@ class ModelCaches(AimKind):
             runtime_config=config,
             nodes=self._catalog.gpu_models(),
             claim=claim,
+            claim_unread=unread,
             left_behind=restored,
             superseded=self._superseded(cache, claim),
             in_use=self._in_use(cache, name if existing is None else existing.name),

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.plan import Child, LogSource
-from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download, ExistingClaim
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import pods, remedies
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
@@ -162,10 +162,14 @@ def _kept(inputs: Inputs, step: JobStep) -> Step:
 
 def _where(download: Download | None, inputs: Inputs) -> str:
     """Say where all files are; of a claim that is not the operator's, what the check found."""
-    if inputs.observed.cache.spec.existing_claim is None:
-        return ON_VOLUME
+    existing = inputs.observed.cache.spec.existing_claim
+    return ON_VOLUME if existing is None else checked(download, existing)
+
+
+def checked(download: Download | None, existing: ExistingClaim) -> str:
+    """Say what the check of a claim found that is not the operator's."""
     found = (download.message if download is not None else None) or "all files are there"
-    return f"claim {inputs.claim.metadata.name!r}: {found}"
+    return f"claim {existing.name!r}: {found}"
 
 
 def _obstructed(inputs: Inputs, _: JobStep) -> Step:

@@ -20,6 +20,8 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     cache: AIMModelCache
     runtime_config: RuntimeConfig | MissingRuntimeConfig
     claim: PersistentVolumeClaim | None = None
+    claim_unread: ApiError | None = None
+    """Why a claim that is not the operator's could not be looked up: what was known of it stays."""
     left_behind: PersistentVolumeClaim | None = None
     """A claim that the operator made for a cache of this name and that has no owner: out of a backup."""
     superseded: PersistentVolumeClaim | None = None

@@ -19,13 +19,14 @@ from aim_operator.api.v1alpha1 import (
     MODEL_CACHES,
     RUNTIME_CONFIGS,
     AIMModelCacheStatus,
+    ExistingClaim,
     LeftOutFiles,
     Listing,
 )
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import blocking, conditions, quantity
-from aim_operator.core.caching import serves_others
+from aim_operator.core.caching import is_filled, serves_others
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.model_cache import (
     attempt,
@@ -45,7 +46,7 @@ from aim_operator.core.model_cache.step import Step
 from aim_operator.core.model_cache.storage import Storage
 from aim_operator.core.model_cache.usage import Usage
 from aim_operator.core.outcomes import hindered, obstacle
-from aim_operator.errors import SpecError
+from aim_operator.errors import ApiError, SpecError
 
 _NOT_SHARED = "; templates and services don't use it, set spec.shared to let them"
 
@@ -114,6 +115,8 @@ def about_claim(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> AIMMo
     Where a claim is gone, the source is asked anew how large its files are: it may have moved on.
     """
     claim, record = observed.claim, old.download
+    if observed.claim_unread is not None:
+        return old
     gone = claim is None or claim.metadata.deletion_timestamp is not None
     other = claim is not None and record is not None and record.claim_uid not in (None, claim.metadata.uid)
     if not gone and not other:
@@ -134,6 +137,8 @@ def _step(
     if observed.left_behind is not None:
         return _adopting(observed, old, claim, observed.left_behind)
     existing = observed.cache.spec.existing_claim
+    if live is None and existing is not None and observed.claim_unread is not None:
+        return _unread(observed, old, claim, existing, observed.claim_unread), claim
     if live is None and existing is not None:
         step = structs.replace(_waiting(old, claim), removals=listing.leftovers(observed))
         return structs.replace(step, blocker=_claim_ref(observed, existing.name)), claim
@@ -173,6 +178,20 @@ def _without_config(
         download=old.download,
         progress=old.progress,
     )
+
+
+def _unread(
+    observed: ModelCacheObserved,
+    old: AIMModelCacheStatus,
+    claim: Storage,
+    existing: ExistingClaim,
+    error: ApiError,
+) -> Step:
+    """Say why a claim can't be looked up. Files that were all there are not gone for that."""
+    step = _waiting(old, claim)
+    if old.status == State.AVAILABLE and is_filled(observed.cache):
+        step = attempt.available(old.download, old.progress, message=attempt.checked(old.download, existing))
+    return structs.replace(step, unread=error, removals=listing.leftovers(observed))
 
 
 def _adopting(
@@ -278,7 +297,7 @@ def _status(judged: _Judged, old: AIMModelCacheStatus, now: datetime) -> AIMMode
     return AIMModelCacheStatus(
         observed_generation=generation,
         status=step.state,
-        persistent_volume_claim=observed.claim.metadata.name if observed.claim is not None else None,
+        persistent_volume_claim=_claim_of(observed, old),
         size=with_contents.size,
         files=with_contents.files,
         left_out=with_contents.left_out,
@@ -295,6 +314,12 @@ def _status(judged: _Judged, old: AIMModelCacheStatus, now: datetime) -> AIMMode
             old.blocked_by, step.blocker, told, namespace=observed.cache.metadata.namespace, now=moment
         ),
     )
+
+
+def _claim_of(observed: ModelCacheObserved, old: AIMModelCacheStatus) -> str | None:
+    if observed.claim_unread is not None:
+        return old.persistent_volume_claim
+    return observed.claim.metadata.name if observed.claim is not None else None
 
 
 def _soonest(*seconds: float | None) -> float | None:

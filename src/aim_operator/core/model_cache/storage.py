@@ -77,6 +77,12 @@ def _superseded(observed: ModelCacheObserved) -> str:
 def _existing(observed: ModelCacheObserved, name: str) -> Storage:
     """Judge a claim that is not the operator's. Unbound, it has no files, and nobody should bind it here."""
     claim = observed.claim
+    if observed.claim_unread is not None:
+        words = one_line(str(observed.claim_unread))
+        return Storage(
+            reason=Reason.PROVISIONING,
+            message=f"claim {name!r} can't be looked up, the operator tries again: {words}",
+        )
     if claim is None:
         return Storage(
             reason=Reason.CLAIM_NOT_FOUND,

@@ -37,7 +37,7 @@ class Usage(Struct, frozen=True, kw_only=True):
 
 def judge(observed: ModelCacheObserved, old: AIMModelCacheStatus, now: datetime) -> Usage:
     """Return how a cache is used. Its removal is due only once the status has announced it a day before."""
-    if observed.in_use or observed.claim is None:
+    if observed.in_use or (observed.claim is None and observed.claim_unread is None):
         return Usage()
     since = old.unused_since or timestamp(now)
     unused = f"no template and no service has used it since {since}"
