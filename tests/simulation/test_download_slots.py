@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from aim_operator.api.external import JOBS
-from aim_operator.api.v1alpha1 import MODEL_CACHES
+from aim_operator.api.v1alpha1 import MODEL_CACHES, RUNTIME_CONFIGS
 from aim_operator.errors import Forbidden
 from aim_operator.sandbox.jobs import ImageBehaviour
-from tests.simulation.catalog import NAMESPACE
+from tests.simulation.catalog import NAMESPACE, config
 from tests.simulation.test_caches import model_cache
 from tests.simulation.world import World
 
@@ -106,6 +106,26 @@ async def test_downloads_whose_image_never_comes_hold_no_slot() -> None:
         await world.until(lambda: world.state_of(MODEL_CACHES, "c", NAMESPACE) == "Available")
         await world.pass_seconds(3600)
         assert world.state_of(MODEL_CACHES, "a", NAMESPACE) == "Degraded"
+
+
+async def test_whoever_takes_the_configuration_from_running_downloads_gets_no_more_than_a_share_at_once() -> (
+    None
+):
+    """The cache is Degraded, and its download goes on: it must not count as one that is stuck."""
+    async with World() as world:
+        world.sandbox.jobs.run_seconds = 3000
+        world.start(max_download_jobs=2)
+        for number in range(4):
+            own = config(f"c{number}")
+            made = cache(f"m{number}")
+            made["spec"]["runtimeConfigName"] = f"c{number}"
+            world.apply([own, made])
+            await world.pass_seconds(120)
+            world.delete(RUNTIME_CONFIGS, f"c{number}", NAMESPACE)
+            await world.pass_seconds(60)
+            assert at_work(world) <= 2
+        assert ready(world, "m0")[0] == "RuntimeConfigMissing"
+        assert at_work(world) == 2
 
 
 async def test_jobs_that_are_refused_for_ever_hand_no_slot_in_a_circle() -> None:

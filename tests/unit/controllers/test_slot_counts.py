@@ -209,6 +209,20 @@ OF_FILES = "of AIMModelCache files"
         pytest.param(f"elsewhere/{DOWNLOAD}", {}, {}, 0, id="not one of another namespace"),
         pytest.param(f"team/{DOWNLOAD}", {}, {"spec": SUSPENDED}, 0, id="not one that a queue suspended"),
         pytest.param(f"team/{DOWNLOAD}", {"status": "Degraded"}, {}, 0, id="not one whose Pod can't start"),
+        pytest.param(
+            f"team/{DOWNLOAD}",
+            {"status": "Degraded"},
+            {"status": {"ready": 1}},
+            1,
+            id="one that runs on without its configuration",
+        ),
+        pytest.param(
+            f"team/{DOWNLOAD}",
+            {"status": "Available"},
+            {"status": {"ready": 1}},
+            0,
+            id="not one that only a sidecar keeps running",
+        ),
     ],
 )
 def test_which_jobs_hold_a_download_slot(

@@ -38,9 +38,11 @@ def holds_slot(cache: AIMModelCache, job: Job) -> bool:
 
     Users of a namespace can write any labels and owner references, so it must have the name of one. One that
     is suspended runs nothing; of one whose Pod something keeps from starting, the cache says that it is
-    Degraded, and it must not hold up others for as long as that lasts.
+    Degraded, and it must not hold up others for as long as that lasts. One whose Pod runs goes on, whatever its
+    cache has lost meanwhile: the configuration, or the claim.
     """
     metadata, owner = job.metadata, job.metadata.controller()
+    state = (cache.status or AIMModelCacheStatus()).status
     return (
         owner is not None
         and owner.uid == cache.metadata.uid
@@ -49,7 +51,8 @@ def holds_slot(cache: AIMModelCache, job: Job) -> bool:
         and metadata.deletion_timestamp is None
         and not finished(job)
         and not is_suspended(job)
-        and (cache.status or AIMModelCacheStatus()).status not in (State.DEGRADED, State.AVAILABLE)
+        and state != State.AVAILABLE
+        and (state != State.DEGRADED or (job.status.ready or 0) > 0)
     )
 
 
