@@ -21,6 +21,7 @@ _DENIED = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
 _QUOTE_LIMIT = 2048
+_STATUS, _NO_SUCH_GROUP = "Status", "404 page not found"
 # What can't be read now may be read later: a kubelet answers 400 for a log while its runtime is down. A watch
 # is no read here: that a server knows no streamed lists is for good.
 _READS = frozenset({"get", "list"})
@@ -39,6 +40,7 @@ class StatusDetails(Struct):
 class Status(Struct):
     """metav1.Status, as far as it is read."""
 
+    kind: str = ""
     message: str = ""
     reason: str = ""
     code: int = 0
@@ -81,6 +83,12 @@ def status_failure(call: Call, code: int, status: Status, headers: Mapping[str, 
             )
         case 403:
             return errors.Forbidden(_forbidden(call, answer), code=code, reason=reason)
+        case 404 if not _is_of_api_server(status):
+            return errors.Unavailable(
+                f"{call}: something in between answers 404, not the API server: {answer}",
+                code=code,
+                reason=reason,
+            )
         case 404 if status.details is None or not status.details.name:
             return errors.NotInstalled(
                 f"{call.resource} is not installed: {answer}", code=code, reason=reason
@@ -103,6 +111,14 @@ def status_failure(call: Call, code: int, status: Status, headers: Mapping[str, 
             return errors.Invalid(message, code=code, reason=reason)
         case _:
             return errors.Unavailable(message, code=code, reason=reason)
+
+
+def _is_of_api_server(status: Status) -> bool:
+    """Whether a 404 says that there is no such kind: those of proxies and load balancers say nothing of kinds.
+
+    An API server answers with a Status, or with the plain text of Go's http.NotFound for a group it lacks.
+    """
+    return status.kind == _STATUS or status.message == _NO_SUCH_GROUP
 
 
 def _is_uid_precondition(status: Status) -> bool:

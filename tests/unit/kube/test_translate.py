@@ -16,6 +16,7 @@ from aim_operator.kube.translate import Call, failure, maybe_written, translated
 
 CALL = Call("patch", "jobs.batch", "team", "discover-x")
 GENERIC_404 = {
+    "kind": "Status",
     "message": "the server could not find the requested resource",
     "reason": "NotFound",
     "details": {},
@@ -40,6 +41,15 @@ ANSWERS: list[tuple[str, int, Any, type[errors.ApiError]]] = [
         "404 page not found",
         errors.NotInstalled,
     ),
+    (
+        "a load balancer's 404 does not mean that the kind is not installed",
+        404,
+        "<html><head><title>404 Not Found</title></head><body>nginx</body></html>",
+        errors.Unavailable,
+    ),
+    ("nor does that of an ingress without a backend", 404, "default backend - 404", errors.Unavailable),
+    ("nor does one in JSON that is no Status", 404, {"message": "no Route matched"}, errors.Unavailable),
+    ("nor does one without a word", 404, "", errors.Unavailable),
     ("a method that is not allowed is invalid", 405, make_status(), errors.Invalid),
     ("a request timeout is unavailable", 408, make_status(), errors.Unavailable),
     ("a taken name exists already", 409, make_status(reason="AlreadyExists"), errors.AlreadyExists),
