@@ -219,7 +219,6 @@ class LeaderElector:
         except AlreadyExists:
             return False
         if not led:
-            self._works_from = self._clock.monotonic() + self._lease_seconds
             self._log.info("created the Lease, waiting for former leaders", seconds=self._lease_seconds)
         return True
 
