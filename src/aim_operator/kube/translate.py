@@ -114,7 +114,7 @@ def status_failure(call: Call, code: int, status: Status, headers: Mapping[str, 
 
 
 def _is_of_api_server(status: Status) -> bool:
-    """Whether a 404 says that there is no such kind: those of proxies and load balancers say nothing of kinds.
+    """Whether a 404 says that there is no such kind: those of proxies say nothing of kinds.
 
     An API server answers with a Status, or with the plain text of Go's http.NotFound for a group it lacks.
     """

@@ -38,8 +38,8 @@ def holds_slot(cache: AIMModelCache, job: Job) -> bool:
 
     Users of a namespace can write any labels and owner references, so it must have the name of one. One that
     is suspended runs nothing; of one whose Pod something keeps from starting, the cache says that it is
-    Degraded, and it must not hold up others for as long as that lasts. One whose Pod runs goes on, whatever its
-    cache has lost meanwhile: the configuration, or the claim.
+    Degraded, and it must not hold up others for as long as that lasts. One whose Pod runs goes on, whatever
+    its cache has lost meanwhile: the configuration, or the claim.
     """
     metadata, owner = job.metadata, job.metadata.controller()
     state = (cache.status or AIMModelCacheStatus()).status
