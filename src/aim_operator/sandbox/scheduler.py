@@ -69,7 +69,7 @@ def refusal(spec: Manifest, node: Manifest, volume_nodes: Collection[str]) -> st
     if node_spec.get("unschedulable"):
         return "node(s) were unschedulable"
     for taint in node_spec.get("taints") or ():
-        if taint["effect"] in _KEEPS_OUT and not any(_tolerates(each, taint) for each in tolerations):
+        if taint.get("effect") in _KEEPS_OUT and not any(_tolerates(each, taint) for each in tolerations):
             return "node(s) had untolerated taint(s)"
     if not _matches(spec, name, node["metadata"].get("labels") or {}):
         return "node(s) didn't match Pod's node affinity/selector"
@@ -79,9 +79,9 @@ def refusal(spec: Manifest, node: Manifest, volume_nodes: Collection[str]) -> st
 
 
 def _tolerates(toleration: Manifest, taint: Manifest) -> bool:
-    if toleration.get("effect") not in (None, "", taint["effect"]):
+    if toleration.get("effect") not in (None, "", taint.get("effect")):
         return False
-    if toleration.get("key") not in (None, "", taint["key"]):
+    if toleration.get("key") not in (None, "", taint.get("key")):
         return False
     exists = toleration.get("operator") == "Exists"
     return exists or (toleration.get("value") or "") == (taint.get("value") or "")

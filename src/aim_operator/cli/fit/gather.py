@@ -25,6 +25,7 @@ from aim_operator.cli.fit.judge import Surroundings
 from aim_operator.cli.plan import problems, snapshot
 from aim_operator.cli.plan.documents import Document
 from aim_operator.cli.plan.snapshot import Snapshot, Whole
+from aim_operator.cli.plan.sparse import filled
 from aim_operator.cli.plan.world import World
 from aim_operator.core import conditions, hardware
 from aim_operator.core.service.fits import size_bytes
@@ -116,7 +117,8 @@ async def _live(client: KubeClient, service: aim.AIMService, live: Whole) -> Ask
             template = await client.get(resource, reference.name, namespace=reference.namespace or "")
         except (NotFound, Forbidden):
             template = None
-    return _asked(service, msgspec.to_builtins(live), template)
+    plain = msgspec.to_builtins(live) | {"kind": INFERENCE_SERVICES.kind}
+    return _asked(service, filled(plain), template)
 
 
 async def of_documents(seen: Snapshot, documents: Sequence[Document], namespace: str) -> tuple[Asked, ...]:

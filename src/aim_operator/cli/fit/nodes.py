@@ -118,11 +118,11 @@ def _taint(demand: Demand, node: Manifest) -> str:
     """Return the first taint that keeps the Pod out."""
     for taint in (node.get("spec") or {}).get("taints") or ():
         alone = {"metadata": node["metadata"], "spec": {"taints": [taint]}}
-        if taint["effect"] in _KEEPS_OUT and "taint" in refusal(
+        if taint.get("effect") in _KEEPS_OUT and "taint" in refusal(
             {"tolerations": demand.predictor.get("tolerations")}, alone, ()
         ):
             value = taint.get("value")
-            return f"{taint['key']}{f'={value}' if value else ''}:{taint['effect']}"
+            return f"{taint.get('key')}{f'={value}' if value else ''}:{taint['effect']}"
     return ""
 
 

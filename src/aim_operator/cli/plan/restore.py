@@ -40,7 +40,7 @@ def restore(sandbox: Sandbox, objects: Iterable[Manifest]) -> None:
             # Pods count for their GPUs alone; what made them is not here, and they would be collected.
             continue
         metadata = manifest["metadata"]
-        obj = kind.to_stored(manifest | {"metadata": dict(metadata)})
+        obj = kind.to_stored(manifest | {"metadata": {"generation": 1} | metadata})
         for cause in violations(kind.schema, obj):
             if cause.message.startswith("Required") or "must be of type" in cause.message:
                 named = f"{manifest['kind']} {metadata.get('namespace') or ''}/{metadata['name']}"

@@ -30,6 +30,7 @@ from aim_operator.api.resource import Resource
 from aim_operator.cli.connect import everything, in_the_users_words
 from aim_operator.cli.doctor.gather import NODES
 from aim_operator.cli.everyday.addresses import GATEWAYS
+from aim_operator.cli.plan.sparse import filled
 from aim_operator.errors import Forbidden, NotInstalled, UserError
 from aim_operator.kube.protocol import KubeClient
 
@@ -193,6 +194,7 @@ def read(path: Path) -> Snapshot:
         raise UserError(
             f"--snapshot {path} is of version {found.version}, this aimctl reads {VERSION}: take it again"
         )
+    found = msgspec.structs.replace(found, objects=tuple(map(filled, found.objects)))
     for number, obj in enumerate(found.objects, 1):
         try:
             named = msgspec.convert(obj, _Named)
@@ -220,4 +222,4 @@ def _plain(resource: Resource[Any], obj: KubeObject) -> Manifest:
     plain: Manifest = msgspec.json.decode(msgspec.json.encode(obj))
     notes = plain["metadata"].get("annotations") or {}
     notes.pop(_LAST_APPLIED, None)
-    return plain | {"apiVersion": resource.api_version, "kind": resource.kind}
+    return filled(plain | {"apiVersion": resource.api_version, "kind": resource.kind})
