@@ -3,6 +3,7 @@
 AimError
 ├── NotLeader                 the Lease was lost: nothing may be written any more
 ├── UserError                 what the person at the terminal can fix: one line, exit code 2
+│   └── NoAnswer              the API server refuses or can't be reached, said to that person
 ├── ApiError                  the API server answered, or could not be reached
 │   ├── Unavailable           network, timeout, 5xx: try again later
 │   │   └── TooManyRequests   429, with the server's Retry-After
@@ -32,6 +33,10 @@ class NotLeader(AimError):
 
 class UserError(AimError):
     """Something the person at the terminal can fix; printed as one line, exit code 2."""
+
+
+class NoAnswer(UserError):
+    """The cluster does not answer, or refuses: what was asked of it is not known."""
 
 
 class ApiError(AimError):

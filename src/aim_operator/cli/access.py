@@ -11,7 +11,7 @@ from typing import Any
 
 from aim_operator.api.external import CUSTOM_RESOURCE_DEFINITIONS
 from aim_operator.api.resource import Resource
-from aim_operator.errors import ApiError, Forbidden, NotInstalled, Unauthorized, UserError
+from aim_operator.errors import ApiError, Forbidden, NoAnswer, NotInstalled, Unauthorized, UserError
 from aim_operator.kube.credentials import Connection
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.informer import Informer
@@ -72,9 +72,9 @@ async def _refusal(
     return None
 
 
-def no_kubernetes(connection: Connection) -> UserError:
+def no_kubernetes(connection: Connection) -> NoAnswer:
     """Return what to say of a server that answers and has no CustomResourceDefinitions."""
-    return UserError(
+    return NoAnswer(
         f"{connection.server} answers, but is no Kubernetes API server: it knows no "
         f"CustomResourceDefinitions; correct the server's address ({connection.source})"
     )

@@ -124,7 +124,7 @@ class Cluster:
         return "" if all_namespaces else self.namespace
 
     def ask(self, work: Callable[[KubeClient], Awaitable[T]]) -> T:
-        """Return what `work` returns. Raises UserError, in one line, for what the API server refuses."""
+        """Return what `work` returns. Raises NoAnswer, in one line, for what the API server refuses."""
         return ask(self.connection, work)
 
 
@@ -154,11 +154,11 @@ def with_cluster(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def ask(connection: Connection, work: Callable[[KubeClient], Awaitable[T]]) -> T:
-    """Return what `work` returns. Raises UserError, in one line, for what the API server refuses."""
+    """Return what `work` returns. Raises NoAnswer, in one line, for what the API server refuses."""
     import asyncio  # noqa: PLC0415
 
     from aim_operator.cli.patience import Patience  # noqa: PLC0415
-    from aim_operator.errors import ApiError, NotInstalled, UserError  # noqa: PLC0415
+    from aim_operator.errors import ApiError, NoAnswer, NotInstalled  # noqa: PLC0415
     from aim_operator.kube.client import Client  # noqa: PLC0415
 
     def say(line: str) -> None:
@@ -176,14 +176,14 @@ def ask(connection: Connection, work: Callable[[KubeClient], Awaitable[T]]) -> T
                 return await work(client)
         except NotInstalled as error:
             await _refuse_others(client, connection)
-            raise UserError(refusal(connection, error)) from error
+            raise NoAnswer(refusal(connection, error)) from error
         finally:
             await client.close()
 
     try:
         return asyncio.run(asked())
     except ApiError as error:
-        raise UserError(refusal(connection, error)) from error
+        raise NoAnswer(refusal(connection, error)) from error
 
 
 async def _refuse_others(client: KubeClient, connection: Connection) -> None:

@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from aim_operator.cli import main
+from aim_operator.cli.app import app
+from hack.version import version
 
 AIMCTL = str(Path(sys.executable).with_name("aimctl"))
 KUBECONFIG = """\
@@ -102,24 +106,60 @@ def test_a_wrong_context_names_the_right_ones(kubeconfig: Path, capsys: pytest.C
     assert "here" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["run"],
-        ["demo", "--cluster"],
-        ["status"],
-        ["why", "chat"],
-        ["restart", "chat"],
-    ],
-    ids=" ".join,
+OF_A_CLUSTER = (
+    "call chat hello",
+    "demo --cluster",
+    "doctor",
+    "events chat",
+    "fit chat",
+    "fit -",
+    "logs chat",
+    "models",
+    "pause chat",
+    "plan --live -",
+    "rediscover fast",
+    "restart chat",
+    "resume chat",
+    "retry llama",
+    "run",
+    "serve llama --apply",
+    "snapshot",
+    "status",
+    "url chat",
+    "version",
+    "wait chat",
+    "why chat",
 )
-def test_a_server_that_does_not_answer_is_one_line(command: list[str], kubeconfig: Path) -> None:
-    done = subprocess.run(
-        [AIMCTL, *command, f"--kubeconfig={kubeconfig}"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: the API server http://127.0.0.1:9 can't be used: ")
-    assert done.stderr.count("\n") == 1
+"""Calls of every command that needs a cluster. For `plan`, 2 says that something would change."""
+
+
+def test_of_a_server_that_does_not_answer_every_command_says_so_in_one_line(kubeconfig: Path) -> None:
+    """All at once: each waits some seconds for an answer."""
+    service = "apiVersion: aim.silogen.ai/v1alpha1\nkind: AIMService\nmetadata: {name: a}\nspec: {model: m}\n"
+    started = {
+        command: subprocess.Popen(
+            [AIMCTL, *command.split(), f"--kubeconfig={kubeconfig}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command in OF_A_CLUSTER
+    }
+    said = {command: process.communicate(service) for command, process in started.items()}
+    want = {command: 3 if command.startswith("plan") else 2 for command in OF_A_CLUSTER}
+    assert {command: process.returncode for command, process in started.items()} == want, said
+    for output, error in said.values():
+        assert not output.removeprefix(f"aimctl    {version()}\n")
+        assert error.startswith("error: the API server http://127.0.0.1:9 can't be used: ")
+        assert error.count("\n") == 1
+
+
+def test_those_are_all_commands_that_need_a_cluster() -> None:
+    """The rest writes and reads files, and fetches models."""
+    program: Any = typer.main.get_command(app)
+    named = {command.split()[0] for command in OF_A_CLUSTER}
+    assert set(program.commands) - named == {"init", "crds", "fetch", "completion"}
 
 
 def test_on_a_terminal_the_wait_for_a_server_is_told(kubeconfig: Path) -> None:

@@ -49,20 +49,20 @@ def fit(
     for, taints, selectors and affinity, and the namespace's quotas and claims; and the model's files against
     the memory of the GPUs. Nothing is written. The scheduler decides in the end.
 
-    The exit code is for scripts: 0 it fits, 1 it does not, 2 that is not known, 3 the call or the file is
-    not right.
+    The exit code is for scripts: 0 it fits, 1 it does not, 2 that is not known, as where the API server
+    can't be reached, 3 the call or the file is not right.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli.plain import error_line  # noqa: PLC0415
     from aim_operator.cli.printing import STRUCTURED, console, structured  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
+    from aim_operator.errors import NoAnswer, UserError  # noqa: PLC0415
 
     try:
         flags.one_of("--output", output, FORMS)
         found = _found(what, cluster)
     except UserError as error:
         print(error_line(error), file=sys.stderr)  # noqa: T201
-        raise typer.Exit(BAD_INPUT) from error
+        raise typer.Exit(UNKNOWN if isinstance(error, NoAnswer) else BAD_INPUT) from error
     if output in STRUCTURED:
         sys.stdout.write(structured(found, output))
     else:
