@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+import typer
+
 from aim_operator.cli import program
 
 _CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -15,6 +17,11 @@ _CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def without_controls(text: str) -> str:
     """Return `text` without colours and control characters; line feeds and tabs stay."""
     return _CONTROLS.sub("", text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line in which there may be words of a cluster."""
+    typer.echo(without_controls(text), err=err)
 
 
 def error_line(error: Exception) -> str:

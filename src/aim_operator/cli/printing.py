@@ -38,6 +38,7 @@ _STYLES = {
 
 
 _CONTROLS = dict.fromkeys(set(range(0x20)) - {ord("\n"), ord("\t")} | set(range(0x7F, 0xA0)))
+_ESCAPED = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 
 class _Console(Console):
@@ -64,7 +65,9 @@ def structured(value: Any, form: str) -> str:
     """Return `value`, made of Structs and plain values, as JSON or YAML."""
     plain = msgspec.to_builtins(value)
     if form == "json":
-        return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode() + "\n"
+        # Of what controls a terminal JSON escapes only what is below a space.
+        text = msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
+        return text.translate(_ESCAPED) + "\n"
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 

@@ -41,6 +41,7 @@ def version(
     Without a kubeconfig it is the version of aimctl alone.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.cli.plain import say  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
     flags.one_of("--output", output, FORMS)
@@ -63,7 +64,7 @@ def version(
         sys.stdout.write(structured(found, output))
         return
     for line in found.lines:
-        typer.echo(line)
+        say(line)
 
 
 def _ask(cluster: connect.Cluster | None) -> Versions:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from contextlib import redirect_stdout
 
+import yaml
 from rich.text import Text
 
-from aim_operator.cli.printing import Column, console, table
+from aim_operator.cli.printing import Column, console, structured, table
 
 
 def test_a_message_of_a_tenant_does_not_control_the_terminal_of_whoever_reads_it() -> None:
@@ -21,3 +23,13 @@ def test_a_message_of_a_tenant_does_not_control_the_terminal_of_whoever_reads_it
         screen.print(table([Column("MESSAGE")], [[hostile]], wide=False))
     assert "all is well" in shown.getvalue()
     assert not {"\x1b", "\x07", "\x9b", "\r"} & set(shown.getvalue())
+
+
+def test_nor_does_it_as_json_or_yaml_which_keep_every_sign_of_it() -> None:
+    """JSON may have all from a tilde to a space without break as they are: \\x9b begins a sequence."""
+    hostile = {"message": "\x1b[2J\x9b1A\x7f\x85é"}
+    for form, read in (("json", json.loads), ("yaml", yaml.safe_load)):
+        shown = structured(hostile, form)
+        assert not {"\x1b", "\x7f", "\x85", "\x9b"} & set(shown)
+        assert "é" in shown
+        assert read(shown) == hostile

@@ -22,6 +22,7 @@ def url(
     curl $(aimctl url chat -n team)/models
     """
     from aim_operator.cli.everyday.addresses import base_url  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.cli.plain import say  # noqa: PLC0415
 
     where = cluster.namespace
-    typer.echo(cluster.ask(lambda client: base_url(client, where, service)))
+    say(cluster.ask(lambda client: base_url(client, where, service)))

@@ -37,12 +37,13 @@ def wait(
     Each change of what it waits for is a line.
     """
     from aim_operator.cli import flags, objects  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.cli.plain import say  # noqa: PLC0415
     from aim_operator.runtime.clock import SystemClock  # noqa: PLC0415
 
     seconds = flags.seconds_of("--timeout", timeout, MOST_SECONDS)
     objects.find(obj, "default")
     named = objects.find(obj, cluster.namespace)
-    ready = cluster.ask(lambda client: until_ready(client, SystemClock(), named, seconds, typer.echo))
+    ready = cluster.ask(lambda client: until_ready(client, SystemClock(), named, seconds, say))
     if not ready:
         raise typer.Exit(NOT_READY)
 

@@ -159,15 +159,15 @@ def _planned(
 
 
 def _print(plan: Plan, output: str) -> None:
+    from aim_operator.cli.plain import without_controls  # noqa: PLC0415
     from aim_operator.cli.plan import view  # noqa: PLC0415
     from aim_operator.cli.printing import STRUCTURED, console, structured  # noqa: PLC0415
 
     if output in STRUCTURED:
         sys.stdout.write(structured(plan, output))
     elif output == "markdown":
-        sys.stdout.write(view.markdown(plan))
+        sys.stdout.write(without_controls(view.markdown(plan)))
     elif output == "github":
-        sys.stdout.write(view.github(plan.problems))
-        sys.stdout.write(f"{view.summary(plan)}\n")
+        sys.stdout.write(without_controls(f"{view.github(plan.problems)}{view.summary(plan)}\n"))
     else:
         console().print(view.tree(plan))

@@ -31,6 +31,7 @@ def snapshot(
     """
     from datetime import UTC, datetime  # noqa: PLC0415 - `--help` need not import what follows
 
+    from aim_operator.cli.plain import say  # noqa: PLC0415
     from aim_operator.cli.plan.snapshot import take, written  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
@@ -39,7 +40,7 @@ def snapshot(
     server, now = cluster.connection.server, datetime.now(UTC)
     found = cluster.ask(lambda client: take(client, server, now))
     for kind, why in found.unseen.items():
-        typer.echo(f"not in it: {kind}: {why}", err=True)
+        say(f"not in it: {kind}: {why}", err=True)
     if file is None:
         sys.stdout.write(written(found))
         return

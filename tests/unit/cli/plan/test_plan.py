@@ -94,6 +94,25 @@ def test_the_quickstart(form: str, capsys: pytest.CaptureFixture[str], snapshot:
     assert capsys.readouterr().out == snapshot
 
 
+@pytest.mark.parametrize("form", ["tree", "markdown", "github"])
+def test_words_of_a_file_control_neither_a_terminal_nor_the_log_of_a_pipeline(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that is none is quoted, and a model that is not there."""
+    hostile = r"a\e]0;owned\a\e[2J\x9b1A\r::error::b"
+    file = tmp_path / "a\x1b[2J\x9b1A.yaml"
+    head = "apiVersion: aim.silogen.ai/v1alpha1\nkind: AIMService\n"
+    file.write_text(
+        f'{head}metadata: {{name: "{hostile}"}}\nspec: {{model: llama}}\n'
+        f'---\n{head}metadata: {{name: chat}}\nspec: {{model: "{hostile}", "{hostile}": 1}}\n'
+    )
+    assert main(["plan", str(file), "-o", form]) == 3
+    shown = capsys.readouterr().out
+    assert "owned" in shown
+    assert not {"\x1b", "\x07", "\x9b", "\r"} & set(shown)
+    assert not any(line.startswith("::error::") for line in shown.splitlines())
+
+
 def test_without_colour_on_a_screen_that_has_none() -> None:
     environment = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "PATH": "/usr/bin"}
     command = [AIMCTL, "plan", str(EXAMPLES / "quickstart")]
