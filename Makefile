@@ -136,8 +136,8 @@ clean:  ## remove .venv and all caches of this directory
 
 .PHONY: cluster-build
 cluster-build: .venv/.setup  ## build its programs, once for all checkouts: half an hour on two cores; can be interrupted
-	@# A cluster of your own, in AIM_TEST_KUBECONFIG, takes kubectl and Helm. 2: it has said what can't be built here.
-	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.cluster build $(if $(AIM_TEST_KUBECONFIG),--parts helm) || [ $$? -eq 2 ]
+	@# A cluster of your own, in AIM_TEST_KUBECONFIG, takes the tools alone. 2: it has said what can't be built here.
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.cluster build $(if $(AIM_TEST_KUBECONFIG),--parts helm,kube-state-metrics) || [ $$? -eq 2 ]
 
 .PHONY: cluster-up
 cluster-up: .venv/.setup  ## start Kubernetes with a node, KServe and a gateway on this machine

@@ -27,6 +27,8 @@ class Panel(NamedTuple):
     width: int = 8
     sort: Literal["timeseries", "stat"] = "timeseries"
     about: str = ""
+    exemplars: bool = False
+    """Whether to show those of the query's histogram."""
 
 
 def files() -> dict[str, str]:
@@ -126,6 +128,14 @@ PLATFORM = [
         "Replicas of the operator",
         {"leaders": f"sum(aim_leader{{{OURS}}})", "all": f"count(aim_leader{{{OURS}}})"},
     ),
+    Panel(
+        "Reconciles, 99 %",
+        {"{{controller}}": _quantile(0.99, "aim_reconcile_seconds", OURS, "controller")},
+        unit="s",
+        width=24,
+        about="With traces, its points are single reconciles and lead to theirs.",
+        exemplars=True,
+    ),
 ]
 _FINISHED = f"rate(vllm:request_success_total{{{SERVED}}}[5m])"
 _BY_POD = "by (pod)"
@@ -185,7 +195,13 @@ def _placed(panels: list[Panel]) -> list[dict[str, Any]]:
 
 def _panel(number: int, panel: Panel, position: dict[str, int]) -> dict[str, Any]:
     targets = [
-        {"refId": chr(ord("A") + index), "datasource": SOURCE, "expr": query, "legendFormat": legend}
+        {
+            "refId": chr(ord("A") + index),
+            "datasource": SOURCE,
+            "expr": query,
+            "legendFormat": legend,
+            **({"exemplar": True} if panel.exemplars else {}),
+        }
         for index, (legend, query) in enumerate(panel.queries.items())
     ]
     return {
