@@ -923,6 +923,16 @@ async def a_job_has_the_defaults_and_labels_of_its_pod(w: World) -> None:
     }
 
 
+async def a_job_with_rules_for_failures_replaces_failed_pods_only_and_keeps_no_empty_list(w: World) -> None:
+    manifest = job(w, "a")
+    ignored = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    manifest["spec"]["podFailurePolicy"] = {"rules": [ignored]}
+    manifest["spec"]["template"]["spec"]["containers"][0]["env"] = []
+    made = await w.client.apply(ANY_JOBS, manifest)
+    assert made.spec["podReplacementPolicy"] == "Failed"
+    assert "env" not in made.spec["template"]["spec"]["containers"][0]
+
+
 async def applying_a_job_again_writes_nothing(w: World) -> None:
     await w.client.apply(ANY_JOBS, job(w, "a"))
 
@@ -1148,6 +1158,7 @@ SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     a_watch_ends_on_time_with_a_bookmark_before,
     a_watch_from_what_is_forgotten_has_expired,
     a_job_has_the_defaults_and_labels_of_its_pod,
+    a_job_with_rules_for_failures_replaces_failed_pods_only_and_keeps_no_empty_list,
     applying_a_job_again_writes_nothing,
     quantities_of_a_job_are_stored_in_their_shortest_form,
     a_jobs_template_is_immutable_and_its_ttl_is_not,

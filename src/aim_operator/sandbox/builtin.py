@@ -87,7 +87,7 @@ _JOB = builtin_schema(
                 "completionMode": {"type": "string", "default": "NonIndexed"},
                 "suspend": {"type": "boolean", "default": False},
                 "manualSelector": {"type": "boolean", "default": False},
-                "podReplacementPolicy": {"type": "string", "default": "TerminatingOrFailed"},
+                "podReplacementPolicy": {"type": "string"},
                 "template": _open({"metadata": _open(), "spec": _POD_SPEC}, required=["spec"]),
             },
             required=["template"],
@@ -104,6 +104,9 @@ def _prepare_containers(pod_spec: Manifest) -> None:
         latest = "@" not in name and (":" not in name or name.endswith(":latest"))
         container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
         _shorten(container.get("resources", {}))
+        if container.get("env") == []:
+            # Go leaves out what is empty.
+            del container["env"]
 
 
 def _shorten(resources: Manifest) -> None:
@@ -124,6 +127,9 @@ def _prepare_job(job: Manifest) -> None:
     if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
         return
     _prepare_containers(template["spec"])
+    # SetDefaults_Job in kubernetes/pkg/apis/batch/v1/defaults.go
+    replacement = "Failed" if "podFailurePolicy" in job["spec"] else "TerminatingOrFailed"
+    job["spec"].setdefault("podReplacementPolicy", replacement)
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
     uid, name = job["metadata"]["uid"], job["metadata"]["name"]
     labels.setdefault("batch.kubernetes.io/controller-uid", uid)

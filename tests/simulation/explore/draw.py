@@ -72,12 +72,15 @@ def story(seed: int) -> Story:
 def catalog(seed: int) -> list[Object]:
     """Return objects with which a service runs, most probably, and up to seven more beside them.
 
-    No two have the same name and kind; nothing of them is downloaded.
+    No two have the same name and kind.
     """
     author = _Author(random.Random(seed))
     for made in author.working():
         author.keep(made)
-    makers = (author.service, author.service, author.template, author.image, author.config)
+    makers = (
+        *(author.service, author.service, author.template, author.image, author.config),
+        *(author.template_cache, author.model_cache),
+    )
     for _ in range(author.chance.randint(0, 7)):
         author.keep(author.chance.choice(makers)())
     return author.known()
