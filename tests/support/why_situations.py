@@ -8,6 +8,7 @@ kubelet.go's rejectPod and syncPod, prober/prober.go; pkg/volume/util/operatione
 pkg/controller/volume/attachdetach/reconciler; pkg/controller/deployment/progress.go), KServe 0.20
 (pkg/controller/v1beta1/inferenceservice), external-provisioner (lib-external-provisioner's controller.go),
 Gateway API 1.4 (apis/v1/shared_types.go) in the words of Envoy Gateway and of Traefik 3.6, which has none.
+What a node here comes to by itself is in why_on_a_node.py, in its own words.
 """
 
 from __future__ import annotations
@@ -147,6 +148,15 @@ def kserve_says(status: Manifest, *events: tuple[str, str]) -> Then:
     return then
 
 
+def each(*of: Then) -> Then:
+    """Have several write, one after the other, once all can."""
+
+    def then(world: World) -> bool:
+        return all(write(world) for write in of)
+
+    return then
+
+
 def tell(world: World, of: Manifest, reason: str, message: str, *, at: str = NOW) -> None:
     """Record an event, as a recorder of client-go does: seen again, it is counted up, and none made anew."""
     metadata = of["metadata"]
@@ -253,6 +263,20 @@ NOT_STARTED = (
         'Startup probe failed: Get "http://10.0.0.1:8000/v1/models": '
         "dial tcp 10.0.0.1:8000: connect: connection refused"
     ),
+)
+NO_FLOAT = "ValueError: could not convert string to float: 'soon'"
+OF_CONTAINER = {
+    "transitionStatus": "BlockedByFailedLoad",
+    "lastFailureInfo": {"reason": "ModelLoadFailed", "message": NO_FLOAT, "exitCode": 1},
+}
+NO_MEMORY = (
+    "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to create containerd task: failed "
+    "to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
+    "container init was OOM-killed (memory limit too low?): unknown"
+)
+NO_QUOTA = (
+    'pods "chat-predictor-64d48c74dd-9t6jn" is forbidden: exceeded quota: none, requested: '
+    "requests.amd.com/gpu=1, used: requests.amd.com/gpu=0, limited: requests.amd.com/gpu=0"
 )
 SERVED = held("kserve", with_catalog(service()))
 PATH = "/{.metadata.namespace}/one"
@@ -644,6 +668,36 @@ OTHERS = {
         "set HF_ENDPOINT to a mirror",
         then=pod(
             waits("CrashLoopBackOff", BACK_OFF, ended(1, "Error", "ConnectionError: Max retries exceeded"))
+        ),
+    ),
+    "a model server that ends for reasons of its own": Situation(
+        SERVED,
+        "Pod",
+        "could not convert string to float",
+        "do what its last words say",
+        then=each(
+            kserve_says({"modelStatus": OF_CONTAINER}),
+            pod(waits("CrashLoopBackOff", BACK_OFF, ended(1, "Error", NO_FLOAT))),
+        ),
+    ),
+    "a limit in which no container starts": Situation(
+        SERVED,
+        "Pod",
+        "memory limit too low",
+        "raise resources.limits.memory",
+        then=pod(waits("ContainerCreating"), ("FailedCreatePodSandBox", NO_MEMORY)),
+    ),
+    "a Pod that no quota has room for": Situation(
+        SERVED,
+        "InferenceService",
+        "exceeded quota",
+        "have the namespace's ResourceQuota allow what the message names",
+        then=kserve_says(
+            {
+                "conditions": [
+                    condition(type_, "FailedCreate", NO_QUOTA) for type_ in ("PredictorReady", "Ready")
+                ]
+            }
         ),
     ),
     "a model image that wants credentials": Situation(

@@ -70,6 +70,92 @@ _PLACES = (
 """The words of the scheduler's plugins: VolumeBinding, TaintToleration, NodeAffinity."""
 
 
+_PULLS = (
+    _Remedy(re.compile(r"no space left on device"), "make room for images on the disk of the Pod's node"),
+    _Remedy(
+        re.compile(r"no match for platform in manifest|no matching manifest for"),
+        "use an image that is built for the architecture of the node, or a node of the image's",
+    ),
+    _Remedy(
+        re.compile(r"\b429\b|toomanyrequests|rate limit", re.IGNORECASE),
+        "wait, the kubelet tries again; to pull more often give it an account in imagePullSecrets, or name a "
+        "mirror in spec.image",
+    ),
+    _Remedy(
+        re.compile(r"x509:|failed to verify certificate"),
+        "have the container runtime of the nodes trust the registry's certificate",
+    ),
+    _Remedy(
+        re.compile(r"server gave HTTP response to HTTPS client"),
+        "give the registry TLS, or have the container runtime of the nodes speak plain HTTP to it",
+    ),
+    _Remedy(
+        re.compile(
+            r"no such host|server misbehaving|connection refused|connection reset|i/o timeout|proxyconnect|"
+            r"TLS handshake timeout|network is unreachable|no route to host|deadline exceeded"
+        ),
+        "see that the Pod's node reaches the registry (its DNS, proxy and firewall), or name a mirror in "
+        "spec.image",
+    ),
+)
+"""The words of containerd and of Go's net packages in the kubelet's; the first that fits counts."""
+
+
+def for_pull(words: str) -> str:
+    """Return what to do about a pull that fails; "" where the image or the credentials are at fault."""
+    return next((each.what_to_do for each in _PULLS if each.words.search(words)), "")
+
+
+_STARTS = (
+    _Remedy(
+        re.compile(r"runAsNonRoot and (?:image will run as root|image has non-numeric user)"),
+        "set {context}.runAsUser: the image names no user that is not root",
+    ),
+    _Remedy(re.compile(r"memory limit too low\?|OOM-killed"), "raise {resources}"),
+    _Remedy(
+        re.compile(r"executable file not found|exec: \".*no such file or directory"),
+        "use an image that has the program which the message names",
+    ),
+)
+"""The words of the kubelet (kuberuntime/security_context.go) and of runc (libcontainer/process_linux.go)."""
+
+
+def for_start(words: str, *, of_job: bool) -> str:
+    """Return what to do about a container that can't be started; "" where something it names is missing."""
+    found = next((each for each in _STARTS if each.words.search(words)), None)
+    if found is None:
+        return ""
+    context, resources = (
+        ("jobs.securityContext", "limits.memory of jobs.discovery.resources, or of jobs.download.resources")
+        if of_job
+        else ("securityContext", "resources.limits.memory of the service or its template")
+    )
+    return found.what_to_do.format(context=context, resources=resources)
+
+
+_REFUSALS = (
+    _Remedy(
+        re.compile(r"violates PodSecurity"),
+        "set what the message names in securityContext of the service or its runtime configuration, for Jobs "
+        "in jobs.securityContext, or have the namespace's Pod Security allow what the message names",
+    ),
+    _Remedy(
+        re.compile(r"exceeded quota|failed quota"),
+        "have the namespace's ResourceQuota allow what the message names, or ask for less of it",
+    ),
+    _Remedy(
+        re.compile(r"usage per (?:Container|Pod) is|limit to request ratio per"),
+        "ask for resources within the namespace's LimitRange, or have it allow what the message names",
+    ),
+)
+"""The words of the API server's admission: PodSecurity, ResourceQuota, LimitRanger."""
+
+
+def for_refused_pod(words: str) -> str:
+    """Return what to do about an admission that takes no Pod; "" where that is not known."""
+    return next((each.what_to_do for each in _REFUSALS if each.words.search(words)), "")
+
+
 def of_scheduler(message: str | None, where: str) -> str:
     """Return why the scheduler finds no node, with what to do; `where` is the field that places such Pods."""
     words = one_line(message)

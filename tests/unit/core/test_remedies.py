@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aim_operator.core.messages import last_words
-from aim_operator.core.remedies import of_scheduler, of_volume, with_remedy
+from aim_operator.core.remedies import for_pull, of_scheduler, of_volume, with_remedy
 
 ONE_MODEL = "; the image is made for one model: use a template without spec.model, and AIM_MODEL_ID in no env"
 NAME_IT = "; the image serves any model and was given none: use a template that names one in spec.model"
@@ -109,3 +109,29 @@ def test_a_volume_that_the_uid_may_not_use_says_what_to_set(words: str) -> None:
     assert of_volume(words).startswith(words)
     assert "jobs.securityContext in the runtime configuration" in of_volume(words)
     assert of_volume("the source changed") == "the source changed"
+
+
+@pytest.mark.parametrize(
+    ("words", "want"),
+    [
+        pytest.param("write /var/lib/x: no space left on device", "disk", id="a full disk"),
+        pytest.param("no match for platform in manifest: not found", "architecture", id="another machine's"),
+        pytest.param("429 Too Many Requests", "a mirror", id="a registry's limit"),
+        pytest.param(
+            "toomanyrequests: You have reached your unauthenticated pull rate limit",
+            "a mirror",
+            id="Docker Hub's",
+        ),
+        pytest.param(
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "trust",
+            id="TLS",
+        ),
+        pytest.param("http: server gave HTTP response to HTTPS client", "plain HTTP", id="no TLS"),
+        pytest.param("dial tcp 10.0.0.1:443: connect: connection refused", "its DNS, proxy", id="refused"),
+        pytest.param("dial tcp 10.0.0.1:443: i/o timeout", "its DNS, proxy", id="a firewall"),
+        pytest.param("ghcr.io/example/x:v1: not found", "", id="no such image"),
+    ],
+)
+def test_an_image_that_is_not_pulled_says_what_to_do(words: str, want: str) -> None:
+    assert want in for_pull(words) if want else for_pull(words) == ""

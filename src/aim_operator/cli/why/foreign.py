@@ -66,7 +66,9 @@ def job_hop(job: Job, events: Iterable[Event]) -> Hop:
         reason=(ended.reason or "") if ended is not None else "FailedCreate" if refused is not None else "",
         message=one_line(ended.message if ended is not None else refused.message if refused else ""),
         since=ended.last_transition_time if ended is not None else job.status.start_time,
-        remedy="allow what the message names" if refused is not None and ended is None else "",
+        remedy=(remedies.for_refused_pod(refused.message or "") or "allow what the message names")
+        if refused is not None and ended is None
+        else "",
     )
 
 
@@ -87,7 +89,15 @@ def claim_hop(claim: PersistentVolumeClaim, events: Iterable[Event]) -> Hop:
         reason=(word.reason or "") if word is not None else "",
         message=one_line(word.message) if word is not None else "",
         since=claim.metadata.creation_timestamp,
+        remedy=_OF_CLAIMS.get(word.reason or "", "") if word is not None else "",
     )
+
+
+_OF_CLAIMS = {
+    "ExternalProvisioning": "wait; if it takes long, see that the provisioner which the message names runs",
+    "WaitForFirstConsumer": "wait for the first Pod that mounts it: no volume is made before",
+}
+"""What to do about a claim by the reason that Kubernetes' volume controller gives (events/event.go)."""
 
 
 def route_hop(route: HTTPRoute) -> Hop:
@@ -170,8 +180,11 @@ _KILLED = frozenset({137, 143})
 """How a container ends that the kubelet stops."""
 
 
-def _of_pod(reason: str, message: str) -> str:
+def _of_pod(reason: str, message: str, of: str) -> str:
     """Return what to do about a Pod by the kubelet's, or the attach controller's, reason and words."""
+    if reason == "FailedCreatePodSandBox" and (words := remedies.for_start(message, of_job=of == _JOB)):
+        # A limit counts for the sandbox, too.
+        return words
     if reason.startswith(_OUT_OF):
         return (
             f"free {reason.removeprefix(_OUT_OF)} on the Pod's node, or wait for the Pod that takes its place"
@@ -206,9 +219,7 @@ def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> 
             reason=waiting.reason,
             message=waiting.message,
             since=since,
-            remedy=remedies.for_place(waiting.message, placed_by)
-            if waiting.reason == Reason.UNSCHEDULABLE
-            else "",
+            remedy=_of_waiting(waiting, of, placed_by),
         )
     for container, ended in _ended(pod):
         words = remedies.with_remedy(ended.message)
@@ -221,7 +232,9 @@ def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> 
             message=f"container {container} exited with code {ended.exit_code}{said}"
             + (f"; {stopped}" if stopped else ""),
             since=since,
-            remedy=remedies.for_log(words) or (OF_OVERDUE if stopped else ""),
+            remedy=remedies.for_log(words)
+            or remedies.for_start(words, of_job=of == _JOB)
+            or (OF_OVERDUE if stopped else "" if of == _JOB else _OF_WORDS if words else _OF_SILENT_END),
         )
     word = _last(event for event in events if event.type == "Warning")
     if word is not None and not pod.status.reason:
@@ -231,7 +244,7 @@ def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> 
             reason=word.reason or "",
             message=one_line(word.message),
             since=since,
-            remedy=_of_pod(word.reason or "", word.message or "") or _OF_EVENTS,
+            remedy=_of_pod(word.reason or "", word.message or "", of) or _OF_EVENTS,
         )
     cause = pod.status.message or pod.status.reason or ""
     return Hop(
@@ -240,8 +253,21 @@ def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> 
         reason=pod.status.reason or "",
         message=one_line(cause),
         since=since,
-        remedy=_of_pod(pod.status.reason or "", ""),
+        remedy=_of_pod(pod.status.reason or "", "", of),
     )
+
+
+_JOB = "Job"
+_OF_WORDS = "do what its last words say; aimctl logs has all of them"
+_OF_SILENT_END = "read its log with aimctl logs"
+
+
+def _of_waiting(waiting: pods.Verdict, of: str, placed_by: str) -> str:
+    if waiting.reason == Reason.UNSCHEDULABLE:
+        return remedies.for_place(waiting.message, placed_by)
+    if waiting.reason == Reason.IMAGE_PULL_FAILED:
+        return remedies.for_pull(waiting.message)
+    return remedies.for_start(waiting.message, of_job=of == _JOB)
 
 
 def _ended(pod: Pod) -> Iterator[tuple[str, ContainerTerminated]]:
@@ -274,6 +300,11 @@ def server_hop(served: InferenceService, events: Iterable[Event]) -> Hop:
     if model.get("transitionStatus") == _INVALID_SPEC and words and words not in message:
         message = f"{message}: {words}"
     overdue = any(each.reason == OVERDUE for each in conditions)
+    refused = remedies.for_refused_pod(one_line(ready.message)) if ready is not None else ""
+    remedy = refused or ("correct what KServe names" if message else OF_OVERDUE if overdue else "")
+    if failure.get("reason") in _OF_CONTAINERS:
+        # The words are a container's, and what to do about them is said of its Pod.
+        remedy = _OF_SILENT_END
     return Hop(
         kind="InferenceService",
         namespace=served.metadata.namespace,
@@ -282,10 +313,12 @@ def server_hop(served: InferenceService, events: Iterable[Event]) -> Hop:
         reason=failure.get("reason") or (last.reason if last is not None else "") or "",
         message=message or (one_line(ready.message) if ready is not None else ""),
         since=ready.last_transition_time if ready is not None else None,
-        remedy="correct what KServe names" if message else OF_OVERDUE if overdue else "",
+        remedy=remedy,
     )
 
 
+_OF_CONTAINERS = frozenset({"ModelLoadFailed", "RuntimeUnhealthy"})
+"""Reasons of KServe's lastFailureInfo that come with a container's own words (PropagateModelStatus)."""
 _INVALID_SPEC = "InvalidSpec"
 """A modelStatus.transitionStatus: KServe's own word against the spec."""
 

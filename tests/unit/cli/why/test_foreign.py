@@ -7,9 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from aim_operator.api.external import Event, Pod
-from aim_operator.cli.why.foreign import InferenceService, pod_hop, server_hop
+from aim_operator.api.external import Event, PersistentVolumeClaim, Pod
+from aim_operator.cli.why.foreign import InferenceService, claim_hop, pod_hop, server_hop
 
+OUT_OF_MEMORY_AT_START = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
+    "failed: unable to start container process: "
+    "container init was OOM-killed (memory limit too low?): unknown"
+)
 NO_HUB = "ConnectionError: Max retries exceeded with url: /api/models"
 
 
@@ -66,7 +71,52 @@ def event(
             waiting("CrashLoopBackOff", last=ended(1, message=NO_HUB)), "Error", "HF_ENDPOINT", id="no hub"
         ),
         pytest.param(
-            waiting("CrashLoopBackOff", last=ended(1, message="what?")), "Error", "", id="words of its own"
+            waiting("CrashLoopBackOff", last=ended(1, message="what?")),
+            "Error",
+            "do what its last words say; aimctl logs has all of them",
+            id="words of its own",
+        ),
+        pytest.param(
+            waiting("CrashLoopBackOff", last=ended(1)),
+            "Error",
+            "read its log with aimctl logs",
+            id="no words",
+        ),
+        pytest.param(
+            waiting("RunContainerError", OUT_OF_MEMORY_AT_START),
+            "JobPending",
+            "raise resources.limits.memory of the service or its template",
+            id="a limit in which nothing starts",
+        ),
+        pytest.param(
+            waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"),
+            "JobPending",
+            "set securityContext.runAsUser",
+            id="an image of root",
+        ),
+        pytest.param(
+            waiting("CreateContainerConfigError", 'secret "hf-token" not found'),
+            "JobPending",
+            "",
+            id="a Secret that is missing: as in the list of reasons",
+        ),
+        pytest.param(
+            waiting("ErrImagePull", "failed with status code [manifests v1]: 429 Too Many Requests"),
+            "ImagePullFailed",
+            "wait, the kubelet tries again",
+            id="too many pulls",
+        ),
+        pytest.param(
+            waiting("ErrImagePull", "dial tcp: lookup registry.invalid on 10.0.0.1:53: no such host"),
+            "ImagePullFailed",
+            "see that the Pod's node reaches the registry",
+            id="a registry that nobody reaches",
+        ),
+        pytest.param(
+            waiting("ImagePullBackOff", 'failed to resolve reference "ghcr.io/a:b": ghcr.io/a:b: not found'),
+            "ImagePullFailed",
+            "",
+            id="an image that is missing: as in the list of reasons",
         ),
         pytest.param(
             unschedulable("0/1 nodes are available: 1 node(s) had untolerated taint {a: b}."),
@@ -140,6 +190,7 @@ def test_the_status_of_a_pod(status: dict[str, Any], reason: str, remedy: str) -
         ("FailedAttachVolume", 'Multi-Attach error for volume "a" Volume is already used', "ReadWriteMany"),
         ("FailedAttachVolume", 'AttachVolume.Attach failed for volume "a" : no', "volumeattachments"),
         ("FailedCreatePodSandBox", "words", "network plugin"),
+        ("FailedCreatePodSandBox", OUT_OF_MEMORY_AT_START, "raise resources.limits.memory"),
         ("NetworkNotReady", "network is not ready: words", "network plugin"),
         ("Unhealthy", "words", "aimctl logs"),
         ("Anything", "words", "kubectl describe pod"),
@@ -180,16 +231,33 @@ def test_of_two_warnings_the_one_that_was_seen_last_is_told_although_it_is_older
     ("code", "probe", "remedy"),
     [
         pytest.param(137, "Startup probe failed: no", "startupTimeoutSeconds", id="stopped by its probe"),
-        pytest.param(1, "Startup probe failed: no", "", id="ended by itself"),
-        pytest.param(137, "Readiness probe failed: no", "", id="a probe that stops nothing"),
+        pytest.param(1, "Startup probe failed: no", "its last words", id="ended by itself"),
+        pytest.param(137, "Readiness probe failed: no", "its last words", id="a probe that stops nothing"),
     ],
 )
 def test_a_container_that_a_probe_has_stopped_says_so(code: int, probe: str, remedy: str) -> None:
     crashed = pod(**waiting("CrashLoopBackOff", last=ended(code, message="INFO loading")))
     hop = pod_hop(crashed, "service", "scheduling", [event("Unhealthy", probe)])
     assert hop.message.startswith(f"container server exited with code {code}: INFO loading")
-    assert (probe in hop.message) == bool(remedy)
-    assert (remedy in hop.remedy) if remedy else hop.remedy == ""
+    assert (probe in hop.message) == (remedy == "startupTimeoutSeconds")
+    assert remedy in hop.remedy
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        pytest.param(waiting("CrashLoopBackOff", last=ended(1, message="what?")), "", id="its own words"),
+        pytest.param(
+            waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"),
+            "set jobs.securityContext.runAsUser",
+            id="an image of root",
+        ),
+    ],
+)
+def test_the_pod_of_a_job_has_the_fields_of_jobs(status: dict[str, Any], remedy: str) -> None:
+    """What its words ask for is said by the list of reasons: of a discovery, and of a download."""
+    hop = pod_hop(pod(**status), "Job", "jobs.scheduling")
+    assert remedy in hop.remedy if remedy else hop.remedy == ""
 
 
 def served(**status: Any) -> InferenceService:
@@ -216,3 +284,38 @@ def test_of_a_runtime_that_is_missing_the_event_has_the_name() -> None:
 def test_what_kserve_notes_of_services_that_run_is_no_cause() -> None:
     hop = server_hop(served(), [event("VirtualServiceCRDNotFound", "Istio VirtualService CRD not present")])
     assert (hop.reason, hop.message, hop.remedy) == ("", "", "")
+
+
+def test_what_a_container_said_and_kserve_hands_on_is_not_for_kserve_to_correct() -> None:
+    failure = {"reason": "ModelLoadFailed", "message": "ValueError: soon", "exitCode": 1}
+    status = {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": failure}
+    hop = server_hop(served(modelStatus=status), [])
+    assert (hop.reason, hop.message) == ("ModelLoadFailed", "ValueError: soon")
+    assert hop.remedy == "read its log with aimctl logs"
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        pytest.param("exceeded quota: none, requested: requests.amd.com/gpu=1", "ResourceQuota", id="quota"),
+        pytest.param('violates PodSecurity "restricted:latest"', "securityContext", id="Pod Security"),
+        pytest.param("maximum cpu usage per Container is 1m, but limit is 1", "LimitRange", id="limits"),
+    ],
+)
+def test_a_pod_that_admission_refuses_the_deployment_says_what_to_do(words: str, remedy: str) -> None:
+    message = f'pods "chat-predictor-64d48c74dd-9t6jn" is forbidden: {words}'
+    ready = {"type": "Ready", "status": "False", "reason": "FailedCreate", "message": message}
+    hop = server_hop(served(conditions=[ready]), [])
+    assert hop.message == message
+    assert remedy in hop.remedy
+
+
+def test_a_provisioner_that_is_not_there_is_what_to_look_at() -> None:
+    claim = msgspec.convert(
+        {"metadata": {"name": "a", "namespace": "team"}, "status": {"phase": "Pending"}},
+        PersistentVolumeClaim,
+    )
+    words = "Waiting for a volume to be created either by the external provisioner 'example.com/nobody'"
+    hop = claim_hop(claim, [event("ExternalProvisioning", words, "Normal")])
+    assert hop.message == words
+    assert "see that the provisioner which the message names runs" in hop.remedy
