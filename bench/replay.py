@@ -212,8 +212,10 @@ class Server:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self._watches[path].append(queue)
+        # All objects here are the operator's; who asks for the others is told of none, also not of changes.
         selects_others = "!=" in request.query.get("labelSelector", "")
+        if not selects_others:
+            self._watches[path].append(queue)
         for obj in () if selects_others else list(self._objects[path].values()):
             await response.write(msgspec.json.encode({"type": "ADDED", "object": obj}) + b"\n")
         mark = {"kind": "Bookmark", "apiVersion": "v1", "metadata": version | _BOOKMARK}
