@@ -48,6 +48,7 @@ from aim_operator.core.hardware import NodeGpus
 from aim_operator.core.manifests import is_marked, plain
 from aim_operator.core.messages import one_line
 from aim_operator.core.naming import is_derived_template_name, short_hash
+from aim_operator.core.versions import once
 
 Image = AIMImage | AIMClusterImage
 Template = AIMServiceTemplate | AIMClusterServiceTemplate
@@ -101,6 +102,9 @@ class RuntimeConfig(Struct, frozen=True, kw_only=True):
     jobs: Jobs = Jobs()
 
 
+_NOTHING_SAID = RuntimeConfig()
+
+
 class MissingRuntimeConfig(Struct, frozen=True):
     """An explicit name that is found nowhere."""
 
@@ -151,9 +155,20 @@ def resolve_runtime_config(
     """Resolve the first name that is set, else `default`, which alone may be missing, written out or not."""
     name = next((name for name in names if name is not None), DEFAULT_CONFIG)
     namespaced, cluster = catalog.runtime_config(namespace, name), catalog.cluster_runtime_config(name)
+    found = _runtime_config(namespaced, cluster)
+    if found is not None:
+        return found
+    return _NOTHING_SAID if name == DEFAULT_CONFIG else MissingRuntimeConfig(name)
+
+
+@once
+def _runtime_config(
+    namespaced: AIMRuntimeConfig | None, cluster: AIMClusterRuntimeConfig | None
+) -> RuntimeConfig | None:
+    """Return what two configurations of one name are together; None if there is none."""
     config = namespaced or cluster
     if config is None:
-        return RuntimeConfig() if name == DEFAULT_CONFIG else MissingRuntimeConfig(name)
+        return None
     spec, inherited = effective_spec(namespaced, cluster)
     reference = reference_to(config, hash_=short_hash(to_builtins(spec)))
     return RuntimeConfig(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from aim_operator.api.v1alpha1 import (
     ActiveMount,
@@ -30,6 +31,7 @@ from aim_operator.core.catalog import (
 from aim_operator.core.manifests import plain
 from aim_operator.core.serving import settings
 from aim_operator.core.template.desired import discovered, gpu_count, gpu_model, server_env
+from aim_operator.core.versions import once
 
 
 def workload(
@@ -39,6 +41,13 @@ def workload(
 
     Raises SpecError(EngineArgsInvalid), which an available template of this generation does not.
     """
+    shared = _workload(image, template, config)
+    return structs.replace(shared, mounts=mounts) if mounts else shared
+
+
+@once
+def _workload(image: Image, template: Template, config: RuntimeConfig) -> ActiveWorkload:
+    """Return all of it but what is mounted, which is each namespace's own."""
     status = template.status or AIMServiceTemplateStatus()
     metadata = discovered(status)
     model = gpu_model(template, status)
@@ -71,7 +80,6 @@ def workload(
         prometheus_address=config.prometheus_address,
         rollout=config.rollout,
         routing=config.routing,
-        mounts=mounts or None,
     )
 
 
