@@ -19,7 +19,10 @@ from aim_operator.core import messages
 
 def find(conditions: Iterable[Condition], condition_type: str) -> Condition | None:
     """Find the condition of that type, or None."""
-    return next((condition for condition in conditions if condition.type == condition_type), None)
+    for condition in conditions:  # no generator: a status is asked for a dozen of them
+        if condition.type == condition_type:
+            return condition
+    return None
 
 
 def summary(state: str, reason: str, message: str) -> list[Condition]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import string
 from decimal import Decimal
+from functools import lru_cache
 
 from aim_operator.api import quantity
 from aim_operator.api.v1alpha1 import Quantity
@@ -17,6 +18,7 @@ _MAX_QUOTED = 64
 _UNITS = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 
 
+@lru_cache(quantity.REMEMBERED, typed=True)
 def parse(value: Quantity) -> Decimal:
     """Return the exact value; below one nano unit it is rounded away from zero, as Kubernetes does.
 

@@ -57,10 +57,12 @@ class FairQueue(Generic[T]):
 
         A namespace that may not keeps its turn. Costs what there are such.
         """
-        namespace = next((each for each in self._queues if may is None or may(each)), None)
-        if namespace is None:
-            return None
-        queue = self._queues[namespace]
+        for namespace, queue in self._queues.items():
+            if may is None or may(namespace):
+                return self._taken(namespace, queue)
+        return None
+
+    def _taken(self, namespace: str, queue: deque[T]) -> T:
         item = queue.popleft()
         self._length -= 1
         if queue:

@@ -127,6 +127,9 @@ class PathClaims:
 
     def conflicting(self, claim: Claim) -> Iterator[Claim]:
         """Return every claim that conflicts with this one."""
+        return self._conflicting(claim) if self._at else iter(())
+
+    def _conflicting(self, claim: Claim) -> Iterator[Claim]:
         for claims in self._overlapping(claim.at):
             for other in claims:
                 if conflict(claim, other):

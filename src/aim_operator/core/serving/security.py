@@ -42,6 +42,9 @@ def container_security(
         # With it the API server refuses it, and the service's word is the nearer one.
         configured.pop("allowPrivilegeEscalation", None)
     own = configured | of_service
+    if not own:
+        # As a rule nobody says anything, and this is rendered with each reconcile: it is in every form.
+        return dict(_DEFAULT)
     if own.get("privileged"):
         return form(own)
     capabilities = {**_DEFAULT["capabilities"], **own.get("capabilities", {})}
