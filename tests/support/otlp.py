@@ -52,7 +52,7 @@ class Collector:
         if self.hangs.is_set():
             await asyncio.Event().wait()
         if self.answers and (status := self.answers.pop(0)) != 200:
-            return web.Response(status=status)
+            return web.Response(status=status, headers={"Location": "https://elsewhere/"})
         assert request.path == "/v1/traces"
         assert request.headers["Content-Type"] == "application/x-protobuf"
         self.headers.append(dict(request.headers))

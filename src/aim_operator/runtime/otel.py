@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+import requests
 import structlog
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -56,10 +57,28 @@ def exporting(endpoint: str, sample_ratio: float, *, namespace: str, instance: s
     Headers and certificates come from OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_HEADERS,
     OTEL_EXPORTER_OTLP_CERTIFICATE and so on.
     """
-    exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS)
     return OtelTracer(
-        exporter, SystemClock(), sample_ratio=sample_ratio, namespace=namespace, instance=instance
+        otlp_exporter(endpoint, EXPORT_SECONDS),
+        SystemClock(),
+        sample_ratio=sample_ratio,
+        namespace=namespace,
+        instance=instance,
     )
+
+
+def otlp_exporter(endpoint: str, timeout_seconds: float) -> SpanExporter:
+    """Return the SDK's, with redirects as failures: it follows none, and takes each for a success."""
+    session = requests.Session()
+    session.hooks["response"].append(_refuse_redirect)
+    return OTLPSpanExporter(endpoint=endpoint, timeout=timeout_seconds, session=session)
+
+
+def _refuse_redirect(response: requests.Response, **_: object) -> None:
+    if 300 <= response.status_code < 400:
+        elsewhere = response.headers.get("Location", "")
+        raise requests.RequestException(
+            f"{response.status_code} {response.reason}: it is at another address, {elsewhere!r}"
+        )
 
 
 class _Reconcile(Trace):

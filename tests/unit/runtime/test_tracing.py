@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import structlog
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -23,7 +22,14 @@ from aim_operator.api.meta import ObjectRef
 from aim_operator.runtime import logs
 from aim_operator.runtime.clock import SystemClock
 from aim_operator.runtime.metrics import Metrics
-from aim_operator.runtime.otel import MOST_CALLS, MOST_CHARACTERS, MOST_WAITING, SILENCE_SECONDS, OtelTracer
+from aim_operator.runtime.otel import (
+    MOST_CALLS,
+    MOST_CHARACTERS,
+    MOST_WAITING,
+    SILENCE_SECONDS,
+    OtelTracer,
+    otlp_exporter,
+)
 from aim_operator.runtime.tracing import TracedCalls, Tracer, open_tracer
 from hack.cluster.ports import pick_ports
 from tests.support.otlp import Collector, collecting
@@ -50,9 +56,7 @@ class Sender(SpanExporter):
     """Sends as the operator does, for as long as a test has it try."""
 
     def __init__(self, url: str) -> None:
-        self._by_seconds = {
-            seconds: OTLPSpanExporter(endpoint=url, timeout=seconds) for seconds in (PATIENT, IMPATIENT)
-        }
+        self._by_seconds = {seconds: otlp_exporter(url, seconds) for seconds in (PATIENT, IMPATIENT)}
         self.seconds = PATIENT
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -60,7 +64,7 @@ class Sender(SpanExporter):
 
     def shutdown(self) -> None:
         for exporter in self._by_seconds.values():
-            exporter.shutdown()  # type: ignore[no-untyped-call]
+            exporter.shutdown()
 
 
 @asynccontextmanager
@@ -275,6 +279,7 @@ async def test_a_collector_that_is_down_for_an_hour_is_a_log_line_each_five_minu
     [
         pytest.param([503, 404], "Service Unavailable", id="one that is not ready"),
         pytest.param([404], "code: 404, reason: Not Found", id="a wrong path"),
+        pytest.param([308], "it is at another address, 'https://elsewhere/'", id="http for https"),
     ],
 )
 async def test_the_log_line_says_what_a_collector_answered_first(answers: list[int], reason: str) -> None:
@@ -291,7 +296,7 @@ async def test_the_log_line_says_what_a_collector_answered_first(answers: list[i
 async def test_the_log_line_says_that_nobody_listens() -> None:
     port = pick_ports(["collector"])["collector"]
     # With a second try, as the operator's has: the SDK says why when it announces that.
-    exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{port}/v1/traces", timeout=5)
+    exporter = otlp_exporter(f"http://127.0.0.1:{port}/v1/traces", 5)
     async with sending(exporter) as tracer:
         with capture_logs() as lines:
             await reconcile(tracer)
@@ -311,7 +316,7 @@ async def failing(tracer: OtelTracer, machine: Machine) -> None:
 async def test_a_collector_that_never_answers_holds_up_neither_the_operator_nor_its_end() -> None:
     async with collecting() as (collector, url):
         collector.hangs.set()
-        tracer = OtelTracer(OTLPSpanExporter(endpoint=url, timeout=600), SystemClock(), close_seconds=0.1)
+        tracer = OtelTracer(otlp_exporter(url, 600), SystemClock(), close_seconds=0.1)
         await reconcile(tracer)
         sender = asyncio.create_task(flush(tracer))
         await collector.until(lambda it: it.requests > 0)
