@@ -7,10 +7,10 @@ import pytest
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import INFERENCE_SERVICES
 from aim_operator.cli.everyday.addresses import GATEWAYS, base_url
-from aim_operator.cli.everyday.annotations import annotate, find_of
+from aim_operator.cli.everyday.annotations import annotate
 from aim_operator.cli.everyday.event_list import read
 from aim_operator.cli.everyday.waiting import until_ready
-from aim_operator.cli.objects import find
+from aim_operator.cli.objects import find, find_of
 from aim_operator.core import labels
 from aim_operator.errors import UserError
 from tests.simulation.test_why import CATALOG, service

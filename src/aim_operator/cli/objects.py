@@ -6,6 +6,7 @@ Called by the commands that take an object.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -53,6 +54,15 @@ def find(text: str, namespace: str, default: Resource[Any] = aim.SERVICES) -> Na
         meant = f"did you mean {close[0]}?" if close else f"write one of {', '.join(_SHORT)}"
         raise UserError(f"{text}: there is no kind {kind!r}; {meant}")
     return _named(resource, namespace, name)
+
+
+def find_of(text: str, namespace: str, kinds: Sequence[Resource[Any]]) -> Named:
+    """Return the object that `text` names, of one of `kinds`. Raises UserError."""
+    named = find(text, namespace, kinds[0])
+    if named.resource not in kinds:
+        names = " or ".join(dict.fromkeys(kind.kind for kind in kinds))
+        raise UserError(f"{text} is an {named.resource.kind}; this is for {names}")
+    return named
 
 
 def _named(resource: Resource[Any], namespace: str, name: str) -> Named:

@@ -52,7 +52,8 @@ def call(
 
     $AIM_API_KEY is sent as a bearer token, for gateways that want one.
     """
-    from aim_operator.cli import flags, objects  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.api.v1alpha1 import SERVICES  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.cli import flags, objects  # noqa: PLC0415
     from aim_operator.cli.everyday.addresses import base_url  # noqa: PLC0415
     from aim_operator.cli.everyday.chat import Chat  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
@@ -62,7 +63,7 @@ def call(
     tokens = flags.count_of("--max-tokens", max_tokens, MOST_TOKENS) if max_tokens is not None else None
     if gateway_url and not gateway_url.startswith(("http://", "https://")):
         raise UserError(f"--gateway-url is {gateway_url!r}: write http://HOST or https://HOST")
-    name = objects.find(service, "default").name
+    name = objects.find_of(service, "default", (SERVICES,)).name
     question = sys.stdin.read(MOST_CHARACTERS + 1) if prompt == STDIN else prompt
     if not question.strip():
         raise UserError("there is no question: PROMPT is empty")

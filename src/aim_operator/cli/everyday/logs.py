@@ -44,7 +44,8 @@ def logs(
     Jobs that are done are deleted, and their logs with them. The discovery of a cluster template runs in the
     operator's namespace: reading it needs rights there.
     """
-    from aim_operator.cli import flags, objects  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.api.v1alpha1 import SERVICES  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.cli import flags, objects  # noqa: PLC0415
     from aim_operator.cli.everyday.log_source import Part  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
@@ -53,7 +54,7 @@ def logs(
     if len(parts) > 1:
         raise UserError(f"{' and '.join(f'--{part}' for part in parts)}: choose one")
     lines = flags.count_of("--tail", tail, MOST_LINES) if tail is not None else None
-    name = objects.find(service, "default").name
+    name = objects.find_of(service, "default", (SERVICES,)).name
     where, part = cluster.namespace, parts[0] if parts else Part.SERVER
     cluster.ask(lambda client: show(client, where, name, part, follow=follow, tail=lines, to=sys.stdout))
 

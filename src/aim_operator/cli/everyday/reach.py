@@ -21,8 +21,11 @@ def url(
     export OPENAI_BASE_URL=$(aimctl url chat -n team)
     curl $(aimctl url chat -n team)/models
     """
-    from aim_operator.cli.everyday.addresses import base_url  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.api.v1alpha1 import SERVICES  # noqa: PLC0415 - `--help` need not import what follows
+    from aim_operator.cli.everyday.addresses import base_url  # noqa: PLC0415
+    from aim_operator.cli.objects import find_of  # noqa: PLC0415
     from aim_operator.cli.plain import say  # noqa: PLC0415
 
+    name = find_of(service, "default", (SERVICES,)).name
     where = cluster.namespace
-    say(cluster.ask(lambda client: base_url(client, where, service)))
+    say(cluster.ask(lambda client: base_url(client, where, name)))

@@ -145,7 +145,8 @@ def _annotate(
     done: str,
 ) -> None:
     """Set an annotation of an object of one of `kinds`, the first of which is meant if none is named."""
-    from aim_operator.cli.everyday.annotations import annotate, find_of  # noqa: PLC0415
+    from aim_operator.cli.everyday.annotations import annotate  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.cli.objects import find_of  # noqa: PLC0415
 
     named = find_of(text, cluster.namespace, kinds)
     cluster.ask(lambda client: annotate(client, named, annotation, value))

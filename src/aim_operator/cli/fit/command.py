@@ -91,17 +91,15 @@ def _found(what: str, cluster: connect.Cluster) -> list[Fit]:
     from aim_operator.cli.plan import documents, snapshot  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
-    server, now, own = cluster.connection.server, datetime.now(UTC), cluster.namespace
+    # Before a cluster is looked for: what is not right is so without one.
     is_file = what == "-" or what.endswith(_ENDINGS) or documents.exists(Path(what))
-    if not is_file:
-        named = objects.find(what, own)
-        if named.resource.kind != SERVICES.kind:
-            raise UserError(f"{what}: only a service takes room; name one, or a file with one")
-        name = named.name
-        return cluster.ask(lambda client: judged(client, gather.of_service(client, own, name, server, now)))
-    read, unreadable = documents.read([what])
+    read, unreadable = documents.read([what]) if is_file else ([], [])
     if unreadable:
         raise UserError("; ".join(f"{each.file}:{each.line}: {each.message}" for each in unreadable))
+    name = "" if is_file else objects.find_of(what, "default", (SERVICES,)).name
+    server, now, own = cluster.connection.server, datetime.now(UTC), cluster.namespace
+    if not is_file:
+        return cluster.ask(lambda client: judged(client, gather.of_service(client, own, name, server, now)))
 
     async def of_file(client: KubeClient) -> list[Fit]:
         seen = await snapshot.take(client, server, now)
@@ -151,7 +149,7 @@ def draw(found: Sequence[Fit]) -> RenderableType:
             parts.append(Text(f"needs {copies} {each.needs}{running}"))
         parts += [Text(f"{one.check}: {one.verdict}: {one.message}") for one in each.findings]
         if each.nodes:
-            columns = (Column("NODE"), Column("GPUS FREE"), Column("FOR A POD OF IT", grows=True))
+            columns = (Column("NODE"), Column("GPUS FREE"), Column("FOR A POD OF IT", wraps=True))
             rows = [[node.node, node.free, node.why or "fits"] for node in each.nodes]
             parts += [Text(), table(columns, rows, wide=False)]
         remedy = next((one.remedy for one in each.findings if one.verdict is Verdict.NO and one.remedy), "")
