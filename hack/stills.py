@@ -98,7 +98,7 @@ def _evening() -> tuple[RenderableType, RenderableType]:
             status = draw(found, namespace="", now=now, bars=True)
             causes = await cluster.clock.run(explain(client, objects.find("vision", "team-blue")))
             ages = {hop.since: age(hop.since, now) for hop in causes.hops if hop.since}
-            return status, Group(*(Text(line, style=style) for line, style in chain.lines(causes, ages)))
+            return status, chain.draw(causes, ages)
 
     return asyncio.run(told())
 

@@ -20,8 +20,8 @@ def without_controls(text: str) -> str:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line in which there may be words of a cluster."""
-    typer.echo(without_controls(text), err=err)
+    """Print a line in which there may be words of a cluster, and commands as they are called here."""
+    typer.echo(program.named(without_controls(text)), err=err)
 
 
 def error_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import io
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
@@ -72,11 +72,15 @@ def structured(value: Any, form: str) -> str:
 
 
 class Column(Struct, frozen=True):
-    """A heading; `grows` takes what room is left and is cut first, `wide` is shown with -o wide only."""
+    """A heading; `grows` takes what room is left and is cut first, `wide` is shown with -o wide only.
+
+    `wraps` is for sentences: they are not cut, but go on below in their column, the last.
+    """
 
     name: str
     grows: bool = False
     wide: bool = False
+    wraps: bool = False
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, wide: bool) -> RenderableType:
@@ -88,16 +92,17 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, wide: boo
         drawn.add_column(
             column.name,
             # Those that may wrap are the first that shrink; their cells are cut all the same.
-            no_wrap=not column.grows,
-            overflow="ellipsis",
+            no_wrap=not (column.grows or column.wraps),
+            overflow="fold" if column.wraps else "ellipsis",
         )
     for row in rows:
-        drawn.add_row(*(_cell(row[index]) for index in shown))
+        drawn.add_row(*(_cell(row[index], wraps=columns[index].wraps) for index in shown))
     return drawn
 
 
-def _cell(text: str) -> Text:
-    return Text(text or "-", style=_STYLES.get(text, ""), no_wrap=True, overflow="ellipsis")
+def _cell(text: str, *, wraps: bool) -> Text:
+    overflow: Literal["fold", "ellipsis"] = "fold" if wraps else "ellipsis"
+    return Text(text or "-", style=_STYLES.get(text, ""), no_wrap=not wraps, overflow=overflow)
 
 
 def age(timestamp: str | None, now: datetime) -> str:

@@ -4,6 +4,7 @@ import io
 
 import pytest
 from rich.console import Console
+from syrupy.assertion import SnapshotAssertion
 
 from aim_operator.cli.demo_snapshot import (
     EventRow,
@@ -71,6 +72,11 @@ def drawn(
     with console.capture() as captured:
         console.print(draw(snapshot, title=title, width=width, height=height))
     return captured.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_the_picture(width: int, snapshot: SnapshotAssertion) -> None:
+    assert "\n".join(line.rstrip() for line in drawn(make_snapshot(), width)) == snapshot
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

@@ -66,6 +66,8 @@ def kubeconfig(tmp_path: Path) -> Path:
         pytest.param(["wait", "chat", "--timeout", "nan"], "--timeout", id="a time that is no number"),
         pytest.param(["logs", "chat", "--tail", "0"], "--tail is '0'", id="no lines at all"),
         pytest.param(["logs", "chat", "--server", "--download"], "choose one", id="two logs in one"),
+        pytest.param(["logs", "cache/a"], "is an AIMModelCache; this is for AIMService", id="a log of none"),
+        pytest.param(["url", "a/b"], "there is no kind 'a'", id="a URL of a kind that is not there"),
         pytest.param(["models", "-A", "-n", "a"], "choose one", id="models of one namespace and all"),
         pytest.param(["doctor", "-o", "wide"], "--output", id="a form that doctor has not"),
         pytest.param(["snapshot", "-n", "a"], "has all namespaces", id="a snapshot of one namespace"),
@@ -214,6 +216,24 @@ def test_help_names_the_program_as_it_was_called() -> None:
     assert done.stdout.startswith("Usage: kubectl aim status")
     assert "kubectl aim status -A --watch" in done.stdout
     assert "aimctl" not in done.stdout
+
+
+def test_what_to_do_next_is_called_as_the_program_was() -> None:
+    plugin = str(Path(AIMCTL).with_name("kubectl-aim"))
+    asked = (
+        "import sys; sys.argv = [{!r}]; from aim_operator.cli.plain import say; say('next: aimctl wait chat')"
+    )
+    command = [sys.executable, "-c", asked.format(plugin)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "next: kubectl aim wait chat\n"
+
+
+def test_a_file_that_is_not_right_is_so_without_a_cluster(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "chat.yaml")
+    assert main(["fit", missing, "--kubeconfig", str(tmp_path / "none")]) == 3
+    assert capsys.readouterr().err == f"error: {missing} does not exist\n"
 
 
 @pytest.mark.parametrize(("asked", "same"), [(["help"], ["--help"]), (["help", "why"], ["why", "--help"])])

@@ -21,7 +21,7 @@ def network(cluster: Surroundings) -> Check:
         )
     limiting = [each for each in cluster.network_policies if "Egress" in (each.spec.policy_types or ())]
     if not limiting:
-        return ok(name, "no NetworkPolicy of the operator's limits whom it reaches")
+        return ok(name, "no NetworkPolicy limits whom the operator reaches")
     ports = sorted({each.port for one in cluster.endpoints for each in one.ports or () if each.port})
     if not ports:
         return unknown(name, "the Service kubernetes in default has no EndpointSlice with a port")

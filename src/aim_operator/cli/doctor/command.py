@@ -62,16 +62,16 @@ def draw(report: Report) -> RenderableType:
 
     from aim_operator.cli.doctor.verdicts import Verdict  # noqa: PLC0415
     from aim_operator.cli.printing import Column, table  # noqa: PLC0415
+    from aim_operator.cli.program import named  # noqa: PLC0415
 
-    columns = (Column("CHECK"), Column("VERDICT"), Column("FOUND", grows=True))
+    columns = (Column("CHECK"), Column("VERDICT"), Column("FOUND", wraps=True))
     parts: list[RenderableType] = [
         table(columns, [[each.name, each.verdict, each.found] for each in report.checks], wide=False)
     ]
     todo = [each for each in report.checks if each.remedy]
     if todo:
         parts += [Text(), Text("WHAT TO DO", style="bold")]
-        # In full: the table may have had no room for what was found.
-        parts += [Text(f"{each.name} ({each.found}): {each.remedy}") for each in todo]
+        parts += [Text(named(f"{each.name} ({each.found}): {each.remedy}")) for each in todo]
     unknown = [each for each in report.checks if each.verdict == Verdict.UNKNOWN]
     if unknown:
         parts += [Text(), Text("NOT SEEN", style="bold")]

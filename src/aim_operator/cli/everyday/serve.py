@@ -55,6 +55,7 @@ def serve(
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli.everyday import new_service  # noqa: PLC0415
+    from aim_operator.cli.plain import say  # noqa: PLC0415
     from aim_operator.cli.printing import structured  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
@@ -84,4 +85,4 @@ def serve(
     wanted = new_service.manifest(wish, cluster.namespace)
     new = cluster.ask(lambda client: new_service.apply(client, wanted))
     named = wanted["metadata"]["name"]
-    typer.echo("\n".join(new_service.applied(cluster.namespace, named, new=new)))
+    say("\n".join(new_service.applied(cluster.namespace, named, new=new)))

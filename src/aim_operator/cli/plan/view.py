@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -60,7 +61,12 @@ def _service(service: Service) -> Tree:
     )
     root = Tree(title, guide_style="dim")
     for label, words in details(service):
-        root.add(Text.assemble((f"{label:<10}", "dim"), words))
+        # Words that need more lines stay beside their label.
+        line = Table.grid(padding=0)
+        line.add_column()
+        line.add_column(overflow="fold")
+        line.add_row(Text(f"{label:<10}", style="dim"), Text(words))
+        root.add(line)
     return root
 
 

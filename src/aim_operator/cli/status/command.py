@@ -62,10 +62,11 @@ def _print(found: Status, where: str, *, wide: bool) -> None:
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from aim_operator.cli.printing import console  # noqa: PLC0415
-    from aim_operator.cli.status.view import draw  # noqa: PLC0415
+    from aim_operator.cli.status.view import BAR_COLUMNS, draw  # noqa: PLC0415
 
     screen = console()
-    drawn = draw(found, namespace=where, now=datetime.now(UTC), wide=wide, bars=screen.is_terminal)
+    bars = screen.is_terminal and screen.width >= BAR_COLUMNS
+    drawn = draw(found, namespace=where, now=datetime.now(UTC), wide=wide, bars=bars)
     screen.print(drawn)
 
 
@@ -78,7 +79,7 @@ def _watched(cluster: connect.Cluster, where: str, *, wide: bool) -> None:
 
     from aim_operator.cli.printing import console  # noqa: PLC0415
     from aim_operator.cli.status.gather import read  # noqa: PLC0415
-    from aim_operator.cli.status.view import draw  # noqa: PLC0415
+    from aim_operator.cli.status.view import BAR_COLUMNS, draw  # noqa: PLC0415
     from aim_operator.kube.protocol import KubeClient  # noqa: PLC0415
 
     screen = console()
@@ -88,9 +89,8 @@ def _watched(cluster: connect.Cluster, where: str, *, wide: bool) -> None:
         with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
             while True:
                 found = await read(client, where)
-                drawn = draw(
-                    found, namespace=where, now=datetime.now(UTC), wide=wide, bars=screen.is_terminal
-                )
+                bars = screen.is_terminal and screen.width >= BAR_COLUMNS
+                drawn = draw(found, namespace=where, now=datetime.now(UTC), wide=wide, bars=bars)
                 if screen.is_terminal:
                     live.update(drawn, refresh=True)
                 elif found != before:

@@ -16,6 +16,8 @@ from aim_operator.cli.status.rows import CacheRow, Row, Status, TemplateRow
 CLUSTER = "(cluster)"
 """What stands for the namespace of an object that has none."""
 BAR_CELLS = 10
+BAR_COLUMNS = 80
+"""Of a screen that has room for bars; on a narrower one names would be cut for them."""
 
 
 def draw(

@@ -6,8 +6,15 @@ from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
+from aim_operator.cli.program import named as called
 from aim_operator.cli.why.remedies import remedy
+
+ARROW = "→ "
 
 
 class Hop(Struct, frozen=True, kw_only=True):
@@ -60,12 +67,30 @@ def structured(chain: Chain) -> object:
     }
 
 
+def draw(chain: Chain, ages: dict[str, str]) -> RenderableType:
+    """Return the lines, each of which goes on below its own beginning where a screen is narrow."""
+    return Group(*(_drawn(called(line), style) for line, style in lines(chain, ages)))
+
+
+def _drawn(line: str, style: str) -> RenderableType:
+    text = line.lstrip()
+    indent = len(line) - len(text)
+    if not text.startswith(ARROW):
+        return Padding.indent(Text(text, style=style), indent)
+    beside = Table.grid(padding=0)
+    beside.add_column()
+    # Names of Pods are there to be copied: longer ones than a line are not cut.
+    beside.add_column(overflow="fold")
+    beside.add_row(Text(" " * indent + ARROW, style=style), Text(text.removeprefix(ARROW), style=style))
+    return beside
+
+
 def lines(chain: Chain, ages: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Yield each line with its style. `ages` has the words for the times of the hops."""
     for depth, hop in enumerate(chain.hops):
         is_root = hop is chain.root and not chain.good
         indent = "  " * depth
-        arrow = "→ " if depth else ""
+        arrow = ARROW if depth else ""
         age = f" for {ages[hop.since]}" if hop.since and ages.get(hop.since) else ""
         parts = [part for part in (hop.state, hop.reason if hop.reason != hop.state else "") if part]
         mark = "  ← the root" if is_root and len(chain.hops) > 1 else ""

@@ -49,9 +49,8 @@ def why(
     if output in STRUCTURED:
         sys.stdout.write(structured(chain.structured(found), output))
     else:
-        now, screen = datetime.now(UTC), console()
+        now = datetime.now(UTC)
         ages = {hop.since: age(hop.since, now) for hop in found.hops if hop.since}
-        for line, style in chain.lines(found, ages):
-            screen.print(line, style=style or None)
+        console().print(chain.draw(found, ages))
     if not found.good:
         raise typer.Exit(NOT_READY)

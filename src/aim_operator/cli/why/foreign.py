@@ -21,7 +21,7 @@ from aim_operator.api.external import (
     PersistentVolumeClaim,
     Pod,
 )
-from aim_operator.api.meta import KubeObject
+from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.cli.why.chain import Hop
@@ -33,6 +33,13 @@ OUT_OF_MEMORY = "OOMKilled"
 OVERDUE = "ProgressDeadlineExceeded"
 """Of a Deployment that is not available after ten minutes; KServe hands it on, and nothing stops."""
 OF_OVERDUE = "read its log with aimctl logs; one that loads for long gets serving.startupTimeoutSeconds"
+
+
+class _LastWords(Wire):
+    """The termination message of aim_operator.fetch."""
+
+    reason: str = ""
+    message: str = ""
 
 
 class InferenceService(KubeObject):
@@ -222,7 +229,7 @@ def pod_hop(pod: Pod, of: str, placed_by: str, events: Iterable[Event] = ()) -> 
             remedy=_of_waiting(waiting, of, placed_by),
         )
     for container, ended in _ended(pod):
-        words = remedies.with_remedy(ended.message)
+        words = remedies.with_remedy(_in_words(ended.message))
         said = f": {words}" if words else ""
         stopped = _stopped_by_probe(events) if ended.exit_code in _KILLED else ""
         return Hop(
@@ -276,6 +283,15 @@ def _ended(pod: Pod) -> Iterator[tuple[str, ContainerTerminated]]:
         for state in (status.state, status.last_state or ContainerState()):
             if state.terminated is not None and state.terminated.exit_code != 0:
                 yield status.name, state.terminated
+
+
+def _in_words(message: str | None) -> str | None:
+    """Return the last words of a container; those of a download are JSON, for the operator."""
+    try:
+        found = msgspec.json.decode(message or "", type=_LastWords)
+    except msgspec.DecodeError:
+        return message
+    return ": ".join(filter(None, (found.reason, found.message))) or message
 
 
 def _stopped_by_probe(events: Iterable[Event]) -> str:

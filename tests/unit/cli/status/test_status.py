@@ -167,7 +167,8 @@ def without_ages(status: Status) -> Status:
     ("width", "wide", "bars"),
     [
         pytest.param(80, False, False, id="80 columns, no terminal"),
-        pytest.param(60, False, True, id="60 columns, with bars"),
+        pytest.param(80, False, True, id="80 columns, with bars"),
+        pytest.param(60, False, False, id="60 columns"),
         pytest.param(200, True, False, id="wide"),
     ],
 )
