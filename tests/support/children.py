@@ -38,6 +38,8 @@ KINDS = (
 HASHED = ("PersistentVolumeClaim", "Job")
 """Their names end in a hash over the cache's or the template's uid."""
 OURS = "aim.silogen.ai/"
+MANAGER = "aim-operator"
+"""Of fields that the operator applies."""
 _DOWNLOADS = "download-"
 _NEVER_SECONDS = 1e6
 _HASH = re.compile(r"-[0-9a-f]{8}$")
@@ -121,8 +123,8 @@ def in_order(objects: Iterable[Manifest]) -> list[Manifest]:
     )
 
 
-async def planned(objects: Iterable[Manifest], late: Manifest, mine: Mine) -> tuple[Seen, Seen]:
-    """Return what comes of the objects in memory, and the discoveries for it; `late` is a `late_class()`."""
+def beside_stand_ins(late: Manifest) -> PlanWorld:
+    """Return what is around the operator on the cluster of tests/support/spec_cluster.py."""
     world = PlanWorld({})
     # What images print here is what they print there: tests/support/stand_ins/images.py has the same.
     world.sandbox.jobs.made_up = True
@@ -131,20 +133,60 @@ async def planned(objects: Iterable[Manifest], late: Manifest, mine: Mine) -> tu
     node["status"] |= {"capacity": CAPACITY, "allocatable": CAPACITY}
     # Nobody provisions there, either.
     world.sandbox.claims.bind_seconds = _NEVER_SECONDS
-    own = [namespace(Settings().operator_namespace), namespace(GATEWAY_NAMESPACE)]
-    world.sandbox.load([node, *own, late, _gateway(), *objects])
+    world.sandbox.load([node, *platform(), late])
+    return world
+
+
+def platform() -> tuple[Manifest, ...]:
+    """Return the namespaces of the operator and of the gateway, and the Gateway."""
+    return namespace(Settings().operator_namespace), namespace(GATEWAY_NAMESPACE), _gateway()
+
+
+async def planned(world: PlanWorld, objects: Iterable[Manifest], mine: Mine) -> tuple[Seen, Seen]:
+    """Return what comes of the objects in memory, and the discoveries for it."""
+    world.sandbox.load(objects)
     found = await world.settle()
     kinds = {kind for _, kind, _ in KINDS}
     children = (stored.obj for stored in found if stored.obj.get("kind") in kinds)
     return seen(children, mine), discoveries(world.jobs, mine)
 
 
-def on_the_server(cluster: Cluster, mine: Mine) -> Seen:
+def on_the_server(cluster: Cluster, mine: Mine, *, beside_kserve: bool = False) -> Seen:
+    """Return what there is; `beside_kserve`: of InferenceServices what the operator has written."""
     out: Seen = {}
     for api_version, kind, plural in KINDS:
         items = cluster.api.request("GET", f"{_root(api_version)}/{plural}")["items"]
-        out |= seen(({"kind": kind} | each for each in items), mine)
+        objects = ({"kind": kind} | each for each in items)
+        if beside_kserve and kind == "InferenceService":
+            # KServe's webhook adds its defaults.
+            objects = (_as_applied(obj) for obj in objects)
+        out |= seen(objects, mine)
     return out
+
+
+def _as_applied(obj: Manifest) -> Manifest:
+    """Return the fields that the operator has applied, and whose object it is."""
+    metadata = obj["metadata"]
+    [fields] = [
+        each["fieldsV1"]
+        for each in metadata["managedFields"]
+        if (each["manager"], each["operation"]) == (MANAGER, "Apply")
+    ]
+    ours = _within(obj, fields)
+    kept = {name: metadata[name] for name in ("name", "namespace", "ownerReferences")}
+    return {"kind": obj["kind"], "spec": ours["spec"], "metadata": ours.get("metadata", {}) | kept}
+
+
+def _within(value: Any, fields: Manifest) -> Any:
+    """Return the part of a value that is in `fieldsV1`: k:{…} are items of lists by key, f:… fields."""
+    below = {key: each for key, each in fields.items() if key != "."}
+    if not below:
+        return value
+    if isinstance(value, list):
+        keys = [(json.loads(key.removeprefix("k:")), each) for key, each in below.items()]
+        return [_within(item, each) for key, each in keys for item in value if key.items() <= item.items()]
+    names = {key.removeprefix("f:"): each for key, each in below.items()}
+    return {name: _within(value[name], each) for name, each in names.items() if name in value}
 
 
 class DiscoveriesSince:

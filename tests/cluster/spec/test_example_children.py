@@ -15,6 +15,7 @@ from hack.cluster.patience import Patience
 from tests.support.children import (
     KINDS,
     DiscoveriesSince,
+    beside_stand_ins,
     differences,
     in_order,
     late_class,
@@ -92,7 +93,7 @@ def test_a_real_server_has_what_the_sandbox_makes_of_every_example_set(spec_clus
             return name in templates or any(name.startswith(f"discover-{each[:30]}") for each in templates)
         return namespace in namespaces
 
-    want, asked = asyncio.run(planned(objects, late, mine))
+    want, asked = asyncio.run(planned(beside_stand_ins(late), objects, mine))
     assert {key.split()[0] for key in want} == {kind for _, kind, _ in KINDS} - NOT_IN_EXAMPLES
     served = [text for key, text in want.items() if key.startswith("AIMService ")]
     assert len(served) == sum(obj["kind"] == "AIMService" for obj in objects) > len(names)

@@ -14,7 +14,7 @@ from hack.cluster.cluster import Cluster
 from hack.cluster.patience import Patience
 from tests.simulation.explore.draw import TOKENS, catalog
 from tests.support import children
-from tests.support.children import differences, in_order, late_class, on_the_server, planned
+from tests.support.children import beside_stand_ins, differences, in_order, late_class, on_the_server, planned
 from tests.support.spec_cluster import GATEWAY, GATEWAY_NAMESPACE
 
 NUMBER = int(os.environ.get("AIM_TEST_CATALOGS", "20"))
@@ -84,7 +84,9 @@ def test_a_real_server_has_what_plan_says_of_drawn_catalogs(spec_cluster: Cluste
             return f"{base}-" in where
 
         objects = [obj for number in range(NUMBER) for obj in named_apart(number, base)]
-        want, asked = asyncio.run(planned([*around(objects), *in_order(objects)], late_class(base), mine))
+        want, asked = asyncio.run(
+            planned(beside_stand_ins(late_class(base)), [*around(objects), *in_order(objects)], mine)
+        )
         assert len(want) > NUMBER
         since = children.DiscoveriesSince(spec_cluster)
         with applied(spec_cluster, objects, base):
