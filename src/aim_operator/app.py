@@ -44,6 +44,7 @@ from aim_operator.runtime import footprint
 from aim_operator.runtime.apply import Applier
 from aim_operator.runtime.certificate import ServingCertificate
 from aim_operator.runtime.clock import Clock, SystemClock
+from aim_operator.runtime.clock_steps import WatchedClock
 from aim_operator.runtime.controller import Controller, ControllerGroup
 from aim_operator.runtime.events import EventRecorder
 from aim_operator.runtime.foreign import ForeignWatches
@@ -92,7 +93,7 @@ class Operator:
         tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
-        self._clock = clock = clock or SystemClock()
+        self._clock = clock = WatchedClock(clock or SystemClock(), self._reconcile_all)
         metrics = metrics or MetricSink()
         tracer = tracer or Tracer()
         identity = identity or f"{socket.gethostname()}-{os.getpid()}"
@@ -185,6 +186,7 @@ class Operator:
         await self._probes.start()
         following = [asyncio.create_task(i.run(), name=str(i)) for i in self.watched.all]
         following.append(asyncio.create_task(self._recorder.run(), name="events"))
+        following.append(asyncio.create_task(self._clock.run(), name="clock steps"))
         leading = asyncio.create_task(self._lead(), name="lead")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop")
         try:
@@ -323,6 +325,11 @@ class Operator:
     def _wake_all(self, refs: Iterable[ObjectRef]) -> None:
         for ref in refs:
             self._wake(ref)
+
+    def _reconcile_all(self) -> None:
+        for informer in self.watched.ours:
+            for metadata in (obj.metadata for obj in informer.store.all()):
+                self._wake(ObjectRef(informer.resource.kind, metadata.namespace, metadata.name))
 
     def _kserve_changed(self) -> None:
         self._wake_all(self._dependents.all_services())

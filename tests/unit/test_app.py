@@ -122,6 +122,13 @@ async def test_new_gpu_nodes_wake_all_templates_and_the_services_that_choose(wir
     assert wired.waiting() == {*ALL_TEMPLATES, "services team/chooses"}
 
 
+def test_a_clock_that_was_set_wakes_every_object_of_ours(wired: Wired) -> None:
+    wired.operator._reconcile_all()
+    assert wired.waiting() == {*ALL_TEMPLATES, *ALL_SERVICES}
+    images = wired.operator._controllers._by_name["images"].queue
+    assert list(images._since) == [ObjectRef(CLUSTER_IMAGES.kind, "", "llama")]
+
+
 async def test_another_kserve_has_its_version_read_and_wakes_all_services(wired: Wired) -> None:
     wired.stores.new("crds", "inferenceservices.serving.kserve.io")
     assert wired.operator._kserve._reading is not None

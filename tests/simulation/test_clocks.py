@@ -1,0 +1,50 @@
+"""The clock of the operator's node is wrong, and is set: what was decided by it is decided again."""
+
+from __future__ import annotations
+
+import pytest
+
+from aim_operator.api import v1alpha1 as aim
+from aim_operator.core.template.desired import DEADLINE_SECONDS
+from aim_operator.runtime.clock_steps import LOOK_SECONDS
+from aim_operator.sandbox.jobs import ImageBehaviour
+from tests.simulation.catalog import IMAGE, NAMESPACE, image, template
+from tests.simulation.explore.replica import OffsetClock
+from tests.simulation.world import World
+
+DAY = 86400.0
+
+
+def template_reason(world: World) -> str:
+    return world.reason(aim.TEMPLATES, "fast", NAMESPACE, "Ready")
+
+
+@pytest.mark.parametrize("behind", [DAY, 365 * DAY])
+async def test_a_deadline_that_a_clock_put_off_is_kept_once_it_is_set(behind: float) -> None:
+    """The timer for it was to fire in a day, and nothing else would have looked at the Job before."""
+    async with World() as world:
+        world.sandbox.jobs.behaviours[IMAGE] = ImageBehaviour(outcome="hangs")
+        world.clock_offset_seconds = -behind
+        world.start(clock=OffsetClock(world))
+        world.apply([image(), template()])
+        await world.until(lambda: template_reason(world) == "False/DiscoveryRunning")
+        await world.pass_seconds(60)
+        world.clock_offset_seconds = 0
+        await world.until(
+            lambda: template_reason(world) == "False/JobFailed",
+            limit_seconds=DEADLINE_SECONDS + LOOK_SECONDS + 5,
+        )
+
+
+async def test_a_quiet_day_with_a_right_clock_writes_nothing() -> None:
+    async with World() as world:
+        world.start(clock=OffsetClock(world))
+        world.apply([image(), template()])
+        await world.until(lambda: world.state_of(aim.TEMPLATES, "fast", NAMESPACE) == "Available")
+        await world.pass_seconds(60)
+        before = len(world.writes())
+        await world.pass_seconds(DAY)
+        assert world.writes()[before:] == []
+        world.clock_offset_seconds = 3600
+        await world.pass_seconds(2 * LOOK_SECONDS)
+        assert world.writes()[before:] == [], "all is as it was decided"
