@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aim_operator.api import v1alpha1 as aim
+from aim_operator.core.conditions import parse_time
 from aim_operator.core.template.desired import DEADLINE_SECONDS
 from aim_operator.runtime.clock_steps import LOOK_SECONDS
 from aim_operator.sandbox.jobs import ImageBehaviour
-from tests.simulation.catalog import IMAGE, NAMESPACE, image, template
+from tests.simulation.catalog import IMAGE, NAMESPACE, image, service, template
 from tests.simulation.explore.replica import OffsetClock
 from tests.simulation.world import World
 
@@ -48,3 +51,33 @@ async def test_a_quiet_day_with_a_right_clock_writes_nothing() -> None:
         world.clock_offset_seconds = 3600
         await world.pass_seconds(2 * LOOK_SECONDS)
         assert world.writes()[before:] == [], "all is as it was decided"
+
+
+@pytest.mark.parametrize("ahead", [3600, DAY, 365 * DAY])
+async def test_a_cache_that_a_wrong_clock_dated_is_dated_by_the_right_one(ahead: float) -> None:
+    """Nothing else wakes it: no policy lets it go, and it has no Job any more."""
+    async with World() as world:
+        world.start(clock=OffsetClock(world))
+        world.apply([image(), template(caching={"enabled": False}), service(cacheModel=True)])
+        await world.until(lambda: world.state_of(aim.SERVICES, "chat", NAMESPACE) == "Running")
+        await world.pass_seconds(600)
+        world.clock_offset_seconds = ahead
+        world.delete(aim.SERVICES, "chat", NAMESPACE)
+        await world.until(lambda: "unusedSince" in the_status(world))
+        assert parse_time(the_status(world)["unusedSince"]) > world.clock.now()
+        await world.pass_seconds(1800)
+        world.clock_offset_seconds = 0
+        await world.pass_seconds(LOOK_SECONDS + 5)
+        status = the_status(world)
+        transitions = [each["lastTransitionTime"] for each in status["conditions"]]
+        assert max(map(parse_time, [status["unusedSince"], *transitions])) <= world.clock.now()
+        before = len(world.writes())
+        await world.pass_seconds(DAY)
+        assert world.writes()[before:] == []
+        assert the_status(world) == status
+
+
+def the_status(world: World) -> dict[str, Any]:
+    (cache,) = world.all(aim.MODEL_CACHES)
+    status: dict[str, Any] = cache["status"]
+    return status

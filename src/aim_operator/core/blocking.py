@@ -32,8 +32,11 @@ def blocked_by(
         return None
     elsewhere = ref.namespace if ref.namespace != namespace else ""
     named = (ref.kind, elsewhere or None, ref.name)
-    since = old.since if old is not None and (old.kind, old.namespace, old.name) == named else now
-    return BlockedBy(kind=named[0], namespace=named[1], name=named[2], reason=ready.reason, since=since)
+    same = old is not None and (old.kind, old.namespace, old.name) == named
+    since = conditions.as_recorded(old.since, now) if old is not None and same else None
+    return BlockedBy(
+        kind=named[0], namespace=named[1], name=named[2], reason=ready.reason, since=since or now
+    )
 
 
 def crd(resource: Resource[Any]) -> ObjectRef:

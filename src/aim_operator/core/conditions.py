@@ -7,7 +7,7 @@ conditions say. Called by every decide.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import structs
 
@@ -15,6 +15,9 @@ from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import State
 from aim_operator.core import messages
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""By how much the clocks of two replicas may differ."""
 
 
 def find(conditions: Iterable[Condition], condition_type: str) -> Condition | None:
@@ -44,20 +47,34 @@ def merge(
     """Return `new`, the whole wanted set in its order, stamped with `generation` and transition times.
 
     A transition time is kept while the status of its type stays, else it is `now`. Idempotent: given
-    its own result as `old` it returns the same, whatever `now` is. Types not in `new` are dropped.
+    its own result as `old` it returns the same, at any `now` that is not before it. Types not in `new` are
+    dropped.
     """
     old_by_type = {condition.type: condition for condition in old}
     return tuple(_stamped(old_by_type.get(condition.type), condition, now, generation) for condition in new)
 
 
 def _stamped(old: Condition | None, new: Condition, now: str, generation: int) -> Condition:
-    since = old.last_transition_time if old is not None and old.status == new.status else None
+    since = (
+        as_recorded(old.last_transition_time, now) if old is not None and old.status == new.status else None
+    )
     return structs.replace(
         new,
         message=messages.cut(new.message),
         last_transition_time=since or now,
         observed_generation=generation,
     )
+
+
+def as_recorded(moment: str | None, latest: str) -> str | None:
+    """Return a time that a clock of ours recorded; None where it lies minutes after the `latest` it can be.
+
+    That clock was ahead then, and has been set since; how far it was nobody knows any more.
+    """
+    # Most are written alike, and need not be read to be compared.
+    if moment is None or moment <= latest or parse_time(moment) - parse_time(latest) <= CLOCKS_DIFFER:
+        return moment
+    return None
 
 
 def timestamp(now: datetime) -> str:

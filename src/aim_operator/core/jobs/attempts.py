@@ -8,13 +8,11 @@ from typing import Any, TypeVar
 from aim_operator.api.external import Job
 from aim_operator.api.v1alpha1 import Attempts
 from aim_operator.backoff import exponential
-from aim_operator.core.conditions import parse_time, timestamp
+from aim_operator.core.conditions import as_recorded, parse_time, timestamp
 from aim_operator.core.messages import cut
 
 FIRST_RETRY_SECONDS = 10
 LONGEST_RETRY_SECONDS = 3600
-CLOCKS_DIFFER_SECONDS = 300
-"""By how much the clocks of two replicas may differ."""
 
 A = TypeVar("A", bound=Attempts)
 
@@ -87,6 +85,6 @@ def seconds_to_retry(record: Attempts | None, digest: str, now: datetime) -> flo
     wrong, and has been set since: it says nothing about now.
     """
     due, last = retry_at(record, digest), record.last_attempt_time if record is not None else None
-    if due is None or last is None or (parse_time(last) - now).total_seconds() > CLOCKS_DIFFER_SECONDS:
+    if due is None or as_recorded(last, timestamp(now)) is None:
         return 0.0
     return max(0.0, (due - now).total_seconds())

@@ -16,7 +16,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.caching import is_own_model_cache
 from aim_operator.core.catalog import MissingRuntimeConfig
-from aim_operator.core.conditions import parse_time, timestamp
+from aim_operator.core.conditions import as_recorded, parse_time, timestamp
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 
 AFTER_DAYS = 30
@@ -39,7 +39,7 @@ def judge(observed: ModelCacheObserved, old: AIMModelCacheStatus, now: datetime)
     """Return how a cache is used. Its removal is due only once the status has announced it a day before."""
     if observed.in_use or (observed.claim is None and observed.claim_unread is None):
         return Usage()
-    since = old.unused_since or timestamp(now)
+    since = as_recorded(old.unused_since, timestamp(now)) or timestamp(now)
     unused = f"no template and no service has used it since {since}"
     settings = _settings(observed)
     if settings is None:
@@ -56,7 +56,8 @@ def judge(observed: ModelCacheObserved, old: AIMModelCacheStatus, now: datetime)
             condition=_condition(Reason.UNUSED, message),
             requeue_after_seconds=(announced_at - now).total_seconds(),
         )
-    removal_time = old.removal_time or timestamp(max(announced_at, now) + NOTICE)
+    latest = timestamp(now + NOTICE)
+    removal_time = as_recorded(old.removal_time, latest) or latest
     left = (parse_time(removal_time) - now).total_seconds()
     message = (
         f"{unused}; it is deleted with its files at {removal_time}, as storage.unused of the runtime "

@@ -182,3 +182,13 @@ def test_the_day_before_is_told_by_an_event_and_a_condition_once() -> None:
 
 def test_labels_alone_make_nothing_the_operators() -> None:
     assert not judge(observed(cache=LABELLED_BY_SOMEBODY), old(400, NOW - HOUR), NOW).remove
+
+
+def test_a_clock_that_was_a_year_ahead_does_not_keep_a_cache_for_a_year() -> None:
+    """What it wrote lies in the future once it is set; that of another replica's clock does by seconds."""
+    use = judge(observed(), old(-365, NOW + timedelta(days=396)), NOW)
+    assert (use.unused_since, use.removal_time, use.remove) == (days_ago(0), None, False)
+    long_unused = judge(observed(), old(40, NOW + timedelta(days=366)), NOW)
+    assert (long_unused.removal_time, long_unused.remove) == (days_ago(-1), False)
+    soon = old(-60 / 86_400)
+    assert judge(observed(), soon, NOW).unused_since == soon.unused_since
