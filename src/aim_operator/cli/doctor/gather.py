@@ -88,7 +88,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     quotas: tuple[policies.Quota, ...] | None = None
     limit_ranges: tuple[policies.LimitRange, ...] | None = None
     network_policies: tuple[policies.Policy, ...] | None = None
-    """NetworkPolicies of the operator's."""
+    """NetworkPolicies that are about the operator's Pods, whoever made them."""
     endpoints: tuple[policies.Endpoints, ...] | None = None
     """Of the API server."""
     accounts: tuple[str, ...] = ()
@@ -131,6 +131,13 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
 
     async def operators() -> tuple[Deployment, ...]:
         return tuple(await everything(client, DEPLOYMENTS, label_selector=versions.NAME_LABEL))
+
+    async def of_operators() -> tuple[policies.Policy, ...]:
+        return tuple(
+            policy
+            for policy in await all_of(policies.POLICIES)
+            if any(each.is_selected_by(policy) for each in accounts or ())
+        )
 
     async def denied() -> tuple[policies.Denied, ...]:
         try:
@@ -176,9 +183,7 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
         else frozenset(each.metadata.namespace or "" for each in configs if _is_no_root(each)),
         quotas=await seen("quotas", lambda: all_of(policies.QUOTAS)),
         limit_ranges=await seen("limit_ranges", lambda: all_of(policies.LIMIT_RANGES)),
-        network_policies=await seen(
-            "network_policies", lambda: all_of(policies.POLICIES, selector=policies.OF_THE_OPERATOR)
-        ),
+        network_policies=await seen("network_policies", of_operators),
         endpoints=await seen(
             "endpoints", lambda: all_of(policies.ENDPOINTS, "default", policies.OF_THE_API_SERVER)
         ),

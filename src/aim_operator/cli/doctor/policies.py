@@ -1,19 +1,19 @@
 """Reads what a cluster's policies say of the operator and its Pods: the other half of `aimctl doctor`.
 
-Namespaces with their Pod Security, quotas, defaults of containers, NetworkPolicies, the API server's own
-addresses, and what the operator's account may do. Called by gather.py; namespaces.py and access.py judge.
+Namespaces with their Pod Security, quotas, LimitRanges, NetworkPolicies, the API server's own addresses, and
+what the operator's account may do. Called by gather.py; the modules beside judge.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from aim_operator.api.meta import KubeObject, Manifest, Wire
+from aim_operator.api.meta import KubeObject, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.cli.versions import NAME_LABEL
 from aim_operator.controllers.watched import Watched
@@ -27,14 +27,30 @@ AT_ONCE = 16
 """Questions about what the account may do; there are some hundred."""
 
 
+Amounts = Mapping[str, str | int]
+"""Quantities by the name of what they are of."""
+
+
 class Namespace(KubeObject):
     """One with its labels."""
+
+
+class Scope(Wire):
+    """One term of a quota's scopeSelector."""
+
+    scope_name: str = ""
+    operator: str = "Exists"
+    values: tuple[str, ...] | None = None
+
+
+class _ScopeSelector(Wire):
+    match_expressions: tuple[Scope, ...] | None = None
 
 
 class _QuotaSpec(Wire):
     hard: dict[str, str | int] | None = None
     scopes: tuple[str, ...] | None = None
-    scope_selector: Manifest | None = None
+    scope_selector: _ScopeSelector | None = None
 
 
 class _QuotaStatus(Wire):
@@ -46,18 +62,29 @@ class Quota(KubeObject):
     status: _QuotaStatus = msgspec.field(default_factory=_QuotaStatus)
 
 
-class _Limit(Wire):
+class Limit(Wire):
+    """One item of a LimitRange."""
+
     type: str = ""
-    default: dict[str, str | int] | None = None
-    default_request: dict[str, str | int] | None = None
+    default: Amounts | None = None
+    default_request: Amounts | None = None
+    min: Amounts | None = None
+    max: Amounts | None = None
+    max_limit_request_ratio: Amounts | None = None
 
 
 class _LimitRangeSpec(Wire):
-    limits: tuple[_Limit, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
 
 class LimitRange(KubeObject):
     spec: _LimitRangeSpec = msgspec.field(default_factory=_LimitRangeSpec)
+
+
+class PriorityClass(KubeObject):
+    """That of Pods that name none, if it is the `global_default`."""
+
+    global_default: bool | None = None
 
 
 class _PolicyPort(Wire):
@@ -66,17 +93,60 @@ class _PolicyPort(Wire):
     protocol: str | None = None
 
 
-class _EgressRule(Wire):
+class IPBlock(Wire):
+    cidr: str = ""
+    except_: tuple[str, ...] | None = msgspec.field(name="except", default=None)
+
+
+class _Peer(Wire):
+    ip_block: IPBlock | None = None
+
+
+class EgressRule(Wire):
+    """What else its peers may be, Pods and namespaces, is not looked at: an API server is none."""
+
     ports: tuple[_PolicyPort, ...] | None = None
+    to: tuple[_Peer, ...] | None = None
+
+
+class _Expression(Wire):
+    key: str = ""
+    operator: str = ""
+    values: tuple[str, ...] | None = None
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.key)
+        match self.operator:
+            case "In":
+                return value in (self.values or ())
+            case "NotIn":
+                return value not in (self.values or ())
+            case "Exists":
+                return value is not None
+            case _:
+                return value is None
+
+
+class _Selector(Wire):
+    """An empty one selects all."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: tuple[_Expression, ...] | None = None
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        return all(labels.get(key) == value for key, value in (self.match_labels or {}).items()) and all(
+            each.matches(labels) for each in self.match_expressions or ()
+        )
 
 
 class _PolicySpec(Wire):
+    pod_selector: _Selector = msgspec.field(default_factory=_Selector)
     policy_types: tuple[str, ...] | None = None
-    egress: tuple[_EgressRule, ...] | None = None
+    egress: tuple[EgressRule, ...] | None = None
 
 
 class Policy(KubeObject):
-    """A NetworkPolicy; whom its rules name is not looked at."""
+    """A NetworkPolicy."""
 
     spec: _PolicySpec = msgspec.field(default_factory=_PolicySpec)
 
@@ -85,9 +155,15 @@ class _EndpointPort(Wire):
     port: int | None = None
 
 
+class _Endpoint(Wire):
+    addresses: tuple[str, ...] = ()
+
+
 class Endpoints(KubeObject):
     """A slice of the addresses behind a Service."""
 
+    address_type: str = ""
+    endpoints: tuple[_Endpoint, ...] | None = None
     ports: tuple[_EndpointPort, ...] | None = None
 
 
@@ -100,7 +176,12 @@ class _PodSpec(Wire):
     containers: tuple[_Container, ...] = ()
 
 
+class _TemplateMetadata(Wire):
+    labels: dict[str, str] | None = None
+
+
 class _PodTemplate(Wire):
+    metadata: _TemplateMetadata = msgspec.field(default_factory=_TemplateMetadata)
     spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
 
 
@@ -120,12 +201,22 @@ class Operator(KubeObject):
     @property
     def namespaces(self) -> tuple[str, ...]:
         """Those that it serves; empty is all."""
-        flag = "--namespaces="
+        return tuple(filter(None, (self.argument("--namespaces") or "").split(",")))
+
+    def argument(self, flag: str) -> str | None:
+        """Return what a flag of its command says, where the flag is there."""
         for container in self.spec.template.spec.containers:
             for argument in container.args or ():
-                if argument.startswith(flag):
-                    return tuple(filter(None, argument.removeprefix(flag).split(",")))
-        return ()
+                if argument.startswith(f"{flag}="):
+                    return argument.removeprefix(f"{flag}=")
+        return None
+
+    def is_selected_by(self, policy: Policy) -> bool:
+        """Whether a NetworkPolicy is about its Pods."""
+        labels = self.spec.template.metadata.labels or {}
+        return policy.metadata.namespace == self.metadata.namespace and policy.spec.pod_selector.matches(
+            labels
+        )
 
 
 def _kind(
@@ -144,6 +235,7 @@ def _kind(
 NAMESPACES = _kind("", "namespaces", Namespace, namespaced=False)
 QUOTAS = _kind("", "resourcequotas", Quota, "ResourceQuota")
 LIMIT_RANGES = _kind("", "limitranges", LimitRange)
+PRIORITY_CLASSES = _kind("scheduling.k8s.io", "priorityclasses", PriorityClass, namespaced=False)
 POLICIES = _kind("networking.k8s.io", "networkpolicies", Policy, "NetworkPolicy")
 ENDPOINTS = _kind("discovery.k8s.io", "endpointslices", Endpoints, "EndpointSlice")
 OPERATORS = _kind("apps", "deployments", Operator, "Deployment")
