@@ -116,7 +116,7 @@ def test_only_helm_test_makes_what_the_test_needs() -> None:
     assert [o["kind"] for o in hooks] == ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Pod"]
     assert {o["metadata"]["annotations"]["helm.sh/hook"] for o in hooks} == {"test"}
     rules = [(rule["resources"], rule["verbs"]) for rule in hooks[1]["rules"]]
-    assert [verbs for resources, verbs in rules if resources != ["subjectaccessreviews"]] == [["list"]] * 10
+    assert [verbs for resources, verbs in rules if resources != ["subjectaccessreviews"]] == [["list"]] * 11
     (deployment,) = [o for o in ordinary if o["kind"] == "Deployment"]
     selected = deployment["spec"]["selector"]["matchLabels"].items()
     assert not selected <= hooks[3]["metadata"]["labels"].items()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from aim_operator.api import quantity
 from aim_operator.api.external import StorageClass
-from aim_operator.cli.doctor import access, namespaces
+from aim_operator.cli.doctor import access, limits, namespaces, quotas
 from aim_operator.cli.doctor.gather import Node, Surroundings
 from aim_operator.cli.doctor.verdicts import Check, Report, ok, problem, some, unknown, warning
 from aim_operator.cli.everyday.addresses import Gateway
@@ -63,7 +63,8 @@ def judge(cluster: Surroundings) -> Report:
             _access_modes(cluster),
             _keda(cluster),
             namespaces.pod_security(cluster),
-            namespaces.quotas(cluster),
+            quotas.quotas(cluster),
+            limits.limits(cluster),
             access.network(cluster),
             access.rights(cluster),
         )

@@ -33,7 +33,7 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.cli import versions
 from aim_operator.cli.connect import everything, in_the_users_words
-from aim_operator.cli.doctor import policies
+from aim_operator.cli.doctor import policies, rendered
 from aim_operator.cli.everyday.addresses import GATEWAYS, Gateway
 from aim_operator.errors import Forbidden, NotInstalled
 from aim_operator.kube.protocol import KubeClient
@@ -87,6 +87,10 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """Namespaces whose configuration has servers run as a user who is not root; "" is the whole cluster."""
     quotas: tuple[policies.Quota, ...] | None = None
     limit_ranges: tuple[policies.LimitRange, ...] | None = None
+    pods: tuple[rendered.Pod, ...] | None = None
+    """What the operator makes, or would."""
+    priority_class: str | None = None
+    """That of Pods that name none, "" where there is no such class."""
     network_policies: tuple[policies.Policy, ...] | None = None
     """NetworkPolicies that are about the operator's Pods, whoever made them."""
     endpoints: tuple[policies.Endpoints, ...] | None = None
@@ -125,6 +129,19 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
         except NotInstalled:
             return ()
 
+    async def pods() -> tuple[rendered.Pod, ...]:
+        defaults = {each.metadata.namespace or "": each.spec for each in configs}
+        live = await all_of(rendered.SERVERS)
+        names = [(each.metadata.namespace, each.metadata.name) for each in services or ()]
+        return (
+            *rendered.of_jobs(accounts or (), serving, homes, defaults),
+            *rendered.of_servers(live, names),
+        )
+
+    async def default_class() -> str:
+        classes = await all_of(policies.PRIORITY_CLASSES)
+        return next((each.metadata.name for each in classes if each.global_default), "")
+
     async def definition(resource: Resource[Any], name: str) -> Any:
         page = await client.list(resource, field_selector=f"metadata.name={name}", limit=1)
         return next(iter(page.items), None)
@@ -157,6 +174,8 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
     own_configs = await seen("configured", lambda: all_of(RUNTIME_CONFIGS))
     cluster_configs = await seen("configured", lambda: all_of(CLUSTER_RUNTIME_CONFIGS))
     configs = [each for each in (*(own_configs or ()), *(cluster_configs or ())) if _is_default(each)]
+    serving = frozenset(each.metadata.namespace for each in services or ()) | ({namespace} - homes)
+    known = None not in (services, own_configs, cluster_configs)
     general = next((each.spec for each in configs if not each.metadata.namespace), None)
     return Surroundings(
         installed=installed,
@@ -175,7 +194,7 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
         nodes=await seen("nodes", lambda: all_of(NODES)),
         access_modes=general.storage.access_modes if general is not None and general.storage else None,
         cache_class=general.default_storage_class_name if general is not None else None,
-        serving=frozenset(each.metadata.namespace for each in services or ()) | ({namespace} - homes),
+        serving=serving,
         homes=homes,
         namespaces=await seen("namespaces", lambda: all_of(policies.NAMESPACES)),
         configured=None
@@ -183,6 +202,8 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
         else frozenset(each.metadata.namespace or "" for each in configs if _is_no_root(each)),
         quotas=await seen("quotas", lambda: all_of(policies.QUOTAS)),
         limit_ranges=await seen("limit_ranges", lambda: all_of(policies.LIMIT_RANGES)),
+        pods=await seen("pods", pods) if known else None,
+        priority_class=await seen("priority_class", default_class),
         network_policies=await seen("network_policies", of_operators),
         endpoints=await seen(
             "endpoints", lambda: all_of(policies.ENDPOINTS, "default", policies.OF_THE_API_SERVER)

@@ -1,7 +1,7 @@
 """`aimctl doctor` on clusters that have all, nothing, or the wrong version, and on what it may not see."""
 
 import io
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -11,17 +11,12 @@ from syrupy.assertion import SnapshotAssertion
 from aim_operator.api.external import InferenceServicesCrd, StorageClass
 from aim_operator.cli.doctor.checks import judge
 from aim_operator.cli.doctor.command import draw
-from aim_operator.cli.doctor.gather import Surroundings, read
+from aim_operator.cli.doctor.gather import read
 from aim_operator.cli.doctor.policies import (
-    Endpoints,
-    LimitRange,
-    Namespace,
     Operator,
-    Policy,
-    Quota,
     denied,
 )
-from aim_operator.cli.doctor.verdicts import Check, Report, Verdict
+from aim_operator.cli.doctor.verdicts import Report, Verdict
 from aim_operator.cli.versions import Versions
 from aim_operator.errors import ApiError, Forbidden, Unavailable
 from aim_operator.kube.protocol import KubeClient
@@ -32,10 +27,9 @@ from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.client import SandboxClient
 from aim_operator.sandbox.network import Fault
 from aim_operator.sandbox.nodes import gpu_node, plain_node
+from tests.unit.cli.doctor.surroundings import EMPTY, convert, one
 
-T = TypeVar("T")
 IMAGE = "ghcr.io/silogen/aim-operator:1"
-EMPTY = Surroundings(installed=Versions(client="0.1.0", crds="none; install them"))
 OPERATOR: dict[str, Any] = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
@@ -222,185 +216,6 @@ async def test_a_limited_operator_is_asked_about_in_its_namespaces_only() -> Non
     asked = [each["resourceAttributes"] for each in client.asked]
     assert {each.get("namespace") for each in asked} == {None, "a", "b"}
     assert {each["verb"] for each in asked if "namespace" not in each} == {"list", "watch"}
-
-
-def convert(type_: type[T], fields: dict[str, Any], *, name: str = "it", namespace: str = "team") -> T:
-    metadata = {"name": name, "namespace": namespace, "labels": fields.pop("labels", {})}
-    return msgspec.json.decode(msgspec.json.encode({"metadata": metadata} | fields), type=type_)
-
-
-def one(check: str, **fields: Any) -> Check:
-    """What is said of a cluster with one team, whose operator stands by in another namespace."""
-    around: dict[str, Any] = {
-        "serving": frozenset({"team"}),
-        "homes": frozenset({"home"}),
-        "namespaces": (),
-        "configured": frozenset(),
-        "quotas": (),
-        "limit_ranges": (),
-        "network_policies": (),
-        "endpoints": (),
-    }
-    found = judge(msgspec.structs.replace(EMPTY, **(around | fields)))
-    return next(each for each in found.checks if each.name == check)
-
-
-@pytest.mark.parametrize(
-    ("level", "configured", "want"),
-    [
-        pytest.param("privileged", (), "ok", id="nothing is refused"),
-        pytest.param("baseline", (), "ok", id="the servers' default fits"),
-        pytest.param("restricted", (), "warning", id="servers may be root"),
-        pytest.param("strictest", (), "warning", id="a level that nobody knows is the strictest"),
-        pytest.param("restricted", ("other",), "warning", id="others' configuration"),
-        pytest.param("restricted", ("team",), "ok", id="the namespace's configuration"),
-        pytest.param("restricted", ("",), "ok", id="the cluster's configuration"),
-    ],
-)
-def test_a_namespace_that_refuses_servers_as_root(level: str, configured: tuple[str, ...], want: str) -> None:
-    labels = {"pod-security.kubernetes.io/enforce": level}
-    namespaces = tuple(convert(Namespace, {"labels": labels}, name=each) for each in ("team", "elsewhere"))
-    found = one("Pod Security", namespaces=namespaces, configured=frozenset(configured))
-    assert found.verdict == want
-    assert "elsewhere" not in found.found
-    assert bool(found.remedy) is (want == "warning")
-
-
-@pytest.mark.parametrize(
-    ("hard", "used", "namespace", "want"),
-    [
-        pytest.param({"pods": "5"}, {"pods": "4"}, "team", "", id="room for one"),
-        pytest.param({"pods": "5"}, {"pods": "5"}, "team", "team/q has no room: pods 5 of 5", id="none"),
-        pytest.param({"count/jobs.batch": "0"}, {}, "home", "home/q has no room", id="Jobs of the catalog"),
-        pytest.param(
-            {"requests.amd.com/gpu": "8"}, {"requests.amd.com/gpu": "8"}, "team", "has no room", id="GPUs"
-        ),
-        pytest.param(
-            {"limits.memory": "1Gi"}, {"limits.memory": "1024Mi"}, "team", "has no room", id="units"
-        ),
-        pytest.param({"secrets": "1"}, {"secrets": "1"}, "team", "", id="what nobody makes"),
-        pytest.param({"pods": "5"}, {"pods": "5"}, "elsewhere", "", id="a namespace without services"),
-        pytest.param(
-            {"limits.ephemeral-storage": "9Gi"}, {}, "team", "which ours don't say", id="what ours do not say"
-        ),
-    ],
-)
-def test_a_quota_that_refuses_what_is_rendered(
-    hard: dict[str, str], used: dict[str, str], namespace: str, want: str
-) -> None:
-    quota = convert(Quota, {"spec": {"hard": hard}, "status": {"used": used}}, name="q", namespace=namespace)
-    found = one("quotas", quotas=(quota,))
-    assert found.verdict == ("warning" if want else "ok")
-    assert want in found.found
-
-
-def test_what_a_quota_wants_may_be_a_default_of_the_namespace() -> None:
-    quota = convert(Quota, {"spec": {"hard": {"requests.ephemeral-storage": "9Gi"}}})
-    limits = [{"type": "Container", "default": {"ephemeral-storage": "1Gi"}}]
-    there, elsewhere = (
-        convert(LimitRange, {"spec": {"limits": limits}}, namespace=each) for each in ("team", "elsewhere")
-    )
-    assert one("quotas", quotas=(quota,), limit_ranges=(there,)).verdict == "ok"
-    assert one("quotas", quotas=(quota,), limit_ranges=(elsewhere,)).verdict == "warning"
-
-
-@pytest.mark.parametrize(
-    ("egress", "down", "want"),
-    [
-        pytest.param([{"ports": [{"port": 443}, {"port": 6443}]}], (), "ok", id="the port"),
-        pytest.param([{"ports": [{"port": 6000, "endPort": 7000}]}], (), "ok", id="a range"),
-        pytest.param([{}], (), "ok", id="every port"),
-        pytest.param([{"ports": [{"port": 443}]}], ("home/x",), "problem", id="no Pod is ready"),
-        pytest.param([{"ports": [{"port": 443}]}], (), "warning", id="nothing enforces it yet"),
-        pytest.param([{"ports": [{"port": 6443, "protocol": "UDP"}]}], (), "warning", id="UDP alone"),
-        pytest.param([], (), "warning", id="nothing at all"),
-    ],
-)
-def test_the_api_servers_port_and_the_operators_policy(egress: Any, down: tuple[str, ...], want: str) -> None:
-    policy = convert(Policy, {"spec": {"policyTypes": ["Egress"], "egress": egress}}, name="p")
-    endpoints = convert(Endpoints, {"ports": [{"port": 6443}]})
-    found = one("network", network_policies=(policy,), endpoints=(endpoints,), down=down)
-    assert found.verdict == want
-    assert "6443" in found.found
-    assert ("networkPolicy.apiServerPorts" in found.remedy) is (want != "ok")
-
-
-@pytest.mark.parametrize(
-    ("to", "want"),
-    [
-        pytest.param(None, "ok", id="everybody"),
-        pytest.param([], "ok", id="everybody, written as nobody"),
-        pytest.param([{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ok", id="its network"),
-        pytest.param([{"ipBlock": {"cidr": "10.0.0.7/32"}}], "ok", id="its address"),
-        pytest.param(
-            [{"ipBlock": {"cidr": "192.168.0.0/16"}}, {"ipBlock": {"cidr": "10.0.0.7/32"}}], "ok", id="both"
-        ),
-        pytest.param([{"ipBlock": {"cidr": "10.0.0.0/29"}}], "ok", id="a small network"),
-        pytest.param([{"ipBlock": {"cidr": "10.0.1.0/24"}}], "problem", id="another network"),
-        pytest.param([{"ipBlock": {"cidr": "::/0"}}], "problem", id="the other family"),
-        pytest.param(
-            [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.0.0.0/24"]}}], "problem", id="but for it"
-        ),
-        pytest.param([{"namespaceSelector": {}}], "problem", id="all Pods, of which it is none"),
-        pytest.param([{"podSelector": {}}], "problem", id="the Pods beside"),
-        pytest.param([{"namespaceSelector": {}, "podSelector": {}}], "problem", id="Pods of namespaces"),
-    ],
-)
-def test_the_api_servers_address_and_the_operators_policy(to: Any, want: str) -> None:
-    """By the words of networking.k8s.io/v1 NetworkPolicyPeer: what is in no peer is not reached."""
-    rule = {"ports": [{"port": 6443}]} | ({"to": to} if to is not None else {})
-    policy = convert(Policy, {"spec": {"policyTypes": ["Egress"], "egress": [rule]}}, name="p")
-    there = {"ports": [{"port": 6443}], "endpoints": [{"addresses": ["10.0.0.7"]}], "addressType": "IPv4"}
-    endpoints = (convert(Endpoints, there),)
-    found = one("network", network_policies=(policy,), endpoints=endpoints, down=("home/x",))
-    assert found.verdict == want
-    if want == "problem":
-        assert "the API server is at 10.0.0.7, whom team/p does not allow" in found.found
-        assert "add an ipBlock with 10.0.0.7" in found.remedy
-
-
-def test_what_one_policy_allows_is_allowed_and_each_address_of_the_api_server_has_to_be() -> None:
-    nobody = convert(Policy, {"spec": {"policyTypes": ["Egress"]}}, name="nobody")
-    rule = {"ports": [{"port": 6443}], "to": [{"ipBlock": {"cidr": "10.0.0.7/32"}}]}
-    first = convert(Policy, {"spec": {"policyTypes": ["Egress"], "egress": [rule]}}, name="first")
-
-    def found(*addresses: str) -> Check:
-        there = {"ports": [{"port": 6443}], "endpoints": [{"addresses": [each]} for each in addresses]}
-        return one("network", network_policies=(nobody, first), endpoints=(convert(Endpoints, there),))
-
-    assert found("10.0.0.7").verdict == "ok"
-    assert found("10.0.0.7", "10.0.0.8").verdict == "warning"
-    assert "10.0.0.8, whom team/first and team/nobody" not in found("10.0.0.7", "10.0.0.8").found
-    assert "10.0.0.8, whom team/first, team/nobody" in found("10.0.0.7", "10.0.0.8").found
-
-
-@pytest.mark.parametrize(
-    ("selector", "want"),
-    [
-        pytest.param({}, True, id="all Pods of the namespace"),
-        pytest.param({"matchLabels": {"app": "operator"}}, True, id="its label"),
-        pytest.param(
-            {"matchExpressions": [{"key": "app", "operator": "In", "values": ["operator"]}]},
-            True,
-            id="its label among others",
-        ),
-        pytest.param({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False, id="others"),
-        pytest.param({"matchLabels": {"app": "web"}}, False, id="another's label"),
-        pytest.param(
-            {"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["y"]}]}, True, id="not it"
-        ),
-    ],
-)
-def test_a_policy_of_others_is_about_the_operator_if_it_selects_its_pods(
-    selector: Any, *, want: bool
-) -> None:
-    template = {"metadata": {"labels": {"app": "operator"}}}
-    operator = convert(Operator, {"spec": {"template": template}}, namespace="home")
-    here, elsewhere = (
-        convert(Policy, {"spec": {"podSelector": selector}}, namespace=each) for each in ("home", "team")
-    )
-    assert operator.is_selected_by(here) is want
-    assert not operator.is_selected_by(elsewhere)
 
 
 @pytest.mark.parametrize(
