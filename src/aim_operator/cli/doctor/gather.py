@@ -5,7 +5,6 @@ What may not be read is None, and the reason is kept; what is not installed is e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,9 +31,10 @@ from aim_operator.api.v1alpha1 import (
     AIMRuntimeConfig,
 )
 from aim_operator.cli import versions
-from aim_operator.cli.connect import everything, in_the_users_words
+from aim_operator.cli.connect import everything
 from aim_operator.cli.doctor import policies, rendered
 from aim_operator.cli.everyday.addresses import GATEWAYS, Gateway
+from aim_operator.cli.sight import Sight
 from aim_operator.errors import Forbidden, NotInstalled
 from aim_operator.kube.protocol import KubeClient
 
@@ -88,7 +88,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     quotas: tuple[policies.Quota, ...] | None = None
     limit_ranges: tuple[policies.LimitRange, ...] | None = None
     pods: tuple[rendered.Pod, ...] | None = None
-    """What the operator makes, or would."""
+    """What the operator makes, or would: by services and configurations."""
     priority_class: str | None = None
     """That of Pods that name none, "" where there is no such class."""
     network_policies: tuple[policies.Policy, ...] | None = None
@@ -100,21 +100,15 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     denied: tuple[policies.Denied, ...] | None = None
     unseen: dict[str, str] = {}
 
-    def why(self, field: str) -> str:
-        """Return why a field is None."""
-        return self.unseen.get(field, "it could not be read")
+    def why(self, *fields: str) -> str:
+        """Return why a field is None: why the first of these could not be read that couldn't."""
+        return next((self.unseen[each] for each in fields if each in self.unseen), "it could not be read")
 
 
 async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
     """Return what the cluster has. `own` is this program's version."""
-    unseen: dict[str, str] = {}
-
-    async def seen(field: str, work: Callable[[], Awaitable[T]]) -> T | None:
-        try:
-            return await work()
-        except Forbidden as error:
-            unseen[field] = in_the_users_words(error)
-            return None
+    sight = Sight(client)
+    seen, all_of = sight.of, sight.all_of
 
     async def served(resource: Resource[Any]) -> bool:
         try:
@@ -122,12 +116,6 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
         except NotInstalled:
             return False
         return True
-
-    async def all_of(resource: Resource[Any], where: str = "", selector: str = "") -> tuple[Any, ...]:
-        try:
-            return tuple(await everything(client, resource, where, label_selector=selector))
-        except NotInstalled:
-            return ()
 
     async def pods() -> tuple[rendered.Pod, ...]:
         defaults = {each.metadata.namespace or "": each.spec for each in configs}
@@ -173,7 +161,9 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
     services = await seen("services", lambda: all_of(SERVICES))
     own_configs = await seen("configured", lambda: all_of(RUNTIME_CONFIGS))
     cluster_configs = await seen("configured", lambda: all_of(CLUSTER_RUNTIME_CONFIGS))
-    configs = [each for each in (*(own_configs or ()), *(cluster_configs or ())) if _is_default(each)]
+    configs: list[AIMRuntimeConfig | AIMClusterRuntimeConfig] = []
+    configs += [each for each in own_configs or () if _is_default(each)]
+    configs += [each for each in cluster_configs or () if _is_default(each)]
     serving = frozenset(each.metadata.namespace for each in services or ()) | ({namespace} - homes)
     known = None not in (services, own_configs, cluster_configs)
     general = next((each.spec for each in configs if not each.metadata.namespace), None)
@@ -206,11 +196,11 @@ async def read(client: KubeClient, namespace: str, own: str) -> Surroundings:
         priority_class=await seen("priority_class", default_class),
         network_policies=await seen("network_policies", of_operators),
         endpoints=await seen(
-            "endpoints", lambda: all_of(policies.ENDPOINTS, "default", policies.OF_THE_API_SERVER)
+            "endpoints", lambda: all_of(policies.ENDPOINTS, "default", selector=policies.OF_THE_API_SERVER)
         ),
         accounts=tuple(f"{each.metadata.namespace}/{each.metadata.name}" for each in accounts or ()),
         denied=None if accounts is None else await seen("denied", denied),
-        unseen=unseen,
+        unseen=sight.unseen,
     )
 
 

@@ -15,6 +15,8 @@ from aim_operator.cli.doctor.gather import Surroundings
 from aim_operator.cli.doctor.policies import Amounts, Limit, LimitRange
 from aim_operator.cli.doctor.verdicts import Check, ok, some, unknown, warning
 
+OF_PODS = ("pods", "services", "configured")
+"""What has to be read to know which Pods there are."""
 _ABOUT_PODS = ("Container", "Pod")
 
 
@@ -22,7 +24,7 @@ def limits(cluster: Surroundings) -> Check:
     """Say which LimitRanges refuse Jobs of the operator's, or servers that are there."""
     name = "limit ranges"
     if cluster.limit_ranges is None or cluster.pods is None:
-        return unknown(name, cluster.why("limit_ranges" if cluster.limit_ranges is None else "pods"))
+        return unknown(name, cluster.why("limit_ranges", *OF_PODS))
     by_namespace: dict[str, list[LimitRange]] = {}
     for each in cluster.limit_ranges:
         by_namespace.setdefault(each.metadata.namespace, []).append(each)

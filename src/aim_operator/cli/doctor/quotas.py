@@ -52,7 +52,7 @@ def quotas(cluster: Surroundings) -> Check:
     # Only these are about priority classes: others need not know the default one.
     about_classes = any(_OF_PRIORITY in _scopes(each) for each in here)
     if about_classes and (cluster.priority_class is None or cluster.pods is None):
-        return unknown(name, cluster.why("priority_class" if cluster.priority_class is None else "pods"))
+        return unknown(name, cluster.why("priority_class", *limits.OF_PODS))
     found = sorted(words for each in here for words in _against(each, cluster))
     if found:
         return warning(

@@ -7,11 +7,13 @@ over the cluster's. Of servers it is what their InferenceServices ask for. Calle
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from msgspec import Struct, structs
 
 from aim_operator.api.external import INFERENCE_SERVICES
 from aim_operator.api.meta import KubeObject, Manifest
+from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import AIMClusterRuntimeConfigSpec, AIMRuntimeConfigSpec, Jobs
 from aim_operator.cli.doctor.policies import Amounts, Operator
 from aim_operator.core import config_layers
@@ -27,7 +29,9 @@ class Server(KubeObject):
     spec: Manifest | None = None
 
 
-SERVERS = structs.replace(INFERENCE_SERVICES, type=Server, metadata_only=False)
+SERVERS: Resource[Server] = structs.replace(
+    cast("Resource[Any]", INFERENCE_SERVICES), type=Server, metadata_only=False
+)
 
 
 class Pod(Struct, frozen=True, kw_only=True):

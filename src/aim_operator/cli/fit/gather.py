@@ -6,9 +6,9 @@ file, the real operator makes it, on a copy of the cluster in memory, as `aimctl
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ from aim_operator.api.external import INFERENCE_SERVICES, PERSISTENT_VOLUME_CLAI
 from aim_operator.api.meta import KubeObject, Manifest, Wire
 from aim_operator.api.resource import K, Resource
 from aim_operator.api.v1alpha1 import conditions as c
-from aim_operator.cli.connect import everything, in_the_users_words
+from aim_operator.cli.connect import in_the_users_words
 from aim_operator.cli.doctor.gather import NODES
 from aim_operator.cli.fit import nodes as on
 from aim_operator.cli.fit.demand import Demand
@@ -27,12 +27,11 @@ from aim_operator.cli.plan.documents import Document
 from aim_operator.cli.plan.snapshot import Snapshot, Whole
 from aim_operator.cli.plan.sparse import filled
 from aim_operator.cli.plan.world import World
+from aim_operator.cli.sight import Sight
 from aim_operator.core import conditions, hardware
 from aim_operator.core.service.fits import size_bytes
 from aim_operator.errors import Forbidden, NotFound, NotInstalled, UserError
 from aim_operator.kube.protocol import KubeClient
-
-T = TypeVar("T")
 
 
 class Volume(KubeObject):
@@ -188,34 +187,25 @@ def _asked(service: aim.AIMService, live: Manifest, template: Any) -> Asked:
 
 async def around(client: KubeClient, namespace: str) -> Surroundings:
     """Return what there is around the Pods of a namespace."""
-    unseen: dict[str, str] = {}
+    sight = Sight(client)
 
-    async def seen(field: str, work: Callable[[], Awaitable[T]]) -> T | None:
-        try:
-            return await work()
-        except Forbidden as error:
-            unseen[field] = in_the_users_words(error)
-        return None
+    async def seen(field: str, resource: Resource[Any], where: str = "") -> list[Manifest] | None:
+        found = await sight.of(field, lambda: sight.all_of(resource, where))
+        return None if found is None else [msgspec.to_builtins(each) for each in found]
 
-    async def all_of(resource: Resource[Any], where: str = "") -> list[Manifest]:
-        try:
-            return [msgspec.to_builtins(each) for each in await everything(client, resource, where)]
-        except NotInstalled:
-            return []
-
-    nodes = await seen("nodes", lambda: all_of(_NODES))
-    pods = await seen("pods", lambda: all_of(_PODS))
-    quotas = await seen("quotas", lambda: all_of(_QUOTAS, namespace))
-    claims = await seen("claims", lambda: all_of(_CLAIMS, namespace))
-    volumes = await seen("volumes", lambda: all_of(_VOLUMES))
-    classes = await seen("classes", lambda: all_of(_CLASSES))
+    nodes = await seen("nodes", _NODES)
+    pods = await seen("pods", _PODS)
+    quotas = await seen("quotas", _QUOTAS, namespace)
+    claims = await seen("claims", _CLAIMS, namespace)
+    volumes = await seen("volumes", _VOLUMES)
+    classes = await seen("classes", _CLASSES)
     return Surroundings(
         room=on.room(nodes, pods) if nodes is not None else None,
         quotas=tuple(quotas) if quotas is not None else None,
         claims=_by_name(claims) if claims is not None else None,
         volumes=_by_name(volumes or ()),
         classes=_by_name(classes or ()),
-        unseen=unseen,
+        unseen=sight.unseen,
     )
 
 
