@@ -25,12 +25,9 @@ from aim_operator.api.external import (
 from aim_operator.api.meta import Manifest
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
-    CLUSTER_IMAGES,
-    CLUSTER_RUNTIME_CONFIGS,
+    ALL_KINDS,
     CLUSTER_TEMPLATES,
-    IMAGES,
     MODEL_CACHES,
-    RUNTIME_CONFIGS,
     SERVICES,
     TEMPLATE_CACHES,
     TEMPLATES,
@@ -41,17 +38,7 @@ from aim_operator.runtime.events import EVENTS
 from aim_operator.runtime.leader import LEASES
 from aim_operator.runtime.scrapers import ACCESS_REVIEWS, TOKEN_REVIEWS
 
-REPORTED: tuple[Resource[Any], ...] = (
-    IMAGES,
-    CLUSTER_IMAGES,
-    RUNTIME_CONFIGS,
-    CLUSTER_RUNTIME_CONFIGS,
-    TEMPLATES,
-    CLUSTER_TEMPLATES,
-    TEMPLATE_CACHES,
-    MODEL_CACHES,
-    SERVICES,
-)
+REPORTED = ALL_KINDS
 """Kinds whose status the operator writes."""
 
 APPLIED: tuple[Resource[Any], ...] = (
