@@ -7,18 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from aim_operator.api.external import HTTP_ROUTES, HTTPRoute, Pod, ScaledObject
-from aim_operator.api.meta import KubeObject, ObjectRef
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, OutcomeType, Plan
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import (
-    CLUSTER_TEMPLATES,
     SERVICES,
-    TEMPLATES,
     AIMService,
     AIMServiceStatus,
 )
 from aim_operator.controllers.cache_dependents import CacheDependents
-from aim_operator.controllers.dependents import Dependents, service_owner
+from aim_operator.controllers.dependents import Dependents, service_owner, template_owner
 from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.kserve_version import KServeVersion
 from aim_operator.controllers.route_owners import RouteOwners, other_paths_changed, paths_changed
@@ -211,7 +209,7 @@ class Services(AimKind):
         namespaced = self._watched.serving_runtimes.store.get(service.metadata.namespace, name)
         runtime = namespaced or self._watched.cluster_serving_runtimes.store.get("", name)
         # One that somebody labelled as ours has another shape.
-        there = runtime is not None and (is_applied(runtime) or _is_of_template(runtime))
+        there = runtime is not None and (is_applied(runtime) or any(template_owner(runtime)))
         return frozenset({name}) if there else frozenset()
 
     def _shadowed(self, service: AIMService, resolution: Resolution) -> bool:
@@ -225,11 +223,6 @@ class Services(AimKind):
         key = (service.metadata.namespace, template.metadata.name)
         runtimes = (self._watched.serving_runtimes, self._watched.other_runtimes)
         return any(informer.store.get(*key) is not None for informer in runtimes)
-
-
-def _is_of_template(runtime: KubeObject) -> bool:
-    owner = runtime.metadata.controller()
-    return owner is not None and owner.kind in (TEMPLATES.kind, CLUSTER_TEMPLATES.kind)
 
 
 def _route_config(service: AIMService, resolution: Resolution) -> RuntimeConfig | None:
