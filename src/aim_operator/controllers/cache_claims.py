@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.v1alpha1 import AIMModelCache, AIMModelCacheStatus
-from aim_operator.controllers.watched import BY_OWNER, LEFT_BEHIND_OF
+from aim_operator.controllers.index import BY_OWNER, LEFT_BEHIND_OF
 from aim_operator.core import labels
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.model_cache.attempt import is_complete

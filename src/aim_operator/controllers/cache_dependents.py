@@ -16,8 +16,7 @@ from aim_operator.api.v1alpha1 import (
     AIMTemplateCache,
 )
 from aim_operator.controllers.dependents import Config, model_cache_owner, owner_of_job, within
-from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.watched import (
+from aim_operator.controllers.index import (
     ANY_SOURCE,
     BY_AWAITED_ROOM,
     BY_CLASS,
@@ -32,11 +31,12 @@ from aim_operator.controllers.watched import (
     BY_TEMPLATE_IN,
     BY_UNCACHED_SOURCE_IN,
     JOB_LABEL,
-    Watched,
     left_behind,
     mounted_claims,
     template_names,
 )
+from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.watched import Watched
 from aim_operator.core.caching import (
     is_own_model_cache,
     is_own_template_cache,

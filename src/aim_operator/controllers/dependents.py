@@ -23,8 +23,7 @@ from aim_operator.api.v1alpha1 import (
     AIMRuntimeConfig,
     AIMService,
 )
-from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.watched import (
+from aim_operator.controllers.index import (
     BY_CONFIG,
     BY_DEFAULT_TEMPLATE,
     BY_IMAGE,
@@ -34,9 +33,10 @@ from aim_operator.controllers.watched import (
     INFERENCE_SERVICE_LABEL,
     JOB_LABEL,
     OWN_CONFIG,
-    Watched,
     template_names,
 )
+from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.watched import Watched
 from aim_operator.core.caching import speaks_of_downloads
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template, is_derived, resolve_image
 from aim_operator.core.service.desired import PREDICTOR

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from aim_operator.api.external import PODS, Job, Pod
 from aim_operator.api.v1alpha1.conditions import Reason
-from aim_operator.controllers.watched import JOB_LABEL
+from aim_operator.controllers.index import JOB_LABEL
 from aim_operator.core.discovery_output import DiscoveryResult, LogTail, parse
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import one_line

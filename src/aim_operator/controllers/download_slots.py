@@ -13,8 +13,8 @@ from aim_operator.api.external import Job
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCache
 from aim_operator.controllers.dependents import model_cache_owner
+from aim_operator.controllers.index import BY_OWNER
 from aim_operator.controllers.slot_table import SlotTable
-from aim_operator.controllers.watched import BY_OWNER
 from aim_operator.core.model_cache.slots import DownloadSlot, holds_slot, says_that_it_waits
 from aim_operator.core.template.slots import WaitingTemplate
 from aim_operator.errors import ApiError

@@ -27,20 +27,20 @@ from aim_operator.controllers.dependents import model_cache_owner
 from aim_operator.controllers.discovery_logs import pods_of
 from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.download_slots import DownloadSlots
-from aim_operator.controllers.kind import AimKind
-from aim_operator.controllers.storage_budget import StorageBudget
-from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.wakes import itself, spec_changed
-from aim_operator.controllers.watched import (
+from aim_operator.controllers.index import (
     BY_INVOLVED,
     BY_JOB,
     BY_MODEL_CACHE_IN,
     BY_MOUNTED_CLAIM_IN,
     BY_OWNER,
     BY_UNCACHED_SOURCE_IN,
-    Watched,
     mounted_claims,
 )
+from aim_operator.controllers.kind import AimKind
+from aim_operator.controllers.storage_budget import StorageBudget
+from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.wakes import itself, spec_changed
+from aim_operator.controllers.watched import Watched
 from aim_operator.core import conditions, quantity
 from aim_operator.core.caching import listed_models, serves_others
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, resolve_runtime_config

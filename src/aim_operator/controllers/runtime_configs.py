@@ -16,10 +16,11 @@ from aim_operator.api.v1alpha1 import (
     AIMRuntimeConfig,
     AIMRuntimeConfigStatus,
 )
+from aim_operator.controllers.index import BY_NAME
 from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import itself, spec_changed
-from aim_operator.controllers.watched import BY_NAME, Watched
+from aim_operator.controllers.watched import Watched
 from aim_operator.core import runtime_configs
 from aim_operator.core.runtime_configs import ObservedConfig
 from aim_operator.runtime.triggers import Trigger

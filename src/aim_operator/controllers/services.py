@@ -17,18 +17,18 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import Dependents, service_owner, template_owner
+from aim_operator.controllers.index import (
+    BY_DEPLOYMENT,
+    BY_EXISTING_CLAIM,
+    BY_INFERENCE_SERVICE,
+    BY_INVOLVED,
+)
 from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.kserve_version import KServeVersion
 from aim_operator.controllers.route_owners import RouteOwners, other_paths_changed, paths_changed
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import came_or_went, itself, spec_changed
-from aim_operator.controllers.watched import (
-    BY_DEPLOYMENT,
-    BY_EXISTING_CLAIM,
-    BY_INFERENCE_SERVICE,
-    BY_INVOLVED,
-    Watched,
-)
+from aim_operator.controllers.watched import Watched
 from aim_operator.core.caching import listed_models, service_caches
 from aim_operator.core.catalog import (
     Catalog,

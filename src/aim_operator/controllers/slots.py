@@ -15,9 +15,9 @@ from aim_operator.api.external import Job
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES
 from aim_operator.controllers.dependents import template_owner
+from aim_operator.controllers.index import BY_OWNER
 from aim_operator.controllers.slot_table import SlotTable
 from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.watched import BY_OWNER
 from aim_operator.core.catalog import Template
 from aim_operator.core.pause import is_paused
 from aim_operator.core.template.desired import DEADLINE_SECONDS

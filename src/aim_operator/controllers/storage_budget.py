@@ -16,8 +16,9 @@ from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCache, AIMModelCache
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.controllers.cache_claims import claim_of
+from aim_operator.controllers.index import BY_NAMESPACE
 from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.watched import BY_NAMESPACE, Watched
+from aim_operator.controllers.watched import Watched
 from aim_operator.core import conditions, quantity
 from aim_operator.core.catalog import DEFAULT_CONFIG, MissingRuntimeConfig, resolve_runtime_config
 from aim_operator.core.model_cache import allowance, desired

@@ -16,7 +16,13 @@ from aim_operator.api.v1alpha1 import (
     AIMTemplateCache,
 )
 from aim_operator.controllers.gpu_models import GpuModels
-from aim_operator.controllers.watched import BY_IMAGE, BY_IMAGE_IN, BY_MEANING_IN, BY_TEMPLATE_IN, Watched
+from aim_operator.controllers.index import (
+    BY_IMAGE,
+    BY_IMAGE_IN,
+    BY_MEANING_IN,
+    BY_TEMPLATE_IN,
+)
+from aim_operator.controllers.watched import Watched
 from aim_operator.core.caching import choose, means, serves_others
 from aim_operator.core.catalog import Template
 from aim_operator.core.hardware import NodeGpus

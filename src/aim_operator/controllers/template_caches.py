@@ -22,16 +22,16 @@ from aim_operator.api.v1alpha1 import (
     Scheduling,
 )
 from aim_operator.controllers.cache_dependents import CacheDependents
-from aim_operator.controllers.kind import AimKind
-from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.wakes import itself, spec_changed
-from aim_operator.controllers.watched import (
+from aim_operator.controllers.index import (
     BY_IMAGE_IN,
     BY_MODEL_CACHE_IN,
     BY_SOURCE_IN,
     BY_TEMPLATE_IN,
-    Watched,
 )
+from aim_operator.controllers.kind import AimKind
+from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.wakes import itself, spec_changed
+from aim_operator.controllers.watched import Watched
 from aim_operator.core.caching import (
     RequiredFiles,
     choose,

@@ -15,19 +15,19 @@ from aim_operator.api.v1alpha1 import CLUSTER_TEMPLATES, TEMPLATES, AIMServiceTe
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import Dependents, runtime_changed, template_owner
 from aim_operator.controllers.discovery_logs import pods_of, read_output
-from aim_operator.controllers.kind import AimKind
-from aim_operator.controllers.slots import DiscoverySlots
-from aim_operator.controllers.store_catalog import StoreCatalog
-from aim_operator.controllers.wakes import itself, spec_changed
-from aim_operator.controllers.watched import (
+from aim_operator.controllers.index import (
     BY_IMAGE_IN,
     BY_INVOLVED,
     BY_JOB,
     BY_OWNER,
     BY_RUNTIME_IN,
     BY_TEMPLATE_IN,
-    Watched,
 )
+from aim_operator.controllers.kind import AimKind
+from aim_operator.controllers.slots import DiscoverySlots
+from aim_operator.controllers.store_catalog import StoreCatalog
+from aim_operator.controllers.wakes import itself, spec_changed
+from aim_operator.controllers.watched import Watched
 from aim_operator.core import labels
 from aim_operator.core.catalog import (
     MissingRuntimeConfig,

@@ -10,13 +10,13 @@ from aim_operator.api.v1alpha1 import MODEL_CACHES, SERVICES, TEMPLATES
 from aim_operator.controllers.cache_claims import claim_of, left_behind
 from aim_operator.controllers.download_progress import DownloadProgress
 from aim_operator.controllers.download_slots import DownloadSlots
+from aim_operator.controllers.index import INFERENCE_SERVICE_LABEL
 from aim_operator.controllers.kserve_version import KServeVersion
 from aim_operator.controllers.model_caches import ModelCaches
 from aim_operator.controllers.route_owners import RouteOwners
 from aim_operator.controllers.services import Services
 from aim_operator.controllers.slots import DiscoverySlots
 from aim_operator.controllers.templates import Templates
-from aim_operator.controllers.watched import INFERENCE_SERVICE_LABEL
 from aim_operator.core import labels
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.model_cache import desired
