@@ -36,6 +36,7 @@ from aim_operator.runtime.foreign import ForeignWatches, Name
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.ownership import Ownership, ownership
 from aim_operator.runtime.tracing import Tracer
+from aim_operator.runtime.unanswered import UnansweredStatuses
 
 K = TypeVar("K", bound=KubeObject)
 O = TypeVar("O")  # noqa: E741 - what a kind Observes
@@ -93,6 +94,7 @@ class Writer:
         self._stores_by_kind = {informer.resource.kind: informer.store for informer in informers}
         self._applied_annotation = applied_annotation
         self._wake = wake
+        self._unanswered = UnansweredStatuses()
 
     async def apply_plan(self, key: ObjectRef, plan: Plan[Any]) -> tuple[Outcomes, list[ApiError]]:
         """Write children (those that come after others last) and removals; return the removals' errors too.
@@ -125,7 +127,13 @@ class Writer:
     async def report(self, key: ObjectRef, resource: Resource[K], obj: K, report: Report[Any]) -> None:
         """Write the status if it changed, and record the events of the transition that this write makes."""
         self._record(resource, obj, report.write_events)
-        if await self._applier.patch_status(key, resource, obj, report.status):
+        self._record(resource, obj, self._unanswered.found(key, obj))
+        try:
+            written = await self._applier.patch_status(key, resource, obj, report.status)
+        except ApiError as error:
+            self._unanswered.failed(key, obj, report, error)
+            raise
+        if written:
             self._record(resource, obj, report.events)
 
     def _record(self, resource: Resource[Any], obj: KubeObject, notes: Sequence[EventNote]) -> None:
@@ -135,6 +143,7 @@ class Writer:
     def forget(self, key: ObjectRef) -> None:
         """Stop watching names for an object that is gone, going or paused: nobody waits for them."""
         self._foreign.keep(key, set())
+        self._unanswered.forget(key)
 
     def is_undecodable(self, ref: ObjectRef) -> bool:
         """Whether an object is there whose present state does not fit its type."""
