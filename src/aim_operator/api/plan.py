@@ -6,7 +6,7 @@ of AIM and nothing of how writing works.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from enum import Enum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -102,10 +102,21 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return self.type not in _FINE and not isinstance(self.error, Conflict)
 
 
+class Undeleted(Struct, frozen=True, kw_only=True):
+    """A removal that failed, and why; it is tried again with backoff."""
+
+    removal: Removal
+    error: ApiError
+
+
 class Outcomes(Struct, frozen=True):
-    """The outcomes of a plan's children, in the plan's order, those that come after others last."""
+    """The outcomes of a plan's children, in the plan's order, those that come after others last.
+
+    `undeleted` are the removals that failed.
+    """
 
     each: tuple[Outcome, ...] = ()
+    undeleted: tuple[Undeleted, ...] = ()
 
     def __iter__(self) -> Iterator[Outcome]:
         return iter(self.each)
@@ -117,9 +128,27 @@ class Outcomes(Struct, frozen=True):
             None,
         )
 
+    def still_there(self, kind: str, *, but: Container[str] = ()) -> Undeleted | None:
+        """Return the first object of that kind that could not be deleted, `but` for some by name; or None.
+
+        A stale cache is no reason: the next attempt comes at once.
+        """
+        return next(
+            (
+                each
+                for each in self.undeleted
+                if each.removal.resource.kind == kind
+                and each.removal.live.metadata.name not in but
+                and not isinstance(each.error, Conflict)
+            ),
+            None,
+        )
+
     @property
     def errors(self) -> tuple[ApiError, ...]:
-        return tuple(outcome.error for outcome in self.each if outcome.error is not None)
+        """Return the errors of children and removals."""
+        of_children = (outcome.error for outcome in self.each if outcome.error is not None)
+        return (*of_children, *(each.error for each in self.undeleted))
 
 
 class Report(Struct, Generic[S], frozen=True, kw_only=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TypeVar
 
 from msgspec import Struct, structs
 
 from aim_operator.api.meta import ObjectRef
-from aim_operator.api.plan import Outcome, OutcomeType
+from aim_operator.api.plan import Outcome, Outcomes, OutcomeType
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core.blocking import in_the_way
 from aim_operator.core.messages import one_line
@@ -32,6 +33,26 @@ def obstacle(outcome: Outcome, *, refused: str, remedy: str) -> Obstacle:
     in its way, such as "rename this service or delete that object".
     """
     return structs.replace(_worded(outcome, refused, remedy), blocker=in_the_way(outcome))
+
+
+def undeleted(outcomes: Outcomes, kind: str, *, but: Container[str] = ()) -> Obstacle | None:
+    """Return what stays of that kind although it is to go, `but` for some by name; None where none does."""
+    kept = outcomes.still_there(kind, but=but)
+    if kept is None:
+        return None
+    live = kept.removal.live.metadata
+    words = one_line(str(kept.error))
+    return Obstacle(
+        reason=Reason.WRITE_FAILED,
+        message=f"{kind} {live.name!r} can't be deleted, the operator tries again: {words}",
+        state=State.DEGRADED,
+        blocker=ObjectRef(kind, live.namespace, live.name),
+    )
+
+
+def beside(hindrance: Obstacle, message: str) -> Obstacle:
+    """Return an obstacle that does not hide what was to be said without it."""
+    return structs.replace(hindrance, message=f"{hindrance.message}; {message}")
 
 
 def hindered(step: S, by: Obstacle) -> S:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from aim_operator.api.meta import KubeObject, ObjectRef
-from aim_operator.api.plan import Child, EventNote, Outcome, Outcomes, OutcomeType, Plan, Report
+from aim_operator.api.plan import Child, EventNote, Outcome, Outcomes, OutcomeType, Plan, Report, Undeleted
 from aim_operator.api.resource import Resource
 from aim_operator.errors import (
     AlreadyExists,
@@ -96,8 +96,8 @@ class Writer:
         self._wake = wake
         self._unanswered = UnansweredStatuses()
 
-    async def apply_plan(self, key: ObjectRef, plan: Plan[Any]) -> tuple[Outcomes, list[ApiError]]:
-        """Write children (those that come after others last) and removals; return the removals' errors too.
+    async def apply_plan(self, key: ObjectRef, plan: Plan[Any]) -> Outcomes:
+        """Write children (those that come after others last) and removals.
 
         A child may come after one that itself comes after another, if the plan has them in that order.
         Raises nothing that RBAC, a webhook, a quota or the network can cause: that is in what it returns.
@@ -114,15 +114,15 @@ class Writer:
                 outcome = Outcome(child=child, type=OutcomeType.SKIPPED, object=self._live(child))
             outcomes.append(outcome)
         self._foreign.keep(key, taken)
-        errors = []
+        undeleted = []
         for removal in plan.removals:
             try:
                 await self._applier.delete(
                     key, removal.resource, removal.live, resource_version=removal.unchanged
                 )
             except ApiError as error:
-                errors.append(error)
-        return Outcomes(tuple(outcomes)), errors
+                undeleted.append(Undeleted(removal=removal, error=error))
+        return Outcomes(tuple(outcomes), tuple(undeleted))
 
     async def report(self, key: ObjectRef, resource: Resource[K], obj: K, report: Report[Any]) -> None:
         """Write the status if it changed, and record the events of the transition that this write makes."""
@@ -256,12 +256,12 @@ class KindReconciler(Generic[K, O]):
             return Result()
         observed = await self._kind.gather(ref, obj, now)
         plan = self._kind.decide(observed, now)
-        outcomes, errors = await self._writer.apply_plan(ref, plan)
+        outcomes = await self._writer.apply_plan(ref, plan)
         self._kind.settle(ref, plan, outcomes)
         if plan.report is not None:
             await self._writer.report(ref, resource, obj, plan.report(outcomes))
         unread = (plan.unread,) if plan.unread is not None else ()
-        if failures := [*outcomes.errors, *errors, *unread]:
+        if failures := [*outcomes.errors, *unread]:
             raise min(failures, key=_urgency)
         held = [o.retry_after_seconds for o in outcomes if o.retry_after_seconds is not None]
         due = [plan.requeue_after_seconds] if plan.requeue_after_seconds is not None else []

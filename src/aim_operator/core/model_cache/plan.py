@@ -45,7 +45,7 @@ from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.step import Step
 from aim_operator.core.model_cache.storage import Storage
 from aim_operator.core.model_cache.usage import Usage
-from aim_operator.core.outcomes import hindered, obstacle
+from aim_operator.core.outcomes import beside, hindered, obstacle, undeleted
 from aim_operator.errors import ApiError, SpecError
 
 _NOT_SHARED = "; templates and services don't use it, set spec.shared to let them"
@@ -103,6 +103,10 @@ def _report(judged: _Judged, now: datetime, outcomes: Outcomes) -> Report[AIMMod
     elif step.state != State.AVAILABLE and (problem := outcomes.problem(JOBS.kind)) is not None:
         remedy = "delete it, or set the annotation aim.silogen.ai/retry for another name"
         step = hindered(step, obstacle(problem, refused=Reason.JOB_REFUSED, remedy=remedy))
+    elif step.state != State.AVAILABLE and step.blocker is None:
+        leftovers = () if listing.is_needed(observed) else {j.metadata.name for j in observed.listing_jobs}
+        if (kept := undeleted(outcomes, JOBS.kind, but=leftovers)) is not None:
+            step = hindered(step, beside(kept, step.message))
     if growth is not None:
         claim = structs.replace(claim, reason=growth.reason, message=growth.message)
     status = _status(structs.replace(judged, step=step, claim=claim), old, now)

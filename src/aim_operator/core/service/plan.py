@@ -31,12 +31,12 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, labels
 from aim_operator.core.catalog import Template, kind_of
-from aim_operator.core.outcomes import Obstacle, obstacle
+from aim_operator.core.outcomes import Obstacle, obstacle, undeleted
 from aim_operator.core.service import events
 from aim_operator.core.service.cache_plan import CachePlan, plan_cache
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.resolution import Problem
-from aim_operator.core.service.route_plan import RoutePlan, hindered_route, plan_route
+from aim_operator.core.service.route_plan import RoutePlan, hindered_route, plan_route, still_routed
 from aim_operator.core.service.runtime_plan import RuntimePlan, hindered_runtime, plan_runtime
 from aim_operator.core.service.selection import unoptimized_note
 from aim_operator.core.service.status import ConditionSummary, build_status
@@ -130,10 +130,18 @@ def _with_problems(
     elif runtime.problem is None and (problem := outcomes.problem(SCALED_OBJECTS.kind)) is not None:
         hindrance = obstacle(problem, refused=Reason.AUTOSCALING_FAILED, remedy=remedy)
         runtime = structs.replace(runtime, problem=_hindered_part(hindrance))
+    elif runtime.problem is None and (kept := _leftover(outcomes)) is not None:
+        runtime = structs.replace(runtime, problem=_hindered_part(kept))
     if (problem := outcomes.problem(HTTP_ROUTES.kind)) is not None:
         hindrance = obstacle(problem, refused=Reason.ROUTE_FAILED, remedy=remedy)
         route = hindered_route(observed, old, hindrance)
+    elif (kept := undeleted(outcomes, HTTP_ROUTES.kind)) is not None:
+        route = still_routed(route, kept)
     return _Parts(resolved=resolved, cache=cache, runtime=runtime, route=route)
+
+
+def _leftover(outcomes: Outcomes) -> Obstacle | None:
+    return undeleted(outcomes, POD_DISRUPTION_BUDGETS.kind) or undeleted(outcomes, SCALED_OBJECTS.kind)
 
 
 def _without_budget(problem: Outcome) -> ConditionSummary | None:

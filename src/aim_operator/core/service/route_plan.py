@@ -160,6 +160,19 @@ def hindered_route(observed: ServiceObserved, old: AIMServiceStatus, hindrance: 
     return RoutePlan(summary=summary, path=path)
 
 
+def still_routed(plan: RoutePlan, kept: Obstacle) -> RoutePlan:
+    """Return the part of a route that is to go and can't be deleted: requests reach the model by it."""
+    before = plan.summary
+    summary = ConditionSummary(
+        ok=False,
+        reason=kept.reason if before is None else before.reason,
+        message=kept.message if before is None else f"{before.message}; {kept.message}",
+        state=State.DEGRADED,
+        blocker=kept.blocker,
+    )
+    return structs.replace(plan, summary=summary)
+
+
 def _route_ref(live: HTTPRoute | None) -> ObjectRef | None:
     if live is None:
         return None

@@ -31,7 +31,7 @@ from aim_operator.core.blocking import crd
 from aim_operator.core.caching import desired_template_cache, is_own_template_cache, template_caches
 from aim_operator.core.catalog import MissingRuntimeConfig, Template, is_unchanged_derived
 from aim_operator.core.discovery_output import DiscoveryResult
-from aim_operator.core.outcomes import hindered, obstacle
+from aim_operator.core.outcomes import beside, hindered, obstacle, undeleted
 from aim_operator.core.template import attempt, desired, events
 from aim_operator.core.template.attempt import DiscoveryOptions
 from aim_operator.core.template.observed import TemplateObserved
@@ -90,6 +90,9 @@ def _with_problems(step: Step, outcomes: Outcomes) -> Step:
     if job is not None and step.state != State.AVAILABLE:
         remedy = "delete it, or set the annotation aim.silogen.ai/rediscover for another name"
         return hindered(step, obstacle(job, refused=Reason.JOB_REFUSED, remedy=remedy))
+    kept = undeleted(outcomes, JOBS.kind)
+    if kept is not None and step.state != State.AVAILABLE and step.blocker is None:
+        return hindered(step, beside(kept, step.message))
     runtime = outcomes.problem(SERVING_RUNTIMES.kind) or outcomes.problem(CLUSTER_SERVING_RUNTIMES.kind)
     if runtime is not None:
         remedy = "rename this template or delete that object"
