@@ -72,7 +72,10 @@ def _case(observed: TemplateCacheObserved, outcomes: Outcomes) -> _Case:
         named = ObjectRef(RUNTIME_CONFIGS.kind, observed.cache.metadata.namespace, config.name)
         return _degraded(Reason.RUNTIME_CONFIG_MISSING, message, named)
     namespace = observed.cache.metadata.namespace
-    parts = [_judge(namespace, source, _problem(source, outcomes)) for source in observed.sources]
+    parts = [
+        _as_it_was(_judge(namespace, source, _problem(source, outcomes)), source, outcomes)
+        for source in observed.sources
+    ]
     worst = min(parts, key=lambda part: _WORST_FIRST.index(part.state))
     if serves_others(observed.cache):
         return worst
@@ -85,6 +88,19 @@ def _problem(source: SourceObserved, outcomes: Outcomes) -> Outcome | None:
     if source.cache is not None:
         return None
     return outcomes.problem(MODEL_CACHES.kind, source.name)
+
+
+def _as_it_was(part: _Case, source: SourceObserved, outcomes: Outcomes) -> _Case:
+    """Say of a model cache that is there what keeps it from getting another token, or whatever is set by now.
+
+    How its download goes is not hidden by that, and files that are all there are as good as they were.
+    """
+    problem = outcomes.problem(MODEL_CACHES.kind, source.cache.metadata.name) if source.cache else None
+    if problem is None:
+        return part
+    hindrance = obstacle(problem, refused=Reason.DOWNLOAD_FAILED, remedy="delete it")
+    words = f"its settings can't be brought up to date: {hindrance.message}"
+    return structs.replace(part, message=f"{part.message}; {words}")
 
 
 def _degraded(reason: str, message: str, blocker: ObjectRef | None) -> _Case:

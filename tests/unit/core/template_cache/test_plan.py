@@ -202,7 +202,13 @@ def test_each_source_has_its_own_problem() -> None:
 def test_references_that_can_not_be_updated_do_not_hide_how_the_download_goes() -> None:
     plan = planned(observed(held("Progressing", "Downloading")))
     told = report_of(plan, Trouble("AIMModelCache", OutcomeType.REFUSED, "no")).status
-    assert told == plan.status
+    usual = plan.status
+    assert usual is not None
+    assert told.status == usual.status
+    for one, other in zip(told.conditions or (), usual.conditions or (), strict=True):
+        assert (one.type, one.status, one.reason) == (other.type, other.status, other.reason)
+        words = "its settings can't be brought up to date: the AIMModelCache was refused: no"
+        assert one.message == f"{other.message}; {words}"
 
 
 def test_a_missing_model_cache_is_made_from_the_source_without_an_owner() -> None:
