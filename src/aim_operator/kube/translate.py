@@ -21,6 +21,8 @@ _DENIED = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
 _QUOTE_LIMIT = 2048
+SHORTEST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 300.0
+"""Whatever is asked for: nothing is to go round at full speed, and no watch to be deaf for a day."""
 _STATUS, _NO_SUCH_GROUP = "Status", "404 page not found"
 # What can't be read now may be read later: a kubelet answers 400 for a log while its runtime is down. A watch
 # is no read here: that a server knows no streamed lists is for good.
@@ -142,10 +144,9 @@ def _forbidden(call: Call, answer: str) -> str:
 
 def _retry_after(status: Status, headers: Mapping[str, str]) -> float:
     header = headers.get("Retry-After", "")
-    if header.isdecimal():
-        return float(header)
     stated = status.details.retry_after_seconds if status.details else 0
-    return float(stated) or 1.0
+    seconds = float(header) if header.isdecimal() else float(stated)
+    return min(max(seconds, SHORTEST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
 
 
 @contextmanager

@@ -133,6 +133,11 @@ def test_forbidden_messages(said: str, want: str) -> None:
         pytest.param({"Retry-After": "7"}, make_status(), 7.0, id="the header counts"),
         pytest.param({}, make_status(details={"retryAfterSeconds": 3}), 3.0, id="else the Status"),
         pytest.param({"Retry-After": "tomorrow"}, make_status(), 1.0, id="else a second"),
+        pytest.param({"Retry-After": "0"}, make_status(), 1.0, id="never at once: lists would go round"),
+        pytest.param({}, make_status(details={"retryAfterSeconds": -9}), 1.0, id="nor before now"),
+        pytest.param({"Retry-After": "86400"}, make_status(), 300.0, id="nor a day, nor deaf for as long"),
+        pytest.param({}, make_status(details={"retryAfterSeconds": 86400}), 300.0, id="whoever says so"),
+        pytest.param({"Retry-After": "9" * 400}, make_status(), 300.0, id="nor for ever"),
     ],
 )
 def test_retry_after(headers: dict[str, str], status: dict[str, Any], want: float) -> None:
