@@ -230,5 +230,11 @@ def deployment(event: Any) -> Iterator[tuple[str, str]]:
     yield event.involved_object.namespace, event.involved_object.name.rpartition("-")[0]
 
 
-def involved(event: Any) -> Iterator[str]:
-    yield event.involved_object.uid
+def involved(event: Any) -> Iterator[tuple[str, str]]:
+    """Index by namespace and uid: whoever may write Events in a namespace may write any uid into them."""
+    yield event.metadata.namespace, event.involved_object.uid
+
+
+def events_about(obj: KubeObject) -> tuple[str, str]:
+    """Return the key in BY_INVOLVED of the Events about an object."""
+    return obj.metadata.namespace, obj.metadata.uid

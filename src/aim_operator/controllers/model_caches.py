@@ -34,6 +34,7 @@ from aim_operator.controllers.index import (
     BY_MOUNTED_CLAIM_IN,
     BY_OWNER,
     BY_UNCACHED_SOURCE_IN,
+    events_about,
     mounted_claims,
 )
 from aim_operator.controllers.kind import AimKind
@@ -138,7 +139,7 @@ class ModelCaches(AimKind):
             self._slots.withdraw(ref)
             return observed if restored is not None else await self._with_listing(ref, observed, now)
         class_name = claim.spec.storage_class_name or ""
-        events = watched.provisioning.store.by_index(BY_INVOLVED, claim.metadata.uid)
+        events = watched.provisioning.store.by_index(BY_INVOLVED, events_about(claim))
         observed = structs.replace(
             observed,
             storage_class=watched.storage_classes.store.get("", class_name) if class_name else None,
@@ -269,7 +270,7 @@ class ModelCaches(AimKind):
         key = (job.metadata.namespace, name)
         cached = self._watched.pods.store.by_index(BY_JOB, key)
         pods = tuple(pod for pod in cached if controlled_by(pod, job.metadata))
-        events = self._watched.refusals.store.by_index(BY_INVOLVED, job.metadata.uid)
+        events = self._watched.refusals.store.by_index(BY_INVOLVED, events_about(job))
         observed = structs.replace(observed, pods=pods, refusal="" if pods else last_message(events))
         if job_step(observed).state is not JobState.JUST_ENDED:
             return observed

@@ -22,6 +22,7 @@ from aim_operator.controllers.index import (
     BY_EXISTING_CLAIM,
     BY_INFERENCE_SERVICE,
     BY_INVOLVED,
+    events_about,
 )
 from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.kserve_version import KServeVersion
@@ -128,7 +129,7 @@ class Services(AimKind):
             scaled_object=scaled_object,
             keda_warning=""
             if scaled_object is None
-            else last_message(watched.keda_warnings.store.by_index(BY_INVOLVED, scaled_object.metadata.uid)),
+            else last_message(watched.keda_warnings.store.by_index(BY_INVOLVED, events_about(scaled_object))),
             keda_installed=watched.scaled_objects.installed,
             deployment=watched.deployments.store.get(ref.namespace, predictor_service(ref.name)),
             autoscaler=watched.autoscalers.store.get(ref.namespace, predictor_service(ref.name)),
@@ -137,7 +138,7 @@ class Services(AimKind):
             pods_refused=self._pods_refused(ref, pods),
             kserve_warnings=()
             if inference_service is None or not owns_inference_service
-            else tuple(watched.kserve_warnings.store.by_index(BY_INVOLVED, inference_service.metadata.uid)),
+            else tuple(watched.kserve_warnings.store.by_index(BY_INVOLVED, events_about(inference_service))),
             kserve_installed=watched.inference_services.installed,
             kserve_too_old=self._kserve.too_old,
             **self._caching(service, resolution),

@@ -22,6 +22,7 @@ from aim_operator.controllers.index import (
     BY_OWNER,
     BY_RUNTIME_IN,
     BY_TEMPLATE_IN,
+    events_about,
 )
 from aim_operator.controllers.kind import AimKind
 from aim_operator.controllers.slots import DiscoverySlots
@@ -145,7 +146,7 @@ class Templates(AimKind):
         key = (job.metadata.namespace, job.metadata.name)
         cached = self._watched.pods.store.by_index(BY_JOB, key)
         pods = tuple(pod for pod in cached if controlled_by(pod, job.metadata))
-        events = self._watched.refusals.store.by_index(BY_INVOLVED, job.metadata.uid)
+        events = self._watched.refusals.store.by_index(BY_INVOLVED, events_about(job))
         observed = structs.replace(observed, pods=pods, refusal="" if pods else last_message(events))
         if job_step(observed, now, self._options).state is not JobState.JUST_ENDED:
             return observed

@@ -216,6 +216,33 @@ async def test_a_warning_about_somebodys_inference_service_is_not_the_services(t
     assert (await team.observed_service()).kserve_warnings == ()
 
 
+@pytest.mark.parametrize(("namespace", "words"), [("team", "no room"), ("elsewhere", "")])
+async def test_an_event_that_another_namespace_forged_is_quoted_by_nobody(
+    team: Team, namespace: str, words: str
+) -> None:
+    """The API server compares its namespace with that of its object, but never looks for the object's uid."""
+    discovery = discovery_job_name("fast", (await team.observed_template()).digest)
+    listing = listing_job_name("files", desired.listing_digest(team.cache, RuntimeConfig(), DOWNLOADS))
+    team.job(f"team/{discovery}", "of AIMServiceTemplate fast")
+    team.job(f"team/{listing}", "of AIMModelCache files")
+    for children in ("inference_services", "scaled_objects"):
+        owned = {"uid": f"uid of {children}", "ownerReferences": ["of AIMService chat"]}
+        team.new(children, "team/chat", metadata=owned, spec={})
+    for events, uid in (
+        ("refusals", f"uid of Job {discovery}"),
+        ("refusals", f"uid of Job {listing}"),
+        ("kserve_warnings", "uid of inference_services"),
+        ("keda_warnings", "uid of scaled_objects"),
+    ):
+        involved = {"namespace": namespace, "name": "x", "uid": uid}
+        team.new(events, f"{namespace}/{uid}", reason="Failed", message="no room", involvedObject=involved)
+    service = await team.observed_service()
+    assert (await team.observed_template()).refusal == words
+    assert (await team.observed_cache()).refusal == words
+    assert service.keda_warning == words
+    assert [event.message for event in service.kserve_warnings] == [words] * bool(words)
+
+
 async def test_a_pod_that_somebody_labelled_says_nothing_about_a_discovery(team: Team) -> None:
     name = discovery_job_name("fast", (await team.observed_template()).digest)
     team.job(f"team/{name}", "of AIMServiceTemplate fast")
