@@ -22,7 +22,7 @@ from aim_operator.fetch import certificates, proxies
 from aim_operator.fetch.addresses import Boundary
 from aim_operator.fetch.proxies import Proxy
 from aim_operator.fetch.replies import Reply
-from aim_operator.fetch.tls import Secured
+from aim_operator.fetch.tls import holds_more
 
 if TYPE_CHECKING:
     Addresses = Callable[[str, int], list[str]]
@@ -139,7 +139,7 @@ def _pools(addresses: Addresses) -> dict[str, type[HTTPConnectionPool]]:
         @property
         def is_connected(self) -> bool:
             # What came after one answer would be taken for the beginning of the next.
-            return super().is_connected and not (isinstance(self.sock, Secured) and self.sock.holds_more)
+            return super().is_connected and not holds_more(self.sock)
 
         def _new_conn(self) -> socket.socket:
             return _connected(self, addresses)

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from urllib3.util.ssltransport import SSLTransport
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
@@ -57,6 +59,16 @@ class _Received(threading.local):
 _RECEIVED = _Received()
 
 
+def holds_more(sock: object) -> bool:
+    """Whether bytes came over a connection that nobody has read, and which poll(2) does not see.
+
+    `SSLTransport` is urllib3's TLS inside of a proxy's.
+    """
+    if isinstance(sock, SSLTransport):
+        return bool(sock.incoming.pending or sock.sslobj.pending()) or holds_more(sock.socket)
+    return isinstance(sock, Secured) and sock.holds_more
+
+
 class Secured(socket.socket):
     """A socket whose bytes are encrypted. Takes over the one that it is made of, and shakes hands.
 
@@ -87,7 +99,7 @@ class Secured(socket.socket):
 
     @property
     def holds_more(self) -> bool:
-        """Whether bytes came that nobody has read, which poll(2) does not see."""
+        """Whether bytes came that nobody has read."""
         return bool(self._incoming.pending or self._tls.pending())
 
     def getpeercert(self, binary_form: bool = False) -> ssl._PeerCertRetType:  # noqa: FBT001, FBT002

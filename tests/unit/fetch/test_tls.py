@@ -292,6 +292,56 @@ def test_a_hub_behind_a_proxy_that_is_spoken_to_over_tls_too(
     ]
 
 
+def test_bytes_after_an_answer_through_a_proxy_over_tls_are_not_taken_for_the_next_one(
+    contexts: tuple[Context, ssl.SSLContext], ca: trustme.CA, tmp_path: Path
+) -> None:
+    """The end of the answer and the beginning of what nobody asked for are in one record: no poll tells."""
+    bodies = [CONTENT[:1_000_000] + answer(b"not asked for"), b"asked for"]
+
+    def serve_hub(listener: socket.socket) -> None:
+        for body in bodies:
+            sock, _ = listener.accept()
+            with contexts[1].wrap_socket(sock, server_side=True) as theirs, contextlib.suppress(OSError):
+                theirs.recv(65536)
+                theirs.sendall(answer(body, min(len(body), 1_000_000)))
+                theirs.recv(65536)
+
+    def serve_proxy(listener: socket.socket, hub_port: int) -> None:
+        for _ in bodies:
+            sock, _ = listener.accept()
+            with (
+                contexts[1].wrap_socket(sock, server_side=True) as client,
+                socket.create_connection(("127.0.0.1", hub_port)) as hub,
+                contextlib.suppress(OSError),
+            ):
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                relay(client, hub)
+
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as hub,
+        socket.create_server(("127.0.0.1", 0)) as proxy,
+    ):
+        environment = {
+            "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
+            "HTTPS_PROXY": f"https://localhost:{proxy.getsockname()[1]}",
+        }
+        serving = [
+            threading.Thread(target=serve_hub, args=(hub,), daemon=True),
+            threading.Thread(target=serve_proxy, args=(proxy, hub.getsockname()[1]), daemon=True),
+        ]
+        for one in serving:
+            one.start()
+        connections = Connections(count=1, idle_seconds=PATIENT_SECONDS, environment=environment)
+        url = f"https://localhost:{hub.getsockname()[1]}/"
+        got = [whole(connections.get(url, {})) for _ in bodies]
+        connections.close()
+        assert got == [CONTENT[:1_000_000], b"asked for"]
+        for one in serving:
+            one.join(PATIENT_SECONDS)
+
+
 def relay(client: ssl.SSLSocket, hub: socket.socket) -> None:
     """Until one side closes. In one thread: OpenSSL takes no two at once."""
     others: dict[object, socket.socket] = {client: hub, hub: client}
