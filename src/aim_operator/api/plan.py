@@ -25,7 +25,9 @@ class Child(Struct, frozen=True, kw_only=True):
     resource: Resource[Any]
     manifest: Manifest
     disposable: bool = False
-    """Delete it where the API server refuses a change: a finished Job that another version rendered."""
+    """Whether it is done with, as a finished Job is, of which most can't be changed. Only the fields that the
+    manifest has beside its metadata are written, into what there is: it is never made, and deleted where the
+    API server refuses that."""
     after: str = ""
     """The kind of another child of the plan that must exist, and be ours, before this one is written."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from msgspec import structs
 
-from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
+from aim_operator.api.external import JOBS, PERSISTENT_VOLUME_CLAIMS, Job, PersistentVolumeClaim, Pod
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes, Plan
 from aim_operator.api.resource import Resource
@@ -45,10 +45,11 @@ from aim_operator.controllers.watched import Watched
 from aim_operator.core import conditions, quantity
 from aim_operator.core.caching import listed_models, serves_others
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, resolve_runtime_config
+from aim_operator.core.jobs.at_work import AtWork, at_work
 from aim_operator.core.jobs.machine import JobState, JobStep
 from aim_operator.core.manifests import controlled_by
 from aim_operator.core.messages import last_message
-from aim_operator.core.model_cache import attempt, desired, expansion, listing, placement, storage
+from aim_operator.core.model_cache import attempt, desired, digests, expansion, listing, placement, storage
 from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import DownloadOptions, about_claim, decide
@@ -122,6 +123,9 @@ class ModelCaches(AimKind):
         # Owner references are not validated across namespaces: a Job elsewhere proves nothing.
         owned = watched.jobs.store.by_index(BY_OWNER, cache.metadata.uid)
         jobs = tuple(job for job in owned if job.metadata.namespace == ref.namespace)
+        # Copies that somebody made to look into one have other names.
+        downloads = tuple(job for job in jobs if is_download_job_name(job.metadata.name, ref.name))
+        listings = tuple(job for job in jobs if is_listing_job_name(job.metadata.name, ref.name))
         observed = ModelCacheObserved(
             cache=cache,
             runtime_config=config,
@@ -131,9 +135,12 @@ class ModelCaches(AimKind):
             left_behind=restored,
             superseded=self._superseded(cache, claim),
             in_use=self._in_use(cache, name if existing is None else existing.name),
-            # Copies that somebody made to look into one have other names.
-            jobs=tuple(job for job in jobs if is_download_job_name(job.metadata.name, ref.name)),
-            listing_jobs=tuple(job for job in jobs if is_listing_job_name(job.metadata.name, ref.name)),
+            jobs=downloads,
+            listing_jobs=listings,
+            at_work=(
+                *self._at_work(downloads, desired.CONTAINER, now),
+                *self._at_work(listings, desired.LISTING_CONTAINER, now),
+            ),
         )
         if claim is None or restored is not None:
             self._slots.withdraw(ref)
@@ -150,7 +157,7 @@ class ModelCaches(AimKind):
             return observed
         observed = structs.replace(observed, allowance=self._growth(ref, observed, config))
         place = placement.place(cache, config, claim, observed.storage_class)
-        digest = desired.digest(cache, config, claim, self._options, place)
+        digest = digests.download(cache, config, claim, self._options, place, at_work=observed.at_work)
         record = (cache.status or AIMModelCacheStatus()).download
         observed = structs.replace(observed, progress=self._downloads.last_reported(ref))
         name = download_job_name(ref.name, digest)
@@ -202,7 +209,7 @@ class ModelCaches(AimKind):
         config = observed.runtime_config
         if isinstance(config, MissingRuntimeConfig):
             return observed
-        digest = desired.listing_digest(observed.cache, config, self._options)
+        digest = digests.listing(observed.cache, config, self._options, at_work=observed.at_work)
         old = about_claim(observed, observed.cache.status or AIMModelCacheStatus())
         size = listing.known_size(observed, old, digest)
         observed = structs.replace(observed, allowance=self._room(ref, observed.cache, config, size))
@@ -267,9 +274,7 @@ class ModelCaches(AimKind):
         job = next((job for job in jobs if job.metadata.name == name), None)
         if job is None:
             return observed
-        key = (job.metadata.namespace, name)
-        cached = self._watched.pods.store.by_index(BY_JOB, key)
-        pods = tuple(pod for pod in cached if controlled_by(pod, job.metadata))
+        pods = self._pods(job)
         events = self._watched.refusals.store.by_index(BY_INVOLVED, events_about(job))
         observed = structs.replace(observed, pods=pods, refusal="" if pods else last_message(events))
         if job_step(observed).state is not JobState.JUST_ENDED:
@@ -278,6 +283,16 @@ class ModelCaches(AimKind):
             return structs.replace(observed, pods=await pods_of(self._client, job, pods, container))
         except ApiError as error:
             return structs.replace(observed, unread=error)
+
+    def _pods(self, job: Job) -> tuple[Pod, ...]:
+        cached = self._watched.pods.store.by_index(BY_JOB, (job.metadata.namespace, job.metadata.name))
+        return tuple(pod for pod in cached if controlled_by(pod, job.metadata))
+
+    def _at_work(self, jobs: Iterable[Job], container: str, now: datetime) -> Iterator[AtWork]:
+        for job in jobs:
+            found = at_work(job, self._pods(job), container, now)
+            if found is not None:
+                yield found
 
 
 def _size_changed(old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> bool:

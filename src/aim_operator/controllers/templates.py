@@ -125,7 +125,7 @@ class Templates(AimKind):
         if image is None or isinstance(config, MissingRuntimeConfig) or is_given(template):
             self._slots.withdraw(ref)
             return observed
-        digest = discovery.digest(template, image, config)
+        digest = discovery.digest(template, image, config, [job.metadata.name for job in jobs])
         name = discovery_job_name(template.metadata.name, digest)
         job = next((j for j in jobs if j.metadata.name == name), None)
         if job is None:

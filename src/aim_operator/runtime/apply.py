@@ -19,7 +19,7 @@ from aim_operator.api.resource import K, Resource
 from aim_operator.errors import AlreadyExists, ApiError, Conflict, NotFound
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.clock import Clock
-from aim_operator.runtime.coverage import fingerprint, object_covers, visible_content
+from aim_operator.runtime.coverage import ENVELOPE, fingerprint, object_covers, visible_content
 from aim_operator.runtime.expectations import Expectations, kind_of
 from aim_operator.runtime.informer import Informer
 from aim_operator.runtime.merge_patch import document, json_patch, merge_patch, sets_null
@@ -162,6 +162,39 @@ class Applier:
             retry_after_seconds=hold.seconds if hold is not None else FIRST_HOLD_SECONDS,
             message=Undone.HIDDEN.value,
         )
+
+    async def amend(
+        self, key: ObjectRef, resource: Resource[K], manifest: Manifest, *, live: K
+    ) -> ApplyOutcome[K]:
+        """Write the fields that `manifest` has beside its metadata into `live`, and leave all others.
+
+        For what can't be applied any more, since another version of the operator applied it otherwise and it
+        can't be changed. Fine if it is gone; raises Conflict if its name has a successor. As `apply` it gives
+        up for a while where somebody undoes it each time.
+        """
+        digest = digest_of(manifest)
+        name = resource.ref(live)
+        if live.metadata.deletion_timestamp is not None or object_covers(live, manifest):
+            return ApplyOutcome(object=live, action="unchanged")
+        undone = Undone.CHANGED if self._repairs.knows(name, digest) else None
+        if undone is not None and (hold := self._repairs.held(name, digest)) is not None:
+            return ApplyOutcome(
+                object=live,
+                action="unchanged",
+                retry_after_seconds=hold.seconds,
+                message=hold.undone.value,
+            )
+        self._fence()
+        patch = {section: fields for section, fields in manifest.items() if section not in ENVELOPE}
+        patch["metadata"] = {"uid": live.metadata.uid}
+        try:
+            with self._writing(key, name):
+                amended = await self._client.patch(resource, name.name, patch, namespace=name.namespace)
+        except NotFound:
+            return ApplyOutcome(object=None, action="unchanged")
+        self._expectations.written(key, resource, amended)
+        self._repairs.written(name, digest, undone)
+        return ApplyOutcome(object=amended, action="updated")
 
     async def delete(
         self,

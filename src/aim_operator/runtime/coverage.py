@@ -15,7 +15,7 @@ from msgspec import Raw, Struct, structs
 from aim_operator.api.meta import UNREADABLE, KubeObject, Manifest
 from aim_operator.api.quantity import parse as parse_quantity
 
-_ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
+ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
 _QUANTITY_FIELDS = frozenset({"requests", "limits", "sizeLimit", "capacity", "hard"})
 
 
@@ -95,7 +95,7 @@ def _decoded(seen: Raw) -> Any:
 def _sections(view: type[KubeObject]) -> tuple[tuple[str, str], ...]:
     """Return the fields of a view beside the envelope, by attribute and by JSON name."""
     fields = structs.fields(view)  # evaluates the annotations anew each time
-    return tuple((field.name, field.encode_name) for field in fields if field.encode_name not in _ENVELOPE)
+    return tuple((field.name, field.encode_name) for field in fields if field.encode_name not in ENVELOPE)
 
 
 def _through(view: type[Struct], desired: Any) -> Any:

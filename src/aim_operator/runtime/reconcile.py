@@ -180,6 +180,8 @@ class Writer:
         Caches show objects with our labels only: that a name is taken by another shows when creating fails,
         and from then on by a watch of that one name.
         """
+        if child.disposable:
+            return await self._let_go(key, child, live)
         name = Name(child.resource, child.namespace, child.name)
         if live is None and self._foreign.watches(key, name):
             live = await self._applier.probe(child.resource, child.namespace, child.name)
@@ -204,6 +206,13 @@ class Writer:
                 return _applied(
                     child, applied.action, applied.object, applied.retry_after_seconds, applied.message
                 )
+
+    async def _let_go(self, key: ObjectRef, child: Child, live: KubeObject | None) -> Outcome:
+        """Write the few fields of a child that is done with; nothing where it is gone, or not ours."""
+        if live is None or self._ownership(live, child) is not Ownership.OURS:
+            return Outcome(child=child, type=OutcomeType.UNCHANGED)
+        amended = await self._applier.amend(key, child.resource, child.manifest, live=live)
+        return _applied(child, amended.action, amended.object, amended.retry_after_seconds, amended.message)
 
     async def _dispose(self, key: ObjectRef, child: Child, error: ApiError) -> Outcome:
         """Delete a child that can't be changed and is not needed any more."""

@@ -19,7 +19,7 @@ from aim_operator.controllers.slots import DiscoverySlots
 from aim_operator.controllers.templates import Templates
 from aim_operator.core import labels
 from aim_operator.core.catalog import RuntimeConfig
-from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache import digests
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import DownloadOptions
 from aim_operator.core.naming import (
@@ -222,7 +222,7 @@ async def test_an_event_that_another_namespace_forged_is_quoted_by_nobody(
 ) -> None:
     """The API server compares its namespace with that of its object, but never looks for the object's uid."""
     discovery = discovery_job_name("fast", (await team.observed_template()).digest)
-    listing = listing_job_name("files", desired.listing_digest(team.cache, RuntimeConfig(), DOWNLOADS))
+    listing = listing_job_name("files", digests.listing(team.cache, RuntimeConfig(), DOWNLOADS))
     team.job(f"team/{discovery}", "of AIMServiceTemplate fast")
     team.job(f"team/{listing}", "of AIMModelCache files")
     for children in ("inference_services", "scaled_objects"):
@@ -259,7 +259,7 @@ async def test_a_job_of_another_namespace_is_no_download_whatever_owner_it_names
 
 
 async def test_a_pod_that_somebody_labelled_says_nothing_about_a_download(team: Team) -> None:
-    name = listing_job_name("files", desired.listing_digest(team.cache, RuntimeConfig(), DOWNLOADS))
+    name = listing_job_name("files", digests.listing(team.cache, RuntimeConfig(), DOWNLOADS))
     team.job(f"team/{name}", "of AIMModelCache files")
     team.pods_of(name)
     assert [pod.metadata.name for pod in (await team.observed_cache()).pods] == ["made"]

@@ -15,10 +15,12 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Download, EnvVar
 from aim_operator.core import canonical
 from aim_operator.core.catalog import RuntimeConfig, resolve_runtime_config
+from aim_operator.core.jobs.at_work import AtWork
+from aim_operator.core.labels import RETRY
 from aim_operator.core.manifests import plain
-from aim_operator.core.model_cache import desired as model_cache
+from aim_operator.core.model_cache import digests as model_cache
 from aim_operator.core.model_cache.desired import DownloadOptions
-from aim_operator.core.naming import short_hash
+from aim_operator.core.naming import discovery_job_name, download_job_name, short_hash
 from aim_operator.core.service import meaning
 from aim_operator.core.service.plan import decide
 from aim_operator.core.template import discovery
@@ -228,8 +230,8 @@ def test_nothing_is_downloaded_again_for_another_way_to_write_it(spec: Manifest,
     def digests(spec: Manifest, config: Manifest) -> tuple[str, str]:
         cache, found = make_model_cache(**spec), config_of(config)
         return (
-            model_cache.digest(cache, found, make_claim(cache), options),
-            model_cache.listing_digest(cache, found, options),
+            model_cache.download(cache, found, make_claim(cache), options),
+            model_cache.listing(cache, found, options),
         )
 
     own = {"env": [ENV[3], CONFIG["env"][1]], "imagePullSecrets": TEMPLATE["imagePullSecrets"]}
@@ -374,5 +376,42 @@ def test_a_download_that_was_recorded_by_its_text_is_kept() -> None:
     recorded = msgspec.structs.replace(
         cache, status=AIMModelCacheStatus(download=Download(spec_hash=short_hash(inputs)))
     )
-    assert model_cache.digest(recorded, config, claim, options) == short_hash(inputs)
-    assert model_cache.digest(cache, config, claim, options) != short_hash(inputs)
+    assert model_cache.download(recorded, config, claim, options) == short_hash(inputs)
+    assert model_cache.download(cache, config, claim, options) != short_hash(inputs)
+
+
+def test_a_discovery_that_runs_by_its_text_goes_on_and_a_change_of_it_is_another() -> None:
+    image, config = make_image(), config_of(CONFIG)
+    template = make_template(env=ENV)
+    by_text = as_recorded_before(template, config).discovery.spec_hash
+    jobs = [discovery_job_name(template.metadata.name, by_text)]
+    assert discovery.digest(template, image, config, jobs) == by_text
+    assert discovery.digest(template, image, config) != by_text
+    changed = make_template(env=[*ENV, {"name": "X", "value": "1"}])
+    assert discovery.digest(changed, image, config, jobs) == discovery.digest(changed, image, config)
+
+
+RESOURCES = {"resources": {"limits": {"memory": "2Gi"}}}
+CHOSEN = {**CONFIG, "jobs": {**CONFIG["jobs"], "download": RESOURCES}}
+
+
+@pytest.mark.parametrize(
+    ("written_as", "now"),
+    [
+        pytest.param(CONFIG, CONFIG, id="with another image"),
+        pytest.param(CONFIG, CHOSEN, id="before resources counted"),
+    ],
+)
+def test_a_download_that_another_version_started_goes_on(written_as: Manifest, now: Manifest) -> None:
+    cache = make_model_cache()
+    claim, before, after = make_claim(cache), config_of(written_as), config_of(now)
+    options = {name: DownloadOptions(image=name, requests={}) for name in ("old", "new")}
+    started = model_cache.download(cache, before, claim, options["old"])
+    at_work = [AtWork(download_job_name(cache.metadata.name, started), "old")]
+    assert model_cache.download(cache, after, claim, options["new"], at_work=at_work) == started
+    assert model_cache.download(cache, after, claim, options["new"]) != started
+    again = make_model_cache(metadata={"annotations": {RETRY: "now"}})
+    assert model_cache.download(again, after, claim, options["new"], at_work=at_work) not in (
+        started,
+        model_cache.download(cache, after, claim, options["new"]),
+    )

@@ -20,6 +20,7 @@ from aim_operator.api.v1alpha1 import (
 from aim_operator.core import labels
 from aim_operator.core.catalog import Image, RuntimeConfig, Template, resolve_runtime_config, scope_of
 from aim_operator.core.model_cache import desired as model_cache_desired
+from aim_operator.core.model_cache import digests
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.resolution import Resolution, resolve
@@ -560,13 +561,13 @@ def test_children_of_a_model_cache_are_as_reviewed(name: str, pytestconfig: pyte
     cache, config = MODEL_CACHES[name]
     options = DownloadOptions(image="ghcr.io/silogen/aim-operator:1.0.0", requests=JOB_REQUESTS)
     claim = make_claim(cache)
-    digest = model_cache_desired.digest(cache, config, claim, options)
+    digest = digests.download(cache, config, claim, options)
     children = [
         model_cache_desired.claim(cache, config),
         model_cache_desired.job(cache, config, claim, options, digest=digest),
     ]
     manifests = {child.resource.kind: child.manifest for child in children}
-    digest = model_cache_desired.listing_digest(cache, config, options)
+    digest = digests.listing(cache, config, options)
     listing = model_cache_desired.listing_job(cache, config, options, digest=digest)
     manifests["Job-listing"] = listing.manifest
     assert_golden(GOLDEN / name, manifests, update=update)

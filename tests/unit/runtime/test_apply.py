@@ -635,3 +635,63 @@ async def test_a_write_that_fails_slows_its_namespace_down_by_nothing() -> None:
         with pytest.raises(errors.Unavailable):
             await scene.clock.run(scene.applier.apply(KEY, WIDGETS, WANTED, live=None))
         assert not scene.pace.limits
+
+
+# What is done with
+
+
+EXPIRY = make_widget(spec={"size": 2})
+
+
+async def amend(scene: Applying, live: Widget) -> ApplyOutcome[Widget]:
+    outcome = await scene.applier.amend(KEY, WIDGETS, EXPIRY, live=live)
+    await scene.clock.settle()
+    return outcome
+
+
+async def test_what_is_amended_keeps_all_that_was_applied() -> None:
+    async with applying() as scene:
+        await scene.apply(make_widget(spec={"size": 1, "fixed": True}, labels={"ours": "yes"}))
+        assert scene.live is not None
+        assert [(await amend(scene, scene.live)).action for _ in range(2)] == ["updated", "unchanged"]
+        spec = scene.client.manifest(WIDGETS, "a", "team")
+        assert spec is not None
+        assert (spec["spec"], spec["metadata"]["labels"]) == ({"size": 2, "fixed": True}, {"ours": "yes"})
+
+
+async def test_what_went_before_it_was_amended_stays_gone() -> None:
+    async with applying() as scene:
+        await scene.apply()
+        live = scene.live
+        assert live is not None
+        scene.client.remove(WIDGETS, "a", "team")
+        assert (await amend(scene, live)).object is None
+        assert scene.client.manifest(WIDGETS, "a", "team") is None
+
+
+async def test_somebody_who_undoes_every_amendment_does_not_make_us_race() -> None:
+    async with applying() as scene:
+        await scene.apply()
+        for _ in range(50):
+            await scene.change(spec={"size": 9})
+            assert scene.live is not None
+            outcome = await amend(scene, scene.live)
+        assert (outcome.action, outcome.message) == (
+            "unchanged",
+            "something changes it back as soon as it is written",
+        )
+        assert outcome.retry_after_seconds is not None
+        assert len([call for call in scene.client.calls if call.verb == "patch"]) <= 5
+        await scene.clock.advance(outcome.retry_after_seconds)
+        assert scene.live is not None
+        assert (await amend(scene, scene.live)).action == "updated"
+
+
+async def test_what_is_being_deleted_is_not_amended() -> None:
+    async with applying() as scene:
+        await scene.apply()
+        assert scene.live is not None
+        deleted = {**WANTED["metadata"], "deletionTimestamp": "2026-01-31T12:00:00Z"}
+        scene.client.put(WIDGETS, {**WANTED, "metadata": deleted})
+        await scene.clock.settle()
+        assert (await amend(scene, scene.live)).action == "unchanged"

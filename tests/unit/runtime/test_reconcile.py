@@ -444,12 +444,42 @@ async def test_a_child_comes_after_another_that_exists_although_it_could_not_be_
         assert it.status == "problem: a failed: no answer, g created"
 
 
+async def test_of_a_disposable_child_only_what_is_said_is_written() -> None:
+    """A finished Job that another version made can't be applied as a whole: most of it is fixed."""
+    async with scene() as it:
+        it.kind.children = (widget(),)
+        await it.reconcile()
+        it.kind.children = (widget(size=2, disposable=True),)
+        await it.reconcile()
+        await it.reconcile()
+        assert it.status == "a unchanged"
+        uid = it.client.manifest(WIDGETS, "a", "team")["metadata"]["uid"]  # type: ignore[index]
+        patches = [call.body for call in it.client.calls if call.verb == "patch"]
+        assert patches == [{"metadata": {"uid": uid}, "spec": {"size": 2}}]
+
+
+async def test_a_disposable_child_that_is_gone_is_not_made_again() -> None:
+    async with scene() as it:
+        it.kind.children = (widget(disposable=True),)
+        await it.reconcile()
+        assert (it.live(widget()), it.status) == (None, "a unchanged")
+
+
+async def test_a_disposable_child_that_is_not_ours_is_left_alone() -> None:
+    async with scene() as it:
+        it.client.put(WIDGETS, make_widget(labels={"managed-by": "us"}))
+        it.kind.children = (widget(size=2, disposable=True),)
+        await it.reconcile()
+        assert it.status == "a unchanged"
+        assert not [call for call in it.client.writes() if call.verb in {"patch", "apply", "delete"}]
+
+
 async def test_a_disposable_child_that_is_refused_is_deleted() -> None:
     async with scene() as it:
         it.kind.children = (widget(),)
         await it.reconcile()
         it.kind.children = (widget(size=2, disposable=True), gadget(after="Widget"))
-        it.client.fail("apply", WIDGETS, errors.Invalid("field is immutable", code=422))
+        it.client.fail("patch", WIDGETS, errors.Invalid("field is immutable", code=422))
         await it.reconcile()
         assert (it.live(widget()), it.status) == (None, "a unchanged, g skipped")
 
@@ -459,7 +489,7 @@ async def test_a_disposable_child_that_only_could_not_be_written_stays() -> None
         it.kind.children = (widget(),)
         await it.reconcile()
         it.kind.children = (widget(size=2, disposable=True),)
-        it.client.fail("apply", WIDGETS, unavailable())
+        it.client.fail("patch", WIDGETS, unavailable())
         await it.failed()
         assert it.live(widget()) is not None
         assert it.status == "problem: a failed: no answer"
@@ -470,7 +500,7 @@ async def test_a_disposable_child_that_can_not_be_deleted_either_is_told() -> No
         it.kind.children = (widget(),)
         await it.reconcile()
         it.kind.children = (widget(size=2, disposable=True),)
-        it.client.fail("apply", WIDGETS, errors.Invalid("field is immutable", code=422))
+        it.client.fail("patch", WIDGETS, errors.Invalid("field is immutable", code=422))
         it.client.fail("delete", WIDGETS, unavailable())
         assert isinstance(await it.failed(), errors.Unavailable)
         assert it.status == "problem: a failed: no answer"

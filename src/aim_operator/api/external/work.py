@@ -25,9 +25,24 @@ class JobStatus(Wire):
     conditions: tuple[JobCondition, ...] | None = None
 
 
+class JobContainer(Wire):
+    name: str = ""
+    image: str | None = None
+
+
+class JobPodSpec(Wire):
+    containers: tuple[JobContainer, ...] | None = None
+
+
+class JobTemplate(Wire):
+    spec: JobPodSpec | None = None
+
+
 class JobSpec(Wire):
     ttl_seconds_after_finished: int | None = None
     suspend: bool | None = None
+    template: JobTemplate | None = None
+    """It can't be changed: what is in it is by whichever version made the Job."""
 
 
 class Job(KubeObject):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from aim_operator.api import quantity
-from aim_operator.api.external import JOBS
+from aim_operator.api.external import JOBS, Job
 from aim_operator.api.meta import Manifest, ObjectMeta
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
@@ -20,6 +20,7 @@ from aim_operator.api.v1alpha1 import (
 )
 from aim_operator.core import canonical, propagation, scheduling
 from aim_operator.core.catalog import RuntimeConfig
+from aim_operator.core.jobs import readings
 from aim_operator.core.manifests import child, plain
 
 NON_ROOT_UID = 65532
@@ -98,17 +99,15 @@ def job(
     config: RuntimeConfig,
     made_for: ObjectMeta,
     pull_secrets: Sequence[LocalObjectReference],
-    ttl_seconds: int | None,
     spec: Manifest,
     nodes: Sequence[Manifest] = (),
     served: Scheduling | None = None,
 ) -> Child:
     """Render a Job: `pod_spec` with its credentials, `spec` with what is particular to its kind.
 
-    It hands on what the configuration takes from the labels and annotations of `made_for`. It has a TTL only
-    once its result is kept elsewhere. `nodes` are affinities that its node must fit, too;
-    `served` is where what it makes is used, and decides which nodes, instead of what the configuration
-    says about Jobs.
+    It hands on what the configuration takes from the labels and annotations of `made_for`. `nodes` are
+    affinities that its node must fit, too; `served` is where what it makes is used, and decides which nodes,
+    instead of what the configuration says about Jobs. It has no TTL: see `expiring`.
     """
     settings = config.jobs.pods or PodSettings()
     pod: Manifest = {
@@ -129,7 +128,6 @@ def job(
         propagation.handed_on(made_for, config.propagate), scheduling.metadata(settings)
     )
     own = {"labels": metadata["labels"]}
-    ttl = {"ttlSecondsAfterFinished": ttl_seconds} if ttl_seconds is not None else {}
     return child(
         JOBS,
         metadata={**metadata, **propagation.merged(extra, own)},
@@ -137,9 +135,23 @@ def job(
             "backoffLimit": 0,  # the retries are ours: they need a status, and a slot or a pause
             **spec,
             "template": {"metadata": propagation.merged(_no_sidecars(extra), extra, own), "spec": pod},
-            **ttl,
         },
     )
+
+
+def expiring(job: Job, owner: Manifest, ttl_seconds: int) -> tuple[Child, ...]:
+    """Return what has a finished Job go after a while, once its result is kept elsewhere: for its log.
+
+    Nothing where it has a TTL. Nothing else of it is written: its Pod template can't be changed, and another
+    version of the operator may have rendered it otherwise. `owner` is a reference to whose Job it is.
+    """
+    metadata = job.metadata
+    done = readings.finished(job) and metadata.deletion_timestamp is None
+    if not done or job.spec.ttl_seconds_after_finished is not None:
+        return ()
+    known = {"name": metadata.name, "namespace": metadata.namespace, "ownerReferences": [owner]}
+    expiry = child(JOBS, metadata=known, spec={"ttlSecondsAfterFinished": ttl_seconds})
+    return (structs.replace(expiry, disposable=True),)
 
 
 def _scheduling(config: RuntimeConfig, served: Scheduling | None) -> Scheduling | None:

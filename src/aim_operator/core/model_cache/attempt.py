@@ -14,12 +14,14 @@ from msgspec import Struct, structs
 from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.plan import Child, LogSource
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download, ExistingClaim
+from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import pods, remedies
-from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
+from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, kind_of
 from aim_operator.core.environment import origin
-from aim_operator.core.jobs import attempts, machine, readings
+from aim_operator.core.jobs import attempts, machine, readings, rendering
 from aim_operator.core.jobs.machine import Attempt, Deadlines, JobState, JobStep
+from aim_operator.core.manifests import owner_reference
 from aim_operator.core.messages import one_line
 from aim_operator.core.model_cache import desired, expansion, listing, obstacles, report
 from aim_operator.core.model_cache.desired import CONTAINER, DownloadOptions
@@ -40,7 +42,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     claim: PersistentVolumeClaim
     config: RuntimeConfig
     digest: str
-    """Of all that the download depends on, `desired.digest`."""
+    """Of all that the download depends on, `digests.download`."""
     place: Place | None = None
     old: AIMModelCacheStatus
     now: datetime
@@ -152,12 +154,11 @@ def progress_of(previous: CacheProgress | None, reported: report.Progress | None
 def _kept(inputs: Inputs, step: JobStep) -> Step:
     """Keep the files. The Job may now go, after a while for whoever wants its log."""
     kept = available(inputs.old.download, inputs.old.progress, message=_where(inputs.old.download, inputs))
-    job = step.job
-    if job is None or not readings.finished(job) or job.metadata.deletion_timestamp is not None:
+    if step.job is None:
         return kept
-    # One that was rendered otherwise by another version takes no TTL, and would stay for good.
-    job_with_ttl = structs.replace(_job(inputs, ttl_seconds=inputs.options.ttl_seconds), disposable=True)
-    return structs.replace(kept, children=(job_with_ttl,))
+    cache = inputs.observed.cache
+    owner = owner_reference(API_VERSION, kind_of(cache), cache.metadata)
+    return structs.replace(kept, children=rendering.expiring(step.job, owner, inputs.options.ttl_seconds))
 
 
 def _where(download: Download | None, inputs: Inputs) -> str:
@@ -308,7 +309,7 @@ _MEANING: dict[JobState, Callable[[Inputs, JobStep], Step]] = {
 }
 
 
-def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:
+def _job(inputs: Inputs) -> Child:
     return desired.job(
         inputs.observed.cache,
         inputs.config,
@@ -316,7 +317,6 @@ def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:
         inputs.options,
         digest=inputs.digest,
         place=inputs.place,
-        ttl_seconds=ttl_seconds,
     )
 
 

@@ -12,11 +12,8 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import (
     AIMModelCache,
-    AIMModelCacheStatus,
-    Attempts,
     EnvVar,
     ExistingClaim,
-    Jobs,
     LocalObjectReference,
     Quantity,
 )
@@ -35,7 +32,6 @@ from aim_operator.core.naming import (
     download_job_name,
     label_value,
     listing_job_name,
-    short_hash,
 )
 
 MOUNT_PATH = "/model-cache"
@@ -79,10 +75,10 @@ def pull_secrets(cache: AIMModelCache, config: RuntimeConfig) -> tuple[LocalObje
 
 def env(cache: AIMModelCache, config: RuntimeConfig) -> tuple[EnvVar, ...]:
     """Return the environment of the download: the configuration's, overridden by the cache's."""
-    return canonical.env(_env_as_written(cache, config))
+    return canonical.env(env_as_written(cache, config))
 
 
-def _env_as_written(cache: AIMModelCache, config: RuntimeConfig) -> tuple[EnvVar, ...]:
+def env_as_written(cache: AIMModelCache, config: RuntimeConfig) -> tuple[EnvVar, ...]:
     return of_download(config.env, cache.spec.env or ())
 
 
@@ -143,90 +139,6 @@ def _claim_metadata(cache: AIMModelCache, name: str, size: Quantity, known: Mapp
     return {**metadata, "annotations": {**known, labels.SIZE: str(size)}}
 
 
-def digest(
-    cache: AIMModelCache,
-    config: RuntimeConfig,
-    claim: PersistentVolumeClaim,
-    options: DownloadOptions,
-    place: Place | None = None,
-) -> str:
-    """Hash what a download depends on: another of these is tried at once, the same after a pause."""
-    more = {
-        "claim": claim.metadata.uid,
-        "capacity": str((claim.spec.resources.requests or {}).get("storage")),
-        **({} if place is None else {"place": place.inputs()}),
-    }
-    recorded = (cache.status or AIMModelCacheStatus()).download
-    return _hash(cache, config, options, recorded, more)
-
-
-def listing_digest(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions) -> str:
-    """Hash what a listing depends on: another of these is tried at once, the same after a pause."""
-    return _hash(cache, config, options, (cache.status or AIMModelCacheStatus()).listing, {})
-
-
-def _hash(
-    cache: AIMModelCache,
-    config: RuntimeConfig,
-    options: DownloadOptions,
-    recorded: Attempts | None,
-    more: Manifest,
-) -> str:
-    """Hash inputs, however they are written. What an earlier version did, by their text, is kept by that."""
-    secrets, where = pull_secrets(cache, config), _where(config.jobs)
-    as_written = {
-        **_inputs(cache, config, options),
-        "env": plain(_env_as_written(cache, config)),
-        "imagePullSecrets": [secret.name for secret in secrets],
-        # Left out where unset: what was downloaded before there were such settings is not tried again.
-        **({"jobs": where} if where else {}),
-        **more,
-    }
-    amounts = _amounts(config, options)
-    if not amounts and recorded is not None and recorded.spec_hash == (by_text := short_hash(as_written)):
-        return by_text
-    where = canonical.fields(where)
-    uniform = {**as_written, "env": canonical.pod_env(plain(env(cache, config)))}
-    uniform["imagePullSecrets"] = canonical.secret_names(secrets)
-    uniform.pop("jobs", None)
-    if "place" in uniform:
-        uniform["place"] = {**uniform["place"], "served": canonical.fields(uniform["place"]["served"])}
-    return short_hash({**uniform, **({"jobs": where} if where else {}), **amounts})
-
-
-def _inputs(cache: AIMModelCache, config: RuntimeConfig, options: DownloadOptions) -> Manifest:
-    """Return what downloads and listings have in common. The default choice of files is not in it."""
-    return {
-        "cache": cache.metadata.uid,
-        "source": cache.spec.source_uri,
-        "image": options.image,
-        "serviceAccountName": config.service_account_name,
-        "retry": cache.metadata.annotation(labels.RETRY),
-        **({"existingClaim": plain(existing)} if (existing := cache.spec.existing_claim) else {}),
-        **file_patterns.of_model_cache(cache.spec).as_spec(),
-    }
-
-
-def _where(jobs: Jobs) -> Manifest:
-    """Return what of the settings of Jobs may keep a Pod from starting: another is tried at once."""
-    where: Manifest = plain(
-        Jobs(scheduling=jobs.scheduling, pods=jobs.pods, security_context=jobs.security_context)
-    )
-    return where
-
-
-def _amounts(config: RuntimeConfig, options: DownloadOptions) -> Manifest:
-    """Return the resources that were chosen, likewise: a quota refuses a Pod for its limits."""
-    usual, chosen = (
-        {
-            kind: canonical.amounts(each)
-            for kind, each in rendering.resources(options.requests, LIMITS, settings).items()
-        }
-        for settings in (None, config.jobs.download)
-    )
-    return {} if chosen == usual else {"resources": chosen}
-
-
 def job(
     cache: AIMModelCache,
     config: RuntimeConfig,
@@ -235,7 +147,6 @@ def job(
     *,
     digest: str,
     place: Place | None = None,
-    ttl_seconds: int | None = None,
 ) -> Child:
     """Render the download Job, or the check of a claim that exists.
 
@@ -243,9 +154,7 @@ def job(
     """
     existing = cache.spec.existing_claim
     if existing is not None:
-        return _check_job(
-            cache, config, existing, options, digest=digest, place=place, ttl_seconds=ttl_seconds
-        )
+        return _check_job(cache, config, existing, options, digest=digest, place=place)
     requested = (claim.spec.resources.requests or {}).get("storage")
     capacity = ["--capacity", str(int(quantity.parse(requested)))] if requested is not None else []
     container = _container(cache, config, options, CONTAINER, [MOUNT_PATH, *capacity])
@@ -257,7 +166,6 @@ def job(
         cache=cache,
         config=config,
         place=place,
-        ttl_seconds=ttl_seconds,
     )
 
 
@@ -269,7 +177,6 @@ def _check_job(
     *,
     digest: str,
     place: Place | None,
-    ttl_seconds: int | None,
 ) -> Child:
     """Render the check. It mounts read-only, and has no fsGroup: a kubelet would change the files' group."""
     container = _container(cache, config, options, CONTAINER, [MOUNT_PATH, "--check"])
@@ -286,7 +193,6 @@ def _check_job(
         cache=cache,
         config=config,
         place=place,
-        ttl_seconds=ttl_seconds,
     )
 
 
@@ -302,8 +208,6 @@ def listing_job(
         cache=cache,
         config=config,
         place=None,
-        # The operator removes it, once the status has what it found.
-        ttl_seconds=None,
     )
 
 
@@ -348,7 +252,6 @@ def _job(
     cache: AIMModelCache,
     config: RuntimeConfig,
     place: Place | None,
-    ttl_seconds: int | None,
 ) -> Child:
     # A drained node does not count as a failure: the Job makes another Pod, which continues from there.
     disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
@@ -358,7 +261,6 @@ def _job(
         config=config,
         made_for=cache.metadata,
         pull_secrets=pull_secrets(cache, config),
-        ttl_seconds=ttl_seconds,
         nodes=() if place is None else place.nodes(),
         served=None if place is None else place.scheduling(),
         spec={"podFailurePolicy": {"rules": [disrupted]}},

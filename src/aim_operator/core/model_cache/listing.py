@@ -37,7 +37,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     observed: ModelCacheObserved
     config: RuntimeConfig
     digest: str
-    """Of all that the listing depends on, `desired.listing_digest`."""
+    """Of all that the listing depends on, `digests.listing`."""
     old: AIMModelCacheStatus
     now: datetime
     options: DownloadOptions

@@ -8,6 +8,7 @@ from aim_operator.api.external import Job, PersistentVolumeClaim, Pod, StorageCl
 from aim_operator.api.v1alpha1 import AIMModelCache
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.hardware import NodeGpus
+from aim_operator.core.jobs.at_work import AtWork
 from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.report import Progress
 from aim_operator.core.model_cache.slots import GRANTED, DownloadSlot
@@ -39,6 +40,8 @@ class ModelCacheObserved(Struct, frozen=True, kw_only=True):
     jobs: tuple[Job, ...] = ()
     """Downloads."""
     listing_jobs: tuple[Job, ...] = ()
+    at_work: tuple[AtWork, ...] = ()
+    """Those of both that are, whichever version made them."""
     slot: DownloadSlot = GRANTED
     """Asked for only where the next step is to create the download Job."""
     pods: tuple[Pod, ...] = ()

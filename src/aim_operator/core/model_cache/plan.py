@@ -31,6 +31,7 @@ from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
 from aim_operator.core.model_cache import (
     attempt,
     desired,
+    digests,
     events,
     expansion,
     listing,
@@ -153,7 +154,7 @@ def _step(
         step = structs.replace(_waiting(old, claim), removals=leftovers)
         return structs.replace(step, blocker=_claim_ref(observed, live.metadata.name)), claim
     place = placement.place(observed.cache, config, live, observed.storage_class)
-    digest = desired.digest(observed.cache, config, live, options, place)
+    digest = digests.download(observed.cache, config, live, options, place, at_work=observed.at_work)
     step = attempt.next_step(
         attempt.Inputs(
             observed=observed,
@@ -222,7 +223,7 @@ def _without_claim(
     claim = storage.judge(observed)
     step = structs.replace(_waiting(old, claim), removals=listing.leftovers(observed))
     if listing.is_needed(observed):
-        digest = desired.listing_digest(observed.cache, config, options)
+        digest = digests.listing(observed.cache, config, options, at_work=observed.at_work)
         step = listing.next_step(
             listing.Inputs(observed=observed, config=config, digest=digest, old=old, now=now, options=options)
         )

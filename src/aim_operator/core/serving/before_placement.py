@@ -26,8 +26,11 @@ def predictor_of(
     serving: Serving,
     where: Manifest,
     security: tuple[Manifest, Manifest],
+    drains: bool,
 ) -> Manifest:
-    """Return `predictor` as it was rendered then: lists in the order given, and no end that is told to wait.
+    """Return `predictor` as it was rendered then: lists in the order given.
+
+    Not at all times was its end told to wait, as `drains` says, where nobody had chosen for how long.
 
     `env`, `pull_secrets`, `where` (what says where Pods run) and `security` (contexts of container and Pod)
     are as the levels give them.
@@ -38,7 +41,8 @@ def predictor_of(
         of.pop("securityContext", None)
         if context:
             of["securityContext"] = context
-    if serving.drain_seconds is None and serving.termination_grace_period_seconds is None:
+    chosen = (serving.drain_seconds, serving.termination_grace_period_seconds) != (None, None)
+    if not drains and not chosen:
         model.pop("lifecycle", None)
         del former["terminationGracePeriodSeconds"]
     if pods.image_pull_policy is not None:

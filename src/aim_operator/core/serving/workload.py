@@ -205,27 +205,29 @@ def _held(
     """
     if live is None or live.metadata.label(labels.PLACEMENT) is not None:
         return None
-    former = before_placement.predictor_of(
-        predictor,
-        env=_environment(service, active),
-        pods=_pod_settings(service, active),
-        pull_secrets=_pull_secret_names(service, active),
-        serving=serving_of(service, active),
-        where=_where(service, active, dict),
-        security=(
-            security.container_security(service, active, before_placement.as_given),
-            security.pod_security(service, active, before_placement.as_given),
-        ),
-    )
-    per_pod = {key: value for key, value in former.items() if key not in _SCALE}
-    model = {key: value for key, value in former["model"].items() if key != "runtime"}
     former_labels = {
         key: value for key, value in own_labels.items() if key not in (labels.PLACEMENT, labels.REVISION)
     }
-    revision = short_hash([former_labels, {**per_pod, "model": model}])
-    if live.metadata.label(labels.REVISION) != revision:
-        return None
-    return former, {**former_labels, labels.REVISION: revision}
+    for drains in (False, True):
+        former = before_placement.predictor_of(
+            predictor,
+            env=_environment(service, active),
+            pods=_pod_settings(service, active),
+            pull_secrets=_pull_secret_names(service, active),
+            serving=serving_of(service, active),
+            where=_where(service, active, dict),
+            security=(
+                security.container_security(service, active, before_placement.as_given),
+                security.pod_security(service, active, before_placement.as_given),
+            ),
+            drains=drains,
+        )
+        per_pod = {key: value for key, value in former.items() if key not in _SCALE}
+        model = {key: value for key, value in former["model"].items() if key != "runtime"}
+        revision = short_hash([former_labels, {**per_pod, "model": model}])
+        if live.metadata.label(labels.REVISION) == revision:
+            return former, {**former_labels, labels.REVISION: revision}
+    return None
 
 
 def _environment(service: AIMService, active: ActiveWorkload) -> list[Manifest]:

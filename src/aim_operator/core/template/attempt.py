@@ -16,12 +16,14 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.plan import Child
 from aim_operator.api.v1alpha1 import AIMServiceTemplateStatus, Discovery
 from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.api.v1alpha1.common import API_VERSION
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions, pods
-from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig
+from aim_operator.core.catalog import Image, MissingRuntimeConfig, RuntimeConfig, kind_of
 from aim_operator.core.discovery_output import DiscoveryResult
-from aim_operator.core.jobs import attempts, machine, readings
+from aim_operator.core.jobs import attempts, machine, readings, rendering
 from aim_operator.core.jobs.machine import Attempt, Deadlines, JobState, JobStep
+from aim_operator.core.manifests import owner_reference
 from aim_operator.core.messages import one_line
 from aim_operator.core.naming import discovery_job_name
 from aim_operator.core.pods import PULL_REASONS, Verdict
@@ -95,13 +97,11 @@ def next_step(inputs: Inputs) -> Step:
 def _kept(inputs: Inputs, step: JobStep) -> Step:
     """Keep the result. The Job may now go, after a while for whoever wants its log."""
     kept = _available(inputs.observed, inputs.old.discovery, inputs.old.profile or {})
-    job = step.job
-    if job is None or not readings.finished(job) or job.metadata.deletion_timestamp is not None:
+    if step.job is None:
         return kept
-    # A Pod template is immutable: a Job that was rendered otherwise (by another version, with other flags)
-    # takes no TTL, and would stay for good.
-    job_with_ttl = structs.replace(_job(inputs, ttl_seconds=inputs.options.ttl_seconds), disposable=True)
-    return structs.replace(kept, children=(job_with_ttl,))
+    template = inputs.observed.template
+    owner = owner_reference(API_VERSION, kind_of(template), template.metadata)
+    return structs.replace(kept, children=rendering.expiring(step.job, owner, inputs.options.ttl_seconds))
 
 
 def _absent_due(inputs: Inputs, _: JobStep) -> Step:
@@ -251,7 +251,7 @@ _MEANING: dict[JobState, Callable[[Inputs, JobStep], Step]] = {
 """OBSTRUCTED is for Jobs that have to be alone."""
 
 
-def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:
+def _job(inputs: Inputs) -> Child:
     return desired.job(
         inputs.observed.template,
         inputs.image,
@@ -260,7 +260,6 @@ def _job(inputs: Inputs, *, ttl_seconds: int | None = None) -> Child:
         digest=inputs.observed.digest,
         requests=inputs.options.requests,
         pull_deadline_seconds=inputs.options.pull_deadline_seconds,
-        ttl_seconds=ttl_seconds,
     )
 
 

@@ -50,7 +50,6 @@ def job(
     digest: str,
     requests: Manifest,
     pull_deadline_seconds: int = PULL_DEADLINE_SECONDS,
-    ttl_seconds: int | None = None,
 ) -> Child:
     """Render the discovery Job.
 
@@ -93,7 +92,6 @@ def job(
         config=config,
         made_for=template.metadata,
         pull_secrets=discovery.pull_secrets(template, config),
-        ttl_seconds=ttl_seconds,
         spec={"activeDeadlineSeconds": pull_deadline_seconds + run_seconds(config)},
     )
 

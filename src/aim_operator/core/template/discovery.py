@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from msgspec import structs
 
 from aim_operator.api.meta import Manifest
@@ -19,7 +21,7 @@ from aim_operator.core.catalog import (
 )
 from aim_operator.core.environment import lay_over
 from aim_operator.core.manifests import plain
-from aim_operator.core.naming import short_hash
+from aim_operator.core.naming import discovery_job_name, short_hash
 
 FAILURES = frozenset(
     {
@@ -51,10 +53,11 @@ def _selected(template: Template) -> Manifest | None:
     return selected if selected or selector.resource_name is None else None
 
 
-def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
+def digest(template: Template, image: Image, config: RuntimeConfig, jobs: Collection[str] = ()) -> str:
     """Hash what a discovery depends on, and nothing else: equal inputs never discover twice.
 
-    However they are written. What an earlier version discovered, by their text, is kept by that.
+    However they are written. What an earlier version discovered, by their text, is kept by that. So is what
+    its Job will find: `jobs` are the names of those that there are.
     """
     recorded = ((template.status or AIMServiceTemplateStatus()).discovery or Discovery()).spec_hash
     env = lay_over(config.env, template_env(template))
@@ -69,7 +72,7 @@ def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
     )
     if recorded == by_text:
         return by_text
-    return _digest(
+    uniform = _digest(
         template,
         image,
         config,
@@ -77,6 +80,8 @@ def digest(template: Template, image: Image, config: RuntimeConfig) -> str:
         env=canonical.pod_env(plain(env)),
         secrets=canonical.secret_names(secrets),
     )
+    names = [discovery_job_name(template.metadata.name, each) for each in (uniform, by_text)]
+    return by_text if names[0] not in jobs and names[1] in jobs else uniform
 
 
 def _digest(

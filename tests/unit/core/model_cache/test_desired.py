@@ -10,7 +10,7 @@ from msgspec import structs
 
 from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, Jobs, LocalObjectReference, Storage
 from aim_operator.core.catalog import RuntimeConfig
-from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache import desired, digests
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.errors import SpecError
 from tests.support.cache_builders import make_claim, make_model_cache
@@ -72,7 +72,7 @@ def test_the_claim(cache: AIMModelCache, config: RuntimeConfig, want: tuple[Any,
 def job(cache: AIMModelCache | None = None, config: RuntimeConfig = CONFIG) -> dict[str, Any]:
     cache = cache or make_model_cache()
     claim = make_claim(cache)
-    digest = desired.digest(cache, config, claim, OPTIONS)
+    digest = digests.download(cache, config, claim, OPTIONS)
     manifest: dict[str, Any] = desired.job(cache, config, claim, OPTIONS, digest=digest).manifest
     return manifest
 
@@ -121,8 +121,8 @@ def test_the_job_has_the_credentials_of_configuration_and_cache() -> None:
 def test_another_of_these_is_another_download(
     cache: dict[str, Any], config: RuntimeConfig, claim: dict[str, Any], options: DownloadOptions
 ) -> None:
-    base = desired.digest(make_model_cache(), CONFIG, make_claim(), OPTIONS)
-    assert desired.digest(make_model_cache(**cache), config, make_claim(**claim), options) != base
+    base = digests.download(make_model_cache(), CONFIG, make_claim(), OPTIONS)
+    assert digests.download(make_model_cache(**cache), config, make_claim(**claim), options) != base
 
 
 def test_the_configurations_variables_are_below_the_caches_and_only_those_of_downloads_reach_the_pod() -> (
@@ -157,15 +157,15 @@ def test_the_kubelet_puts_no_token_into_the_source() -> None:
 
 
 def test_what_a_download_does_not_read_is_the_same_download() -> None:
-    base = desired.digest(make_model_cache(), CONFIG, make_claim(), OPTIONS)
+    base = digests.download(make_model_cache(), CONFIG, make_claim(), OPTIONS)
     config = structs.replace(CONFIG, env=(EnvVar(name="VLLM_LOGGING_LEVEL", value="DEBUG"),))
-    assert desired.digest(make_model_cache(), config, make_claim(), OPTIONS) == base
+    assert digests.download(make_model_cache(), config, make_claim(), OPTIONS) == base
 
 
 def test_a_ttl_or_other_requests_are_the_same_download() -> None:
-    base = desired.digest(make_model_cache(), CONFIG, make_claim(), OPTIONS)
+    base = digests.download(make_model_cache(), CONFIG, make_claim(), OPTIONS)
     other = DownloadOptions(image=OPTIONS.image, requests={"cpu": "2"}, ttl_seconds=1)
-    assert desired.digest(make_model_cache(), CONFIG, make_claim(), other) == base
+    assert digests.download(make_model_cache(), CONFIG, make_claim(), other) == base
 
 
 BATCH = msgspec.convert(
@@ -208,9 +208,9 @@ def test_the_configuration_says_where_downloads_and_listings_run() -> None:
 
 def test_other_places_are_tried_at_once_and_none_are_as_before() -> None:
     cache, claim = make_model_cache(), make_claim()
-    before = desired.digest(cache, CONFIG, claim, OPTIONS)
-    assert desired.digest(cache, RuntimeConfig(jobs=BATCH), claim, OPTIONS) != before
-    assert desired.digest(cache, RuntimeConfig(jobs=Jobs()), claim, OPTIONS) == before
+    before = digests.download(cache, CONFIG, claim, OPTIONS)
+    assert digests.download(cache, RuntimeConfig(jobs=BATCH), claim, OPTIONS) != before
+    assert digests.download(cache, RuntimeConfig(jobs=Jobs()), claim, OPTIONS) == before
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,6 @@ def test_other_resources_are_tried_at_once(limits: dict[str, str], *, changes: b
     cache, claim = make_model_cache(), make_claim()
     jobs = msgspec.convert({"download": {"resources": {"limits": limits}}}, Jobs)
     before, after = CONFIG, RuntimeConfig(jobs=jobs)
-    downloads = [desired.digest(cache, config, claim, OPTIONS) for config in (before, after)]
-    listings = [desired.listing_digest(cache, config, OPTIONS) for config in (before, after)]
+    downloads = [digests.download(cache, config, claim, OPTIONS) for config in (before, after)]
+    listings = [digests.listing(cache, config, OPTIONS) for config in (before, after)]
     assert (downloads[0] != downloads[1], listings[0] != listings[1]) == (changes, changes)

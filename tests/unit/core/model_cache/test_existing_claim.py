@@ -13,7 +13,7 @@ from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core import conditions
 from aim_operator.core.catalog import RuntimeConfig
-from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache import desired, digests
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
@@ -92,7 +92,7 @@ def test_where_there_is_nothing_to_check_nothing_is_made(
 
 def test_what_the_check_found_is_told_and_its_claim_is_what_servers_mount() -> None:
     claim = existing()
-    name = download_job_name(CACHE.metadata.name, desired.digest(CACHE, CONFIG, claim, OPTIONS))
+    name = download_job_name(CACHE.metadata.name, digests.download(CACHE, CONFIG, claim, OPTIONS))
     found = {"reason": "Verified", "message": "7 files are there", "totalBytes": 5, "files": 7}
     pod = make_download_pod(phase="Succeeded", exit_code=0, message=json.dumps(found))
     job = make_download_job(name, complete="2026-01-31T11:59:00Z")

@@ -15,7 +15,7 @@ from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Download, Storage
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions, labels
 from aim_operator.core.catalog import RuntimeConfig
-from aim_operator.core.model_cache import desired, expansion
+from aim_operator.core.model_cache import digests, expansion
 from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
@@ -254,5 +254,5 @@ def test_files_that_do_not_fit_tell_what_helps_on_this_very_class(
 def test_an_enlarged_claim_is_tried_at_once() -> None:
     before, after = claim(), claim(requests="22Gi", capacity="22Gi", made_for="20Gi")
     cache, config = make_model_cache(size="20Gi"), RuntimeConfig()
-    digests = {desired.digest(cache, config, live, OPTIONS) for live in (before, after)}
-    assert len(digests) == 2
+    both = {digests.download(cache, config, live, OPTIONS) for live in (before, after)}
+    assert len(both) == 2

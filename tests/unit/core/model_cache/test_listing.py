@@ -14,7 +14,7 @@ from aim_operator.api.v1alpha1 import AIMModelCache, AIMModelCacheStatus, Listin
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
-from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache import desired, digests
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
@@ -36,7 +36,7 @@ GIB = 1024**3
 OPTIONS = DownloadOptions(image="ghcr.io/example/fetch:1", requests={"cpu": "100m"}, ttl_seconds=600)
 CONFIG = RuntimeConfig()
 CACHE = make_model_cache(size=None)
-JOB = listing_job_name("example-model", desired.listing_digest(CACHE, CONFIG, OPTIONS))
+JOB = listing_job_name("example-model", digests.listing(CACHE, CONFIG, OPTIONS))
 
 
 def observed(**fields: Any) -> ModelCacheObserved:
@@ -322,7 +322,7 @@ def test_the_job_has_the_downloads_credentials_and_no_volume() -> None:
 def test_a_download_tells_the_contents_of_a_cache_whose_size_was_given() -> None:
     claim = make_claim()
     cache = make_model_cache()
-    digest = desired.digest(cache, CONFIG, claim, OPTIONS)
+    digest = digests.download(cache, CONFIG, claim, OPTIONS)
     message = json.dumps({**TOLD, "reason": "Downloaded", "downloadedBytes": 10 * GIB})
     plan = planned(
         observed(

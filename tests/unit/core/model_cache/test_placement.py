@@ -13,7 +13,7 @@ from aim_operator.api.meta import Manifest
 from aim_operator.api.v1alpha1 import Jobs, Scheduling
 from aim_operator.core import hardware, labels
 from aim_operator.core.catalog import RuntimeConfig
-from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache import desired, digests
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.placement import place
 from tests.support.cache_builders import make_claim, make_model_cache, make_storage_class
@@ -97,7 +97,7 @@ def test_nodes_that_come_and_go_move_no_download() -> None:
     on = claim("ReadWriteOnce", **known("MI300X"))
     where = place(CACHE, CONFIG, on, WAITS)
     assert where is not None
-    assert desired.digest(CACHE, CONFIG, on, OPTIONS, where) == desired.digest(
+    assert digests.download(CACHE, CONFIG, on, OPTIONS, where) == digests.download(
         CACHE, CONFIG, on, OPTIONS, place(CACHE, CONFIG, on, None)
     ), "also where its class is deleted"
 
@@ -134,6 +134,6 @@ def test_model_servers_settings_reach_the_download_over_those_of_jobs() -> None:
 
 def test_nothing_said_is_no_place() -> None:
     assert place(make_model_cache(), CONFIG, claim("ReadWriteOnce"), WAITS) is None
-    before = desired.digest(CACHE, CONFIG, claim("ReadWriteMany"), OPTIONS)
+    before = digests.download(CACHE, CONFIG, claim("ReadWriteMany"), OPTIONS)
     nowhere = place(CACHE, CONFIG, claim("ReadWriteMany"), None)
-    assert desired.digest(CACHE, CONFIG, claim("ReadWriteMany"), OPTIONS, nowhere) == before
+    assert digests.download(CACHE, CONFIG, claim("ReadWriteMany"), OPTIONS, nowhere) == before

@@ -25,7 +25,7 @@ from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
-from aim_operator.core.model_cache import desired
+from aim_operator.core.model_cache import digests
 from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.attempt import progress_of
 from aim_operator.core.model_cache.desired import DownloadOptions
@@ -51,7 +51,7 @@ GIB = 1024**3
 OPTIONS = DownloadOptions(image="ghcr.io/example/fetch:1", requests={"cpu": "100m"}, ttl_seconds=600)
 CONFIG = RuntimeConfig()
 CLAIM = make_claim()
-DIGEST = desired.digest(make_model_cache(), CONFIG, CLAIM, OPTIONS)
+DIGEST = digests.download(make_model_cache(), CONFIG, CLAIM, OPTIONS)
 JOB = download_job_name("example-model", DIGEST)
 
 
@@ -355,11 +355,11 @@ def test_the_result_outlives_its_job() -> None:
 
 def test_a_finished_job_gets_its_ttl_only_once_its_result_is_kept() -> None:
     plan = planned(with_status(observed(**SUCCEEDED), available()))
-    assert plan.children[0].manifest["spec"]["ttlSecondsAfterFinished"] == 600
+    assert plan.children[0].manifest["spec"] == {"ttlSecondsAfterFinished": 600}
 
 
 def test_a_finished_job_that_takes_no_ttl_may_be_deleted() -> None:
-    """Another version rendered it: its Pod template is immutable, and its result is kept."""
+    """A policy of the cluster may refuse any change of a Job, and its result is kept."""
     plan = planned(with_status(observed(**SUCCEEDED), available()))
     assert [child.kind for child in plan.children if child.disposable] == ["Job"]
     told = report_of(plan, Trouble("Job", OutcomeType.FAILED, "timeout"))

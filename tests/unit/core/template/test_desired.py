@@ -33,7 +33,6 @@ def render_job(
     *,
     image: Image | None = None,
     config: RuntimeConfig | None = None,
-    ttl_seconds: int | None = None,
 ) -> Manifest:
     return desired.job(
         template,
@@ -42,7 +41,6 @@ def render_job(
         namespace=template.metadata.namespace or OPERATOR_NAMESPACE,
         digest="0123abcd",
         requests=REQUESTS,
-        ttl_seconds=ttl_seconds,
     ).manifest
 
 
@@ -163,8 +161,8 @@ def test_the_job_of_a_cluster_template_lives_in_the_operators_namespace() -> Non
     assert job["metadata"]["ownerReferences"][0]["kind"] == "AIMClusterServiceTemplate"
 
 
-def test_a_ttl_is_set_when_it_is_asked_for() -> None:
-    assert render_job(make_template(), ttl_seconds=600)["spec"]["ttlSecondsAfterFinished"] == 600
+def test_a_new_job_has_no_ttl_since_nobody_may_have_read_its_result_by_then() -> None:
+    assert "ttlSecondsAfterFinished" not in render_job(make_template())["spec"]
 
 
 def test_names_and_labels_of_a_template_with_the_longest_name_stay_valid() -> None:
