@@ -308,7 +308,11 @@ def server_hop(served: InferenceService, events: Iterable[Event]) -> Hop:
     """
     conditions = served.status.conditions or ()
     ready = next((each for each in conditions if each.type == "Ready"), None)
-    last = _last(event for event in events if event.reason in kserve_refusal.FAILURES)
+    last = _last(
+        event
+        for event in events
+        if event.reason in kserve_refusal.FAILURES and not kserve_refusal.passes(event.message)
+    )
     model = served.status.model_status or {}
     failure = model.get("lastFailureInfo") or {}
     words = one_line(last.message) if last is not None else ""

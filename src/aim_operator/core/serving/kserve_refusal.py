@@ -44,16 +44,17 @@ def refusal(events: Iterable[Event], pods: Iterable[Pod], current: Iterable[Cond
     """
     last = youngest(pods)
     since = (last.metadata.creation_timestamp or "") if last is not None else ""
-    told = [e for e in events if e.reason in FAILURES and last_seen(e) >= since and not _passes(e.message)]
+    told = [e for e in events if e.reason in FAILURES and last_seen(e) >= since and not passes(e.message)]
     words = max(told, key=last_seen).message if told else None
     predictor = conditions.find(current, "PredictorReady")
     if predictor is not None and predictor.status == "False" and predictor.reason == RECONCILE_FAILED:
-        words = words or (None if _passes(predictor.message) else predictor.message)
+        words = words or (None if passes(predictor.message) else predictor.message)
     if not words:
         return ""
     remedy = f"; {_SHORTEN}" if _HOST_NAME.search(words) else ""
     return f"KServe says {quote(_SECRET.sub('…', one_line(words)), _QUOTED)}{remedy}"
 
 
-def _passes(words: str | None) -> bool:
+def passes(words: str | None) -> bool:
+    """Whether KServe's next attempt, a moment later, may not meet again what these words say."""
     return _PASSING.search(words or "") is not None

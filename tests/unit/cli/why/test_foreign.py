@@ -319,3 +319,13 @@ def test_a_provisioner_that_is_not_there_is_what_to_look_at() -> None:
     hop = claim_hop(claim, [event("ExternalProvisioning", words, "Normal")])
     assert hop.message == words
     assert "see that the provisioner which the message names runs" in hop.remedy
+
+
+def test_an_error_of_kserve_that_passes_by_itself_is_no_cause() -> None:
+    """Its event stays for an hour, and KServe 0.16 records one for each status that it writes too late."""
+    modified = 'Operation cannot be fulfilled on "chat": the object has been modified; please try again'
+    words = 'pods "chat-0" is forbidden: violates PodSecurity "restricted:latest"'
+    ready = {"type": "Ready", "status": "False", "reason": "FailedCreate", "message": words}
+    hop = server_hop(served(conditions=[ready]), [event("InternalError", modified)])
+    assert (hop.reason, hop.message) == ("", words)
+    assert "securityContext" in hop.remedy
