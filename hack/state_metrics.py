@@ -46,6 +46,8 @@ def _resource(crd: dict[str, Any]) -> dict[str, Any]:
         "groupVersionKind": {"group": spec["group"], "version": version["name"], "kind": kind},
         "metricNamePrefix": f"kube_{kind.lower()}",
         "labelsFromPath": labels,
+        # An object has no status until the operator has written one: that is no error to be logged.
+        "errorLogV": 5,
         "metrics": [
             _condition(),
             *_status(version["schema"]["openAPIV3Schema"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -81,12 +82,15 @@ class Collector:
 
 
 @asynccontextmanager
-async def collecting(port: int = 0) -> AsyncIterator[tuple[Collector, str]]:
+async def collecting(
+    port: int = 0, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[Collector, str]]:
     """Serve a collector. Yields it and the URL to post to."""
     collector = Collector()
-    serving = await Serving.start(web.Server(collector.handle), port=port)
+    serving = await Serving.start(web.Server(collector.handle), port=port, tls=tls)
     try:
-        yield collector, f"http://127.0.0.1:{serving.port}/v1/traces"
+        scheme, host = ("http", "127.0.0.1") if tls is None else ("https", "localhost")
+        yield collector, f"{scheme}://{host}:{serving.port}/v1/traces"
     finally:
         await serving.close()
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+import trustme
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -398,3 +402,38 @@ def test_without_the_sdk_the_start_is_refused_with_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "--tracing-endpoint needs OpenTelemetry's SDK" in done.stdout
     assert "pip install 'aim-operator[otel]'" in done.stdout
+
+
+ONE_TRACE = """
+import asyncio, sys
+from aim_operator.api.meta import ObjectRef
+from aim_operator.runtime.tracing import open_tracer
+
+async def main():
+    tracer = open_tracer(sys.argv[1], 1.0, namespace="aim", instance="pod-1")
+    tracer.begin("services", ObjectRef("AIMService", "team", "chat"), 0.0).end("ok")
+    await asyncio.to_thread(tracer.flush)
+    await tracer.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_tokens_and_certificates_come_from_opentelemetrys_own_variables(tmp_path: Path) -> None:
+    """As docs/operations/observability.md says."""
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    given = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20abc",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "ca.crt"),
+    }
+    # Of this machine, for its proxy: `requests` would prefer it.
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_CA_BUNDLE")}
+    async with collecting(tls=tls) as (collector, url):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", ONE_TRACE, url, env={**environment, **given}
+        )
+        assert await process.wait() == 0
+        assert [headers["Authorization"] for headers in collector.headers] == ["Bearer abc"]
+        assert len(collector.spans) == 1
