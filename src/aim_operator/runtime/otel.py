@@ -76,6 +76,7 @@ def otlp_exporter(endpoint: str, timeout_seconds: float) -> SpanExporter:
 def _refuse_redirect(response: requests.Response, **_: object) -> None:
     if 300 <= response.status_code < 400:
         elsewhere = response.headers.get("Location", "")
+        response.close()  # its connection would stay open: nobody reads what follows
         raise requests.RequestException(
             f"{response.status_code} {response.reason}: it is at another address, {elsewhere!r}"
         )
