@@ -186,7 +186,8 @@ class _Player:
         """Let pass the time in which the operator may end, and start it again if it has."""
         world = self._world
         await world.pass_seconds(seconds)
-        if self._operator is not None and self._operator.done():
+        # Killed at the last moment, it has not ended yet.
+        if self._operator is not None and (self._operator.cancelling() or self._operator.done()):
             await self._stop()
             await world.pass_seconds(down)
             self._start()
