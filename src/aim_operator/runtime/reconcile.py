@@ -134,6 +134,8 @@ class Writer:
             self._unanswered.failed(key, obj, report, error)
             raise
         if written:
+            # On the version that those without an answer were for: none of them took effect.
+            self._unanswered.forget(key)
             self._record(resource, obj, report.events)
 
     def _record(self, resource: Resource[Any], obj: KubeObject, notes: Sequence[EventNote]) -> None:

@@ -667,6 +667,21 @@ async def test_a_status_that_could_not_be_written_is_told_by_no_event() -> None:
         assert sorted(await it.events()) == ["Began", "Made"]
 
 
+async def test_a_transition_whose_first_write_never_arrived_counts_once() -> None:
+    async with scene() as it:
+        it.kind.events = (note("Began"),)
+        it.client.fail("patch_status", OWNERS, unavailable())
+        await it.failed()
+        await it.reconcile()
+        await it.reconcile()
+        await it.clock.advance(60)
+        it.kind.children = (widget(),)
+        await it.reconcile()
+        assert await it.events() == ["Began"]
+        (event,) = it.client.manifests(EVENTS)
+        assert event["series"]["count"] == 2, "one for each change of the status"
+
+
 async def test_events_of_writes_need_no_change_of_status() -> None:
     async with scene() as it:
         await it.reconcile()
