@@ -22,6 +22,11 @@ AimError
 
 from __future__ import annotations
 
+import re
+
+_NO_ANSWER_OF_ETCD = re.compile(r"etcdserver: (?:request timed out|leader changed)")
+"""The words of etcd's ErrTimeout, its kin, and ErrLeaderChanged (server/etcdserver/errors/errors.go)."""
+
 
 class AimError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -62,8 +67,12 @@ class Unavailable(ApiError):
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether a write may have taken effect all the same, and be seen by a watch later."""
-        return self.code in {0, 504}
+        """Whether a write may have taken effect all the same, and be seen by a watch later.
+
+        502 and 504 are those of proxies. That etcd gave no answer, an API server passes on as a 500.
+        """
+        of_etcd = self.code == 500 and _NO_ANSWER_OF_ETCD.search(str(self)) is not None
+        return of_etcd or self.code in {0, 502, 504}
 
 
 class TooManyRequests(Unavailable):

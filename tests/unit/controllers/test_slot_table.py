@@ -108,6 +108,22 @@ def test_a_slot_is_kept_for_a_job_whose_creation_had_no_answer() -> None:
     assert not it.request("b")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Unavailable("Gateway Timeout", code=504), id="a proxy waited in vain"),
+        pytest.param(Unavailable("Bad Gateway", code=502), id="a proxy's connection broke"),
+        pytest.param(Unavailable("etcdserver: request timed out", code=500), id="etcd took too long"),
+        pytest.param(Unavailable("etcdserver: leader changed", code=500), id="etcd changed its leader"),
+    ],
+)
+def test_what_others_answer_who_had_no_answer_is_none(error: Unavailable) -> None:
+    it = Table(limit=1)
+    assert it.request("a")
+    it.table.ungrant(ref("a"), error)
+    assert not it.request("b")
+
+
 @pytest.mark.parametrize("tried", ["all the time", "once"])
 async def test_a_job_that_never_gets_an_answer_keeps_no_slot_for_long(tried: str) -> None:
     it = Table(limit=1)
@@ -137,7 +153,9 @@ async def test_one_that_needs_the_job_no_more_gives_the_slot_back_once_the_job_w
     assert it.request("b")
 
 
-@pytest.mark.parametrize("error", [TooManyRequests("busy"), Unavailable("etcd is full", code=500)])
+@pytest.mark.parametrize(
+    "error", [TooManyRequests("busy"), Unavailable("etcdserver: mvcc: database space exceeded", code=500)]
+)
 def test_an_answer_is_an_answer(error: Unavailable) -> None:
     it = Table(limit=1)
     assert it.request("a")
