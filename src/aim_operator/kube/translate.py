@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from aim_operator import errors
+from aim_operator.api.meta import UNREADABLE
 
 _DENIED = re.compile(
     r'cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)"'
@@ -68,7 +69,7 @@ def failure(call: Call, code: int, body: bytes, headers: Mapping[str, str] | Non
     """Return the error that an answer with status `code` means."""
     try:
         status = msgspec.json.decode(body, type=Status)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (*UNREADABLE, UnicodeDecodeError):
         status = Status(message=body[:_QUOTE_LIMIT].decode(errors="replace").strip(), code=code)
     return status_failure(call, code, status, headers or {})
 

@@ -50,6 +50,7 @@ ANSWERS: list[tuple[str, int, Any, type[errors.ApiError]]] = [
     ("nor does that of an ingress without a backend", 404, "default backend - 404", errors.Unavailable),
     ("nor does one in JSON that is no Status", 404, {"message": "no Route matched"}, errors.Unavailable),
     ("nor does one without a word", 404, "", errors.Unavailable),
+    ("nor does one that is nested without an end", 404, '{"x":' + "[" * 50_000, errors.Unavailable),
     ("a method that is not allowed is invalid", 405, make_status(), errors.Invalid),
     ("a request timeout is unavailable", 408, make_status(), errors.Unavailable),
     ("a taken name exists already", 409, make_status(reason="AlreadyExists"), errors.AlreadyExists),
