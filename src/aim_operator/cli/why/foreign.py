@@ -21,7 +21,7 @@ from aim_operator.api.external import (
     PersistentVolumeClaim,
     Pod,
 )
-from aim_operator.api.meta import KubeObject, Wire
+from aim_operator.api.meta import UNREADABLE, KubeObject, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.cli.why.chain import Hop
@@ -289,7 +289,7 @@ def _in_words(message: str | None) -> str | None:
     """Return the last words of a container; those of a download are JSON, for the operator."""
     try:
         found = msgspec.json.decode(message or "", type=_LastWords)
-    except msgspec.DecodeError:
+    except (*UNREADABLE, ValueError):
         return message
     return ": ".join(filter(None, (found.reason, found.message))) or message
 

@@ -260,6 +260,14 @@ def test_the_pod_of_a_job_has_the_fields_of_jobs(status: dict[str, Any], remedy:
     assert remedy in hop.remedy if remedy else hop.remedy == ""
 
 
+@pytest.mark.parametrize("words", ['{"x":' + "[" * 4000, "[" * 4096, '{"reason": 5}'])
+def test_last_words_that_are_no_download_s_are_said_as_they_are(words: str) -> None:
+    """A container writes what it likes into its termination message, 4,096 bytes of it."""
+    hop = pod_hop(pod(**container(ended(1, message=words))), "InferenceService", "scheduling")
+    assert hop.message.startswith("container server exited with code 1: ")
+    assert words[-14:] in hop.message
+
+
 def served(**status: Any) -> InferenceService:
     metadata = {"name": "chat", "namespace": "team"}
     return msgspec.convert({"metadata": metadata, "status": status}, InferenceService)
