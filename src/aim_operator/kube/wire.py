@@ -183,7 +183,7 @@ def _bookmark(metadata: ObjectMeta) -> WatchEvent[Any]:
 def _error_line(line: bytes, call: Call) -> ApiError:
     try:
         status = msgspec.json.decode(line, type=_ErrorLine).object
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Unavailable(f"{call}: the watch ended with {line[:200]!r}")
     return status_failure(call, status.code, status, {})
 

@@ -145,6 +145,11 @@ def test_the_bookmark_that_ends_the_initial_list() -> None:
         pytest.param(make_line("ERROR", code=500), errors.Unavailable, id="500 is unavailable"),
         pytest.param(b'{"type":"ADD', errors.Unavailable, id="half a line is a broken stream"),
         pytest.param(b"[]", errors.Unavailable, id="something else is a broken stream"),
+        pytest.param(
+            b'{"type": "ERROR", "object": {"x": %b%b}}' % (b"[" * 3000, b"]" * 3000),
+            errors.Unavailable,
+            id="one that is nested three thousand levels deep ends it, too",
+        ),
     ],
 )
 def test_error_lines(line: bytes, want: type[errors.ApiError]) -> None:
