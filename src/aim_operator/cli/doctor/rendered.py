@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, cast
 
+import msgspec
 from msgspec import Struct, structs
 
 from aim_operator.api.external import INFERENCE_SERVICES
-from aim_operator.api.meta import KubeObject, Manifest
+from aim_operator.api.meta import UNREADABLE, KubeObject, Wire
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import AIMClusterRuntimeConfigSpec, AIMRuntimeConfigSpec, Jobs
 from aim_operator.cli.doctor.policies import Amounts, Operator
@@ -24,9 +25,27 @@ from aim_operator.settings import Settings
 
 
 class Server(KubeObject):
-    """An InferenceService."""
+    """An InferenceService. KServe's minimal CRDs take any spec; of one that can't be read no Pod comes."""
 
-    spec: Manifest | None = None
+    spec: msgspec.Raw = msgspec.Raw()
+
+
+class _Resources(Wire):
+    requests: dict[str, str | int] | None = None
+    limits: dict[str, str | int] | None = None
+
+
+class _Model(Wire):
+    resources: _Resources | None = None
+
+
+class _Predictor(Wire):
+    model: _Model | None = None
+    priority_class_name: str | None = None
+
+
+class _ServerSpec(Wire):
+    predictor: _Predictor | None = None
 
 
 SERVERS: Resource[Server] = structs.replace(
@@ -81,16 +100,23 @@ def of_servers(inference_services: Iterable[Server], services: Iterable[tuple[st
     ours = frozenset(services)
     for live in inference_services:
         namespace, name = live.metadata.namespace, live.metadata.name
-        if (namespace, name) in ours:
-            predictor = (live.spec or {}).get("predictor") or {}
-            resources = (predictor.get("model") or {}).get("resources") or {}
+        predictor = _predictor(live) if (namespace, name) in ours else None
+        if predictor is not None:
+            resources = (predictor.model or _Model()).resources or _Resources()
             yield Pod(
                 namespace=namespace,
                 what=f"service {name}",
-                requests=resources.get("requests") or {},
-                limits=resources.get("limits") or {},
-                priority_class=predictor.get("priorityClassName"),
+                requests=resources.requests or {},
+                limits=resources.limits or {},
+                priority_class=predictor.priority_class_name,
             )
+
+
+def _predictor(live: Server) -> _Predictor | None:
+    try:
+        return msgspec.json.decode(live.spec, type=_ServerSpec).predictor
+    except UNREADABLE:
+        return None
 
 
 def _config(

@@ -177,6 +177,25 @@ def test_a_limit_range_that_refuses_jobs_or_servers(limit: dict[str, Any], want:
     assert one("limit ranges", limit_ranges=(elsewhere,), pods=pods).found == "none"
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        None,
+        "text",
+        {},
+        {"predictor": []},
+        {"predictor": {"model": "x"}},
+        {"predictor": {"model": {"resources": {"limits": ["cpu"]}}}},
+        {"predictor": {"model": {"resources": {"limits": {"cpu": {}}}}}},
+    ],
+    ids=str,
+)
+def test_a_server_that_only_a_minimal_crd_takes_is_left_out(spec: Any) -> None:
+    """Whoever writes it in one namespace must not keep the whole cluster from being judged."""
+    server = convert(rendered.Server, {"spec": spec}, name="chat")
+    assert list(rendered.of_servers([server], [("team", "chat")])) == []
+
+
 def test_what_jobs_ask_for_is_what_the_flags_and_the_configurations_say() -> None:
     container = {"args": ["run", "--download-memory-request=3Gi", "--discovery-cpu-request=1"]}
     operator = convert(Operator, {"spec": {"template": {"spec": {"containers": [container]}}}})
