@@ -1,6 +1,6 @@
 """The objects in files, with the line of every field. Knows YAML and folders, not what the objects mean.
 
-YAML is read as Kubernetes reads it: no timestamps, duplicate keys are a mistake. Called by command.py.
+YAML is read as kubectl reads it (cli/kubernetes_yaml.py); duplicate keys are a mistake. Called by command.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import yaml
 from msgspec import Struct
 
 from aim_operator.api.meta import Manifest
+from aim_operator.cli.kubernetes_yaml import Loader
 from aim_operator.cli.quickstart import not_yaml
 from aim_operator.errors import UserError
 
@@ -28,16 +29,6 @@ MOST_NODES = 5_000_000
 NOT_OBJECTS = ("kustomization.yaml", "kustomization.yml", "Chart.yaml", "values.yaml")
 """Files that folders of manifests have beside them."""
 _INDEX = re.compile(r"\[(\d+)\]")
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # ten times faster, if there
-    """Scalars as Kubernetes' own YAML library reads them, as far as they differ from PyYAML's."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
 
 
 class Document(Struct, frozen=True, kw_only=True):
@@ -154,7 +145,7 @@ def _decoded(name: str, content: bytes) -> str:
 
 def parsed(file: str, text: str) -> Iterator[Document | Unreadable]:
     """Yield the objects of a file's text, and what in it is none."""
-    loader = _Loader(text)
+    loader = Loader(text)
     try:
         while loader.check_node():
             node = loader.get_node()

@@ -45,3 +45,53 @@ def test_aliases_of_ordinary_files_are_read(tmp_path: Path) -> None:
     (document,), problems = read([str(file)])
     assert problems == []
     assert document.manifest["more"] == {"team": "a", "also": {"team": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        pytest.param("22:22", "22:22", id="no number to base 60"),
+        pytest.param("2026-11-26", "2026-11-26", id="no date"),
+        pytest.param("=", "=", id="an equals sign is text"),
+        pytest.param("!!binary aGVsbG8=", "hello", id="binary is the text that it says"),
+        pytest.param("y", True, id="y is yes"),
+        pytest.param("No", False, id="No is no"),
+        pytest.param("0x1F", 31, id="to base 16"),
+        pytest.param("-017", -15, id="to base 8"),
+        pytest.param("0o17", 15, id="to base 8, as in YAML 1.2"),
+        pytest.param("1_000", 1000, id="underscores"),
+        pytest.param("1e3", 1000, id="an exponent without a point"),
+        pytest.param("2.0", 2, id="a whole number, once it is JSON"),
+        pytest.param("1.5", 1.5, id="a fraction"),
+        pytest.param("99999999999999999999999", 1e23, id="more than 64 bits"),
+        pytest.param("{7: a, true: b, 2.5: c}", {"7": "a", "true": "b", "2.5": "c"}, id="keys are text"),
+        pytest.param("!!set {a, b}", {"a": None, "b": None}, id="a set is a mapping"),
+        pytest.param("~", None, id="nothing"),
+        pytest.param("1.2.3", "1.2.3", id="a version"),
+        pytest.param("10Gi", "10Gi", id="a quantity"),
+    ],
+)
+def test_values_are_read_as_kubectl_reads_them(written: str, read_as: object, tmp_path: Path) -> None:
+    """What sigs.k8s.io/yaml 1.4.0 makes of them: PyYAML alone refused `=`, and took 22:22 for 1342."""
+    file = tmp_path / "value.yaml"
+    file.write_text(f"kind: X\nvalue: {written}\n")
+    (document,), problems = read([str(file)])
+    assert problems == []
+    assert document.manifest["value"] == read_as
+    assert type(document.manifest["value"]) is type(read_as)
+
+
+@pytest.mark.parametrize(
+    ("written", "want"),
+    [
+        pytest.param(".inf", ".inf is no number that JSON has", id="infinity"),
+        pytest.param("{~: a}", "a key that is neither text nor a number", id="no key"),
+        pytest.param("!!binary gICA", "!!binary that is not UTF-8", id="bytes"),
+    ],
+)
+def test_what_json_cannot_say_is_refused_in_its_line(written: str, want: str, tmp_path: Path) -> None:
+    file = tmp_path / "value.yaml"
+    file.write_text(f"kind: X\nvalue: {written}\n")
+    documents, (problem,) = read([str(file)])
+    assert documents == []
+    assert (problem.line, problem.message) == (2, f"not YAML: {want}")
