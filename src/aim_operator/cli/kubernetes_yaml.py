@@ -1,6 +1,7 @@
-"""YAML as kubectl reads it, on the way to JSON, where PyYAML reads it otherwise. Called by documents.py.
+"""YAML as kubectl reads it, on the way to JSON, where PyYAML reads and writes it otherwise.
 
 Source: sigs.k8s.io/yaml 1.4.0, `convertToJSONableObject` in yaml.go and goyaml.v2/resolve.go.
+Called by what reads files and by what prints YAML.
 """
 
 from __future__ import annotations
@@ -83,6 +84,15 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
             raise _refused(node, "!!binary that is not UTF-8") from error
 
 
+class Dumper(yaml.SafeDumper):
+    """Quotes also what is text to PyYAML alone, such as `y` and `12e3`."""
+
+
+def written(value: Any) -> str:
+    """Return plain values as YAML, in their order."""
+    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+
+
 def _refused(node: Any, why: str) -> yaml.constructor.ConstructorError:
     return yaml.constructor.ConstructorError(None, None, why, node.start_mark)
 
@@ -93,6 +103,7 @@ for _first, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
             Loader.yaml_implicit_resolvers.setdefault(_first, []).append((_name, _pattern))
 for _name, _pattern, _firsts in _RESOLVED:
     Loader.add_implicit_resolver(_name, _pattern, list(_firsts))
+    Dumper.add_implicit_resolver(_name, _pattern, list(_firsts))
 Loader.add_constructor(f"{_TAG}int", Loader.construct_whole)
 Loader.add_constructor(f"{_TAG}float", Loader.construct_number)
 Loader.add_constructor(f"{_TAG}binary", Loader.construct_bytes)

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Struct
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -21,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aim_operator.api.v1alpha1.conditions import State
+from aim_operator.cli import kubernetes_yaml
 
 PIPED_COLUMNS = 100_000
 """Of output that no screen shows: lines are as long as they are."""
@@ -68,7 +68,7 @@ def structured(value: Any, form: str) -> str:
         # Of what controls a terminal JSON escapes only what is below a space.
         text = msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
         return text.translate(_ESCAPED) + "\n"
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    return kubernetes_yaml.written(plain)
 
 
 class Column(Struct, frozen=True):

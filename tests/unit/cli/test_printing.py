@@ -6,9 +6,11 @@ import io
 import json
 from contextlib import redirect_stdout
 
+import pytest
 import yaml
 from rich.text import Text
 
+from aim_operator.cli.kubernetes_yaml import Loader
 from aim_operator.cli.printing import Column, console, structured, table
 
 
@@ -33,3 +35,11 @@ def test_nor_does_it_as_json_or_yaml_which_keep_every_sign_of_it() -> None:
         assert not {"\x1b", "\x7f", "\x85", "\x9b"} & set(shown)
         assert "é" in shown
         assert read(shown) == hostile
+
+
+@pytest.mark.parametrize(
+    "text", ["y", "N", "on", "12e3", "7E5", "0o17", "1_0", "22:22", "=", "2026-11-26", ""]
+)
+def test_what_is_printed_as_yaml_is_text_to_kubectl_too(text: str) -> None:
+    """`aimctl serve y | kubectl apply -f -` was refused: PyYAML writes a `y` without quotes."""
+    assert yaml.load(structured({"name": text}, "yaml"), Loader) == {"name": text}

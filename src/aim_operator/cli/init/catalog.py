@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from msgspec import Struct
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.meta import Manifest
+from aim_operator.cli import kubernetes_yaml
 from aim_operator.cli.plan import documents, problems
 from aim_operator.errors import UserError
 from aim_operator.runtime.clock import SystemClock
@@ -103,14 +103,14 @@ def files(wish: Wish) -> dict[str, str]:
         "template.yaml": (TEMPLATE_FILE, _template(wish)),
         "service.yaml": (SERVICE_FILE, _service(wish)),
     }
-    texts = {name: head + _yaml(manifest) for name, (head, manifest) in objects.items()}
+    texts = {name: head + kubernetes_yaml.written(manifest) for name, (head, manifest) in objects.items()}
     _check(texts, wish.namespace)
     kustomization: Manifest = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [*texts],
     }
-    return {"kustomization.yaml": KUSTOMIZATION_FILE + _yaml(kustomization)} | texts
+    return {"kustomization.yaml": KUSTOMIZATION_FILE + kubernetes_yaml.written(kustomization)} | texts
 
 
 def _image(wish: Wish) -> Manifest:
@@ -152,10 +152,6 @@ def _object(resource: Any, name: str, wish: Wish, spec: Mapping[str, Any]) -> Ma
 
 def _given(**fields: Any) -> Manifest:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _yaml(manifest: Manifest) -> str:
-    return str(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True))
 
 
 def _check(texts: Mapping[str, str], namespace: str) -> None:
