@@ -170,9 +170,10 @@ def _objects(file: str, node: Any, value: Any) -> Iterator[Document | Unreadable
         line = node.start_mark.line + 1
         yield Unreadable(file=file, line=line, message="not an object with apiVersion, kind and metadata")
         return
-    if value.get("kind") == "List" and isinstance(value.get("items"), list):
-        items = next(below for key, below in node.value if key.value == "items")
-        for inner, item in zip(items.value, value["items"], strict=True):
+    if str(value.get("kind")).endswith("List") and isinstance(value.get("items"), list | None):
+        # Also an AIMServiceList, as the API server answers; kubectl applies the objects in it all the same.
+        items = next((below.value for key, below in node.value if key.value == "items"), ())
+        for inner, item in zip(items, value.get("items") or (), strict=False):
             yield from _objects(file, inner, item)
         return
     yield Document(file=file, manifest=value, node=node)

@@ -95,3 +95,22 @@ def test_what_json_cannot_say_is_refused_in_its_line(written: str, want: str, tm
     documents, (problem,) = read([str(file)])
     assert documents == []
     assert (problem.line, problem.message) == (2, f"not YAML: {want}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("kind: List\nitems:\n- {kind: X}\n", id="of kubectl get"),
+        pytest.param("kind: AIMServiceList\nmetadata: {}\nitems:\n- {kind: X}\n", id="of the API server"),
+        pytest.param("kind: List\nitems: []\n---\nkind: X\n", id="with nothing in it"),
+        pytest.param("kind: List\nitems:\n---\nkind: X\n", id="whose items are null, as Go writes none"),
+        pytest.param("kind: List\n---\nkind: X\n", id="without items"),
+    ],
+)
+def test_lists_are_the_objects_in_them(text: str, tmp_path: Path) -> None:
+    """An AIMServiceList was an object without a name, and its services were not planned."""
+    file = tmp_path / "list.yaml"
+    file.write_text(text)
+    (document,), problems = read([str(file)])
+    assert problems == []
+    assert document.kind == "X"
