@@ -6,10 +6,12 @@ Owns the mapping from errors to exit codes: 0 done, 1 not achieved, 2 something 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from aim_operator.errors import AimError
 
@@ -28,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from aim_operator.cli.plain import error_line  # noqa: PLC0415
 
     _take_interrupts()
+    _take_streams()
     if VARIABLE in os.environ:
         # A shell asks for completions; typer knows how to answer once it is told to.
         from typer._completion_classes import completion_init  # noqa: PLC0415
@@ -44,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AimError as error:
         print(error_line(error), file=sys.stderr)  # noqa: T201
         return MEND
+    except UnicodeEncodeError as error:
+        # Arguments are any bytes; what is sent or printed of them is UTF-8.
+        given = error.object.encode(errors="surrogateescape").decode(errors="replace")
+        print(f"error: {' '.join(given.split())[:200]!r} is not UTF-8", file=sys.stderr)  # noqa: T201
+        return MEND
     except OSError as error:
         if error.filename is not None or error.errno not in _FULL:
             raise
@@ -58,6 +66,16 @@ def _leave_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+def _take_streams() -> None:
+    """Have all three streams, also where a service manager or `>&-` closed one, and write to any encoding."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - to the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A sign that the encoding has not becomes a `?`, not a traceback.
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _take_interrupts() -> None:

@@ -25,6 +25,12 @@ clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
 users: [{name: u, user: {}}]
 contexts: [{name: here, context: {cluster: c, user: u}}]
 """
+SERVICE = """\
+apiVersion: aim.silogen.ai/v1alpha1
+kind: AIMService
+metadata: {name: chat}
+spec:
+"""
 
 
 @pytest.fixture
@@ -348,3 +354,67 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = f"{shlex.quote(AIMCTL)} crds | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("---\n", "")
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "said"),
+    [
+        pytest.param("version >&-", 0, "", id="no standard output"),
+        pytest.param("version 2>&-", 0, "", id="no standard error"),
+        pytest.param("version <&- >&- 2>&-", 0, "", id="no stream at all"),
+        pytest.param("plan - <&-", 0, "", id="no standard input to plan from"),
+        pytest.param(
+            "call chat - <&-", 2, "error: there is no question: PROMPT is empty\n", id="none to ask from"
+        ),
+    ],
+)
+def test_a_stream_that_is_closed_is_one_with_nothing_in_it(call: str, code: int, said: str) -> None:
+    """As cron and service managers start programs; 1 of `plan` says that something would be Degraded."""
+    command = f"{shlex.quote(AIMCTL)} {call}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+@pytest.mark.parametrize("form", ["json", "github"])
+def test_signs_that_an_encoding_has_not_are_question_marks(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "service.yaml"
+    file.write_text(f"{SERVICE}  model: \u017elu\u0165\n", encoding="utf-8")
+    done = subprocess.run(
+        [AIMCTL, "plan", str(file), "-o", form],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        encoding="latin-1",
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "?lu?" in done.stdout
+
+
+@pytest.mark.parametrize("form", ["json", "github"])
+def test_the_name_of_a_file_may_be_any_bytes(form: str, tmp_path: Path) -> None:
+    file = os.fsencode(tmp_path) + b"/a\xff.yaml"
+    Path(os.fsdecode(file)).write_text(f"{SERVICE}  model: B\n")
+    done = subprocess.run([AIMCTL, "plan", str(tmp_path), "-o", form], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert "a\ufffd.yaml" in done.stdout.decode() or "a?.yaml" in done.stdout.decode()
+
+
+def test_an_argument_that_is_no_text_is_one_line() -> None:
+    done = subprocess.run([AIMCTL, "serve", b"a\xff"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.endswith(b"is not UTF-8\n")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_question_may_have_bytes_of_any_encoding(kubeconfig: Path) -> None:
+    """`git diff | aimctl call chat -` of a file in Latin-1; here nobody is asked in the end."""
+    done = subprocess.run(
+        [AIMCTL, "call", "chat", "-", f"--kubeconfig={kubeconfig}"],
+        input=b"caf\xe9",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: the API server http://127.0.0.1:9 can't be used")
+    assert done.stderr.count(b"\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -64,7 +65,7 @@ def call(
     if gateway_url and not gateway_url.startswith(("http://", "https://")):
         raise UserError(f"--gateway-url is {gateway_url!r}: write http://HOST or https://HOST")
     name = objects.find_of(service, "default", (SERVICES,)).name
-    question = sys.stdin.read(MOST_CHARACTERS + 1) if prompt == STDIN else prompt
+    question = _piped() if prompt == STDIN else prompt
     if not question.strip():
         raise UserError("there is no question: PROMPT is empty")
     if len(question) > MOST_CHARACTERS:
@@ -78,6 +79,13 @@ def call(
         await converse(chat, messages, model=model, max_tokens=tokens, to=sys.stdout)
 
     cluster.ask(asked)
+
+
+def _piped() -> str:
+    """Return what is on standard input, in which a diff may have bytes of any encoding."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    return sys.stdin.read(MOST_CHARACTERS + 1)
 
 
 async def converse(

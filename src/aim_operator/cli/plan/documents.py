@@ -107,7 +107,12 @@ def _texts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
         for file in _files(path) if path.is_dir() else [path]:
             if file.resolve() not in seen:
                 seen.add(file.resolve())
-                yield str(file), _text(file)
+                yield _shown(file), _text(file)
+
+
+def _shown(path: Path) -> str:
+    """Return a path as text: names of files are any bytes."""
+    return str(path).encode(errors="surrogateescape").decode(errors="replace")
 
 
 def exists(path: Path) -> bool:
