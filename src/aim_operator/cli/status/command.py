@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +12,8 @@ import typer
 from aim_operator.cli import connect
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from aim_operator.cli.status.rows import Status
 
 FORMS = ("table", "wide", "json", "yaml")
@@ -71,31 +75,45 @@ def _print(found: Status, where: str, *, wide: bool) -> None:
 
 
 def _watched(cluster: connect.Cluster, where: str, *, wide: bool) -> None:
-    """Show it until Ctrl-C: on a terminal in one place, else anew each time that something changed."""
+    """Show it until Ctrl-C."""
+    from aim_operator.cli.printing import console  # noqa: PLC0415
+    from aim_operator.cli.status.gather import read  # noqa: PLC0415
+
+    screen = console()
+    cluster.ask(lambda client: follow(lambda: read(client, where), screen, where, wide=wide))
+
+
+async def follow(
+    look: Callable[[], Awaitable[Status]],
+    screen: Console,
+    where: str,
+    *,
+    wide: bool,
+    seconds: float = WATCH_SECONDS,
+) -> None:
+    """Show what `look` returns, for ever: on a terminal in one place, else anew each time that it changed."""
     import asyncio  # noqa: PLC0415
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from rich.live import Live  # noqa: PLC0415
 
-    from aim_operator.cli.printing import console  # noqa: PLC0415
-    from aim_operator.cli.status.gather import read  # noqa: PLC0415
     from aim_operator.cli.status.view import BAR_COLUMNS, draw  # noqa: PLC0415
-    from aim_operator.kube.protocol import KubeClient  # noqa: PLC0415
 
-    screen = console()
-
-    async def shown(client: KubeClient) -> None:
-        before = None
-        with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
-            while True:
-                found = await read(client, where)
-                bars = screen.is_terminal and screen.width >= BAR_COLUMNS
-                drawn = draw(found, namespace=where, now=datetime.now(UTC), wide=wide, bars=bars)
-                if screen.is_terminal:
-                    live.update(drawn, refresh=True)
-                elif found != before:
-                    screen.print(drawn)
-                before = found
-                await asyncio.sleep(WATCH_SECONDS)
-
-    cluster.ask(shown)
+    # A dumb terminal, as Emacs has one and some screen readers, can't go back to a line.
+    moves = screen.is_terminal and not screen.is_dumb_terminal
+    before = None
+    with (
+        Live(console=screen, auto_refresh=False, vertical_overflow="visible")
+        if moves
+        else nullcontext() as live
+    ):
+        while True:
+            found = await look()
+            bars = moves and screen.width >= BAR_COLUMNS
+            drawn = draw(found, namespace=where, now=datetime.now(UTC), wide=wide, bars=bars)
+            if live is not None:
+                live.update(drawn, refresh=True)
+            elif found != before:
+                screen.print(drawn)
+            before = found
+            await asyncio.sleep(seconds)

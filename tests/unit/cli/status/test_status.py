@@ -14,8 +14,9 @@ from syrupy.assertion import SnapshotAssertion
 
 from aim_operator.api.meta import Condition
 from aim_operator.cli.printing import age, console, structured
+from aim_operator.cli.status.command import follow
 from aim_operator.cli.status.gather import read
-from aim_operator.cli.status.rows import Status, collected, decisive_condition
+from aim_operator.cli.status.rows import Status, Unseen, collected, decisive_condition
 from aim_operator.cli.status.view import draw
 from aim_operator.errors import ApiError, Forbidden, NotInstalled
 from aim_operator.runtime.clock import SystemClock
@@ -262,3 +263,47 @@ def test_a_condition_is_what_it_is() -> None:
     assert decisive_condition([no_failure, ready]) is ready
     failure = Condition(type="Failure", status="True", reason="RouteConflict")
     assert decisive_condition([ready, failure]) is failure
+
+
+class _EnoughError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("terminal", ["dumb", None], ids=["a dumb terminal", "a pipe"])
+async def test_watch_shows_each_change_below_the_last_where_nothing_can_be_drawn_over(
+    terminal: str | None,
+) -> None:
+    """Under TERM=dumb, as in Emacs, `--watch` was silent until Ctrl-C."""
+    states = [Status(), Status(), Status(unseen=(Unseen("AIMService", "you may not"),))]
+    shown = io.StringIO()
+    screen = Console(
+        file=shown, force_terminal=terminal is not None, _environ={"TERM": terminal or "xterm"}, width=80
+    )
+    seen = []
+
+    async def look() -> Status:
+        if not states:
+            seen.append(shown.getvalue())
+            raise _EnoughError
+        return states.pop(0)
+
+    with pytest.raises(_EnoughError):
+        await follow(look, screen, "team", wide=False, seconds=0)
+    assert seen[0].count("namespace team: no services") == 2
+    assert "AIMService: you may not" in seen[0]
+    assert "\x1b[1A" not in seen[0]
+
+
+async def test_watch_draws_over_what_it_has_drawn_where_a_terminal_can() -> None:
+    states = [Status(), Status(unseen=(Unseen("AIMService", "you may not"),))]
+    shown = io.StringIO()
+    screen = Console(file=shown, force_terminal=True, _environ={"TERM": "xterm"}, width=80)
+
+    async def look() -> Status:
+        if not states:
+            raise _EnoughError
+        return states.pop(0)
+
+    with pytest.raises(_EnoughError):
+        await follow(look, screen, "team", wide=False, seconds=0)
+    assert "\x1b[2K" in shown.getvalue()
