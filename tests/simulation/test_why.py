@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from aim_operator.api import v1alpha1 as aim
+from aim_operator.api.external import INFERENCE_SERVICES
 from aim_operator.cli.objects import find
 from aim_operator.cli.why.chain import Chain, lines, structured
 from aim_operator.cli.why.look import explain
@@ -94,6 +95,42 @@ async def test_a_change_that_is_not_looked_at_since_the_operator_went() -> None:
         world.apply(service(replicas=2))
         chain = await why(world)
     assert "has not been looked at yet" in chain.root.message
+
+
+async def test_a_service_that_is_deleted_and_stays() -> None:
+    """It was said to be Running, with nothing in its way."""
+    async with World() as world:
+        world.apply(CATALOG)
+        kept = {"finalizers": ["example.com/audit"]}
+        world.apply([SERVICE | {"metadata": SERVICE["metadata"] | kept}])
+        world.start()
+        await world.pass_seconds(60)
+        await world.clock.run(world.admin.delete(aim.SERVICES, "chat", namespace="team"))
+        await world.pass_seconds(60)
+        chain = await why(world)
+    assert not chain.good
+    assert said(chain) == [
+        "AIMService team/chat: being deleted",
+        "  it stays until its finalizers are taken off: example.com/audit",
+        "Do: see why whoever set example.com/audit does not take it off",
+    ]
+
+
+async def test_a_service_that_waits_for_what_belongs_to_it_to_be_deleted() -> None:
+    """As of `kubectl delete --cascade=foreground` where a claim or a server is still in use."""
+    async with World() as world:
+        world.apply(CATALOG)
+        world.apply(service())
+        world.start()
+        await world.pass_seconds(60)
+        patch = {"metadata": {"finalizers": ["example.com/held"]}}
+        await world.clock.run(world.admin.patch(INFERENCE_SERVICES, "chat", patch, namespace="team"))
+        deleted = world.admin.delete(aim.SERVICES, "chat", namespace="team", propagation="Foreground")
+        await world.clock.run(deleted)
+        await world.pass_seconds(60)
+        chain = await why(world)
+    assert said(chain)[0] == "AIMService team/chat: being deleted"
+    assert said(chain)[-1].startswith("Do: wait until what belongs to it is gone")
 
 
 async def test_a_paused_service() -> None:

@@ -20,7 +20,7 @@ from aim_operator.api.external import (
     Job,
     Pod,
 )
-from aim_operator.api.meta import Condition, KubeObject
+from aim_operator.api.meta import Condition, KubeObject, ObjectMeta
 from aim_operator.api.resource import K, Resource
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.api.v1alpha1.conditions import Reason
@@ -282,6 +282,9 @@ def _own_hop(resource: Resource[Any], obj: Any) -> Hop:
     """Return an object of ours as its conditions tell of it."""
     status = obj.status
     where = {"kind": resource.kind, "namespace": obj.metadata.namespace, "name": obj.metadata.name}
+    if obj.metadata.deletion_timestamp is not None:
+        # Its status is that of before, and nobody changes it any more.
+        return _deleted_hop(obj.metadata, where)
     if is_paused(obj):
         return Hop(
             **where,
@@ -314,6 +317,25 @@ def _own_hop(resource: Resource[Any], obj: Any) -> Hop:
         message=decisive.message if decisive is not None and not good else "",
         since=decisive.last_transition_time if decisive is not None else None,
     )
+
+
+def _deleted_hop(metadata: ObjectMeta, where: dict[str, str]) -> Hop:
+    """Return an object that is deleted and still there: the operator has no finalizers, so others keep it."""
+    own = [each for each in metadata.finalizers or () if each not in _OF_COLLECTOR]
+    kept = ", ".join(own or metadata.finalizers or ())
+    return Hop(
+        **where,
+        state="being deleted",
+        message=f"it stays until its finalizers are taken off: {kept}" if kept else "",
+        since=metadata.deletion_timestamp,
+        remedy=f"see why whoever set {kept} does not take it off"
+        if own
+        else "wait until what belongs to it is gone, too: its InferenceService, Jobs, claims and routes",
+    )
+
+
+_OF_COLLECTOR = frozenset({"foregroundDeletion", "orphan"})
+"""Finalizers that Kubernetes sets for the time of a deletion."""
 
 
 def _is_ready(cache: aim.AIMTemplateCache) -> bool:
