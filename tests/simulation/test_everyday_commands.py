@@ -7,7 +7,7 @@ import pytest
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import INFERENCE_SERVICES
 from aim_operator.cli.everyday.addresses import GATEWAYS, base_url
-from aim_operator.cli.everyday.annotations import annotate
+from aim_operator.cli.everyday.annotations import annotate, said
 from aim_operator.cli.everyday.event_list import read
 from aim_operator.cli.everyday.waiting import until_ready
 from aim_operator.cli.objects import find, find_of
@@ -31,6 +31,28 @@ async def test_pause_and_resume() -> None:
         await world.clock.run(annotate(client, named, labels.PAUSED, None))
         await world.pass_seconds(60)
         assert served(world)["spec"]["predictor"]["minReplicas"] == 3
+
+
+async def test_what_is_paused_is_not_said_to_be_restarted() -> None:
+    async with World() as world:
+        world.apply(CATALOG)
+        world.apply(service())
+        world.start()
+        await world.pass_seconds(60)
+        before, named = served(world), find("chat", "team")
+        obj = await world.clock.run(annotate(world.admin, named, labels.PAUSED, "true"))
+        assert said(named, obj, labels.PAUSED, "paused") == "AIMService team/chat: paused"
+        obj = await world.clock.run(annotate(world.admin, named, labels.RESTART, "now"))
+        await world.pass_seconds(60)
+        assert served(world)["spec"] == before["spec"]
+        assert said(named, obj, labels.RESTART, "its Pods are replaced") == (
+            "AIMService team/chat: it is paused, and nothing is done before "
+            "aimctl resume AIMService/chat -n team; then its Pods are replaced"
+        )
+        obj = await world.clock.run(annotate(world.admin, named, labels.PAUSED, None))
+        assert said(named, obj, labels.PAUSED, "resumed") == "AIMService team/chat: resumed"
+        await world.pass_seconds(60)
+        assert served(world)["spec"] != before["spec"]
 
 
 async def test_rediscover_asks_the_image_again() -> None:

@@ -145,9 +145,10 @@ def _annotate(
     done: str,
 ) -> None:
     """Set an annotation of an object of one of `kinds`, the first of which is meant if none is named."""
-    from aim_operator.cli.everyday.annotations import annotate  # noqa: PLC0415 - `--help` need not import it
+    from aim_operator.cli.everyday import annotations  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli.objects import find_of  # noqa: PLC0415
+    from aim_operator.cli.plain import say  # noqa: PLC0415
 
     named = find_of(text, cluster.namespace, kinds)
-    cluster.ask(lambda client: annotate(client, named, annotation, value))
-    typer.echo(f"{named}: {done}")
+    obj = cluster.ask(lambda client: annotations.annotate(client, named, annotation, value))
+    say(annotations.said(named, obj, annotation, done))
