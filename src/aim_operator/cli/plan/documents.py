@@ -26,6 +26,8 @@ MOST_BYTES = 256 * 1024 * 1024
 """Of one file; a larger one is no manifest."""
 MOST_NODES = 5_000_000
 """Of one object or list with its aliases written out: a few lines of them may stand for billions."""
+MOST_DEPTH = 200
+"""Of lists and mappings in each other: deeper ones end what calls itself to read them."""
 NOT_OBJECTS = ("kustomization.yaml", "kustomization.yml", "Chart.yaml", "values.yaml")
 """Files that folders of manifests have beside them."""
 _INDEX = re.compile(r"\[(\d+)\]")
@@ -150,6 +152,9 @@ def _decoded(name: str, content: bytes) -> str:
 
 def parsed(file: str, text: str) -> Iterator[Document | Unreadable]:
     """Yield the objects of a file's text, and what in it is none."""
+    if line := _too_deep(text):
+        yield Unreadable(file=file, line=line, message=f"nested more than {MOST_DEPTH} deep; no manifest is")
+        return
     loader = Loader(text)
     try:
         while loader.check_node():
@@ -168,6 +173,29 @@ def parsed(file: str, text: str) -> Iterator[Document | Unreadable]:
         yield Unreadable(file=file, line=1, message=f"not YAML: {error}")
     finally:
         loader.dispose()
+
+
+def _too_deep(text: str) -> int:
+    """Return the line in which YAML is nested too deep; 0 if it is not.
+
+    Looked at event by event: libyaml's composer calls itself, and took the process with it at 30,000.
+    """
+    loader, depth = Loader(text), 0
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > MOST_DEPTH:
+                return int(event.start_mark.line) + 1
+    except (yaml.YAMLError, ValueError):
+        # Whoever composes it meets that, too.
+        return 0
+    finally:
+        loader.dispose()
+    return 0
 
 
 def _objects(file: str, node: Any, value: Any) -> Iterator[Document | Unreadable]:

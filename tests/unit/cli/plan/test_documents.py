@@ -33,6 +33,33 @@ def test_aliases_that_never_end_are_refused_at_once(text: str, want: str, tmp_pa
     assert want in problem.message
 
 
+@pytest.mark.parametrize(
+    "deep",
+    [
+        pytest.param("[" * 100_000, id="lists"),
+        pytest.param("{a: " * 100_000, id="mappings"),
+        pytest.param("- " * 100_000, id="lists without brackets"),
+        pytest.param("? " * 100_000, id="keys"),
+        pytest.param("[" * 600 + "]" * 600, id="as deep as Python goes"),
+    ],
+)
+def test_what_is_nested_too_deep_is_a_mistake(deep: str, tmp_path: Path) -> None:
+    """It was a segmentation fault: a file of a merge request ended the job of its review so."""
+    file = tmp_path / "hostile.yaml"
+    file.write_text(f"kind: X\n---\n{deep}")
+    documents, (problem,) = read([str(file)])
+    assert documents == []
+    assert (problem.line, problem.message) == (3, "nested more than 200 deep; no manifest is")
+
+
+def test_what_is_nested_as_deep_as_a_schema_may_be_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "deep.yaml"
+    file.write_text(f"kind: X\nspec: {'[' * 199}{']' * 199}\n---\nkind: Z\n---\n[\n")
+    documents, (problem,) = read([str(file)])
+    assert [each.kind for each in documents] == ["X", "Z"]
+    assert problem.message.startswith("not YAML")
+
+
 def test_a_name_that_no_file_can_have_is_told() -> None:
     """As a shell makes of a variable that holds a file's text."""
     with pytest.raises(UserError, match="cannot be read: File name too long"):
