@@ -128,3 +128,15 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, capsys: pytest.Captu
         assert told.count("\n") == 1
         assert "is none of `aimctl snapshot`" in told
     assert ended(tmp_path, text) == 2
+
+
+@pytest.mark.parametrize("kind", [[], {}, 5])
+def test_a_kind_that_is_no_text_is_refused(
+    kind: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was a traceback, and exit code 1, which says that something would be Degraded."""
+    (place, *_) = [path for path in all_places() if path[0] == "objects" and path[-1:] == ("kind",)]
+    assert ended(tmp_path, changed(place, kind)) == 3
+    told = capsys.readouterr().err
+    assert "is none of `aimctl snapshot`: object 1: Expected `str`" in told
+    assert told.count("\n") == 1

@@ -21,7 +21,8 @@ def filled(obj: Manifest) -> Manifest:
 
     Objects of our kinds are returned as they are: their CRDs say what they have.
     """
-    if obj.get("kind") in _OURS:
+    if not isinstance(obj.get("kind"), str) or obj["kind"] in _OURS:
+        # A kind that is no text is a damaged file's, and for whoever checks that.
         return obj
     out: Manifest = _without_nulls(obj)
     if obj.get("kind") not in _WITHOUT_SPEC and "spec" not in out:

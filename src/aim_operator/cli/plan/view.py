@@ -184,7 +184,8 @@ def _escaped(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return _escaped(text) if "`" in text or "|" in text else " ".join(text.split())
+    special = any(sign in text for sign in ("`", "|", "<", "]("))
+    return _escaped(text) if special else " ".join(text.split())
 
 
 def github(problems: Iterable[Problem]) -> str:

@@ -113,6 +113,21 @@ def test_words_of_a_file_control_neither_a_terminal_nor_the_log_of_a_pipeline(
     assert not any(line.startswith("::error::") for line in shown.splitlines())
 
 
+@pytest.mark.parametrize(
+    "hostile", ["<img src=http://example.com/x>", "[all is well](http://example.com)", "![](//example.com/x)"]
+)
+def test_names_of_fields_put_neither_pictures_nor_links_into_the_comment_on_a_merge_request(
+    hostile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "service.yaml"
+    head = "apiVersion: aim.silogen.ai/v1alpha1\nkind: AIMService\n"
+    file.write_text(f'{head}metadata: {{name: chat}}\nspec: {{model: llama, "{hostile}": 1}}\n')
+    assert main(["plan", str(file), "-o", "markdown"]) == 3
+    shown = capsys.readouterr().out
+    assert "example.com" in shown
+    assert not any(sign in shown.replace("\\<", "").replace("\\]", "") for sign in ("<img", "]("))
+
+
 def test_without_colour_on_a_screen_that_has_none() -> None:
     environment = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "PATH": "/usr/bin"}
     command = [AIMCTL, "plan", str(EXAMPLES / "quickstart")]
