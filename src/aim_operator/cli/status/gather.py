@@ -34,11 +34,9 @@ async def read(client: KubeClient, namespace: str) -> Status:
     """Return the status of `namespace`, "" for all of them, and of the cluster's catalog."""
     # One alone first: where nobody answers, one request is enough to know it.
     first, *others = KINDS
-    answers = [await _objects(client, first, namespace)]
-    answers += await asyncio.gather(*(_objects(client, resource, namespace) for resource in others))
-    for answer in answers:
-        if isinstance(answer, ApiError) and not isinstance(answer, Forbidden | NotInstalled):
-            raise answer
+    answers = [_heard(await _objects(client, first, namespace))]
+    more = await asyncio.gather(*(_objects(client, resource, namespace) for resource in others))
+    answers += map(_heard, more)
     refused = [answer for answer in answers if isinstance(answer, Forbidden | NotInstalled)]
     if len(refused) == len(answers):
         raise refused[0]
@@ -49,6 +47,13 @@ async def read(client: KubeClient, namespace: str) -> Status:
         if isinstance(answer, ApiError)
     ]
     return collected(objects, unseen)
+
+
+def _heard(answer: list[KubeObject] | ApiError) -> list[KubeObject] | Forbidden | NotInstalled:
+    """Return objects, or why one kind is not shown. Raises whatever else went wrong."""
+    if isinstance(answer, ApiError) and not isinstance(answer, Forbidden | NotInstalled):
+        raise answer
+    return answer
 
 
 async def _objects(

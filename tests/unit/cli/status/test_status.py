@@ -18,7 +18,7 @@ from aim_operator.cli.status.command import follow
 from aim_operator.cli.status.gather import read
 from aim_operator.cli.status.rows import Status, Unseen, collected, decisive_condition
 from aim_operator.cli.status.view import draw
-from aim_operator.errors import ApiError, Forbidden, NotInstalled
+from aim_operator.errors import ApiError, Forbidden, NotInstalled, Unavailable
 from aim_operator.runtime.clock import SystemClock
 from aim_operator.sandbox import Sandbox
 from aim_operator.sandbox.client import SandboxClient
@@ -263,6 +263,16 @@ def test_a_condition_is_what_it_is() -> None:
     assert decisive_condition([no_failure, ready]) is ready
     failure = Condition(type="Failure", status="True", reason="RouteConflict")
     assert decisive_condition([ready, failure]) is failure
+
+
+async def test_where_nobody_answers_nobody_is_asked_again() -> None:
+    """Each request takes five seconds there; `aimctl status` took 26."""
+    client = client_of_a_cluster()
+    fault = Fault(error=Unavailable("no answer in time"), verb="list", times=99)
+    client.network.fail(fault)
+    with pytest.raises(Unavailable):
+        await read(client, "")
+    assert fault.times == 98
 
 
 class _EnoughError(Exception):
