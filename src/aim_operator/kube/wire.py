@@ -80,8 +80,7 @@ class Codec(Generic[K]):
             decoded = self._items.decode(body)
             items, metadata = decoded.items or (), decoded.metadata
         except (msgspec.ValidationError, RecursionError):
-            with _deep():
-                raw = msgspec.json.decode(body, type=_RawItems)
+            raw = self._raw(body)
             items, undecodable = self._each(raw.items or ())
             metadata = raw.metadata
         except msgspec.DecodeError as error:
@@ -92,6 +91,14 @@ class Codec(Generic[K]):
             continue_token=metadata.continue_token,
             undecodable=undecodable,
         )
+
+    def _raw(self, body: bytes) -> _RawItems:
+        """Return a page whose items do not all fit. Raises Unavailable for JSON that is no list at all."""
+        try:
+            with _deep():
+                return msgspec.json.decode(body, type=_RawItems)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Unavailable(f"{self._resource.qualified}: the answer is no list: {error}") from error
 
     def event(self, line: bytes, call: Call) -> WatchEvent[K]:
         """Decode one watch line. Raises what an ERROR line means.

@@ -88,6 +88,24 @@ def test_an_undecodable_item_hides_no_other() -> None:
     assert len(left_out) == 1
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"null", id="null"),
+        pytest.param(b"[]", id="a list of JSON"),
+        pytest.param(b'{"status": "ok"}', id="some other program's"),
+        pytest.param(b'{"metadata": {}, "items": {}}', id="items that are none"),
+        pytest.param(b'{"metadata": 5, "items": [}', id="JSON that is none further on"),
+        pytest.param(b"[" * 100_000, id="lists in lists without an end"),
+    ],
+)
+def test_json_that_is_no_list_is_an_answer_that_can_not_be_used(body: bytes) -> None:
+    """Of a proxy, or another server at that port: it was a traceback of whoever asked."""
+    codec, _ = make_codec()
+    with pytest.raises(errors.Unavailable, match=r"the (answer is no list|list is not JSON)"):
+        codec.page(body)
+
+
 def deep_service(levels: int, name: str = "deep") -> bytes:
     """An AIMService as the API server takes it: its decoder allows ten thousand levels."""
     metadata = msgspec.json.encode(make_metadata(name, uid="u"))
