@@ -139,6 +139,12 @@ def _unfit(document: Document) -> Problem | None:
             return _problem(document, "", f"has no {field}")
     if not isinstance(document.manifest.get("metadata"), dict):
         return _problem(document, "", "has no metadata")
+    for field in ("name", "namespace"):
+        given = document.manifest["metadata"].get(field)
+        if given is not None and not isinstance(given, str):
+            # Also `true`, and a `y`, which is one.
+            hint = "write it in quotes" if isinstance(given, int | float) else ""
+            return _problem(document, f"metadata.{field}", f"metadata.{field} is no text", hint=hint)
     if not document.name:
         return _problem(document, "metadata", "has no metadata.name")
     return None

@@ -114,6 +114,31 @@ def test_words_of_a_file_control_neither_a_terminal_nor_the_log_of_a_pipeline(
 
 
 @pytest.mark.parametrize(
+    ("metadata", "want"),
+    [
+        pytest.param(
+            "{name: chat, namespace: 2026}",
+            "metadata.namespace is no text; write it in quotes",
+            id="a namespace",
+        ),
+        pytest.param("{name: 12e3}", "metadata.name is no text; write it in quotes", id="a name"),
+        pytest.param("{name: y}", "metadata.name is no text; write it in quotes", id="a yes"),
+        pytest.param("{name: [a]}", "metadata.name is no text", id="a list"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["aim.silogen.ai/v1alpha1, kind: AIMService", "v1, kind: Secret"])
+def test_a_name_that_yaml_takes_for_a_number_is_a_mistake(
+    kind: str, metadata: str, want: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A namespace of digits was taken for none: the object was planned in another one."""
+    file = tmp_path / "a.yaml"
+    file.write_text(f"{{apiVersion: {kind}, metadata: {metadata}}}\n")
+    assert main(["plan", str(file)]) == 3
+    shown = capsys.readouterr().out
+    assert f": {want}\n" in shown
+
+
+@pytest.mark.parametrize(
     "hostile", ["<img src=http://example.com/x>", "[all is well](http://example.com)", "![](//example.com/x)"]
 )
 def test_names_of_fields_put_neither_pictures_nor_links_into_the_comment_on_a_merge_request(
