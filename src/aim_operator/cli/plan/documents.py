@@ -101,7 +101,7 @@ def _texts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     seen: set[Path] = set()
     for given in paths:
         if given == STDIN:
-            yield "standard input", _decoded("standard input", sys.stdin.buffer.read(MOST_BYTES + 1))
+            yield "standard input", _piped()
             continue
         path = Path(given)
         if not exists(path):
@@ -110,6 +110,14 @@ def _texts(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
             if file.resolve() not in seen:
                 seen.add(file.resolve())
                 yield _shown(file), _text(file)
+
+
+def _piped() -> str:
+    """Return standard input. Raises UserError where there is nothing: what writes to it has failed."""
+    text = _decoded("standard input", sys.stdin.buffer.read(MOST_BYTES + 1))
+    if not text.strip():
+        raise UserError("there is nothing on standard input: did the command before the pipe fail?")
+    return text
 
 
 def _shown(path: Path) -> str:

@@ -421,3 +421,13 @@ def test_dates_stay_words_as_kubernetes_reads_them(
 def test_help_says_what_the_exit_codes_mean() -> None:
     done = subprocess.run([AIMCTL, "plan", "--help"], capture_output=True, text=True, check=True)
     assert "0 nothing would be made or changed, 2 something would" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("text", ["", " \n\n"])
+def test_nothing_from_the_command_before_the_pipe_is_no_empty_catalog(text: str) -> None:
+    """A shell without pipefail goes on when `kustomize build` fails, and nothing to say was green."""
+    done = subprocess.run([AIMCTL, "plan", "-"], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        "error: there is nothing on standard input: did the command before the pipe fail?"
+    ]
