@@ -220,25 +220,15 @@ def test_a_server_that_goes_in_the_handshake_is_an_error(contexts: tuple[Context
 def test_bytes_after_an_answer_are_not_taken_for_the_next_one(
     contexts: tuple[Context, ssl.SSLContext], ca: trustme.CA, tmp_path: Path
 ) -> None:
-    bodies = [CONTENT[:1_000_000] + answer(b"not asked for"), b"asked for"]
-
-    def serve(listener: socket.socket) -> None:
-        for body in bodies:
-            sock, _ = listener.accept()
-            with contexts[1].wrap_socket(sock, server_side=True) as theirs, contextlib.suppress(OSError):
-                theirs.recv(65536)
-                theirs.sendall(answer(body, min(len(body), 1_000_000)))
-                theirs.recv(65536)
-
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     connections = Connections(
         count=1, idle_seconds=PATIENT_SECONDS, environment={"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=serve, args=(listener,))
+        serving = threading.Thread(target=say_too_much, args=(contexts[1], listener))
         serving.start()
         url = f"https://localhost:{listener.getsockname()[1]}/"
-        got = [whole(connections.get(url, {})) for _ in bodies]
+        got = [whole(connections.get(url, {})) for _ in range(2)]
         connections.close()
         serving.join(PATIENT_SECONDS)
     assert got == [CONTENT[:1_000_000], b"asked for"]
@@ -296,18 +286,8 @@ def test_bytes_after_an_answer_through_a_proxy_over_tls_are_not_taken_for_the_ne
     contexts: tuple[Context, ssl.SSLContext], ca: trustme.CA, tmp_path: Path
 ) -> None:
     """The end of the answer and the beginning of what nobody asked for are in one record: no poll tells."""
-    bodies = [CONTENT[:1_000_000] + answer(b"not asked for"), b"asked for"]
-
-    def serve_hub(listener: socket.socket) -> None:
-        for body in bodies:
-            sock, _ = listener.accept()
-            with contexts[1].wrap_socket(sock, server_side=True) as theirs, contextlib.suppress(OSError):
-                theirs.recv(65536)
-                theirs.sendall(answer(body, min(len(body), 1_000_000)))
-                theirs.recv(65536)
-
     def serve_proxy(listener: socket.socket, hub_port: int) -> None:
-        for _ in bodies:
+        for _ in range(2):
             sock, _ = listener.accept()
             with (
                 contexts[1].wrap_socket(sock, server_side=True) as client,
@@ -328,18 +308,28 @@ def test_bytes_after_an_answer_through_a_proxy_over_tls_are_not_taken_for_the_ne
             "HTTPS_PROXY": f"https://localhost:{proxy.getsockname()[1]}",
         }
         serving = [
-            threading.Thread(target=serve_hub, args=(hub,), daemon=True),
+            threading.Thread(target=say_too_much, args=(contexts[1], hub), daemon=True),
             threading.Thread(target=serve_proxy, args=(proxy, hub.getsockname()[1]), daemon=True),
         ]
         for one in serving:
             one.start()
         connections = Connections(count=1, idle_seconds=PATIENT_SECONDS, environment=environment)
         url = f"https://localhost:{hub.getsockname()[1]}/"
-        got = [whole(connections.get(url, {})) for _ in bodies]
+        got = [whole(connections.get(url, {})) for _ in range(2)]
         connections.close()
         assert got == [CONTENT[:1_000_000], b"asked for"]
         for one in serving:
             one.join(PATIENT_SECONDS)
+
+
+def say_too_much(context: ssl.SSLContext, listener: socket.socket) -> None:
+    """Answer with more than was announced, which nobody asked for; then, on another connection, as asked."""
+    for body in (CONTENT[:1_000_000] + answer(b"not asked for"), b"asked for"):
+        sock, _ = listener.accept()
+        with context.wrap_socket(sock, server_side=True) as theirs, contextlib.suppress(OSError):
+            theirs.recv(65536)
+            theirs.sendall(answer(body, min(len(body), 1_000_000)))
+            theirs.recv(65536)
 
 
 def relay(client: ssl.SSLSocket, hub: socket.socket) -> None:
