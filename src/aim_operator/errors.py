@@ -61,16 +61,18 @@ class ApiError(AimError):
         self.code = code
         self.reason = reason
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a write may have taken effect all the same, and be seen by a watch later."""
+        return False
+
 
 class Unavailable(ApiError):
     """No usable answer: network, timeout or a 5xx. Retryable."""
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether a write may have taken effect all the same, and be seen by a watch later.
-
-        502 and 504 are those of proxies. That etcd gave no answer, an API server passes on as a 500.
-        """
+        """See ApiError. 502 and 504 are those of proxies; that etcd gave no answer is passed on as a 500."""
         of_etcd = self.code == 500 and _NO_ANSWER_OF_ETCD.search(str(self)) is not None
         return of_etcd or self.code in {0, 502, 504}
 

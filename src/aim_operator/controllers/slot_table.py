@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from aim_operator.api.meta import ObjectRef
 from aim_operator.core.template.slots import WaitingTemplate, gets_slot, next_templates
-from aim_operator.errors import ApiError, Unavailable
+from aim_operator.errors import ApiError
 from aim_operator.runtime.clock import Clock
 
 REFUSED_SECONDS = 15.0
@@ -92,7 +92,7 @@ class SlotTable:
         if grant is None:
             return
         now = self._clock.monotonic()
-        if isinstance(error, Unavailable) and error.is_unanswered and grant.unanswered_until is None:
+        if error is not None and error.is_unanswered and grant.unanswered_until is None:
             grant = self._granted[ref] = grant._replace(unanswered_until=now + UNANSWERED_SECONDS)
         if self._is_unanswered(ref, grant):
             return

@@ -25,7 +25,7 @@ from aim_operator.core.model_cache import allowance, desired
 from aim_operator.core.model_cache.allowance import Allowance, Ask, Budget
 from aim_operator.core.naming import claim_name
 from aim_operator.core.pause import is_paused
-from aim_operator.errors import SpecError, Unavailable
+from aim_operator.errors import SpecError
 
 _STUCK = (Reason.PROVISIONING_FAILED, Reason.NAME_CONFLICT, Reason.RESOURCES_INVALID)
 """Why a cache that could have its claim has none: until that is fixed, it holds up nobody."""
@@ -65,7 +65,7 @@ class StorageBudget:
         Where creating it had no answer it may have come all the same: the next `ask` sees.
         """
         problem = outcomes.problem(PERSISTENT_VOLUME_CLAIMS.kind)
-        if problem is not None and isinstance(problem.error, Unavailable) and problem.error.is_unanswered:
+        if problem is not None and problem.error is not None and problem.error.is_unanswered:
             return
         made = any(o.child.resource is PERSISTENT_VOLUME_CLAIMS and o.object is not None for o in outcomes)
         if not made or problem is not None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.plan import EventNote, Report
-from aim_operator.errors import ApiError, Conflict, Unavailable
+from aim_operator.errors import ApiError, Conflict
 
 MOST = 4
 """Attempts at one version of an object. Each has the status of its moment, mostly the same."""
@@ -36,7 +36,7 @@ class UnansweredStatuses:
 
         A conflict says so, too: a request that is sent again meets what the first one has done.
         """
-        lost = isinstance(error, Conflict) or (isinstance(error, Unavailable) and error.is_unanswered)
+        lost = isinstance(error, Conflict) or error.is_unanswered
         if not lost or not report.events:
             return
         metadata = obj.metadata

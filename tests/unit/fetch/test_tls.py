@@ -286,6 +286,7 @@ def test_bytes_after_an_answer_through_a_proxy_over_tls_are_not_taken_for_the_ne
     contexts: tuple[Context, ssl.SSLContext], ca: trustme.CA, tmp_path: Path
 ) -> None:
     """The end of the answer and the beginning of what nobody asked for are in one record: no poll tells."""
+
     def serve_proxy(listener: socket.socket, hub_port: int) -> None:
         for _ in range(2):
             sock, _ = listener.accept()
