@@ -362,7 +362,12 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         pytest.param("version >&-", 0, "", id="no standard output"),
         pytest.param("version 2>&-", 0, "", id="no standard error"),
         pytest.param("version <&- >&- 2>&-", 0, "", id="no stream at all"),
-        pytest.param("plan - <&-", 0, "", id="no standard input to plan from"),
+        pytest.param(
+            "plan - <&-",
+            3,
+            "error: there is nothing on standard input: did the command before the pipe fail?\n",
+            id="no standard input to plan from",
+        ),
         pytest.param(
             "call chat - <&-", 2, "error: there is no question: PROMPT is empty\n", id="none to ask from"
         ),
