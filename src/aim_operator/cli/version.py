@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import say
 
 if TYPE_CHECKING:
     from aim_operator.cli.versions import Versions
@@ -41,7 +42,6 @@ def version(
     Without a kubeconfig it is the version of aimctl alone.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
-    from aim_operator.cli.plain import say  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
     flags.one_of("--output", output, FORMS)

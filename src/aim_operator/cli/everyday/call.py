@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import without_controls
 
 if TYPE_CHECKING:
     from aim_operator.cli.everyday.chat import Chat
@@ -97,8 +98,7 @@ async def converse(
     to: TextIO,
 ) -> None:
     """Write the answer to `to` as it comes, without what would control a terminal. Raises UserError."""
-    from aim_operator.cli.plain import without_controls  # noqa: PLC0415 - `--help` need not import it
-    from aim_operator.errors import UserError  # noqa: PLC0415
+    from aim_operator.errors import UserError  # noqa: PLC0415 - `--help` need not import it
 
     request: dict[str, Any] = {"model": model or await chat.model(), "messages": messages}
     if max_tokens is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import without_controls
 
 if TYPE_CHECKING:
     from aim_operator.cli.everyday.log_source import Part
@@ -71,7 +72,6 @@ async def show(
 ) -> None:
     """Write the log to `to`, without what would control a terminal. Raises UserError where there is none."""
     from aim_operator.cli.everyday import log_source  # noqa: PLC0415 - `--help` need not import it
-    from aim_operator.cli.plain import without_controls  # noqa: PLC0415
 
     source = await log_source.find(client, namespace, name, part)
     decoder, rest = codecs.getincrementaldecoder("utf-8")(errors="replace"), ""

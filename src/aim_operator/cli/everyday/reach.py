@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import say
 
 
 @connect.with_cluster
@@ -24,7 +25,6 @@ def url(
     from aim_operator.api.v1alpha1 import SERVICES  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli.everyday.addresses import base_url  # noqa: PLC0415
     from aim_operator.cli.objects import find_of  # noqa: PLC0415
-    from aim_operator.cli.plain import say  # noqa: PLC0415
 
     name = find_of(service, "default", (SERVICES,)).name
     where = cluster.namespace

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import say
 
 MOST_REPLICAS = 1000
 MOST_GPUS = 1024
@@ -55,7 +56,6 @@ def serve(
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli.everyday import new_service  # noqa: PLC0415
-    from aim_operator.cli.plain import say  # noqa: PLC0415
     from aim_operator.cli.printing import structured  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 

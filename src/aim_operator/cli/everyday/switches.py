@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import say
 
 if TYPE_CHECKING:
     from aim_operator.api.resource import Resource
@@ -147,7 +148,6 @@ def _annotate(
     """Set an annotation of an object of one of `kinds`, the first of which is meant if none is named."""
     from aim_operator.cli.everyday import annotations  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli.objects import find_of  # noqa: PLC0415
-    from aim_operator.cli.plain import say  # noqa: PLC0415
 
     named = find_of(text, cluster.namespace, kinds)
     obj = cluster.ask(lambda client: annotations.annotate(client, named, annotation, value))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import say
 
 if TYPE_CHECKING:
     from aim_operator.cli.objects import Named
@@ -37,7 +38,6 @@ def wait(
     Each change of what it waits for is a line.
     """
     from aim_operator.cli import flags, objects  # noqa: PLC0415 - `--help` need not import what follows
-    from aim_operator.cli.plain import say  # noqa: PLC0415
     from aim_operator.runtime.clock import SystemClock  # noqa: PLC0415
 
     seconds = flags.seconds_of("--timeout", timeout, MOST_SECONDS)

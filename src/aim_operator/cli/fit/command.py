@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import error_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -53,7 +54,6 @@ def fit(
     can't be reached, 3 the call or the file is not right.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
-    from aim_operator.cli.plain import error_line  # noqa: PLC0415
     from aim_operator.cli.printing import STRUCTURED, console, structured  # noqa: PLC0415
     from aim_operator.errors import NoAnswer, UserError  # noqa: PLC0415
 

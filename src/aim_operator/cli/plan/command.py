@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import error_line, without_controls
 from aim_operator.cli.program import Command
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ def plan(
     be Degraded or Failed, 3 the files or the call are not right.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
-    from aim_operator.cli.plain import error_line  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
     try:
@@ -159,7 +159,6 @@ def _planned(
 
 
 def _print(plan: Plan, output: str) -> None:
-    from aim_operator.cli.plain import without_controls  # noqa: PLC0415
     from aim_operator.cli.plan import view  # noqa: PLC0415
     from aim_operator.cli.printing import STRUCTURED, console, structured  # noqa: PLC0415
 

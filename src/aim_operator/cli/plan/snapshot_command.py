@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.cli.plain import say
 
 
 @connect.with_cluster
@@ -31,7 +32,6 @@ def snapshot(
     """
     from datetime import UTC, datetime  # noqa: PLC0415 - `--help` need not import what follows
 
-    from aim_operator.cli.plain import say  # noqa: PLC0415
     from aim_operator.cli.plan.snapshot import take, written  # noqa: PLC0415
     from aim_operator.errors import UserError  # noqa: PLC0415
 
