@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from aim_operator.runtime.clock_steps import LOOK_SECONDS
 from aim_operator.sandbox.jobs import ImageBehaviour
 from tests.simulation.catalog import IMAGE, NAMESPACE, image, service, template
 from tests.simulation.explore.replica import OffsetClock
+from tests.simulation.test_caches import SOURCE, model_cache
 from tests.simulation.world import World
 
 DAY = 86400.0
@@ -37,6 +39,26 @@ async def test_a_deadline_that_a_clock_put_off_is_kept_once_it_is_set(behind: fl
             lambda: template_reason(world) == "False/JobFailed",
             limit_seconds=DEADLINE_SECONDS + LOOK_SECONDS + 5,
         )
+
+
+@pytest.mark.parametrize("ahead", [DAY, 3600, 600, 0, -600, -3600, -DAY])
+async def test_what_fails_is_tried_with_pauses_whatever_the_clocks_say(ahead: float) -> None:
+    """Where ours is an hour ahead of the cluster's, each pause was over: Jobs were made at full speed."""
+    async with World() as world:
+        world.sandbox.jobs.behaviours[IMAGE] = ImageBehaviour(outcome="fails")
+        world.sandbox.jobs.behaviours[SOURCE] = ImageBehaviour(outcome="fails")
+        world.clock_offset_seconds = ahead
+        world.start(clock=OffsetClock(world))
+        world.apply([image(), template(), model_cache()])
+        await world.pass_seconds(300)
+        jobs = Counter(
+            name.rpartition("-")[0]
+            for verb, resource, name in world.writes()
+            if (verb, resource) == ("apply", "jobs.batch")
+        )
+        # After 10 s, 20, 40, 80, and 160.
+        assert len(jobs) == 2
+        assert set(jobs.values()) <= {4, 5}
 
 
 async def test_a_quiet_day_with_a_right_clock_writes_nothing() -> None:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-MANY_STEPS = 20_000_000
-"""After as many callbacks without rest, something spins."""
+MANY_STEPS = 1_000_000
+"""After as many callbacks without rest, something spins: stories take some hundreds. A minute of CPU."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

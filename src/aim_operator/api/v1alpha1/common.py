@@ -175,7 +175,11 @@ class Attempts(Wire):
     )
     attempts: Annotated[int | None, Field(doc="Failed attempts with these inputs.", minimum=0)] = None
     last_attempt_time: Annotated[
-        str | None, Field(doc="When the last attempt ended.", format="date-time")
+        str | None,
+        Field(
+            doc="When the last attempt ended; if it failed, by the clock that the next one waits by.",
+            format="date-time",
+        ),
     ] = None
     message: Annotated[
         str | None, Field(doc="Why the last attempt failed, or what it waits for.", max_length=MOST_MESSAGE)

@@ -47,19 +47,19 @@ def failure(
     digest: str,
     job: Job,
     *,
-    ended_at: str,
     now: datetime,
     message: str,
     **more: Any,
 ) -> A:
     """Return the record of one more failed attempt; `more` is what this type keeps besides.
 
-    The Job's end is of another clock. Where that is ahead of ours, the attempt ended now.
+    It ended now: the Job's end is of another clock, and where that is an hour behind ours, the pause after it
+    would always be over.
     """
     fields = {"attempts": failed_attempts(previous, digest) + 1, **more}
     return type_(
         spec_hash=digest,
-        last_attempt_time=ended_at if parse_time(ended_at) <= now else timestamp(now),
+        last_attempt_time=timestamp(now),
         message=cut(message),
         job_uid=job.metadata.uid,
         **fields,

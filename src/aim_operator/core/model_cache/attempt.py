@@ -264,7 +264,6 @@ def _failed(inputs: Inputs, step: JobStep, verdict: Verdict, said: report.Progre
         old.download,
         digest,
         step.live_job,
-        ended_at=step.ended_at,
         now=inputs.now,
         message=verdict.message,
         claim_uid=inputs.claim.metadata.uid,

@@ -178,7 +178,6 @@ def _failed(inputs: Inputs, step: JobStep, verdict: Verdict) -> Step:
         inputs.old.listing,
         inputs.digest,
         step.live_job,
-        ended_at=step.ended_at,
         now=inputs.now,
         message=verdict.message,
         reason=reason,

@@ -208,7 +208,6 @@ def _failed(inputs: Inputs, step: JobStep, verdict: Verdict) -> Step:
         inputs.old.discovery,
         digest,
         step.live_job,
-        ended_at=step.ended_at,
         now=inputs.now,
         message=verdict.message,
         image=inputs.image.spec.image,

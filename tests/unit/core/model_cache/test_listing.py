@@ -223,7 +223,7 @@ def test_the_status_says_meanwhile_why_the_last_attempt_failed_and_how_many_ther
         listing = status.listing or Listing()
         assert listing.attempts == attempts
         waits = planned(with_status(seen, status))
-        assert waits.requeue_after_seconds == pytest.approx(seconds - 1)
+        assert waits.requeue_after_seconds == pytest.approx(seconds)
         due = planned(with_status(observed(), status), NOW + timedelta(seconds=seconds))
         assert children(due) == ["Job"]
         _, message = condition(due, c.READY)

@@ -491,9 +491,10 @@ def test_a_failure_waits_for_its_retry_and_keeps_its_job_meanwhile() -> None:
 
 def test_a_due_retry_removes_the_job_and_then_makes_the_next() -> None:
     first = status_of(planned(observed(**failed())))
-    plan = planned(with_status(observed(**failed()), first))
+    due = NOW + timedelta(seconds=10)
+    plan = planned(with_status(observed(**failed()), first), due)
     assert (len(plan.removals), plan.children) == (1, ())
-    assert children(planned(with_status(observed(), first))) == ["Job"]
+    assert children(planned(with_status(observed(), first), due)) == ["Job"]
 
 
 def test_attempts_that_get_further_do_not_count() -> None:

@@ -95,7 +95,7 @@ def failing(attempts: int = 1, last: str = ENDED, **fields: Any) -> TemplateObse
         job=make_job(failed=last), pods=(make_pod(phase="Failed", exit_code=3, message="boom"),)
     )
     written = status_of(first)
-    bookkeeping = structs.replace(written.discovery or Discovery(), attempts=attempts)
+    bookkeeping = structs.replace(written.discovery or Discovery(), attempts=attempts, last_attempt_time=last)
     status = structs.replace(written, discovery=bookkeeping)
     return with_status(make_template_observed(**fields), status)
 
@@ -589,18 +589,18 @@ def test_the_result_is_what_was_printed() -> None:
     assert (status.resolved_image.kind, status.resolved_image.scope) == ("AIMImage", "Namespace")
 
 
-def test_a_first_failure_is_written_down_and_retried_ten_seconds_after_its_end() -> None:
+def test_a_first_failure_is_written_down_and_retried_ten_seconds_later() -> None:
     observed, _ = SITUATIONS["the dry run failed"]
     plan = planned(observed)
     assert plan.status is not None
     want = make_discovery(
         observed.digest,
         attempts=1,
-        last=ENDED,
+        last=conditions.timestamp(NOW),
         message="the image's dry run exited with code 3: boom",
     )
     assert plan.status.discovery == structs.replace(want, job_uid=observed.jobs[0].metadata.uid)
-    assert plan.requeue_after_seconds == 5
+    assert plan.requeue_after_seconds == 10
 
 
 def test_a_failure_that_is_written_down_is_not_counted_again() -> None:
