@@ -248,7 +248,7 @@ class FakeClient:
 
     async def patch(self, resource: Resource[K], name: str, patch: Manifest, *, namespace: str = "") -> K:
         await self._called("patch", resource, namespace, name, patch)
-        return self._patched(resource, name, patch, namespace)
+        return self._patched(resource, name, patch, namespace, webhook=self.webhook)
 
     async def delete(
         self,
@@ -309,14 +309,24 @@ class FakeClient:
             if wanted.get(field) and wanted[field] != old["metadata"][field]:
                 raise errors.Conflict(f"the object has another {field}", code=409)
 
-    def _patched(self, resource: Resource[K], name: str, patch: Patch, namespace: str) -> K:
+    def _patched(
+        self,
+        resource: Resource[K],
+        name: str,
+        patch: Patch,
+        namespace: str,
+        *,
+        webhook: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+    ) -> K:
         old = self._existing(resource, namespace, name)
         if isinstance(patch, list):
             new = json_patched(old, patch)
             self._check_version(old, new["metadata"])
             return _decoded(resource, self.put(resource, new))
-        self._check_version(old, patch.get("metadata", {}))
-        new = merge_patched(old, {key: value for key, value in patch.items() if key != "metadata"})
+        metadata = patch.get("metadata", {})
+        self._check_version(old, metadata)
+        changed = {key: value for key, value in metadata.items() if key not in ("uid", "resourceVersion")}
+        new = webhook(merge_patched(old, {**patch, "metadata": changed}))
         return _decoded(resource, self.put(resource, new))
 
     def _store(self, resource: str, name: Name, old: Manifest | None, new: Manifest) -> None:

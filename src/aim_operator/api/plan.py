@@ -69,6 +69,8 @@ class OutcomeType(Enum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
+    FOUND = "found"
+    """It had been out of sight, without the labels that the operator finds it by; it has them again."""
     SKIPPED = "skipped"
     """Not tried, because the child that it comes after is not there."""
     HELD = "held"
@@ -83,7 +85,15 @@ class OutcomeType(Enum):
     """The write failed and is tried again with backoff."""
 
 
-_FINE = frozenset({OutcomeType.CREATED, OutcomeType.UPDATED, OutcomeType.UNCHANGED, OutcomeType.SKIPPED})
+_FINE = frozenset(
+    {
+        OutcomeType.CREATED,
+        OutcomeType.UPDATED,
+        OutcomeType.UNCHANGED,
+        OutcomeType.FOUND,
+        OutcomeType.SKIPPED,
+    }
+)
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -145,6 +155,11 @@ class Outcomes(Struct, frozen=True):
             ),
             None,
         )
+
+    @property
+    def found(self) -> bool:
+        """Whether a child turned out to be there that the plan was made without."""
+        return any(outcome.type is OutcomeType.FOUND for outcome in self.each)
 
     @property
     def errors(self) -> tuple[ApiError, ...]:

@@ -31,7 +31,7 @@ NO_VERSION = "1"
 """A resourceVersion that no object has: an apply with it creates, or conflicts (docs/adr/0004)."""
 
 
-Action = Literal["unchanged", "created", "updated"]
+Action = Literal["unchanged", "created", "updated", "found"]
 
 
 class ApplyOutcome(Struct, Generic[K], frozen=True, kw_only=True):
@@ -121,6 +121,9 @@ class Applier:
         by the server. A webhook that rewrites our fields is accepted: repaired is only what changes after
         our own apply. An object that is being deleted is left alone. One that somebody changes, deletes or
         takes out of sight as soon as it is written is written ever less often; the outcome says so.
+
+        One that is out of sight only gets its labels back, and is found: whoever made the manifest did not
+        know that it is there, and what it asks for may be refused, or be no more than for a new one.
         """
         digest = digest_of(manifest)
         metadata = manifest["metadata"]
@@ -139,19 +142,8 @@ class Applier:
                 message=hold.undone.value,
             )
         self._fence()
-        stamped = self._stamped(manifest, digest, live)
-        try:
-            with self._writing(key, name):
-                applied = await self._client.apply(resource, stamped, force=live is not None)
-        except Conflict as error:
-            if live is not None:
-                raise
-            raise AlreadyExists(str(error), code=error.code, reason="AlreadyExists") from error
-        self._expectations.written(key, resource, applied)
-        self._accept(applied, manifest, digest)
+        applied, action = await self._write(key, resource, manifest, digest, live)
         self._repairs.written(name, digest, undone)
-        same = live is not None and applied.metadata.resource_version == live.metadata.resource_version
-        action: Action = "created" if live is None else "unchanged" if same else "updated"
         if self._selected(resource, applied):
             return ApplyOutcome(object=applied, action=action)
         # Changed at admission: no watch will ever show it, so nothing but the clock brings the key back.
@@ -162,6 +154,32 @@ class Applier:
             retry_after_seconds=hold.seconds if hold is not None else FIRST_HOLD_SECONDS,
             message=Undone.HIDDEN.value,
         )
+
+    async def _write(
+        self, key: ObjectRef, resource: Resource[K], manifest: Manifest, digest: str, live: K | None
+    ) -> tuple[K, Action]:
+        metadata = manifest["metadata"]
+        name = ObjectRef(resource.kind, metadata.get("namespace", ""), metadata["name"])
+        if live is not None and not self._selected(resource, live):
+            patch: Manifest = {"metadata": {"uid": live.metadata.uid, "labels": metadata["labels"]}}
+            with self._writing(key, name):
+                found = await self._client.patch(resource, name.name, patch, namespace=name.namespace)
+            self._expectations.written(key, resource, found)
+            return found, "found"
+        stamped = self._stamped(manifest, digest, live)
+        try:
+            with self._writing(key, name):
+                applied = await self._client.apply(resource, stamped, force=live is not None)
+        except Conflict as error:
+            if live is not None:
+                raise
+            raise AlreadyExists(str(error), code=error.code, reason="AlreadyExists") from error
+        self._expectations.written(key, resource, applied)
+        self._accept(applied, manifest, digest)
+        if live is None:
+            return applied, "created"
+        same = applied.metadata.resource_version == live.metadata.resource_version
+        return applied, "unchanged" if same else "updated"
 
     async def amend(
         self, key: ObjectRef, resource: Resource[K], manifest: Manifest, *, live: K

@@ -269,7 +269,8 @@ class KindReconciler(Generic[K, O]):
         plan = self._kind.decide(observed, now)
         outcomes = await self._writer.apply_plan(ref, plan)
         self._kind.settle(ref, plan, outcomes)
-        if plan.report is not None:
+        # What was found now was decided without: it is seen in a moment, and wakes the key.
+        if plan.report is not None and not outcomes.found:
             await self._writer.report(ref, resource, obj, plan.report(outcomes))
         unread = (plan.unread,) if plan.unread is not None else ()
         if failures := [*outcomes.errors, *unread]:

@@ -280,14 +280,29 @@ async def test_an_object_that_somebody_undoes_at_once_is_written_at_the_backoff(
         while scene.clock.monotonic() < 3600:
             await undo(scene, how)
             outcome = await reconcile(scene)
-            if len(scene.applies()) > 12 and outcome.action == "unchanged":
+            if len(scene.client.writes()) > 12 and outcome.action == "unchanged":
                 assert outcome.retry_after_seconds is not None
                 messages.add(outcome.message)
             await scene.clock.advance(1)
         assert len(messages) == 1
         assert how in messages.pop()
         # Two requests a turn where it is out of sight: one that finds the name taken, one that repairs.
-        assert 10 < len(scene.applies()) < (60 if how == "labels" else 30)
+        assert 10 < len(scene.client.writes()) < (60 if how == "labels" else 30)
+
+
+async def test_an_object_that_is_found_out_of_sight_gets_its_labels_and_nothing_else() -> None:
+    """Whoever wants it otherwise did not know that it is there; it may be one that can't be changed."""
+    async with applying(**SELECTED) as scene:
+        await scene.apply()
+        await scene.change(labels={"ours": "no"})
+        live = await scene.applier.probe(WIDGETS, "team", "a")
+        other = make_widget(spec={"size": 2}, labels={"ours": "yes"})
+        outcome = await scene.applier.apply(KEY, WIDGETS, other, live=live)
+        await scene.clock.settle()
+        assert (outcome.action, outcome.retry_after_seconds) == ("found", None)
+        assert (scene.client.manifest(WIDGETS, "a", "team") or {})["spec"] == {"size": 1}
+        assert (await scene.apply(other)).action == "updated"
+        assert (scene.client.manifest(WIDGETS, "a", "team") or {})["spec"] == {"size": 2}
 
 
 async def test_a_deleted_object_is_made_again_at_once_when_nobody_keeps_deleting_it() -> None:
@@ -328,7 +343,7 @@ async def test_an_object_that_is_relabelled_at_admission_is_not_waited_for_in_si
         scene.client.webhook = lambda manifest: manifest
         await scene.clock.advance(300)
         outcome = await reconcile(scene)
-        assert (outcome.action, outcome.message) == ("updated", "")
+        assert (outcome.action, outcome.message) == ("found", "")
         # A watch that heard nothing for so long may just be opened anew.
         await scene.clock.run_until(lambda: scene.live is not None, limit_seconds=60)
 
