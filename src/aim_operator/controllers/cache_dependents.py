@@ -20,6 +20,7 @@ from aim_operator.controllers.index import (
     ANY_SOURCE,
     BY_AWAITED_ROOM,
     BY_CLASS,
+    BY_COLD_SOURCE_IN,
     BY_CONFIG,
     BY_IMAGE,
     BY_IMAGE_IN,
@@ -113,7 +114,7 @@ class CacheDependents:
         namespace, name = cache.metadata.namespace, cache.metadata.name
         store = self._watched.template_caches.store
         yield from map(TEMPLATE_CACHES.ref, self._template_caches_listing(namespace, name))
-        waiting = store.by_index(BY_UNCACHED_SOURCE_IN, (namespace, cache.spec.source_uri))
+        waiting = store.by_index(BY_COLD_SOURCE_IN, (namespace, cache.spec.source_uri))
         yield from map(TEMPLATE_CACHES.ref, waiting)
         if not is_own_model_cache(cache):
             # The name that the operator would give to the cache of another source.

@@ -17,6 +17,7 @@ from aim_operator.api.external import (
     Pod,
 )
 from aim_operator.api.meta import KubeObject
+from aim_operator.api.v1alpha1.conditions import State
 from aim_operator.core import labels
 from aim_operator.core.caching import listed_models
 from aim_operator.core.catalog import Image, Template, is_derived
@@ -44,9 +45,10 @@ BY_NAME = "name"
 BY_DEPLOYMENT = "deployment"
 BY_INVOLVED = "involved object"
 BY_SOURCE_IN = "source in namespace"
+BY_COLD_SOURCE_IN = "source without files in namespace"
 BY_UNCACHED_SOURCE_IN = "source without cache in namespace"
 ANY_SOURCE = "*"
-"""Key in BY_UNCACHED_SOURCE_IN of all that lack a cache; no source is called so."""
+"""Key in BY_UNCACHED_SOURCE_IN of all that lack a model cache; no source is called so."""
 BY_MEANING_IN = "meaning in namespace"
 BY_MODEL_CACHE_IN = "model cache in namespace"
 BY_EXISTING_CLAIM = "namespace of caches on claims that are not the operator's"
@@ -167,6 +169,13 @@ def model_caches_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str]]:
     for listed in listed_models(cache):
         if listed.name is not None:
             yield cache.metadata.namespace, listed.name
+
+
+def cold_sources_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str]]:
+    """Index by source those whose files are not there: a model cache gives way to one that has them."""
+    for listed in listed_models(cache):
+        if listed.name is None or listed.status != State.AVAILABLE:
+            yield cache.metadata.namespace, listed.source_uri
 
 
 def uncached_sources_in(cache: aim.AIMTemplateCache) -> Iterator[tuple[str, str]]:

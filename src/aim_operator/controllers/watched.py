@@ -33,6 +33,7 @@ from aim_operator.controllers import index, kept, slim
 from aim_operator.controllers.index import (
     BY_AWAITED_ROOM,
     BY_CLASS,
+    BY_COLD_SOURCE_IN,
     BY_CONFIG,
     BY_DEFAULT_TEMPLATE,
     BY_DEPLOYMENT,
@@ -169,6 +170,7 @@ class Watched:
                 BY_TEMPLATE: index.cached_template,
                 BY_TEMPLATE_IN: index.cached_template_in,
                 BY_MODEL_CACHE_IN: index.model_caches_in,
+                BY_COLD_SOURCE_IN: index.cold_sources_in,
                 BY_UNCACHED_SOURCE_IN: index.uncached_sources_in,
                 BY_CONFIG: index.config,
             },
