@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from aim_operator.api.external import Event, PersistentVolumeClaim, Pod, StorageClass
-from aim_operator.api.meta import ObjectRef
+from aim_operator.api.external import Event, InferenceService, PersistentVolumeClaim, Pod, StorageClass
+from aim_operator.api.meta import KubeObject, ObjectRef
 from aim_operator.api.v1alpha1 import (
     MODEL_CACHES,
     SERVICES,
@@ -46,7 +46,16 @@ from aim_operator.core.caching import (
 )
 from aim_operator.core.catalog import DEFAULT_CONFIG, Image, Template
 from aim_operator.core.naming import is_model_cache_name, label_value
+from aim_operator.core.service.cache_plan import filled_claim
+from aim_operator.core.service.live_runtime import runtime_of
 from aim_operator.core.service.resolution import resolve
+
+
+def filling_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
+    """Whether a model cache came or went, or its files did."""
+    if not isinstance(old, AIMModelCache) or not isinstance(new, AIMModelCache):
+        return True
+    return filled_claim(old) != filled_claim(new)
 
 
 class CacheDependents:
@@ -63,6 +72,11 @@ class CacheDependents:
             for template in self._templates_named(namespace, name):
                 key = (namespace, template.spec.aim_image_name)
                 yield from map(SERVICES.ref, self._watched.services.store.by_index(BY_IMAGE_IN, key))
+
+    def services_of_model_cache(self, cache: AIMModelCache) -> Iterator[ObjectRef]:
+        """Return services that mount it, or wait for it: a paused template cache would not tell them."""
+        for each in self._template_caches_listing(cache.metadata.namespace, cache.metadata.name):
+            yield from self.services_of_template_cache(each)
 
     def services_of_claim(self, claim: PersistentVolumeClaim) -> Iterator[ObjectRef]:
         """Return services that mount it, or wait for it."""
@@ -141,12 +155,21 @@ class CacheDependents:
             return
         namespace = service.metadata.namespace
         names = set(template_names(service))
+        live = self._watched.inference_services.store.get(namespace, service.metadata.name)
+        if live is not None:
+            names.add(runtime_of(live))
         resolved = resolve(service, self._catalog).template if asks else None
         if resolved is not None:
             names.add(resolved.metadata.name)
         for name in names:
             caches = self._watched.template_caches.store.by_index(BY_TEMPLATE_IN, (namespace, name))
             yield from (TEMPLATE_CACHES.ref(cache) for cache in caches if is_own_template_cache(cache))
+
+    def template_caches_of_runtime(self, live: InferenceService) -> Iterator[ObjectRef]:
+        """Return the operator's own template caches of what an InferenceService runs on, or did."""
+        key = (live.metadata.namespace, runtime_of(live))
+        caches = self._watched.template_caches.store.by_index(BY_TEMPLATE_IN, key)
+        yield from (TEMPLATE_CACHES.ref(cache) for cache in caches if is_own_template_cache(cache))
 
     def template_caches_of_config(self, config: Config) -> Iterator[ObjectRef]:
         """Return those that name it, and those that inherit one: it may be this."""

@@ -15,7 +15,7 @@ from aim_operator.api.v1alpha1 import (
     AIMService,
     AIMServiceStatus,
 )
-from aim_operator.controllers.cache_dependents import CacheDependents
+from aim_operator.controllers.cache_dependents import CacheDependents, filling_changed
 from aim_operator.controllers.dependents import Dependents, service_owner, template_owner
 from aim_operator.controllers.index import (
     BY_DEPLOYMENT,
@@ -292,6 +292,7 @@ def service_wakes(
         Trigger(watched.http_routes, route_owners.services_at, when=paths_changed),
         Trigger(watched.other_routes, route_owners.services_below, when=other_paths_changed),
         Trigger(watched.template_caches, caching.services_of_template_cache),
+        Trigger(watched.model_caches, caching.services_of_model_cache, when=filling_changed),
         Trigger(watched.claims, caching.services_of_claim),
         Trigger(watched.serving_runtimes, service_owner),
         Trigger(watched.serving_runtimes, depend.services_of_runtime, when=came_or_went),

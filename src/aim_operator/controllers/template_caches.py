@@ -22,9 +22,11 @@ from aim_operator.api.v1alpha1 import (
     Scheduling,
 )
 from aim_operator.controllers.cache_dependents import CacheDependents
+from aim_operator.controllers.dependents import runtime_changed
 from aim_operator.controllers.index import (
     BY_IMAGE_IN,
     BY_MODEL_CACHE_IN,
+    BY_RUNTIME_IN,
     BY_SOURCE_IN,
     BY_TEMPLATE_IN,
 )
@@ -176,7 +178,7 @@ class TemplateCaches(AimKind):
         return template_caches(template) or any(self._used(cache)) or any(self._asked(cache, template))
 
     def _used(self, cache: AIMTemplateCache) -> Iterator[bool]:
-        """Tell for each service of that template, as far as its status knows, whether it wants a cache."""
+        """Tell for each service of that template, by status and by what runs, whether it wants a cache."""
         key = (cache.metadata.namespace, cache.spec.template_ref)
         # One that can't be decoded may want it.
         yield self._watched.services.store.has_undecodable(cache.metadata.namespace)
@@ -184,6 +186,10 @@ class TemplateCaches(AimKind):
             status = service.status
             used = status.resolved_template if status is not None else None
             yield _caches(service) and used is not None and used.scope == cache.spec.template_scope
+        # A status may not have been written: then what runs tells.
+        for live in self._watched.inference_services.store.by_index(BY_RUNTIME_IN, key):
+            running = self._watched.services.store.get(live.metadata.namespace, live.metadata.name)
+            yield running is not None and _caches(running)
 
     def _asked(self, cache: AIMTemplateCache, template: Template) -> Iterator[bool]:
         """Tell for each service that may resolve to the template whether it does, and wants a cache."""
@@ -227,6 +233,7 @@ def template_cache_wakes(watched: Watched, caching: CacheDependents) -> list[Tri
         Trigger(watched.cluster_templates, caching.template_caches_of_template),
         Trigger(watched.model_caches, caching.template_caches_of_model_cache),
         Trigger(watched.services, caching.template_caches_of_service),
+        Trigger(watched.inference_services, caching.template_caches_of_runtime, when=runtime_changed),
         Trigger(watched.runtime_configs, caching.template_caches_of_config, when=spec_changed),
         Trigger(watched.cluster_runtime_configs, caching.template_caches_of_config, when=spec_changed),
     ]

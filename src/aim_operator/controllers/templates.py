@@ -181,6 +181,9 @@ class Templates(AimKind):
             return {"in_use": False}
         except ApiError as error:
             return {"in_use": True, "use_unknown": error}
+        # While the server was asked, a service may have come that resolves to it.
+        if self._in_use(template):
+            return {"in_use": True}
         unseen = bool(page.items or page.undecodable)
         return {"in_use": unseen, "use_unseen": unseen}
 

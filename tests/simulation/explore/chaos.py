@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Literal
 
 from msgspec import structs
 
@@ -12,6 +13,7 @@ from tests.simulation.explore import draw
 from tests.simulation.explore.faults import (
     ERRORS,
     FOR_EVER,
+    REFUSALS,
     AnyFault,
     Calm,
     Crash,
@@ -73,11 +75,14 @@ def _noise(chance: random.Random) -> AnyFault:
 
 def _fail(chance: random.Random) -> AnyFault:
     verb = chance.choice(("apply", "apply", "patch_status", "patch_status", "delete", ANY))
+    resource = chance.choice((*WRITTEN, ANY)) if verb != ANY else chance.choice(WRITTEN)
+    code = chance.choice(tuple(ERRORS))
+    when: Literal["before", "after"] = chance.choice(("before", "before", "after"))
     return Fail(
         verb=verb,
-        resource=chance.choice((*WRITTEN, ANY)) if verb != ANY else chance.choice(WRITTEN),
-        code=chance.choice(tuple(ERRORS)),
-        when=chance.choice(("before", "before", "after")),
+        resource=resource,
+        code=code,
+        when="before" if code in REFUSALS else when,
         times=chance.choice((1, 1, 3, FOR_EVER)),
         hang=chance.choice((0, 0, 0, 5)),
     )

@@ -24,6 +24,8 @@ ERRORS: dict[int, ApiError] = {
     500: Unavailable("internal error", code=500, reason="InternalError"),
     503: Unavailable("apiserver not ready", code=503, reason="ServiceUnavailable"),
 }
+REFUSALS = frozenset({400, 403, 429})
+"""Whoever answers so has done nothing; what has its effect all the same has no answer, or a conflict."""
 FOR_EVER = 10**6
 CALL_SECONDS = 30.0
 """As kube.client has it."""
