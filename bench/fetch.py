@@ -7,6 +7,9 @@ memory (/dev/shm) unless another is given: a disk would be what is measured, and
 for it (fsync). `aimctl fetch` also lists the model and verifies checksums; "curl, then SHA-256" is curl with
 the second.
 
+Server and client share the machine's cores, which is what limits them on the loopback interface.
+`--link-gbit` puts a network between them, as there is one to a real hub.
+
 What a process takes before and after its bytes flow is the same for 2 GiB and for 200: with the cases of one
 tiny file in the same run, ratios are also told without it.
 """
@@ -27,7 +30,7 @@ from statistics import median
 
 from msgspec import Struct
 
-from bench import report
+from bench import link, report
 from bench.hub import Hub, hub
 from bench.process import peak_mib
 from bench.report import REPOSITORY, Machine
@@ -288,9 +291,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     names = [case.name for case in CASES]
     parser.add_argument("--case", action="append", choices=names, help="these only; may be repeated")
+    parser.add_argument(
+        "--link-gbit", type=float, metavar="N", help="over a network of so many Gbit/s (root)"
+    )
     every = [OURS, SNAPSHOTS, HF, CURL, PARALLEL, VERIFIED]
     parser.add_argument("--way", action="append", choices=every, help="beside ours these only")
     options = parser.parse_args()
+    if options.link_gbit is not None:
+        link.enter(options.link_gbit)
     cases = [case for case in CASES if case.name in (options.case or names)]
     ways = [OURS, *options.way] if options.way else every
     results = []
