@@ -19,8 +19,10 @@ def test_third(): assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def test_the_order_of_a_seed_is_played_again_as_the_last_line_says(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The order of a seed follows from the names of tests, and those from where they are.
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"--rootdir={tmp_path}")
     (tmp_path / "test_it.py").write_text(IN_ORDER)
     assert shuffle.main([str(tmp_path), "--first=2", "--workers=0"]) == 1
     said = capfd.readouterr().out
