@@ -552,6 +552,18 @@ async def a_merge_patch_changes_what_it_names(w: World) -> None:
     assert "the name of the object (b) does not match the name on the URL (a)" in message
 
 
+async def a_uid_in_a_merge_patch_is_a_precondition(w: World) -> None:
+    made = await w.create(w.service("a"), SERVICES)
+
+    def patched(uid: str) -> Awaitable[Any]:
+        patch = {"metadata": {"uid": uid, "labels": {"x": "y"}}}
+        return w.client.patch(SERVICES, "a", patch, namespace=w.namespace)
+
+    other = "11111111-2222-3333-4444-555555555555"
+    assert other in await refusal(Conflict, patched(other))
+    assert (await patched(made.metadata.uid)).metadata.labels == {"x": "y"}
+
+
 async def a_replacement_needs_the_version_it_read(w: World) -> None:
     lease = w.manifest(LEASES, "a", {"holderIdentity": "one", "leaseDurationSeconds": 15})
     made = await w.create(lease, LEASES)
@@ -1137,6 +1149,7 @@ SCENARIOS: tuple[Callable[[World], Awaitable[None]], ...] = (
     a_resource_version_in_a_status_patch_is_a_precondition,
     a_bad_status_is_refused,
     a_merge_patch_changes_what_it_names,
+    a_uid_in_a_merge_patch_is_a_precondition,
     a_replacement_needs_the_version_it_read,
     deletion_has_preconditions,
     a_finalizer_holds_an_object_until_it_is_removed,

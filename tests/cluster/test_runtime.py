@@ -15,6 +15,7 @@ from aim_operator.api.external import CUSTOM_RESOURCE_DEFINITIONS, JOBS
 from aim_operator.api.meta import KubeObject, Manifest, ObjectRef
 from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import IMAGES, SERVICES, AIMServiceStatus
+from aim_operator.errors import AlreadyExists, Invalid
 from aim_operator.kube.client import Client
 from aim_operator.kube.credentials import load
 from aim_operator.runtime.apply import Applier
@@ -127,6 +128,29 @@ async def test_a_child_is_written_once_also_after_a_restart(control_plane: Clust
                     live = jobs.store.get(namespace, manifest["metadata"]["name"])
                     assert (await again.apply(KEY, JOBS, manifest, live=live)).action == "unchanged"
             assert {job.metadata.resource_version for job in jobs.store.all()} == versions
+
+
+async def test_a_child_that_lost_its_label_is_found_as_it_is(control_plane: Cluster, namespace: str) -> None:
+    """What is wanted now can't be made of it: a Job's containers never change, nor does a claim's class."""
+    async with connected(control_plane) as client:
+        jobs = Informer(client, JOBS, clock=SystemClock(), namespaces=(namespace,), label_selector="ours=yes")
+        async with following(jobs):
+            applier = make_applier(client, jobs)
+            await applier.apply(KEY, JOBS, make_job(namespace), live=None)
+            await until(lambda: len(jobs.store) == 1)
+            await client.patch(JOBS, "j", {"metadata": {"labels": {"ours": "no"}}}, namespace=namespace)
+            await until(lambda: not jobs.store)
+            other = make_job(namespace, image="registry.example/x:2")
+            with pytest.raises(AlreadyExists):
+                await applier.apply(KEY, JOBS, other, live=None)
+            found = await applier.apply(KEY, JOBS, other, live=await applier.probe(JOBS, namespace, "j"))
+            assert (found.action, found.message) == ("found", "")
+            await caught_up(applier)
+            live = jobs.store.get(namespace, "j")
+            assert live is not None
+            assert live.metadata.generation == 1
+            with pytest.raises(Invalid, match="field is immutable"):
+                await applier.apply(KEY, JOBS, other, live=live)
 
 
 async def test_a_deleted_child_is_waited_for(control_plane: Cluster, namespace: str) -> None:
