@@ -11,6 +11,7 @@ import typer
 
 from aim_operator.cli import connect
 from aim_operator.cli.plain import without_controls
+from aim_operator.errors import UserError
 
 if TYPE_CHECKING:
     from aim_operator.cli.everyday.chat import Chat
@@ -98,8 +99,6 @@ async def converse(
     to: TextIO,
 ) -> None:
     """Write the answer to `to` as it comes, without what would control a terminal. Raises UserError."""
-    from aim_operator.errors import UserError  # noqa: PLC0415 - `--help` need not import it
-
     request: dict[str, Any] = {"model": model or await chat.model(), "messages": messages}
     if max_tokens is not None:
         request["max_tokens"] = max_tokens
