@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.models import OptionInfo
 
+from aim_operator.errors import (
+    ApiError,
+    Forbidden,
+    NoAnswer,
+    NotInstalled,
+    Unauthorized,
+    Unavailable,
+    UserError,
+)
+
 if TYPE_CHECKING:
     from aim_operator.api.resource import K, Resource
-    from aim_operator.errors import ApiError
     from aim_operator.kube.credentials import Connection
     from aim_operator.kube.protocol import KubeClient
 
@@ -96,7 +105,6 @@ class Cluster:
         from msgspec import structs  # noqa: PLC0415 - `--help` need not import them
 
         from aim_operator.cli import flags  # noqa: PLC0415
-        from aim_operator.errors import UserError  # noqa: PLC0415
         from aim_operator.kube import credentials  # noqa: PLC0415
 
         if self.as_groups and not self.as_user:
@@ -117,8 +125,6 @@ class Cluster:
 
     def one_or_all(self, *, all_namespaces: bool) -> str:
         """Return the namespace, or "" for all of them. Raises UserError where both are asked for."""
-        from aim_operator.errors import UserError  # noqa: PLC0415
-
         if self.given_namespace and all_namespaces:
             raise UserError("--namespace and --all-namespaces: choose one")
         return "" if all_namespaces else self.namespace
@@ -158,7 +164,6 @@ def ask(connection: Connection, work: Callable[[KubeClient], Awaitable[T]]) -> T
     import asyncio  # noqa: PLC0415
 
     from aim_operator.cli.patience import Patience  # noqa: PLC0415
-    from aim_operator.errors import ApiError, NoAnswer, NotInstalled  # noqa: PLC0415
     from aim_operator.kube.client import Client  # noqa: PLC0415
 
     def say(line: str) -> None:
@@ -190,7 +195,6 @@ async def _refuse_others(client: KubeClient, connection: Connection) -> None:
     """Raise UserError where the server is no Kubernetes at all, but a web page, for example."""
     from aim_operator.api.external import CUSTOM_RESOURCE_DEFINITIONS  # noqa: PLC0415
     from aim_operator.cli.access import no_kubernetes  # noqa: PLC0415
-    from aim_operator.errors import Forbidden, NotInstalled  # noqa: PLC0415
 
     try:
         await client.list(CUSTOM_RESOURCE_DEFINITIONS, limit=1)
@@ -203,8 +207,6 @@ async def _refuse_others(client: KubeClient, connection: Connection) -> None:
 
 def refusal(connection: Connection, error: ApiError) -> str:
     """Return what an error of the API server means to somebody at a terminal, and what to do."""
-    from aim_operator.errors import NotInstalled, Unauthorized, Unavailable  # noqa: PLC0415
-
     if isinstance(error, NotInstalled):
         return (
             f"{connection.server} does not serve these kinds ({error}); if it is the right cluster "

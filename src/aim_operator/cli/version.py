@@ -10,6 +10,7 @@ import typer
 
 from aim_operator.cli import connect
 from aim_operator.cli.plain import say
+from aim_operator.errors import UserError
 
 if TYPE_CHECKING:
     from aim_operator.cli.versions import Versions
@@ -42,7 +43,6 @@ def version(
     Without a kubeconfig it is the version of aimctl alone.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     flags.one_of("--output", output, FORMS)
     asked = None

@@ -59,7 +59,6 @@ def call(
     from aim_operator.cli import flags, objects  # noqa: PLC0415
     from aim_operator.cli.everyday.addresses import base_url  # noqa: PLC0415
     from aim_operator.cli.everyday.chat import Chat  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
     from aim_operator.kube.protocol import KubeClient  # noqa: PLC0415
 
     seconds = flags.seconds_of("--timeout", timeout, MOST_SECONDS)

@@ -10,6 +10,7 @@ import typer
 
 from aim_operator.cli import connect
 from aim_operator.cli.plain import without_controls
+from aim_operator.errors import UserError
 
 if TYPE_CHECKING:
     from aim_operator.cli.everyday.log_source import Part
@@ -48,7 +49,6 @@ def logs(
     from aim_operator.api.v1alpha1 import SERVICES  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli import flags, objects  # noqa: PLC0415
     from aim_operator.cli.everyday.log_source import Part  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     asked = {Part.DISCOVERY: discovery, Part.DOWNLOAD: download, Part.SERVER: server}
     parts = [part for part, is_asked in asked.items() if is_asked]

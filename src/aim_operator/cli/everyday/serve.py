@@ -9,6 +9,7 @@ import typer
 
 from aim_operator.cli import connect
 from aim_operator.cli.plain import say
+from aim_operator.errors import UserError
 
 MOST_REPLICAS = 1000
 MOST_GPUS = 1024
@@ -57,7 +58,6 @@ def serve(
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli.everyday import new_service  # noqa: PLC0415
     from aim_operator.cli.printing import structured  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     if path is not None and route is False:
         raise UserError("--path and --no-route: choose one")

@@ -14,6 +14,7 @@ import typer
 
 from aim_operator.cli import connect
 from aim_operator.cli.plain import error_line
+from aim_operator.errors import NoAnswer, UserError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -55,7 +56,6 @@ def fit(
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli.printing import STRUCTURED, console, structured  # noqa: PLC0415
-    from aim_operator.errors import NoAnswer, UserError  # noqa: PLC0415
 
     try:
         flags.one_of("--output", output, FORMS)
@@ -89,7 +89,6 @@ def _found(what: str, cluster: connect.Cluster) -> list[Fit]:
     from aim_operator.cli import objects  # noqa: PLC0415
     from aim_operator.cli.fit import gather  # noqa: PLC0415
     from aim_operator.cli.plan import documents, snapshot  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     # Before a cluster is looked for: what is not right is so without one.
     is_file = what == "-" or what.endswith(_ENDINGS) or documents.exists(Path(what))

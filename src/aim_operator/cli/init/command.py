@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aim_operator.errors import UserError
+
 if TYPE_CHECKING:
     from aim_operator.cli.init.catalog import Wish
 
@@ -82,7 +84,6 @@ def init(
     from aim_operator.cli import flags, program  # noqa: PLC0415 - `--help` need not import what follows
     from aim_operator.cli.init import catalog, questions  # noqa: PLC0415
     from aim_operator.cli.init.folder import write  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     flags.one_of("--output", output, FORMS)
     if output == "yaml" and (folder is not None or overwrite):
@@ -126,7 +127,6 @@ def _asked(wish: Wish) -> Wish:
 
     from aim_operator.cli.init import questions  # noqa: PLC0415
     from aim_operator.cli.init.catalog import Wish  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UserError("--image is missing, and without a terminal nobody can be asked for it")

@@ -11,6 +11,7 @@ import typer
 from aim_operator.cli import connect
 from aim_operator.cli.plain import error_line, without_controls
 from aim_operator.cli.program import Command
+from aim_operator.errors import UserError
 
 if TYPE_CHECKING:
     from aim_operator.cli.plan.consequences import Plan
@@ -85,7 +86,6 @@ def plan(
     be Degraded or Failed, 3 the files or the call are not right.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     try:
         flags.one_of("--output", output, FORMS)
@@ -119,7 +119,6 @@ def _before(cluster: connect.Cluster, file: Path | None, *, live: bool) -> Snaps
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from aim_operator.cli.plan import snapshot  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     # Variables that other commands need do not make a plan ask a cluster.
     asked = live or cluster.as_user or cluster.typed & {"context", "kubeconfig"}

@@ -10,6 +10,7 @@ import typer
 
 from aim_operator.cli import connect
 from aim_operator.cli.plain import say
+from aim_operator.errors import UserError
 
 
 @connect.with_cluster
@@ -33,7 +34,6 @@ def snapshot(
     from datetime import UTC, datetime  # noqa: PLC0415 - `--help` need not import what follows
 
     from aim_operator.cli.plan.snapshot import take, written  # noqa: PLC0415
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     if cluster.given_namespace:
         raise UserError("--namespace: a snapshot has all namespaces, for paths are compared between them")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aim_operator.cli import connect
+from aim_operator.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,6 @@ def status(
     What you may not read is named, and left out.
     """
     from aim_operator.cli import flags  # noqa: PLC0415 - `--help` need not import what follows
-    from aim_operator.errors import UserError  # noqa: PLC0415
 
     flags.one_of("--output", output, FORMS)
     if watch and output in ("json", "yaml"):
