@@ -1,4 +1,4 @@
-"""Stand-in for the Job controller and the kubelet: Jobs get a Pod, run where scheduler.py says, and end.
+"""Stand-in for the Job controller and the kubelet: Jobs get a Pod, run where placement.py says, and end.
 
 What an image does is chosen by its reference; an image that nothing is said about prints a dry run. Logs are
 served through the client. Built by sandbox.py.
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from aim_operator.api.meta import Manifest
 from aim_operator.errors import ApiError
-from aim_operator.sandbox import downloads, scheduler
+from aim_operator.sandbox import downloads, placement
 from aim_operator.sandbox.agenda import Agenda
 from aim_operator.sandbox.clock import age_seconds
 from aim_operator.sandbox.kinds import KindId
@@ -26,8 +26,6 @@ from aim_operator.sandbox.storage import Change, Key, Stored
 JOB = KindId("batch", "Job")
 POD = KindId("", "Pod")
 _EVENT = KindId("", "Event")
-_NODE = KindId("", "Node")
-_CLAIM = KindId("", "PersistentVolumeClaim")
 _DEADLINE = "Job was active longer than specified deadline"
 _MOST_BACKOFF_SECONDS = 60.0
 _BACKOFF = "Job has reached the specified backoff limit"
@@ -83,7 +81,7 @@ class JobController(StandIn):
 
     def _changed(self, change: Change) -> None:
         stored = change.new
-        if stored.key.id in (_NODE, _CLAIM):
+        if stored.key.id in (placement.NODE, placement.CLAIM):
             for uid, again in self._unplaced.items():
                 self.agenda.put(("schedule", uid), again)
         elif stored.key.id == JOB and change.type != "DELETED":
@@ -156,13 +154,13 @@ class JobController(StandIn):
         if job is None or pod is None or finished(job):
             return
         behaviour = self._behaviour(job)
-        node, message = self._node_for(pod)
+        node, message = placement.node_for(self.server, pod)
         again = partial(self._schedule, key, uid, pod_key, pod_uid)
         if behaviour.outcome == "unschedulable":
             message = behaviour.message or "0/1 nodes are available: 1 Insufficient amd.com/gpu."
         elif message:
             self._unplaced[pod_uid] = again
-        elif self._waits_for_volumes(pod, node):
+        elif placement.waits_for_volumes(self.server, pod, node):
             self._unplaced[pod_uid] = again
             return
         if message:
@@ -170,11 +168,7 @@ class JobController(StandIn):
             self.set_status(pod, {"phase": "Pending", "conditions": [condition]})
             return
         if node:
-            patch = {"spec": {"nodeName": node}}
-            kind = self.server.kinds.of(POD)
-            pod = self.server.patch(
-                kind, pod_key.name, patch, namespace=pod_key.namespace, manager="kube-scheduler"
-            )
+            pod = placement.bind(self.server, pod, node)
         scheduled = [self.condition(pod, "PodScheduled", "True")]
         if behaviour.outcome == "pull error":
             waiting = {"reason": behaviour.reason, "message": behaviour.message or "image not found"}
@@ -188,40 +182,6 @@ class JobController(StandIn):
             self._later(job, "pulled", run, behaviour.pull_seconds)
         else:
             self._run(key, uid, pod.key, pod.uid)
-
-    def _node_for(self, pod: Stored) -> tuple[str, str]:
-        """The node that a Pod runs on, or why on none; neither where the sandbox has no nodes."""
-        nodes = [node.obj for node in self.all(_NODE)]
-        claims = self._claims(pod)
-        classes = {each.key.name: each.obj for each in self.all(scheduler.STORAGE_CLASS)}
-        if message := scheduler.unmountable(claims, classes):
-            return "", scheduler.nowhere(max(1, len(nodes)), message)
-        if not nodes:
-            return "", ""
-        annotations = [claim["metadata"].get("annotations") or {} for claim in claims.values() if claim]
-        bound = [each[scheduler.SELECTED_NODE] for each in annotations if scheduler.SELECTED_NODE in each]
-        return scheduler.place(pod.obj["spec"], nodes, bound)
-
-    def _claims(self, pod: Stored) -> dict[str, Manifest | None]:
-        """The claims that a Pod mounts, by name; None for one that is not there."""
-        volumes = pod.obj["spec"].get("volumes") or ()
-        names = [v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v]
-        found = {name: self.server.storage.get(Key(_CLAIM, pod.key.namespace, name)) for name in names}
-        return {name: stored.obj if stored else None for name, stored in found.items()}
-
-    def _waits_for_volumes(self, pod: Stored, node: str) -> bool:
-        """Have the volumes made that wait for their first Pod; the Pod has its node once they are bound."""
-        claims = self._claims(pod)
-        pending = [name for name, claim in claims.items() if claim and not scheduler.is_bound(claim)]
-        for name in pending if node else ():
-            self.server.patch(
-                self.server.kinds.of(_CLAIM),
-                name,
-                {"metadata": {"annotations": {scheduler.SELECTED_NODE: node}}},
-                namespace=pod.key.namespace,
-                manager="kube-scheduler",
-            )
-        return bool(pending)
 
     def _run(self, key: Key, uid: str, pod_key: Key, pod_uid: str) -> None:
         """Starts the container: its image is there."""

@@ -2,7 +2,7 @@
 
 It knows taints, node selectors and affinity, cordons, and volumes that belong to a node; not resources, nor
 other Pods. Words and order are those of Kubernetes 1.35 (pkg/scheduler/framework/types.go, FitError, and the
-filter plugins). Where the sandbox has no node at all, Pods run all the same. Called by jobs.py.
+filter plugins). Where the sandbox has no node at all, Pods run all the same. Called by placement.py.
 """
 
 from __future__ import annotations
