@@ -26,7 +26,7 @@ VERBATIM = "\b\n"
 
 def pages() -> dict[str, str]:
     """Return the text of every page, by its file's name."""
-    program: Any = typer.main.get_command(app)
+    program: Any = typer.main.get_command(app())
     commands: dict[str, Any] = dict(program.commands)
     names = [f"aimctl-{name}" for name in commands]
     out = {"aimctl.1": _page("aimctl", "aimctl", program, names)}

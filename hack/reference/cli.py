@@ -27,7 +27,7 @@ VERBATIM = "\b\n"
 
 def text() -> str:
     """Return the page."""
-    program: Any = typer.main.get_command(app)
+    program: Any = typer.main.get_command(app())
     parts = [f"{HEADER}# Command line\n", INTRODUCTION, "## aimctl\n", *_command(program)]
     for name, command in program.commands.items():
         parts += [f"## aimctl {name}\n", *_command(command)]

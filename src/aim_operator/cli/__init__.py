@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. Errors made on purpose become one line on stderr."""
     # Only here may typer's usage errors end the process.
     from aim_operator.cli import program  # noqa: PLC0415
-    from aim_operator.cli.app import app  # noqa: PLC0415
+    from aim_operator.cli.app import COMMANDS, app  # noqa: PLC0415
     from aim_operator.cli.completion import VARIABLE  # noqa: PLC0415
     from aim_operator.cli.plain import error_line  # noqa: PLC0415
 
@@ -36,10 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from typer._completion_classes import completion_init  # noqa: PLC0415
 
         completion_init()
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    called = next((each for each in arguments if not each.startswith("-")), "")
     code = 0
     try:
         try:
-            app(args=None if argv is None else list(argv), prog_name=program.name())
+            # To import and describe two dozen commands takes longer than most of them.
+            commands = app(called) if called in COMMANDS else app()
+            commands(args=arguments, prog_name=program.name())
         except SystemExit as done:
             code = done.code if isinstance(done.code, int) else 0
         # What is still held back is lost at the end otherwise, and that with a traceback.

@@ -1,65 +1,75 @@
-"""The command line: which subcommands there are. Each has its module; nothing heavy is imported here.
+"""The command line: which subcommands there are. Each has its module, which is imported when it is called.
 
 `aimctl --help` answers at once: aiohttp, rich and the sandbox are imported by the commands that need them.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from aim_operator.cli import version as versions
-from aim_operator.cli.completion import completion
-from aim_operator.cli.crds import crds
-from aim_operator.cli.demo import demo
-from aim_operator.cli.doctor.command import doctor
-from aim_operator.cli.everyday.call import call
-from aim_operator.cli.everyday.happenings import events
-from aim_operator.cli.everyday.logs import logs
-from aim_operator.cli.everyday.models import models
-from aim_operator.cli.everyday.reach import url
-from aim_operator.cli.everyday.serve import serve
-from aim_operator.cli.everyday.switches import pause, rediscover, restart, resume, retry
-from aim_operator.cli.everyday.waiting import wait
-from aim_operator.cli.fetch import fetch
-from aim_operator.cli.fit.command import fit
-from aim_operator.cli.init.command import init
-from aim_operator.cli.plan.command import PlanCommand, plan
-from aim_operator.cli.plan.snapshot_command import snapshot
 from aim_operator.cli.program import Command, Group
-from aim_operator.cli.run import run
-from aim_operator.cli.status.command import status
-from aim_operator.cli.version import version
-from aim_operator.cli.why.command import why
 
-# Without markup, help is plain text and typer leaves rich alone.
-app = typer.Typer(
-    cls=Group,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-# By what most people look for first.
-app.command(cls=Command)(demo)
-app.command(cls=Command)(init)
-app.command(cls=PlanCommand)(plan)
-app.command(cls=Command)(snapshot)
-USE = (status, why, fit, doctor, models, serve, call, url, logs, events, wait)
-CHANGE = (restart, rediscover, retry, pause, resume)
-SERVE = (run, crds, fetch)
-for command in (*USE, *CHANGE, *SERVE, version, completion):
-    app.command(cls=Command)(command)
+COMMANDS = {
+    "demo": "demo",
+    "init": "init.command",
+    "plan": "plan.command",
+    "snapshot": "plan.snapshot_command",
+    # To use a cluster.
+    "status": "status.command",
+    "why": "why.command",
+    "fit": "fit.command",
+    "doctor": "doctor.command",
+    "models": "everyday.models",
+    "serve": "everyday.serve",
+    "call": "everyday.call",
+    "url": "everyday.reach",
+    "logs": "everyday.logs",
+    "events": "everyday.happenings",
+    "wait": "everyday.waiting",
+    # To change what is there.
+    "restart": "everyday.switches",
+    "rediscover": "everyday.switches",
+    "retry": "everyday.switches",
+    "pause": "everyday.switches",
+    "resume": "everyday.switches",
+    # What runs in containers.
+    "run": "run",
+    "crds": "crds",
+    "fetch": "fetch",
+    "version": "version",
+    "completion": "completion",
+}
+"""Where each is, by what most people look for first: a function of that name, in a module of this package."""
+
+
+def app(*names: str) -> typer.Typer:
+    """Return the program with these commands, or with all of them."""
+    # Without markup, help is plain text and typer leaves rich alone.
+    made = typer.Typer(
+        cls=Group,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    made.callback(invoke_without_command=True)(aimctl)
+    for name in names or COMMANDS:
+        module = import_module(f"aim_operator.cli.{COMMANDS[name]}")
+        made.command(cls=getattr(module, "COMMAND_CLASS", Command))(getattr(module, name))
+    return made
 
 
 def _print_version(requested: bool) -> None:  # noqa: FBT001 - typer calls it
     if requested:
-        typer.echo(f"aimctl {versions.client()}")
+        from aim_operator.cli import version  # noqa: PLC0415 - reads the installed packages
+
+        typer.echo(f"aimctl {version.client()}")
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def aimctl(
     ctx: typer.Context,
     *,

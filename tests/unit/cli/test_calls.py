@@ -13,7 +13,7 @@ import typer
 from aim_operator.cli.app import app
 from tests.docs.blocks import pages
 
-PROGRAM: Any = typer.main.get_command(app)
+PROGRAM: Any = typer.main.get_command(app())
 _CALL = re.compile(r"(?:^|[|(;]|&&)\s*(aimctl (?!   )[^|;<>#)]*)")
 
 

@@ -50,7 +50,7 @@ def test_what_is_no_size_is_refused_with_examples(text: str) -> None:
     ],
 )
 def test_one_thing_at_a_time(argv: list[str], want: str) -> None:
-    result = CliRunner().invoke(app, ["fetch", *argv])
+    result = CliRunner().invoke(app("fetch"), ["fetch", *argv])
     assert isinstance(result.exception, UserError), result.output
     assert want in str(result.exception)
 

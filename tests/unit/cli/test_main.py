@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from aim_operator.cli import main
-from aim_operator.cli.app import app
+from aim_operator.cli.app import COMMANDS, app
 from hack.version import version
 
 AIMCTL = str(Path(sys.executable).with_name("aimctl"))
@@ -165,7 +166,7 @@ def test_of_a_server_that_does_not_answer_every_command_says_so_in_one_line(kube
 
 def test_those_are_all_commands_that_need_a_cluster() -> None:
     """The rest writes and reads files, and fetches models."""
-    program: Any = typer.main.get_command(app)
+    program: Any = typer.main.get_command(app())
     named = {command.split()[0] for command in OF_A_CLUSTER}
     assert set(program.commands) - named == {"init", "crds", "fetch", "completion"}
 
@@ -293,6 +294,25 @@ def test_help_imports_nothing_heavy() -> None:
         "aim_operator.sandbox",
     }
     assert not heavy & imported_by("--help")
+
+
+def test_a_command_that_is_called_does_not_wait_for_the_others() -> None:
+    modules = imported_by("fetch", "--help")
+    assert "aim_operator.cli.fetch" in modules
+    # The line that every command begins with asks whether a shell wants completions.
+    of_all = ("fetch", "completion")
+    others = {f"aim_operator.cli.{module}" for name, module in COMMANDS.items() if name not in of_all}
+    assert not (others | {"importlib.metadata"}) & modules
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_alone_is_what_it_is_among_all(name: str) -> None:
+    shown = [
+        CliRunner().invoke(program, [name, "--help"], prog_name="aimctl").output
+        for program in (app(name), app())
+    ]
+    assert shown[0] == shown[1]
+    assert shown[0].startswith(f"Usage: aimctl {name} ")
 
 
 def test_a_running_operator_has_no_rich(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ REQUESTS = {".TH", ".SH", ".B", ".BR", ".PP", ".nf", ".fi", ".TP"}
 
 
 def test_every_command_has_a_page_with_all_of_its_flags() -> None:
-    program: Any = typer.main.get_command(app)
+    program: Any = typer.main.get_command(app())
     found = pages()
     assert found.keys() == {"aimctl.1", *(f"aimctl-{name}.1" for name in program.commands)}
     for name, command in program.commands.items():

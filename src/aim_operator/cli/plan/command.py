@@ -33,6 +33,10 @@ class PlanCommand(Command):
             raise
 
 
+COMMAND_CLASS = PlanCommand
+"""What app.py makes of `plan`."""
+
+
 @connect.with_cluster
 def plan(
     paths: Annotated[
