@@ -51,6 +51,16 @@ def mapped_bytes(folder: int, identity: str, size: int) -> int:
     )
 
 
+class _Read(threading.local):
+    """One buffer to a thread: fresh pages for each step cost as much as to fill them."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_READ_BYTES))
+
+
+_READ = _Read()
+
+
 class Partial(Protocol):
     """Blocking, unless it is in memory; called from threads, one chunk at a time from each."""
 
@@ -119,7 +129,7 @@ class LargeFile:
             os.pwrite(self._map, bytes([_THERE]), chunk)
 
     def feed(self, digest: Digest, start: int, stop: int) -> None:
-        buffer = memoryview(bytearray(min(_READ_BYTES, stop - start)))
+        buffer = _READ.view
         while start < stop:
             count = os.preadv(self._data, [buffer[: stop - start]], start)
             if not count:

@@ -347,4 +347,6 @@ class Transfer:
         finally:
             with self._changed:
                 self._at_volume -= 1
-                self._changed.notify_all()
+                if self._stopped.is_set():
+                    # Only the end waits for this; those that wait for work need not wake at each piece.
+                    self._changed.notify_all()
