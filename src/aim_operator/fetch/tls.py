@@ -88,6 +88,7 @@ class Secured(socket.socket):
         self.settimeout(limit_seconds)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._failure: ssl.SSLError | None = None
+        self._is_dry = True
         try:
             self._tls = context.wrap_bio(
                 self._incoming, self._outgoing, server_hostname=server_hostname, session=session
@@ -115,13 +116,15 @@ class Secured(socket.socket):
             return 0
         if self._failure is not None:
             raise self._failure
-        try:
-            return self._until_done(lambda: self._decrypted(view))
-        except ssl.SSLEOFError:
-            return 0
-        except ssl.SSLError as error:
-            self._failure = error
-            raise
+        began = time.monotonic()
+        while True:
+            # Where all that came was decrypted the last time there is nothing to try.
+            count = None if self._is_dry else self._decrypted(view)
+            if self._outgoing.pending:
+                self._flush()
+            if count is not None:
+                return count
+            self._receive(began)
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         view = memoryview(bytearray(bufsize))
@@ -137,50 +140,61 @@ class Secured(socket.socket):
         while view:
             view = view[self.send(view, flags) :]
 
-    def _decrypted(self, view: memoryview) -> int:
-        """How much of the view is filled, of all records that came; the first one's error only."""
+    def _decrypted(self, view: memoryview) -> int | None:
+        """How much of the view is filled, of all records that came; None if none came, 0 at any end.
+
+        Raises the first one's error; a later one's is kept, to be told after the bytes that came before it.
+        """
         # It gives one record at a time, and typeshed knows neither buffers nor numbers.
         read = cast("Callable[[int, memoryview], int]", self._tls.read)
-        size = len(view)
-        count = got = read(size, view)
+        count, size = 0, len(view)
         try:
-            while got and count < size:
-                got = read(size - count, view[count:])
+            while count < size and (got := read(size - count, view[count:])):
                 count += got
-        except (ssl.SSLWantReadError, ssl.SSLEOFError):
-            # All that came is decrypted.
-            pass
+        except ssl.SSLWantReadError:
+            self._is_dry = True
+            return count or None
+        except ssl.SSLEOFError:
+            self._say_last()
         except ssl.SSLError as error:
-            # To be told after the bytes that came before it.
             self._failure = error
+            if not count:
+                self._say_last()
+                raise
         return count
 
     def _until_done(self, step: Callable[[], T]) -> T:
         """What the step returns, once what it waits for has come; what it has to say is sent."""
-        limit_seconds, began = self.gettimeout(), time.monotonic()
+        began = time.monotonic()
         while True:
             try:
                 done = step()
             except ssl.SSLWantReadError:
                 self._flush()
             except ssl.SSLError:
-                # The other side is told why.
-                with contextlib.suppress(OSError):
-                    self._flush()
+                self._say_last()
                 raise
             else:
                 self._flush()
                 return done
-            if limit_seconds is not None and time.monotonic() - began > limit_seconds:
-                raise TimeoutError("TLS records came too slowly")
-            self._receive()
+            self._receive(began)
 
-    def _receive(self) -> None:
+    def _receive(self, began: float) -> None:
+        """Take what has come, or wait for it; TimeoutError once it is too long ago that the wait began."""
+        limit_seconds = self.gettimeout()
+        if limit_seconds is not None and time.monotonic() - began > limit_seconds:
+            raise TimeoutError("TLS records came too slowly")
         received = _RECEIVED.view
         if count := super().recv_into(received):
             self._incoming.write(received[:count])
         else:
             self._incoming.write_eof()
+        self._is_dry = False
+
+    def _say_last(self) -> None:
+        """Tell the other side why this ends, if it is still there."""
+        with contextlib.suppress(OSError):
+            self._flush()
 
     def _flush(self) -> None:
         if self._outgoing.pending:
