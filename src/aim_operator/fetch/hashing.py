@@ -11,21 +11,19 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Self
 
+from aim_operator.fetch.access import Access
 from aim_operator.fetch.partial import CHUNK_BYTES
 from aim_operator.fetch.pending import PendingFile, Stream
 from aim_operator.fetch.replies import buffers
 
 
 class Hashing:
-    """Of one run. `on_volume` is around what is read back, `happened` is called after each step of that."""
+    """Of one run. `access` is around what is read back, `happened` is called after each step of that."""
 
-    def __init__(
-        self, on_volume: Callable[[], AbstractContextManager[None]], happened: Callable[[], None]
-    ) -> None:
-        self._on_volume = on_volume
+    def __init__(self, access: Access, happened: Callable[[], None]) -> None:
+        self._access = access
         self._happened = happened
         self._of_thread = _OfThread()
 
@@ -43,7 +41,7 @@ class Hashing:
         """Of whoever holds `hashing`. In steps: of a file that an earlier run left it takes minutes."""
         while pending.digest is not None and pending.hashed_bytes < until:
             stop = min(pending.hashed_bytes + CHUNK_BYTES, until)
-            with self._on_volume():
+            with self._access:
                 pending.partial.feed(pending.digest, pending.hashed_bytes, stop)
             pending.hashed_bytes = stop
             self._happened()

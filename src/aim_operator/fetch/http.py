@@ -70,25 +70,27 @@ class _Answer:
         host, limits, response = self.trail.host, self._limits, self.response
         gained, waited = 0, 0.0
         left = count
-        while left is None or left > 0:
-            before = time.monotonic()
-            with translated(host, limits.environment, in_body=True):
+        with translated(host, limits.environment, in_body=True):
+            while left is None or left > 0:
+                before = time.monotonic()
                 piece = response.read1(most if left is None else min(most, left), decode_content=False)
-            if not piece:
-                if left is None:
-                    return
-                raise Transient("a body ended early")
-            if limits.stopped.is_set():
-                raise Transient("asked to stop")
-            gained += len(piece)
-            waited += time.monotonic() - before
-            if gained >= LEAST_BYTES:
-                gained, waited = 0, 0.0
-            elif waited >= limits.idle_seconds:
-                raise Transient(f"{host} sent no more than {gained} bytes in {waited:.0f} s", stalled=True)
-            if left is not None:
-                left -= len(piece)
-            yield piece
+                if not piece:
+                    if left is None:
+                        return
+                    raise Transient("a body ended early")
+                if limits.stopped.is_set():
+                    raise Transient("asked to stop")
+                gained += len(piece)
+                waited += time.monotonic() - before
+                if gained >= LEAST_BYTES:
+                    gained, waited = 0, 0.0
+                elif waited >= limits.idle_seconds:
+                    raise Transient(
+                        f"{host} sent no more than {gained} bytes in {waited:.0f} s", stalled=True
+                    )
+                if left is not None:
+                    left -= len(piece)
+                yield piece
 
     def beginning(self) -> bytes:
         """Some of the body of an error; with a short one read to its end its connection can be used again."""

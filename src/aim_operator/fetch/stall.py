@@ -62,16 +62,14 @@ class StallWatch:
             with self._lock:
                 self._waiting -= 1
 
-    @contextlib.contextmanager
-    def at_volume(self) -> Iterator[None]:
-        """Around what is done on the volume: it may take longer than a stream may be silent, not for ever."""
+    def at_volume(self, more: int) -> None:
+        """So many more threads (or, negative, fewer) do something on the volume.
+
+        It may take longer than a stream may be silent, not for ever.
+        """
         with self._lock:
-            self._at_volume += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._at_volume -= 1
+            self._at_volume += more
+            if more < 0:
                 self._volume_seconds = 0.0
 
     def check(self) -> None:

@@ -8,7 +8,6 @@ the first one eight; files are opened when their first chunk is due, and closed 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,8 +15,8 @@ from functools import partial
 from itertools import chain
 
 from aim_operator.errors import FetchError
+from aim_operator.fetch.access import Access, Stopped
 from aim_operator.fetch.answers import RangeIgnored, Refused
-from aim_operator.fetch.folders import volume_error
 from aim_operator.fetch.hashing import Alongside, Hashing
 from aim_operator.fetch.http import Body, Client
 from aim_operator.fetch.listing import RemoteFile, Source
@@ -37,10 +36,6 @@ _PROGRESS_BYTES = 64 * 1024
 each time would be tried for ever."""
 _SETTLE_SECONDS = 10.0
 """How long a failed run waits for what it still does on the volume; a dead file system takes for ever."""
-
-
-class _Stopped(Exception):
-    """The run has ended: this thread is to end too, and to leave the volume alone."""
 
 
 class Transfer:
@@ -70,11 +65,13 @@ class Transfer:
         self._queue: deque[PendingFile] = deque()
         self._twice: set[str] = set()
         self._busy = 0
-        self._at_volume = 0
         self._stopped = threading.Event()
-        self._changed = threading.Condition()
-        """Guards what is above it and the state of pending files; notified when there may be work."""
-        self._hashing = Hashing(self._on_volume, stall.happened)
+        self._lock = threading.Lock()
+        """Guards what is above it and the state of pending files."""
+        self._changed = threading.Condition(self._lock)
+        """Notified when there may be work."""
+        self._access = Access(stall)
+        self._hashing = Hashing(self._access, stall.happened)
         self.unverified = 0
         """Files that only their size could be checked of."""
 
@@ -93,7 +90,7 @@ class Transfer:
                     ended.result()
         except Exception:
             self._stop()
-            await in_thread(self._settle)
+            await in_thread(partial(self._access.settle, _SETTLE_SECONDS))
             raise
         finally:
             self._stop()
@@ -123,12 +120,9 @@ class Transfer:
 
     def _stop(self) -> None:
         self._stopped.set()
-        with self._changed:
+        self._access.end()
+        with self._lock:
             self._changed.notify_all()
-
-    def _settle(self) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._at_volume, _SETTLE_SECONDS)
 
     def _work(self, *, is_first: bool) -> None:
         if is_first:
@@ -139,17 +133,17 @@ class Transfer:
                 try:
                     task()
                 finally:
-                    with self._changed:
+                    with self._lock:
                         self._busy -= 1
                         self._changed.notify_all()
-        except _Stopped:
+        except Stopped:
             pass
         finally:
             self._hashing.leave()
 
     def _next(self) -> Callable[[], None] | None:
         """What to do next; None once nothing is left, and nobody is at work who may yet find more."""
-        with self._changed:
+        with self._lock:
             while not self._stopped.is_set():
                 stream = self._next_stream()
                 if stream is not None:
@@ -162,7 +156,7 @@ class Transfer:
                 if not self._busy:
                     return None
                 self._changed.wait()
-        raise _Stopped
+        raise Stopped
 
     def _next_stream(self) -> Stream | None:
         while self._queue:
@@ -173,11 +167,11 @@ class Transfer:
 
     def _begin(self, file: RemoteFile) -> None:
         checksum = self._source.checksum(file)
-        with self._on_volume():
+        with self._access:
             there = self._volume.partial(file, verifiable=checksum is not None)
             pending = PendingFile(file, checksum, there, there.missing())
         if pending.missing:
-            with self._changed:
+            with self._lock:
                 self._queue.append(pending)
         else:
             self._finish(pending)
@@ -186,7 +180,7 @@ class Transfer:
         try:
             self._fetch_span(stream)
         finally:
-            with self._changed:
+            with self._lock:
                 if stream.pending.ended(stream):
                     self._queue.append(stream.pending)
 
@@ -197,7 +191,7 @@ class Transfer:
             try:
                 self._attempt(stream)
             except RangeIgnored:
-                with self._changed:
+                with self._lock:
                     is_news = stream.pending.fetch_whole()
                 if is_news:
                     self._progress.say(f"{stream.pending.file.path}: the server sends whole files only")
@@ -241,7 +235,7 @@ class Transfer:
             self._hashing.lead(pending, lambda: self._leading_bytes(pending))
         else:
             stream.position = stream.stop
-            with self._changed:
+            with self._lock:
                 is_ours, pending.finishing = not pending.finishing, True
             if is_ours:
                 self._finish(pending)
@@ -250,7 +244,7 @@ class Transfer:
         """Put what comes on the volume. Whether the file has all its bytes then: no more are needed."""
         for piece in body.pieces():
             if self._stopped.is_set():
-                raise _Stopped
+                raise Stopped
             if stream.is_void:
                 return False
             self._progress.received(len(piece))
@@ -266,8 +260,8 @@ class Transfer:
         pending = stream.pending
         before = stream.position
         after = before + len(piece)
-        with self._on_volume():
-            with self._changed:
+        with self._access:
+            with self._lock:
                 new = [chunk for chunk in stream.ends(before, after) if chunk in pending.missing]
                 spans = pending.unwritten(before, after)
             content = memoryview(piece)
@@ -276,7 +270,7 @@ class Transfer:
             for chunk in new:
                 pending.partial.mark(chunk)
         stream.position = after
-        with self._changed:
+        with self._lock:
             # Another stream may have brought it too, where the server only then began to ignore ranges.
             gained = pending.missing.intersection(new)
             pending.missing -= gained
@@ -291,22 +285,22 @@ class Transfer:
         return is_whole
 
     def _leading_bytes(self, pending: PendingFile) -> int:
-        with self._changed:
+        with self._lock:
             return pending.leading_bytes()
 
     def _finish(self, pending: PendingFile) -> None:
         with pending.hashing:
             self._hashing.read_back(pending, pending.file.size)
-            with self._on_volume():
+            with self._access:
                 got = self._verified_and_placed(pending)
         file, checksum = pending.file, pending.checksum
         if got is None:
-            with self._changed:
+            with self._lock:
                 self.unverified += checksum is None
             return
         expected = f"{checksum.algorithm} {checksum.value}" if checksum else ""
         problem = f"{file.path} is not what the source says it is: wanted {expected}, got {got}"
-        with self._changed:
+        with self._lock:
             is_second = file.path in self._twice
             self._twice.add(file.path)
         if is_second:
@@ -316,9 +310,9 @@ class Transfer:
             )
         self._progress.say(f"{problem}; it is discarded and fetched once more")
         self._progress.stored(-file.size)
-        with self._on_volume():
+        with self._access:
             self._discarded()
-        with self._changed:
+        with self._lock:
             self._files = chain((file,), self._files)
 
     def _verified_and_placed(self, pending: PendingFile) -> str | None:
@@ -331,22 +325,3 @@ class Transfer:
                 return got
         self._volume.finish(file, pending.partial, checksum)
         return None
-
-    @contextlib.contextmanager
-    def _on_volume(self) -> Iterator[None]:
-        """Around all that is done on the volume: not once the run has ended. FetchError if it fails."""
-        with self._changed:
-            if self._stopped.is_set():
-                raise _Stopped
-            self._at_volume += 1
-        try:
-            with self._stall.at_volume():
-                yield
-        except OSError as error:
-            raise volume_error(error) from error
-        finally:
-            with self._changed:
-                self._at_volume -= 1
-                if self._stopped.is_set():
-                    # Only the end waits for this; those that wait for work need not wake at each piece.
-                    self._changed.notify_all()
