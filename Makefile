@@ -67,7 +67,7 @@ SEEDS ?= 10000
 FIRST ?= 0
 
 .PHONY: simulate
-simulate: .venv/.setup  ## play SEEDS=n random stories on the operator in memory; SEED=n replays one
+simulate: .venv/.setup  ## play SEEDS=n random stories on the operator in memory; TELLER=edits SEED=n replays one
 	@$(BIN)/python -m tests.simulation.explore $(if $(TELLER),--teller $(TELLER)) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST))
 
 # Always the same ones, so that one that fails is a failure of the commit. CI's; the suite plays others.
@@ -77,7 +77,7 @@ stories:  ## the 10,000 stories that CI plays beside the suite: eight minutes on
 
 # `make mutants ONLY='do not hear of pods'` puts in those whose name has a match of that regular expression.
 .PHONY: mutants
-mutants: .venv/.setup  ## put each of 500 single faults into the operator; some test must notice: a quarter of an hour
+mutants: .venv/.setup  ## put each of 570 single faults into the operator; some test must notice: a quarter of an hour, or half of one beside other work
 	@$(BIN)/python -m hack.mutants $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: test-cluster

@@ -1,6 +1,6 @@
 """`make mutants`: has the tests find each mutant, and writes the table of what caught which.
 
-python -m hack.mutants                  all of them, some twenty minutes on two cores
+python -m hack.mutants                  all of them, a quarter of an hour on two idle cores
 python -m hack.mutants --only REGEX     those whose name has a match
 python -m hack.mutants --new            those that no test is known to catch
 python -m hack.mutants --until likely   with the likeliest tests only (units: those that are no simulations)

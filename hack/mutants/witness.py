@@ -52,10 +52,8 @@ def run(parent: int, limit: int, folder: str, tests: Sequence[str]) -> None:
     if not Path(tested or "").is_relative_to(source):
         sys.exit(f"{tested} would be tested, not the mutant")
     code = pytest.main([*_OPTIONS, *tests])
-    Path(folder, SECONDS).write_text(str(time.process_time()))
     sys.stdout.flush()
-    # Not by sys.exit: a thread that some mutant leaves behind would be waited for.
-    os._exit(code)
+    _exit(code, Path(folder))
 
 
 def _end_with(parent: int) -> None:
@@ -65,9 +63,17 @@ def _end_with(parent: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def _exit(code: int, folder: Path) -> None:
+    Path(folder, SECONDS).write_text(str(time.process_time()))
+    # Not by sys.exit: a thread that some mutant leaves behind would be waited for.
+    os._exit(code)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.failed:
         _note(report.nodeid)
+        # At once: some mutants leave tasks behind that can't be cancelled, and the test never ends.
+        _exit(int(pytest.ExitCode.TESTS_FAILED), Path(os.environ[REPORT]).parent)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:

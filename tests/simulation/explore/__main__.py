@@ -1,7 +1,7 @@
 """`make simulate SEEDS=n`: play the stories of n seeds, and shorten those that break a rule.
 
 python -m tests.simulation.explore --seeds 1000 [--first 0] [--jobs 2]
-python -m tests.simulation.explore --seed 17               # one, with its steps
+python -m tests.simulation.explore --teller edits --seed 17        # one, with its steps
 python -m tests.simulation.explore --kept "a name"         # one of kept.json
 """
 
@@ -97,11 +97,11 @@ def main() -> int:
     parser.add_argument("--show", type=int, default=3, help="how many failures to shorten and print")
     options = parser.parse_args()
     if options.kept is not None:
-        return _told(
-            options.kept, (told := kept()[options.kept]), tell(told, Probe.RESTART), as_json=options.json
-        )
+        return _replay_kept(options.kept, as_json=options.json)
     if options.seed is not None:
-        return _replay((options.teller or "edits", options.seed), whole=options.whole, as_json=options.json)
+        if options.teller is None:
+            parser.error(f"--teller: which story of seed {options.seed}? One of {', '.join(TELLERS)}")
+        return _replay((options.teller, options.seed), whole=options.whole, as_json=options.json)
     tellers = [options.teller] if options.teller else MIX
     numbers = range(options.first, options.first + options.seeds)
     seeds: list[Place] = [(tellers[number % len(tellers)], number) for number in numbers]
@@ -112,16 +112,28 @@ def main() -> int:
         for number, (place, failure) in enumerate(pool.imap_unordered(explore, seeds, chunksize=AT_ONCE), 1):
             if failure is not None:
                 failures[place] = failure
-                print(f"{place[0]} seed {place[1]}: {failure}", flush=True)
+                print(f"make simulate TELLER={place[0]} SEED={place[1]}: {failure}", flush=True)
             if number % 500 == 0 or number == len(seeds):
                 seconds = time.monotonic() - began
                 print(f"{number} stories: {60 * number / seconds:.0f} a minute", flush=True)
     if not failures:
+        print("every rule holds")
         return 0
     print(f"{len(failures)} broke a rule: {dict(Counter(f.rule for f in failures.values()))}")
     for place in sorted(failures)[: 0 if options.whole else options.show]:
         _replay(place, whole=False)
     return 1
+
+
+def _replay_kept(name: str, *, as_json: bool) -> int:
+    """Play a kept story as the suite does: with each probe, until one finds a rule that is broken."""
+    stories = kept()
+    if name not in stories:
+        print(f"no story is kept as {name!r}; there are:", *stories, sep="\n", file=sys.stderr)
+        return 2
+    told = stories[name]
+    failure = next((found for probe in Probe if (found := tell(told, probe)) is not None), None)
+    return _told(name, told, failure, as_json=as_json)
 
 
 def _replay(place: Place, *, whole: bool, as_json: bool = False) -> int:

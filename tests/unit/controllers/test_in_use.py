@@ -173,6 +173,31 @@ async def test_a_derived_template_is_in_use_while_the_server_can_not_be_asked(te
     assert await team.template_in_use()
 
 
+async def test_the_server_is_not_asked_about_a_derived_template_that_is_seen_to_be_in_use(
+    team: Team,
+) -> None:
+    """At rest the operator asks for nothing."""
+    asked = []
+
+    async def noted(call: Any) -> None:
+        asked.append(call.verb)
+
+    team.client.gate = noted
+    team.new("services", "team/chat", spec=OVERRIDES)
+    assert await team.template_in_use()
+    assert not asked
+
+
+async def test_a_derived_template_is_in_use_by_a_service_that_comes_while_the_server_is_asked(
+    team: Team,
+) -> None:
+    async def comes(_: Any) -> None:
+        team.new("services", "team/chat", spec=OVERRIDES)
+
+    team.client.gate = comes
+    assert await team.template_in_use()
+
+
 async def test_a_derived_template_is_in_use_by_a_service_that_has_not_said_so_yet(team: Team) -> None:
     team.new("services", "team/chat", spec=OVERRIDES)
     assert await team.template_in_use()
