@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         completion_init()
     arguments = sys.argv[1:] if argv is None else list(argv)
-    called = next((each for each in arguments if not each.startswith("-")), "")
+    # What comes after an option is not known to be a command.
+    called = arguments[0] if arguments else ""
     code = 0
     try:
         try:

@@ -31,12 +31,12 @@ class Access:
             if self._is_over:
                 raise Stopped
             self._inside += 1
-        self._stall.at_volume(1)
+        self._stall.entered_volume()
 
     def __exit__(
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
-        self._stall.at_volume(-1)
+        self._stall.left_volume()
         with self._lock:
             self._inside -= 1
             if self._is_over:
@@ -49,7 +49,7 @@ class Access:
         with self._lock:
             self._is_over = True
 
-    def settle(self, limit_seconds: float) -> None:
-        """Wait until nobody is inside; a dead file system takes for ever."""
+    def settle(self, limit_seconds: float) -> bool:
+        """Wait, once it has ended, until nobody is inside. Whether that came: some volumes never answer."""
         with self._lock:
-            self._left.wait_for(lambda: not self._inside, limit_seconds)
+            return self._left.wait_for(lambda: not self._inside, limit_seconds)

@@ -62,15 +62,16 @@ class StallWatch:
             with self._lock:
                 self._waiting -= 1
 
-    def at_volume(self, more: int) -> None:
-        """So many more threads (or, negative, fewer) do something on the volume.
-
-        It may take longer than a stream may be silent, not for ever.
-        """
+    def entered_volume(self) -> None:
+        """A thread does something on the volume: longer than a stream may be silent, but not for ever."""
         with self._lock:
-            self._at_volume += more
-            if more < 0:
-                self._volume_seconds = 0.0
+            self._at_volume += 1
+
+    def left_volume(self) -> None:
+        """It has done it, which shows that the volume answers."""
+        with self._lock:
+            self._at_volume -= 1
+            self._volume_seconds = 0.0
 
     def check(self) -> None:
         with self._lock:

@@ -158,8 +158,8 @@ class Secured(socket.socket):
             self._say_last()
         except ssl.SSLError as error:
             self._failure = error
+            self._say_last()
             if not count:
-                self._say_last()
                 raise
         return count
 

@@ -315,6 +315,13 @@ def test_a_command_alone_is_what_it_is_among_all(name: str) -> None:
     assert shown[0].startswith(f"Usage: aimctl {name} ")
 
 
+@pytest.mark.parametrize("asked", ["--help", "-h"])
+def test_help_before_a_command_has_all_commands(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([asked, "status"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in COMMANDS)
+
+
 def test_a_running_operator_has_no_rich(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "config"
     kubeconfig.write_text(

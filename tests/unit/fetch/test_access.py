@@ -34,21 +34,25 @@ def test_a_run_that_ends_waits_for_what_is_being_done() -> None:
     thread.start()
     inside.wait(LIMIT_SECONDS)
     access.end()
-    access.settle(0.01)
+    assert not access.settle(0.01)
     assert not done
     go_on.set()
-    access.settle(LIMIT_SECONDS)
+    assert access.settle(LIMIT_SECONDS)
     assert done == ["written"]
     thread.join()
 
 
 def test_an_error_of_the_volume_is_told_as_one() -> None:
-    access = Access(StallWatch(LIMIT_SECONDS))
-    with pytest.raises(FetchError, match="the volume is full") as told, access:
+    now = 0.0
+    stall = StallWatch(LIMIT_SECONDS, clock=lambda: now)
+    access = Access(stall)
+    with pytest.raises(FetchError, match="the volume is full") as caught, access:
         raise OSError(errno.ENOSPC, "No space left on device")
-    assert told.value.reason == "InsufficientSpace"
-    # It is nobody's any more.
-    access.settle(LIMIT_SECONDS)
+    assert caught.value.reason == "InsufficientSpace"
+    # Nobody is inside any more, and no stall is counted.
+    assert access.settle(0.0)
+    now = 2 * VOLUME_LIMITS * LIMIT_SECONDS
+    stall.check()
 
 
 def test_a_volume_that_never_answers_ends_the_download() -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import random
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aim_operator.fetch.checksums import Digest
+from aim_operator.fetch.listing import Checksum
 from aim_operator.fetch.partial import CHUNK_BYTES, LargeFile, chunk_count, mapped_bytes, span
 
 NAME = "0" * 32
@@ -34,6 +39,34 @@ def test_chunks_cover_a_file_without_gap_or_overlap(size: int) -> None:
     assert [start for start, _ in spans] == [0, *(stop for _, stop in spans)][: len(spans)]
     assert (spans[-1][1] if spans else 0) == size
     assert all(0 < stop - start <= CHUNK_BYTES for start, stop in spans)
+
+
+def test_files_are_read_back_by_several_threads_and_up_to_any_byte() -> None:
+    """A step's buffer is larger than what is asked for, and there is one to a thread."""
+    size, stop = 3 * CHUNK_BYTES, 1_500_000
+    contents = [random.Random(number).randbytes(size) for number in range(2)]
+    wrong: list[int] = []
+
+    def read(number: int, file: LargeFile) -> None:
+        for _ in range(10):
+            digest = Digest(Checksum("sha256", ""), size)
+            file.feed(digest, 0, stop)
+            file.feed(digest, stop, size)
+            if digest.hexdigest() != sha256(contents[number]).hexdigest():
+                wrong.append(number)
+
+    with folder() as (_, descriptor):
+        files = [LargeFile(descriptor, f"{number}" * 32, size, sync_chunks=False) for number in range(2)]
+        for file, content in zip(files, contents, strict=True):
+            file.write(content, 0)
+        threads = [threading.Thread(target=read, args=(number, file)) for number, file in enumerate(files)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for file in files:
+            file.close()
+    assert not wrong
 
 
 @settings(deadline=None)

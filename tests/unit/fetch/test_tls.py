@@ -197,6 +197,56 @@ def test_what_came_before_a_spoilt_record_is_handed_out_and_then_the_error(
                 secured.recv(RECORD_BYTES)
 
 
+@pytest.mark.parametrize("good_bytes", [0, 2 * RECORD_BYTES])
+def test_a_server_that_spoils_a_record_is_sent_an_alert(
+    good_bytes: int, contexts: tuple[Context, ssl.SSLContext]
+) -> None:
+    alerts: list[bytes] = []
+
+    def spoil(sock: socket.socket) -> None:
+        wire = Wire(sock, contexts[1])
+        wire.shake_hands()
+        good = wire.encrypted(CONTENT[:good_bytes]) if good_bytes else b""
+        bad = bytearray(wire.encrypted(CONTENT[:RECORD_BYTES]))
+        bad[-1] ^= 1
+        sock.sendall(good + bytes(bad))
+        alerts.append(sock.recv(65536))
+
+    with talking(spoil) as sock:
+        secured = Secured(sock, contexts[0], "localhost")
+        buffer = memoryview(bytearray(good_bytes))
+        while buffer:
+            buffer = buffer[secured.recv_into(buffer) :]
+        with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
+            secured.recv(RECORD_BYTES)
+        secured.close()
+    assert [bool(alert) for alert in alerts] == [True]
+
+
+def test_what_came_before_a_spoilt_record_is_handed_out_where_the_server_has_gone(
+    contexts: tuple[Context, ssl.SSLContext],
+) -> None:
+    """No alert can be sent then."""
+    gone = threading.Event()
+
+    def spoil(sock: socket.socket) -> None:
+        wire = Wire(sock, contexts[1])
+        wire.shake_hands()
+        bad = bytearray(wire.encrypted(CONTENT[: 2 * RECORD_BYTES]))
+        bad[-1] ^= 1
+        sock.sendall(bytes(bad))
+        sock.close()
+        gone.set()
+
+    with talking(spoil) as sock, Secured(sock, contexts[0], "localhost") as secured:
+        assert gone.wait(PATIENT_SECONDS)
+        buffer = memoryview(bytearray(4 * RECORD_BYTES))
+        assert secured.recv_into(buffer) == RECORD_BYTES
+        assert buffer[:RECORD_BYTES] == CONTENT[:RECORD_BYTES]
+        with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
+            secured.recv(RECORD_BYTES)
+
+
 @pytest.mark.parametrize("how", ["announced", "not announced"])
 def test_the_end_is_an_end_announced_or_not(how: str, contexts: tuple[Context, ssl.SSLContext]) -> None:
     """A body that is shorter than it was to be is found by its length."""

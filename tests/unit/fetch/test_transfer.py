@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from aim_operator.errors import FetchError
 from aim_operator.fetch.answers import RangeIgnored
 from aim_operator.fetch.checksums import Digest
 from aim_operator.fetch.folders import volume_error
 from aim_operator.fetch.http import Body, Client
 from aim_operator.fetch.hub import HubSource
 from aim_operator.fetch.listing import Checksum, RemoteFile, Request
+from aim_operator.fetch.outcome import FetchReason
 from aim_operator.fetch.pace import Pace
 from aim_operator.fetch.partial import CHUNK_BYTES, LargeFile, Partial
 from aim_operator.fetch.progress import Progress
@@ -193,6 +195,70 @@ async def test_a_mirror_that_turns_to_whole_files_amid_a_range_gets_no_unverifie
     source.close()
     assert mirror.wholes == 2
     assert (tmp_path / "out" / "model.bin").read_bytes() == content
+
+
+class HeldStall(StallWatch):
+    """Holds a thread that has the second piece of a file, between its look at the run and its write."""
+
+    def __init__(self) -> None:
+        super().__init__(STALL_SECONDS)
+        self.pieces = 0
+        self.held: threading.Thread | None = None
+        self.is_held, self.go_on = threading.Event(), threading.Event()
+
+    def received(self, count: int) -> None:
+        super().received(count)
+        self.pieces += 1
+        if self.pieces == 2:
+            self.held = threading.current_thread()
+            self.is_held.set()
+            self.go_on.wait(STALL_SECONDS)
+
+
+class RefusingMirror(Client):
+    """It sends one file, and refuses the other for good once the first is under way."""
+
+    def __init__(self, content: bytes, is_under_way: threading.Event) -> None:
+        super().__init__(connections=2, idle_seconds=20, environment={})
+        self._content, self._is_under_way = content, is_under_way
+
+    @contextlib.contextmanager
+    def get(
+        self, request: Request, start: int, stop: int, size: int, *, passing: bool = False
+    ) -> Iterator[Body]:
+        if request.url.endswith("refused.bin"):
+            self._is_under_way.wait(STALL_SECONDS)
+            raise FetchError(FetchReason.DOWNLOAD_FAILED, "refused")
+        yield Pieces(self._content[start:stop], stop, lambda _: None)
+
+
+async def test_a_download_that_has_failed_writes_nothing_any_more(tmp_path: Path) -> None:
+    """The next one may be at it already, while a thread of the first still has something in hand."""
+    content = random.Random(4).randbytes(CHUNK_BYTES)
+    stall = HeldStall()
+    source, volume = OneFile(content), Volume(tmp_path / "out")
+    mirror = RefusingMirror(content, stall.is_held)
+    transfer = Transfer(
+        source=source,
+        volume=volume,
+        client=mirror,
+        progress=Progress(print),
+        policy=Policy(attempts=1),
+        stall=stall,
+        pace=Pace(2),
+        discarded=lambda: None,
+    )
+    files = [RemoteFile("model.bin", len(content), "one"), RemoteFile("refused.bin", len(content), "two")]
+    with pytest.raises(FetchError, match="refused"):
+        await transfer.run(files)
+    stall.go_on.set()
+    assert stall.held is not None
+    stall.held.join(STALL_SECONDS)
+    [data] = (tmp_path / "out").rglob(f"{identity(files[0])}.data")
+    assert data.read_bytes() == content[:PIECE_BYTES] + bytes(CHUNK_BYTES - PIECE_BYTES)
+    volume.close()
+    mirror.close()
+    source.close()
 
 
 class BreakingMirror(Client):
