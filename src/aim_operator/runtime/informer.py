@@ -64,14 +64,13 @@ class Informer(Generic[K]):
         self._started_at: float | None = None
         self._requirements = _requirements(label_selector)
         watched = tuple(namespaces) if resource.namespaced else ()
-        self._streams = {
-            namespace: _Stream(
-                self,
-                client,
-                clock,
-                Selection(namespace=namespace, label_selector=label_selector, field_selector=field_selector),
-            )
+        self.selections = tuple(
+            Selection(namespace=namespace, label_selector=label_selector, field_selector=field_selector)
             for namespace in (watched or ("",))
+        )
+        """What is asked for, one for each namespace."""
+        self._streams = {
+            selection.namespace: _Stream(self, client, clock, selection) for selection in self.selections
         }
         self._metrics.watch_age(resource.qualified, lambda: self.age_seconds)
 
