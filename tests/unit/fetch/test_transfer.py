@@ -31,6 +31,7 @@ from aim_operator.fetch.volume import Volume, identity
 from tests.support.hub_server import Hub
 
 STALL_SECONDS = 120
+ONCE = Policy(attempts=1)
 
 
 class SlowFile(LargeFile):
@@ -168,6 +169,32 @@ class OneFile(HubSource):
         return Checksum("sha256", self._sha256)
 
 
+@contextlib.contextmanager
+def transferring(
+    source: OneFile,
+    volume: Volume,
+    mirror: Client,
+    *,
+    streams: int,
+    policy: Policy = ONCE,
+    stall: StallWatch | None = None,
+) -> Iterator[Transfer]:
+    """A run by so many streams; source, volume and mirror are closed after it."""
+    yield Transfer(
+        source=source,
+        volume=volume,
+        client=mirror,
+        progress=Progress(print),
+        policy=policy,
+        stall=stall or StallWatch(STALL_SECONDS),
+        pace=Pace(streams),
+        discarded=lambda: None,
+    )
+    volume.close()
+    mirror.close()
+    source.close()
+
+
 async def test_a_mirror_that_turns_to_whole_files_amid_a_range_gets_no_unverified_byte_placed(
     tmp_path: Path,
 ) -> None:
@@ -177,22 +204,8 @@ async def test_a_mirror_that_turns_to_whole_files_amid_a_range_gets_no_unverifie
     """
     content = random.Random(3).randbytes(2 * CHUNK_BYTES)
     source, volume, mirror = OneFile(content), Volume(tmp_path / "out"), TurningMirror(content)
-    stall = StallWatch(STALL_SECONDS)
-    transfer = Transfer(
-        source=source,
-        volume=volume,
-        client=mirror,
-        progress=Progress(print),
-        policy=Policy(attempts=1),
-        stall=stall,
-        pace=Pace(2),
-        discarded=lambda: None,
-    )
-    file = RemoteFile("model.bin", len(content), "one")
-    await transfer.run([file])
-    volume.close()
-    mirror.close()
-    source.close()
+    with transferring(source, volume, mirror, streams=2) as transfer:
+        await transfer.run([RemoteFile("model.bin", len(content), "one")])
     assert mirror.wholes == 2
     assert (tmp_path / "out" / "model.bin").read_bytes() == content
 
@@ -238,27 +251,15 @@ async def test_a_download_that_has_failed_writes_nothing_any_more(tmp_path: Path
     stall = HeldStall()
     source, volume = OneFile(content), Volume(tmp_path / "out")
     mirror = RefusingMirror(content, stall.is_held)
-    transfer = Transfer(
-        source=source,
-        volume=volume,
-        client=mirror,
-        progress=Progress(print),
-        policy=Policy(attempts=1),
-        stall=stall,
-        pace=Pace(2),
-        discarded=lambda: None,
-    )
     files = [RemoteFile("model.bin", len(content), "one"), RemoteFile("refused.bin", len(content), "two")]
-    with pytest.raises(FetchError, match="refused"):
-        await transfer.run(files)
-    stall.go_on.set()
-    assert stall.held is not None
-    stall.held.join(STALL_SECONDS)
-    [data] = (tmp_path / "out").rglob(f"{identity(files[0])}.data")
-    assert data.read_bytes() == content[:PIECE_BYTES] + bytes(CHUNK_BYTES - PIECE_BYTES)
-    volume.close()
-    mirror.close()
-    source.close()
+    with transferring(source, volume, mirror, streams=2, stall=stall) as transfer:
+        with pytest.raises(FetchError, match="refused"):
+            await transfer.run(files)
+        stall.go_on.set()
+        assert stall.held is not None
+        stall.held.join(STALL_SECONDS)
+        [data] = (tmp_path / "out").rglob(f"{identity(files[0])}.data")
+        assert data.read_bytes() == content[:PIECE_BYTES] + bytes(CHUNK_BYTES - PIECE_BYTES)
 
 
 class BreakingMirror(Client):
@@ -285,20 +286,9 @@ async def test_a_long_request_that_breaks_goes_on_at_the_byte_where_it_broke(tmp
     """Chunks are remembered one by one, also where one request brings several of them."""
     content = b"".join(bytes([number]) * CHUNK_BYTES for number in range(16))
     source, volume, mirror = OneFile(content), Volume(tmp_path / "out"), BreakingMirror(content)
-    transfer = Transfer(
-        source=source,
-        volume=volume,
-        client=mirror,
-        progress=Progress(print),
-        policy=Policy(attempts=2, first_seconds=0.01),
-        stall=StallWatch(STALL_SECONDS),
-        pace=Pace(1),
-        discarded=lambda: None,
-    )
-    await transfer.run([RemoteFile("model.bin", len(content), "one")])
-    volume.close()
-    mirror.close()
-    source.close()
+    policy = Policy(attempts=2, first_seconds=0.01)
+    with transferring(source, volume, mirror, streams=1, policy=policy) as transfer:
+        await transfer.run([RemoteFile("model.bin", len(content), "one")])
     assert mirror.asked[:2] == [(0, 2 * CHUNK_BYTES), (CHUNK_BYTES * 3 // 2, 2 * CHUNK_BYTES)]
     assert sum(stop - start for start, stop in mirror.asked) == len(content) + CHUNK_BYTES // 2
     assert (tmp_path / "out" / "model.bin").read_bytes() == content
