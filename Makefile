@@ -93,8 +93,8 @@ bench: .venv/.setup  ## measure it, a quarter of an hour; `python -m bench.scale
 	@$(if $(JSON),mkdir -p $(JSON))
 	@for each in restart converge scale discovery fetch; do \
 	  $(BIN)/python -m bench.$$each $(if $(JSON),--json $(JSON)/$$each.json); echo; done
-	@# 2 means that this machine can't run a node; it has said why.
-	@$(BIN)/python -m bench.latency $(if $(JSON),--json $(JSON)/latency.json) || [ $$? -eq 2 ]
+	@# 3 means that this machine can't run a node; it has said why.
+	@$(BIN)/python -m bench.latency $(if $(JSON),--json $(JSON)/latency.json) || [ $$? -eq 3 ]
 
 .PHONY: check
 check: .venv/.setup  ## ruff, formatter, mypy, import contract, undeclared imports, generated files, links, spelling and style of docs, docs site
@@ -134,10 +134,13 @@ clean:  ## remove .venv and all caches of this directory
 
 ##@ A cluster of your own
 
+# For a cluster of your own, in AIM_TEST_KUBECONFIG. A variable, since a comma within $(if …) would end its branch.
+TOOLS_ALONE := --parts helm,krew,kube-state-metrics
+
 .PHONY: cluster-build
 cluster-build: .venv/.setup  ## build its programs, once for all checkouts: half an hour on two cores; can be interrupted
-	@# A cluster of your own, in AIM_TEST_KUBECONFIG, takes the tools alone. 2: it has said what can't be built here.
-	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.cluster build $(if $(AIM_TEST_KUBECONFIG),--parts helm,kube-state-metrics) || [ $$? -eq 2 ]
+	@# 3: it has said what can't be built here.
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m hack.cluster build $(if $(AIM_TEST_KUBECONFIG),$(TOOLS_ALONE)) || [ $$? -eq 3 ]
 
 .PHONY: cluster-up
 cluster-up: .venv/.setup  ## start Kubernetes with a node, KServe and a gateway on this machine

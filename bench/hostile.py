@@ -31,11 +31,11 @@ from bench.api import Api
 from bench.attacks import Target, at_work
 from hack.cluster import control_plane, operator_image
 from hack.cluster.cluster import SERVING_PARTS, Cluster
+from hack.cluster.errors import CANNOT
 from hack.cluster.progress import Progress
 from hack.cluster.requirements import missing_parts
 
 PARTS = (*SERVING_PARTS, operator_image.PART)
-MISSING = 2
 IMAGE = "ghcr.io/example/llama-3.1-8b-instruct:v1.2.0"
 MODEL = "the-victims-model"
 VICTIM, HOSTILE, USER = "victim", "hostile", "mallory"
@@ -340,7 +340,7 @@ def main() -> int:
     for entry in missing:
         print(f"{entry.part} can't run on this machine: {entry.reason}\n  {entry.remedy}", file=sys.stderr)
     if missing:
-        return MISSING
+        return CANNOT
     with Cluster.start(PARTS, progress=progress) as cluster:
         result = asyncio.run(measure(cluster, options.quiet, options.attacked))
     print(tables(result))

@@ -26,10 +26,10 @@ from bench.api import Api
 from bench.operator import running
 from hack.cluster import control_plane
 from hack.cluster.cluster import SERVING_PARTS, Cluster
+from hack.cluster.errors import CANNOT
 from hack.cluster.progress import Progress
 from hack.cluster.requirements import missing_parts
 
-MISSING = 2
 IMAGE = "ghcr.io/example/llama-3.1-8b-instruct:v1.2.0"
 NAMESPACE = "latency"
 POLL_SECONDS = 0.01
@@ -136,7 +136,7 @@ def main() -> int:
     for entry in missing:
         print(f"{entry.part} can't run on this machine: {entry.reason}\n  {entry.remedy}", file=sys.stderr)
     if missing:
-        return MISSING
+        return CANNOT
     with Cluster.start(SERVING_PARTS, crds=scene.aim_crds(), progress=progress) as cluster:
         result = asyncio.run(measure(cluster, options.trials))
     print(tables(result))

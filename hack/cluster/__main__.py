@@ -15,7 +15,7 @@ from hack.cluster.cache import default_instance_dir
 from hack.cluster.cluster import PARTS, Cluster, check_parts
 from hack.cluster.components import BY_PART, TOOLS
 from hack.cluster.control_plane import PART as CONTROL_PLANE_PART
-from hack.cluster.errors import ClusterError, Missing
+from hack.cluster.errors import CANNOT, ClusterError, Missing
 from hack.cluster.instance import Instance
 from hack.cluster.progress import Progress
 from hack.cluster.requirements import missing_parts
@@ -27,7 +27,7 @@ OPTIONAL_PARTS = PARTS[1:]
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand: 0 done, 1 failed, 2 wrong usage or a part missing, 130 Ctrl-C."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
     except ClusterError as error:
@@ -41,12 +41,12 @@ def main(argv: list[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
         prog="python3 -m hack.cluster",
         description="A real Kubernetes cluster on this machine, for tests and demos.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="start a cluster, or add parts to a running one")
     up.add_argument(
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "--parts", type=_buildable, default=everything, help=f"default: {','.join(everything)}"
     )
     build.set_defaults(run=_build, interrupted="what is built is kept, and the next build goes on from there")
-    return parser
+    return made
 
 
 def _parts(text: str, tools: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def _up(arguments: argparse.Namespace) -> int:
     cannot = {entry.part for entry in missing}
     if CONTROL_PLANE_PART in cannot:
         _print_missing(missing)
-        return 2
+        return CANNOT
     parts = [part for part in arguments.parts if part not in cannot]
     cluster = Cluster.start(parts, arguments.dir, audit=arguments.audit, owner=None, progress=progress)
     print(f"\nkubeconfig: {cluster.kubeconfig}")
@@ -102,7 +102,7 @@ def _up(arguments: argparse.Namespace) -> int:
     print(f'use it: eval "$({_command("env", arguments.dir)})"')
     print(f"stop it: {_command('down', arguments.dir)}")
     _print_missing(missing)
-    return 2 if missing else 0
+    return CANNOT if missing else 0
 
 
 def _down(arguments: argparse.Namespace) -> int:
@@ -151,7 +151,7 @@ def _build(arguments: argparse.Namespace) -> int:
     _print_missing(missing, "BUILT")
     if not missing:
         progress.line(operator_image.PART, str(operator_image.ensure_archive(progress)))
-    return 2 if missing else 0
+    return CANNOT if missing else 0
 
 
 def _print_missing(missing: list[Missing], what: str = "STARTED") -> None:

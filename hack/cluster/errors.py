@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# The exit code where this machine can't do what was asked. Not 2: that a command was called wrongly.
+CANNOT = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
