@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hack.mutants import witness
-from hack.mutants.mutant import SOURCE, Mutant
+from hack.mutants.mutant import ROOT, SOURCE, Mutant
 
 EVERYTHING = ("tests/unit/runtime", "tests/unit/controllers", "tests/unit/core", "tests/simulation")
 """What a mutant must survive, quickest first."""
+ENDLESS = "(does not end)"
 _PASSED, _FAILED, _NO_TESTS = 0, 1, (4, 5)
 _FILE_SECONDS, _FOLDER_SECONDS = 60, 600
 _MOST_IDLE = 20
@@ -54,13 +55,21 @@ class Workshop:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._source = folder / "src"
+        tree = folder / "tree"
+        self._source = tree / "src"
         self.cpu_seconds = 0.0
         """What all runs so far have taken."""
         shutil.copytree(SOURCE, self._source)
+        # Some of the code reads pages and manifests beside src/ where it is run from a checkout.
+        for beside in ROOT.iterdir():
+            if beside != SOURCE and not beside.name.startswith("."):
+                (tree / beside.name).symlink_to(beside)
 
     def hunt(self, mutant: Mutant, caught_by: str, *, depth: Depth) -> Caught:
-        """Run tests on the mutant until one fails: the one that caught it before, those it names, and all."""
+        """Run tests on the mutant until one fails: the one that caught it before, those it names, and all.
+
+        Raises BrokenMutantError, also for a test not known before that fails without the mutant as well.
+        """
         file = self._source / mutant.path
         true, times = file.read_bytes(), file.stat()
         before = self.cpu_seconds
@@ -78,7 +87,10 @@ class Workshop:
         finally:
             file.write_bytes(true)
             os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-        return Caught(test, self.cpu_seconds - before)
+        found = Caught(test, self.cpu_seconds - before)
+        if test not in ("", caught_by) and not test.endswith(ENDLESS) and self.first_failure((test,)):
+            raise BrokenMutantError(f"{mutant.fault}: {test} fails without any mutant")
+        return found
 
     def first_failure(self, tests: Sequence[str]) -> str:
         """Return the first of these tests that fails, "" where all pass. Raises BrokenMutantError."""
@@ -95,7 +107,7 @@ class Workshop:
         code = process.exitcode
         process.close()
         if code in (-signal.SIGXCPU, -signal.SIGKILL):
-            return f"{' '.join(tests)} (does not end)"
+            return f"{' '.join(tests)} {ENDLESS}"
         self.cpu_seconds += float(self._read(witness.SECONDS) or 0)
         first = self._read(witness.FIRST)
         if code == _PASSED or (code in _NO_TESTS and not first):

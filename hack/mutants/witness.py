@@ -35,7 +35,7 @@ def run(parent: int, limit: int, folder: str, tests: Sequence[str]) -> None:
 
     Killed by SIGXCPU after `limit` seconds of work: what takes long on a busy machine is no mutant caught.
     """
-    source = f"{folder}/src"
+    source = f"{folder}/tree/src"
     os.setsid()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with Path(folder, OUTPUT).open("wb") as file:

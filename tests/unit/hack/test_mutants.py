@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from hack.mutants import page
 from hack.mutants.mutant import PACKAGE, ROOT, SOURCE, Mutant
 from hack.mutants.rows import CONTROLLERS, wake_rows
+from hack.mutants.runner import BrokenMutantError, Depth, Workshop
 from hack.mutants.table import MUTANTS
 
 ONE = Mutant("Group", "a fault", "backoff.py", "2.0", "1.0", ("tests/unit/core",))
@@ -65,3 +67,41 @@ def test_the_page_names_what_caught_each_and_what_nothing_did() -> None:
     assert "| a fault | `backoff.py` | `unit/test_x.py::test_y` |" in got
     assert "| a \\| b | `backoff.py` | it is only slower |" in got
     assert "| another | `backoff.py` | **nothing yet** |" in got
+
+
+ALWAYS_FAILS = "def test_it(): assert False\n"
+PASSES_ON_TRUE_CODE = """\
+from aim_operator.cli.why.remedies import remedy
+from aim_operator.backoff import exponential
+
+def test_it():
+    assert remedy("NameConflict")  # from a page beside src/
+    assert exponential(1.0, 60.0, 2) == 4.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        pytest.param(PASSES_ON_TRUE_CODE, None, id="one that passes on the code as it is"),
+        pytest.param(
+            ALWAYS_FAILS, "test_mutated.py::test_it fails without any mutant", id="one that never passes"
+        ),
+    ],
+)
+def test_only_a_test_that_passes_without_the_mutant_has_caught_it(
+    tmp_path: Path, text: str, refused: str | None
+) -> None:
+    # In the checkout, since pytest names tests by their paths from there.
+    folder = ROOT / ".pytest_cache" / tmp_path.name
+    folder.mkdir(parents=True)
+    test = folder / "test_mutated.py"
+    test.write_text(text)
+    mutant = ONE._replace(tests=(str(test),))
+    workshop = Workshop(tmp_path / "workshop")
+    if refused is None:
+        assert workshop.hunt(mutant, "", depth=Depth.LIKELY).test.endswith("test_mutated.py::test_it")
+    else:
+        with pytest.raises(BrokenMutantError, match=refused):
+            workshop.hunt(mutant, "", depth=Depth.LIKELY)
+    shutil.rmtree(folder)
