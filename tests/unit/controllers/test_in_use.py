@@ -165,6 +165,14 @@ async def test_a_derived_template_is_in_use_while_the_server_alone_shows_what_ru
     assert (observed.in_use, observed.use_unseen) == (True, True), "and it is looked at again by itself"
 
 
+async def test_a_derived_template_is_in_use_by_an_inference_service_that_can_not_be_decoded(
+    team: Team,
+) -> None:
+    marked = {"name": "chat", "namespace": "team", "labels": {labels.TEMPLATE: team.name}}
+    team.client.put(INFERENCE_SERVICES, {"metadata": marked, "spec": {}, "status": "of another version"})
+    assert await team.template_in_use()
+
+
 async def test_a_derived_template_is_in_use_while_the_server_can_not_be_asked(team: Team) -> None:
     async def down(call: Any) -> None:
         raise Unavailable(f"{call.verb}: down")

@@ -16,7 +16,6 @@ from aim_operator.errors import Unavailable
 from tests.support.filled_stores import FilledStores
 
 GI = 2**30
-STUCK = {"type": "Ready", "status": "False", "reason": "ProvisioningFailed", "message": "no class"}
 
 
 class Team(FilledStores):
@@ -61,6 +60,16 @@ def test_two_that_ask_at_the_same_moment_do_not_get_the_same_room(team: Team) ->
     assert not team.asks("older", 6, "2026-01-01T00:00:00Z")
 
 
+def test_two_that_grow_at_the_same_moment_do_not_get_the_same_room(team: Team) -> None:
+    for name in ("older", "younger"):
+        team.cache(name, "2026-01-01T00:00:00Z")
+        team.claim(name, "2Gi", "2Gi")
+    assert team.asks("younger", 6)
+    assert not team.asks("older", 6, "2026-01-01T00:00:00Z")
+    team.claim("younger", "6Gi", "2Gi")
+    assert team.asks("older", 4, "2026-01-01T00:00:00Z")
+
+
 def test_room_that_was_granted_and_not_used_is_free_again(team: Team) -> None:
     """The claim could not be created: a quota refused it."""
     assert team.asks("a", 6)
@@ -80,7 +89,8 @@ def test_room_is_kept_for_a_claim_whose_creation_had_no_answer(team: Team) -> No
     child = Child(resource=PERSISTENT_VOLUME_CLAIMS, manifest=manifest)
     lost = Outcome(child=child, type=OutcomeType.FAILED, error=Unavailable("the connection broke"))
     team.budget.settle(MODEL_CACHES.ref(a), Outcomes((lost,)))
-    assert not team.asks("b", 6)
+    # Older, so that nothing but what was granted is before it.
+    assert not team.asks("b", 6, "2026-01-01T00:00:00Z")
     team.budget.forget(MODEL_CACHES.ref(a))
     team.delete("model_caches", "team/a")
     assert team.asks("b", 6)
@@ -96,8 +106,10 @@ def test_a_paused_cache_keeps_no_room_from_others(team: Team) -> None:
     assert team.asks("younger", 6)
 
 
-def test_a_cache_that_can_have_no_claim_keeps_no_room_from_others(team: Team) -> None:
-    team.older(status={"conditions": [STUCK]})
+@pytest.mark.parametrize("reason", ["ProvisioningFailed", "NameConflict", "ResourcesInvalid"])
+def test_a_cache_that_can_have_no_claim_keeps_no_room_from_others(team: Team, reason: str) -> None:
+    stuck = {"type": "Ready", "status": "False", "reason": reason, "message": "why"}
+    team.older(status={"conditions": [stuck]})
     assert team.asks("younger", 6)
 
 

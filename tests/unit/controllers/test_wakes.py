@@ -21,6 +21,7 @@ from aim_operator.controllers.runtime_configs import runtime_config_wakes
 from aim_operator.controllers.services import service_wakes
 from aim_operator.controllers.template_caches import template_cache_wakes
 from aim_operator.controllers.templates import template_wakes
+from aim_operator.core import labels
 from aim_operator.core.service.route import GatewayKey, ListenerPath
 from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import OPERATOR_NAMESPACE
@@ -124,3 +125,18 @@ def test_an_image_hears_that_its_default_template_came() -> None:
     cluster.woken.clear()
     cluster.new("templates", "team/fast", spec={"aimImageName": "llama"})
     assert "images team/llama" in cluster.woken
+
+
+def test_a_model_cache_without_room_hears_that_one_before_it_is_paused() -> None:
+    """Which then keeps no room from others. Annotations leave the generation as it is."""
+    cluster = Cluster()
+    cluster.annotate("model_caches", "team/found", **{labels.PAUSED: "true"})
+    assert "model caches team/waits" in cluster.woken
+
+
+def test_a_model_cache_hears_that_a_template_cache_takes_the_files_of_another() -> None:
+    """Of the same source: it is not used any more, and says so."""
+    cluster = Cluster()
+    listed = {"sourceUri": "hf://example/llama", "name": "found"}
+    cluster.edit("template_caches", "team/senior", status={"modelCaches": [listed]})
+    assert "model caches team/files" in cluster.woken

@@ -425,6 +425,20 @@ async def test_a_child_that_comes_after_another_is_skipped_while_that_is_missing
         assert it.status == "a created, g created"
 
 
+async def test_of_a_child_that_is_found_out_of_sight_nothing_is_said_until_it_is_seen() -> None:
+    """What was decided took it for missing: a status about that would be wrong for a moment."""
+    async with scene() as it:
+        it.kind.children = (widget(),)
+        await it.reconcile()
+        live = it.live(widget())
+        assert live is not None
+        it.client.put(WIDGETS, {**live, "metadata": {**live["metadata"], "labels": {"managed-by": "nobody"}}})
+        await it.reconcile()
+        assert it.status == "a created"
+        await it.reconcile()
+        assert it.status == "a unchanged"
+
+
 async def test_a_child_does_not_come_after_an_object_that_is_not_ours() -> None:
     async with scene() as it:
         it.client.put(WIDGETS, make_widget())
