@@ -258,6 +258,17 @@ async def test_a_template_cache_is_not_requested_beside_one_that_a_user_shares(t
     assert not await team.template_cache_requested()
 
 
+async def test_a_template_cache_is_not_requested_by_a_service_that_uses_a_namesake_in_the_other_scope(
+    team: Team,
+) -> None:
+    """The namesake's own cache has the same name: it can be made once this one is gone."""
+    team.new("cluster_templates", "/fast", spec={"aimImageName": "llama"})
+    team.new("services", "team/chat", spec={"model": "llama", "cacheModel": True}, status=uses("fast"))
+    assert await team.template_cache_requested()
+    team.edit("template_caches", "team/fast", spec={"templateRef": "fast", "templateScope": "Cluster"})
+    assert not await team.template_cache_requested()
+
+
 # A model cache
 
 

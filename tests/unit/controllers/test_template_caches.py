@@ -8,8 +8,9 @@ import pytest
 
 from aim_operator.api.v1alpha1 import TEMPLATE_CACHES
 from aim_operator.controllers.template_caches import TemplateCaches
+from aim_operator.core.catalog import scope_of
 from aim_operator.core.naming import model_cache_name
-from aim_operator.core.template_cache.observed import SourceObserved
+from aim_operator.core.template_cache.observed import SourceObserved, TemplateCacheObserved
 from tests.support.cache_builders import OURS
 from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import NOW
@@ -32,11 +33,14 @@ class Team(FilledStores):
         metadata = {"creationTimestamp": created}
         self.new("template_caches", f"team/{name}", metadata=metadata, spec=spec, status=LISTED)
 
-    async def source(self, name: str) -> SourceObserved:
+    async def observed(self, name: str) -> TemplateCacheObserved:
         cache = self.watched.template_caches.store.get("team", name)
         assert cache is not None
         caches = TemplateCaches(watched=self.watched, catalog=self.catalog)
-        (source,) = (await caches.gather(TEMPLATE_CACHES.ref(cache), cache, NOW)).sources
+        return await caches.gather(TEMPLATE_CACHES.ref(cache), cache, NOW)
+
+    async def source(self, name: str) -> SourceObserved:
+        (source,) = (await self.observed(name)).sources
         return source
 
 
@@ -60,3 +64,24 @@ async def test_a_name_is_taken_while_another_source_has_it(team: Team, metadata:
     team.new("model_caches", f"team/{OWN}", metadata=metadata, spec={"sourceUri": "hf://example/another"})
     team.template_cache("senior", "2026-01-01T00:00:00Z")
     assert (await team.source("senior")).taken is taken
+
+
+@pytest.mark.parametrize(
+    ("scope", "namesake", "found"),
+    [
+        pytest.param("Cluster", "Namespace", None, id="the cluster's: not the namespace's"),
+        pytest.param("Namespace", "Cluster", None, id="the namespace's: not the cluster's"),
+        pytest.param(None, "Cluster", "Cluster", id="any: the cluster's"),
+        pytest.param(None, "Namespace", "Namespace", id="any: the namespace's"),
+    ],
+)
+async def test_a_template_cache_is_about_the_template_of_its_scope(
+    team: Team, scope: str | None, namesake: str, found: str | None
+) -> None:
+    """The sources of a namesake are other files."""
+    if namesake == "Cluster":
+        team.delete("templates", "team/fast")
+        team.new("cluster_templates", "/fast", spec={"aimImageName": "llama"})
+    team.new("template_caches", "team/mine", spec={"templateRef": "fast", "templateScope": scope})
+    template = (await team.observed("mine")).template
+    assert (None if template is None else scope_of(template)) == found

@@ -12,6 +12,7 @@ from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, Pod
 from aim_operator.api.plan import OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus, AIMServiceTemplate, RolloutStatus
 from aim_operator.api.v1alpha1 import conditions as c
+from aim_operator.core import labels
 from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.path_claims import Claim, Contender
 from aim_operator.core.service.plan import decide
@@ -39,6 +40,7 @@ from tests.support.service_builders import (
     with_status,
 )
 from tests.support.service_status import assert_service_status_well_formed, condition_of, told
+from tests.unit.core.serving.test_scale import make_deployment
 
 RIVAL = Claim(
     Contender("2026-01-01T00:00:00Z", "other", "elder"),
@@ -977,6 +979,32 @@ def test_a_server_that_loads_where_the_old_one_was_may_take_as_long_as_it_takes(
         now=NOW + timedelta(hours=1),
     )
     assert (plan.status is not None and plan.status.status) == "Starting"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({}, id="while it is rendered"),
+        pytest.param({"resources": TOO_MUCH}, id="while it can't be rendered"),
+    ],
+)
+def test_a_roll_out_keeps_what_was_decided_for_it_and_its_count(spec: dict[str, Any]) -> None:
+    """Else a mistake in the spec, and its correction, would have it decided anew with old Pods half gone."""
+    revision = revision_of_service()
+    decided = RolloutStatus(revision=revision, strategy="OldFirst")
+    live = structs.replace(READY_RUNTIME.metadata, labels={labels.REVISION: revision})
+    deployment = make_deployment(
+        {"replicas": 2, "updatedReplicas": 1, "observedGeneration": 3}, revision=revision
+    )
+    observed = running(
+        make_service_observed(
+            make_service(replicas=2, **spec), inference_service=structs.replace(READY_RUNTIME, metadata=live)
+        )
+    )
+    status = structs.replace(running_status(observed), rollout=decided)
+    observed = structs.replace(with_status(observed, status), deployment=deployment)
+    got = status_of(observed)
+    assert (got.rollout, got.updated_replicas) == (decided, 1)
 
 
 def test_a_pod_that_is_refused_while_the_old_one_is_going_is_being_seen_to() -> None:

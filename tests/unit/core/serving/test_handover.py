@@ -19,6 +19,7 @@ from aim_operator.core.serving.handover import (
     overdue,
     placement,
     strategy,
+    without_room,
 )
 from tests.support.service_builders import NOW, REVISION, make_pod
 
@@ -31,6 +32,7 @@ NO_MEMORY = "0/1 nodes are available: 1 Insufficient amd.com/gpu, 1 Insufficient
 NO_NODE = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
 CORDONED = "0/2 nodes are available: 1 Insufficient amd.com/gpu, 1 node(s) were unschedulable."
 QUOTA = 'pods "chat-x" is forbidden: exceeded quota: gpus, requested: requests.amd.com/gpu=1, used: ...=1'
+LONG_AGO = (NOW - timedelta(hours=1)).isoformat()
 DECIDED = RolloutStatus(revision=REVISION, strategy="OldFirst")
 
 
@@ -46,6 +48,10 @@ def unplaced(message: str = NO_GPU, *, for_seconds: float = PATIENCE_SECONDS) ->
     since = (NOW - timedelta(seconds=for_seconds)).isoformat()
     told = structs.replace(condition, last_transition_time=since)
     return structs.replace(pod, status=structs.replace(pod.status, conditions=(told,)))
+
+
+def ending(pod: Pod) -> Pod:
+    return structs.replace(pod, metadata=structs.replace(pod.metadata, deletion_timestamp=NOW.isoformat()))
 
 
 OLD = placed(make_pod(ready=True, revision="0ld", name="chat-old"))
@@ -78,6 +84,11 @@ def test_a_pod_that_is_ending_elsewhere_is_given_time_to_make_room() -> None:
     got = decide(OLD, unplaced(for_seconds=10))
     assert (got.decided, got.wait_seconds) == (None, PATIENCE_SECONDS - 10)
     assert got.message.startswith("waiting for room beside the old Pods: 0/1 nodes")
+
+
+def test_where_no_pod_is_old_there_is_none_that_could_go_first() -> None:
+    """There is no room for one more copy of the same."""
+    assert decide(make_pod(ready=True), unplaced(), replicas=2) == Handover()
 
 
 def test_where_nothing_serves_nothing_is_waited_for() -> None:
@@ -123,6 +134,18 @@ def test_a_quota_without_room_beside_the_old_pod_is_no_deadlock(want: str, force
     assert (decide(OLD, want=want, refused=QUOTA).decided == DECIDED) is forced
 
 
+def test_a_quota_that_has_taken_a_new_pod_takes_the_others_as_old_ones_go() -> None:
+    """A Pod that is going counts for a moment: that is no reason to give up on having the new ones first."""
+    assert decide(OLD, make_pod(), refused=QUOTA, replicas=3) == Handover()
+
+
+def test_no_old_pod_goes_for_a_quota_that_not_each_of_them_gives_enough_back_to() -> None:
+    """The Deployment chooses which one goes."""
+    smaller = placed(make_pod(ready=True, revision="0ld", name="chat-smaller"), "11111111-00000000")
+    got = decide(OLD, smaller, refused=QUOTA, replicas=2)
+    assert (got.decided, got.can_force) == (None, True)
+
+
 @pytest.mark.parametrize("pods", [(OLD,), (OLD, make_pod(ready=True)), (make_pod(ready=True),), ()])
 def test_what_was_decided_stays_for_the_whole_roll_out(pods: tuple[Pod, ...]) -> None:
     """Whatever nodes come and go meanwhile."""
@@ -136,9 +159,8 @@ def test_the_next_roll_out_is_decided_anew() -> None:
 
 
 def test_what_is_told_follows_the_roll_out_and_ends_with_it() -> None:
-    ending = structs.replace(OLD, metadata=structs.replace(OLD.metadata, deletion_timestamp=NOW.isoformat()))
     no_room = "there is no room for a Pod beside"
-    assert decide(ending, make_pod(), before=DECIDED).message.startswith(no_room)
+    assert decide(ending(OLD), make_pod(), before=DECIDED).message.startswith(no_room)
     away = decide(make_pod(), before=DECIDED).message
     assert away.startswith("the old Pods have made room for the new ones, and the model is away")
     assert decide(make_pod(ready=True), before=DECIDED).message == ""
@@ -217,3 +239,41 @@ def test_a_pod_that_takes_longer_than_its_deadline_is_told_of() -> None:
     assert overdue(rollout, [started], revision=REVISION, now=later) == (message, 0)
     assert overdue(rollout, [make_pod(ready=True)], revision=REVISION, now=later) == ("", 0)
     assert overdue(None, [started], revision=REVISION, now=later) == ("", 0)
+
+
+def test_of_several_pods_the_one_that_starts_for_longest_is_waited_for() -> None:
+    """Else one that is stuck would not be told of for as long as others are made."""
+    rollout = Rollout(progress_deadline_seconds=600)
+    stuck, made = (make_pod(created=(NOW - timedelta(seconds=age)).isoformat()) for age in (700, 10))
+    message, _ = overdue(rollout, [stuck, made], revision=REVISION, now=NOW)
+    assert message.startswith("not ready 600 seconds after it was started")
+    _, seconds = overdue(rollout, [made, stuck], revision=REVISION, now=NOW - timedelta(seconds=150))
+    assert seconds == 50
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        pytest.param(ending(make_pod(created=LONG_AGO)), id="one that is ending"),
+        pytest.param(make_pod(created=LONG_AGO, revision="0ld"), id="an old one, which is to go"),
+    ],
+)
+def test_no_deadline_is_about(pod: Pod) -> None:
+    rollout = Rollout(progress_deadline_seconds=600)
+    assert overdue(rollout, [pod], revision=REVISION, now=NOW) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("pods", "taken"),
+    [
+        pytest.param((), True, id="nobody of its own is in the way"),
+        pytest.param((OLD,), True, id="an old one is left to go, the others have gone"),
+        pytest.param((ending(OLD),), False, id="an old one is still going"),
+        pytest.param((OLD, OLD), False, id="no old one has gone"),
+    ],
+)
+def test_room_is_somebody_elses_where(pods: tuple[Pod, ...], *, taken: bool) -> None:
+    message, _ = without_room(
+        None, DECIDED, pods, revision=REVISION, replicas=2, refused=QUOTA, away_since=LONG_AGO, now=NOW
+    )
+    assert ("which others may have taken" in message) is taken
