@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 # Tests on a real cluster wait most of their time, so there are more workers than cores: tests/support/schedule.py.
 WORKERS = 4
-test-unit test-simulation: WORKERS = 2
+test-unit test-simulation shuffle: WORKERS = 2
 PYTEST = $(BIN)/pytest -n $(WORKERS)
 # Of this checkout, so that a cluster of another one is left alone; short, for the Unix sockets in it.
 DEMO_CLUSTER := $(HOME)/.cache/aim-operator/cluster/demo-$(shell pwd | cksum | cut -d' ' -f1)
@@ -53,13 +53,13 @@ test-unit: .venv/.setup  ## single functions and processes, no cluster
 test-simulation: .venv/.setup  ## the whole operator on an API server in memory, with faults and crashes
 	@$(PYTEST) tests/simulation
 
-# `make shuffle ORDERS=10 LOAD=8` beside eight busy processes; FIRST=17 plays that order again.
+# `make shuffle ORDERS=10 LOAD=8` beside eight busy processes; FIRST=17 plays that order again, TESTS=path some tests.
 ORDERS ?= 1
 LOAD ?= 0
 
 .PHONY: shuffle
 shuffle: .venv/.setup  ## those two in ORDERS=n random orders, with SIGINT ignored; they pass in any
-	@$(BIN)/python -m hack.shuffle --orders $(ORDERS) --load $(LOAD) --first $(FIRST)
+	@$(BIN)/python -m hack.shuffle --orders $(ORDERS) --load $(LOAD) --first $(FIRST) --workers $(WORKERS) $(if $(filter file,$(origin TESTS)),,$(TESTS))
 
 # `make simulate TELLER=chaos SEED=17` replays one story, and shortens it if it breaks a rule.
 # The next stories: FIRST=n, from the n-th seed on.

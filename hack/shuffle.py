@@ -1,8 +1,8 @@
 """`make shuffle`: tests in any order, on a busy machine, and where SIGINT is ignored.
 
-python -m hack.shuffle --orders 10        tests/unit and tests/simulation ten times, each in another order
-python -m hack.shuffle --first 17 PATH…   those tests, in the order of that seed
-python -m hack.shuffle --load 8           beside so many processes that only compute
+make shuffle ORDERS=10             tests/unit and tests/simulation ten times, each in another order
+make shuffle FIRST=17 TESTS=PATH   those tests, in the order of that seed
+make shuffle LOAD=8                beside so many processes that only compute
 
 Each order follows from a number, its seed; the same commit and seed are the same order. Whole files and the
 tests in them are shuffled (pytest-randomly), and any worker takes what comes next. SIGINT is ignored as a
@@ -12,6 +12,7 @@ shell ignores it for what it starts in the background. Exit code 1 if a test fai
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 import time
@@ -23,10 +24,11 @@ ROOT = Path(__file__).parents[1]
 PATHS = ("tests/unit", "tests/simulation")
 _IGNORING_SIGINT = ("/bin/sh", "-c", """trap '' INT; exec "$0" "$@" """)
 _COMPUTE = "while True: pass"
+_WORKERS = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit code."""
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return what the command is called with."""
     parser = argparse.ArgumentParser(prog="python -m hack.shuffle", description=__doc__)
     parser.add_argument("paths", nargs="*", default=PATHS, metavar="PATH")
     parser.add_argument("--orders", type=int, default=1, metavar="N", help="how many")
@@ -34,19 +36,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--first", type=int, default=1, metavar="SEED", help="the first; the others follow it"
     )
     parser.add_argument("--load", type=int, default=0, metavar="N", help="processes that compute beside")
-    parser.add_argument("--workers", type=int, default=2, metavar="N")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--workers", type=int, default=_WORKERS, metavar="N")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit code."""
+    chosen = options(arguments)
     failed = []
-    with busy(options.load):
-        for seed in range(options.first, options.first + options.orders):
+    with busy(chosen.load):
+        for seed in range(chosen.first, chosen.first + chosen.orders):
             began = time.monotonic()
-            code = run(options.paths, seed, options.workers)
+            code = run(chosen.paths, seed, chosen.workers)
             verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
             print(f"order {seed}: {verdict} in {time.monotonic() - began:.0f} s", flush=True)
             failed += [seed] if code else []
-    if failed:
-        print(f"Again: python -m hack.shuffle --first {failed[0]} {' '.join(options.paths)}")
+    for seed in failed:
+        print(f"Again: {again(seed, chosen)}")
     return bool(failed)
+
+
+def again(seed: int, chosen: argparse.Namespace) -> str:
+    """Return the command that plays one of these orders again, for the shell."""
+    paths = "" if tuple(chosen.paths) == PATHS else " ".join(chosen.paths)
+    workers = "" if chosen.workers == _WORKERS else chosen.workers
+    given = {"FIRST": seed, "LOAD": chosen.load or "", "WORKERS": workers, "TESTS": paths}
+    return " ".join(
+        [
+            "make shuffle",
+            *(f"{name}={shlex.quote(str(value))}" for name, value in given.items() if value != ""),
+        ]
+    )
 
 
 def run(paths: Sequence[str], seed: int, workers: int) -> int:

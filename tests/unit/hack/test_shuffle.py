@@ -27,7 +27,7 @@ def test_the_order_of_a_seed_is_played_again_as_the_last_line_says(
     assert shuffle.main([str(tmp_path), "--first=2", "--workers=0"]) == 1
     said = capfd.readouterr().out
     assert "1 failed, 2 passed" in said
-    assert f"\nAgain: python -m hack.shuffle --first 2 {tmp_path}\n" in said
+    assert f"\nAgain: make shuffle FIRST=2 WORKERS=0 TESTS={tmp_path}\n" in said
 
 
 def test_the_busy_processes_are_gone_at_the_end() -> None:
