@@ -56,11 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     real = [mutant for mutant in chosen if not mutant.harmless]
     results, broken = hunt(real, memory, options.workers, depth=Depth(options.until))
     survivors = [fault for fault, caught in results.items() if not caught.test]
-    minutes, work = (time.monotonic() - began) / 60, sum(c.cpu_seconds for c in results.values()) / 60
-    summary = (
-        f"{len(results)} mutants in {minutes:.0f} minutes, in which tests worked for {work:.0f} minutes of a "
-        f"core; {len(survivors)} survived"
-    )
+    work = sum(caught.cpu_seconds for caught in results.values())
+    summary = page.summary(len(results), len(survivors), seconds=time.monotonic() - began, cpu_seconds=work)
     print("", summary, *(f"survived: {fault}" for fault in survivors), *broken, sep="\n")
     if not (options.only or options.new or options.until != Depth.ALL):
         memory.last_run = f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}: {summary}."

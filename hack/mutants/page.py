@@ -42,6 +42,21 @@ def text(mutants: Sequence[Mutant], caught: Mapping[str, str], last_run: str) ->
     return "\n\n".join(parts) + "\n"
 
 
+def summary(run: int, survived: int, *, seconds: float, cpu_seconds: float) -> str:
+    """Return what is told of a run: of how many mutants, how long it took, and how many survived."""
+    worked = f"in which tests worked for {_duration(cpu_seconds)} of a core"
+    return f"{_number(run, 'mutant')} in {_duration(seconds)}, {worked}; {survived or 'none'} survived"
+
+
+def _duration(seconds: float) -> str:
+    short = round(seconds) < 120
+    return _number(round(seconds), "second") if short else _number(round(seconds / 60), "minute")
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _row(mutant: Mutant, test: str) -> tuple[str, str, str]:
     caught_by = f"`{_cell(_short(test))}`" if test else "**nothing yet**"
     return _cell(mutant.fault), f"`{mutant.module}`", caught_by

@@ -69,6 +69,37 @@ def test_the_page_names_what_caught_each_and_what_nothing_did() -> None:
     assert "| another | `backoff.py` | **nothing yet** |" in got
 
 
+@pytest.mark.parametrize(
+    ("run", "survived", "seconds", "cpu_seconds", "want"),
+    [
+        pytest.param(
+            *(1, 0, 41.4, 1.2),
+            "1 mutant in 41 seconds, in which tests worked for 1 second of a core; none survived",
+            id="one",
+        ),
+        pytest.param(
+            *(12, 1, 121.0, 119.4),
+            "12 mutants in 2 minutes, in which tests worked for 119 seconds of a core; 1 survived",
+            id="some",
+        ),
+        pytest.param(
+            *(569, 2, 1740.0, 900.0),
+            "569 mutants in 29 minutes, in which tests worked for 15 minutes of a core; 2 survived",
+            id="all",
+        ),
+        pytest.param(
+            *(0, 0, 0.3, 0.0),
+            "0 mutants in 0 seconds, in which tests worked for 0 seconds of a core; none survived",
+            id="none that has such a name",
+        ),
+    ],
+)
+def test_the_summary_counts_mutants_seconds_and_minutes(
+    run: int, survived: int, seconds: float, cpu_seconds: float, want: str
+) -> None:
+    assert page.summary(run, survived, seconds=seconds, cpu_seconds=cpu_seconds) == want
+
+
 ALWAYS_FAILS = "def test_it(): assert False\n"
 PASSES_ON_TRUE_CODE = """\
 from aim_operator.cli.why.remedies import remedy
