@@ -20,7 +20,6 @@ from aim_operator.api.v1alpha1 import (
     AIMTemplateCache,
     Quantity,
 )
-from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.controllers.cache_claims import claim_of, is_filled, left_behind, own_claim
 from aim_operator.controllers.cache_dependents import CacheDependents
 from aim_operator.controllers.dependents import model_cache_owner
@@ -38,11 +37,12 @@ from aim_operator.controllers.index import (
     mounted_claims,
 )
 from aim_operator.controllers.kind import AimKind
+from aim_operator.controllers.room_queue import known_size, waits
 from aim_operator.controllers.storage_budget import StorageBudget
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.wakes import itself, spec_changed
 from aim_operator.controllers.watched import Watched
-from aim_operator.core import conditions, quantity
+from aim_operator.core import quantity
 from aim_operator.core.caching import listed_models, serves_others
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig, resolve_runtime_config
 from aim_operator.core.jobs.at_work import AtWork, at_work
@@ -60,7 +60,6 @@ from aim_operator.core.naming import (
     is_listing_job_name,
     listing_job_name,
 )
-from aim_operator.core.pause import is_paused
 from aim_operator.errors import ApiError, NotFound, SpecError
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.runtime.foreign import ForeignWatches, Name
@@ -308,15 +307,7 @@ def _ask_changed(old: AIMModelCache | None, new: AIMModelCache | None) -> bool:
 
 
 def _asks(cache: AIMModelCache) -> tuple[Any, ...]:
-    status = cache.status or AIMModelCacheStatus()
-    ready = conditions.find(status.conditions or (), c.READY)
-    return (
-        cache.metadata.generation,
-        cache.metadata.deletion_timestamp is None,
-        is_paused(cache),
-        status.listing.total_bytes if status.listing is not None else None,
-        ready.reason if ready is not None else None,
-    )
+    return cache.metadata.generation, waits(cache), known_size(cache)
 
 
 def _listing_changed(old: AIMTemplateCache | None, new: AIMTemplateCache | None) -> bool:

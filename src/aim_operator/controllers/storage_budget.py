@@ -6,29 +6,21 @@ memory are only grants whose claim is not in the cache yet. Decided in core/mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
 from typing import NamedTuple
 
-from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS, PersistentVolumeClaim
+from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.plan import Outcomes
-from aim_operator.api.v1alpha1 import MODEL_CACHES, AIMModelCache, AIMModelCacheStatus, Quantity
-from aim_operator.api.v1alpha1 import conditions as c
-from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.api.v1alpha1 import AIMModelCache
 from aim_operator.controllers.cache_claims import claim_of
-from aim_operator.controllers.index import BY_NAMESPACE
+from aim_operator.controllers.room_queue import RoomQueue, ask_of, in_bytes
 from aim_operator.controllers.store_catalog import StoreCatalog
 from aim_operator.controllers.watched import Watched
-from aim_operator.core import conditions, quantity
-from aim_operator.core.catalog import DEFAULT_CONFIG, MissingRuntimeConfig, resolve_runtime_config
-from aim_operator.core.model_cache import allowance, desired
-from aim_operator.core.model_cache.allowance import Allowance, Ask, Budget
+from aim_operator.core.catalog import DEFAULT_CONFIG
+from aim_operator.core.model_cache import allowance
+from aim_operator.core.model_cache.allowance import Allowance, Budget
 from aim_operator.core.naming import claim_name
-from aim_operator.core.pause import is_paused
-from aim_operator.errors import SpecError
-
-_STUCK = (Reason.PROVISIONING_FAILED, Reason.NAME_CONFLICT, Reason.RESOURCES_INVALID)
-"""Why a cache that could have its claim has none: until that is fixed, it holds up nobody."""
 
 
 class _Grant(NamedTuple):
@@ -41,6 +33,7 @@ class StorageBudget:
 
     def __init__(self, watched: Watched, catalog: StoreCatalog) -> None:
         self._watched, self._catalog = watched, catalog
+        self._queue = RoomQueue(watched, catalog)
         self._granted: dict[ObjectRef, _Grant] = {}
 
     def ask(self, ref: ObjectRef, cache: AIMModelCache, size: int) -> Allowance | None:
@@ -51,10 +44,18 @@ class StorageBudget:
             return None
         claim = claim_of(self._watched.claims.store, cache)
         name = claim_name(cache.metadata.name, cache.metadata.uid) if claim is None else claim.metadata.name
-        held = self._held(ref.namespace)
-        others = tuple(self._others(cache))
-        own = _ask(cache, size - held.get(name, 0))
-        answer = allowance.decide(own, budget, used=sum(held.values()), claims=len(held), others=others)
+        taken, grants = self._queue.taken(ref.namespace), self._grants(ref.namespace)
+        own = ask_of(cache, size - taken.get(name, 0))
+        waiting = self._queue.waiting(ref.namespace)
+        settled = {ref.name, *(other.name for other in grants)}
+        answer = allowance.decide(
+            own,
+            budget,
+            used=self._queue.total(ref.namespace)
+            + sum(grant.size - taken.get(grant.claim, 0) for grant in grants.values()),
+            claims=len(taken.keys() | {grant.claim for grant in grants.values()}),
+            others=(each for each in waiting[: bisect_left(waiting, own)] if each.name not in settled),
+        )
         if answer.granted:
             self._granted[ref] = _Grant(name, size)
         return answer
@@ -91,77 +92,14 @@ class StorageBudget:
             limit = config.spec.storage.budget if config.spec.storage is not None else None
             if limit is not None:
                 source = f"{type(config).__name__} {config.metadata.name!r}"
-                budgets.append(Budget(_bytes(limit), source))
+                budgets.append(Budget(in_bytes(limit), source))
         return allowance.strictest(budgets)
 
-    def _held(self, namespace: str) -> dict[str, int]:
-        """Return the bytes of each claim, as asked for or as large as it is: also of those that are going."""
-        claims = self._watched.claims.store.by_index(BY_NAMESPACE, namespace)
-        held = {claim.metadata.name: _size(claim) for claim in claims if _of_a_cache(claim)}
-        for ref, grant in list(self._granted.items()):
-            if ref.namespace != namespace:
-                continue
-            if held.get(grant.claim, 0) >= grant.size:
-                del self._granted[ref]
-            else:
-                held[grant.claim] = grant.size
-        return held
-
-    def _others(self, own: AIMModelCache) -> Iterator[Ask]:
-        """Return what the other caches of the namespace that have no claim ask for, as far as it is known."""
-        namespace = own.metadata.namespace
-        for cache in self._watched.model_caches.store.by_index(BY_NAMESPACE, namespace):
-            if cache.metadata.uid == own.metadata.uid or not _waits(cache):
-                continue
-            has_claim = claim_of(self._watched.claims.store, cache) is not None
-            if has_claim or MODEL_CACHES.ref(cache) in self._granted:
-                continue
-            config = resolve_runtime_config(self._catalog, namespace, (cache.spec.runtime_config_name,))
-            size = _known_size(cache)
-            if size is None or isinstance(config, MissingRuntimeConfig):
-                continue
-            try:
-                asked = desired.claim_size(size, desired.headroom(config))
-            except SpecError:
-                continue
-            yield _ask(cache, _bytes(asked))
-
-
-def _ask(cache: AIMModelCache, size: int) -> Ask:
-    return Ask(cache.metadata.creation_timestamp or "", cache.metadata.name, size)
-
-
-def _waits(cache: AIMModelCache) -> bool:
-    if cache.spec.existing_claim is not None or cache.metadata.deletion_timestamp is not None:
-        return False
-    if is_paused(cache):
-        return False
-    ready = conditions.find((cache.status or AIMModelCacheStatus()).conditions or (), c.READY)
-    return ready is None or ready.reason not in _STUCK
-
-
-def _known_size(cache: AIMModelCache) -> Quantity | None:
-    """Return how large the model is; None until its source has been asked."""
-    if cache.spec.size is not None:
-        return cache.spec.size
-    listing = (cache.status or AIMModelCacheStatus()).listing
-    return None if listing is None or (listing.attempts or 0) else listing.total_bytes
-
-
-def _of_a_cache(claim: PersistentVolumeClaim) -> bool:
-    owner = claim.metadata.controller()
-    return owner is not None and owner.kind == MODEL_CACHES.kind
-
-
-def _size(claim: PersistentVolumeClaim) -> int:
-    asked = (claim.spec.resources.requests or {}).get("storage", 0)
-    has = (claim.status.capacity or {}).get("storage", 0)
-    return max(_bytes(asked), _bytes(has))
-
-
-def _bytes(amount: Quantity) -> int:
-    """Return whole bytes; 0 for what is no quantity."""
-    try:
-        return int(quantity.parse(amount))
-    except SpecError:
-        return 0
+    def _grants(self, namespace: str) -> dict[ObjectRef, _Grant]:
+        """Return those of a namespace whose claim is not in the cache yet, or not as large yet."""
+        taken = self._queue.taken(namespace)
+        there = {ref: grant for ref, grant in self._granted.items() if ref.namespace == namespace}
+        for ref, grant in list(there.items()):
+            if taken.get(grant.claim, 0) >= grant.size:
+                del self._granted[ref], there[ref]
+        return there

@@ -60,6 +60,12 @@ def test_two_that_ask_at_the_same_moment_do_not_get_the_same_room(team: Team) ->
     assert not team.asks("older", 6, "2026-01-01T00:00:00Z")
 
 
+def test_room_that_was_granted_counts_once(team: Team) -> None:
+    """Its cache is still without a claim, and so among those that wait."""
+    assert team.asks("older", 6, "2026-01-01T00:00:00Z")
+    assert team.asks("younger", 4)
+
+
 def test_two_that_grow_at_the_same_moment_do_not_get_the_same_room(team: Team) -> None:
     for name in ("older", "younger"):
         team.cache(name, "2026-01-01T00:00:00Z")

@@ -134,6 +134,16 @@ def test_a_model_cache_without_room_hears_that_one_before_it_is_paused() -> None
     assert "model caches team/waits" in cluster.woken
 
 
+def test_a_model_cache_without_room_hears_how_large_one_before_it_is() -> None:
+    """A status leaves the generation as it is, too."""
+    cluster = Cluster()
+    found = cluster.watched.model_caches.store.get("team", "found")
+    assert found is not None
+    kept = {"name": "found", "namespace": "team", "generation": found.metadata.generation}
+    cluster.edit("model_caches", "team/found", metadata=kept, status={"listing": {"totalBytes": 2**30}})
+    assert "model caches team/waits" in cluster.woken
+
+
 def test_a_model_cache_hears_that_a_template_cache_takes_the_files_of_another() -> None:
     """Of the same source: it is not used any more, and says so."""
     cluster = Cluster()
