@@ -241,6 +241,39 @@ async def test_a_template_cache_is_requested_by_a_service_that_used_it_and_resol
     assert await team.template_cache_requested()
 
 
+async def test_a_template_cache_is_requested_by_its_template(team: Team) -> None:
+    team.edit("templates", "team/fast", spec={"aimImageName": "llama", "caching": {"enabled": True}})
+    assert await team.template_cache_requested()
+
+
+async def test_a_template_cache_is_not_requested_by_a_service_on_another_template_of_the_image(
+    team: Team,
+) -> None:
+    team.new("templates", "team/other", spec={"aimImageName": "llama"})
+    team.new("services", "team/chat", spec={"model": "llama", "templateRef": "other", "cacheModel": True})
+    assert not await team.template_cache_requested()
+
+
+async def test_a_template_cache_is_requested_by_a_service_that_runs_on_its_template_without_a_status(
+    team: Team,
+) -> None:
+    """The status is not written yet, or was lost with a backup; the image is gone as well."""
+    team.new("services", "team/chat", spec={"model": "gone", "cacheModel": True})
+    assert not await team.template_cache_requested()
+    team.new("inference_services", "team/chat", spec={"predictor": {"model": {"runtime": "fast"}}})
+    assert await team.template_cache_requested()
+
+
+async def test_a_template_cache_is_requested_by_a_service_that_used_it_while_its_template_is_gone(
+    team: Team,
+) -> None:
+    """A template may be made again; what the service mounts is downloaded already."""
+    team.delete("templates", "team/fast")
+    assert not await team.template_cache_requested()
+    team.new("services", "team/chat", spec={"model": "llama", "cacheModel": True}, status=uses("fast"))
+    assert await team.template_cache_requested()
+
+
 async def test_a_template_cache_is_not_requested_by_a_service_that_is_being_deleted(team: Team) -> None:
     spec = {"model": "llama", "templateRef": "fast", "cacheModel": True}
     team.new("services", "team/chat", metadata=GOING, spec=spec, status=uses("fast"))

@@ -15,7 +15,9 @@ from tests.support.cache_builders import OURS
 from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import NOW
 
+OWNED = {"ownerReferences": ["of AIMService chat"]}
 ROUTED = {
+    "hostnames": ["team.example.com"],
     "parentRefs": [{"namespace": "gateways", "name": "public"}],
     "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/team/chat"}}]}],
 }
@@ -65,16 +67,23 @@ def team() -> Team:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "lost"),
+    ("limits", "lost"),
     [
-        pytest.param("/{.metadata.namespace}", False, id="is below the cluster's prefix"),
-        pytest.param("/models", True, id="is not below it"),
-        pytest.param("/models/..", True, id="may be nowhere, until the prefix is corrected"),
+        pytest.param({}, False, id="nothing is limited"),
+        pytest.param({"pathPrefix": "/{.metadata.namespace}"}, False, id="its path is below the prefix"),
+        pytest.param({"pathPrefix": "/models"}, True, id="its path is not below the prefix"),
+        pytest.param({"pathPrefix": "/models/.."}, True, id="the prefix is invalid until it is corrected"),
+        pytest.param({"allowedHostnames": ["*.team.example.com"]}, True, id="its host is somebody else's"),
+        pytest.param(
+            {"allowedHostnames": ["{.metadata.namespace}.example.com"]}, False, id="its host is its own"
+        ),
     ],
 )
-async def test_a_route_goes_unless_its_path(team: Team, prefix: str, *, lost: bool) -> None:
-    team.new("cluster_runtime_configs", "/default", spec={"routing": {"pathPrefix": prefix}})
-    team.new("http_routes", "team/chat", metadata={"ownerReferences": ["of AIMService chat"]}, spec=ROUTED)
+async def test_a_route_loses_its_place_by_the_clusters_limits_where(
+    team: Team, limits: dict[str, Any], *, lost: bool
+) -> None:
+    team.new("cluster_runtime_configs", "/default", spec={"routing": limits})
+    team.new("http_routes", "team/chat", metadata=OWNED, spec=ROUTED)
     assert (await team.observed()).path_lost is lost
 
 
@@ -85,3 +94,34 @@ async def test_the_runtime_that_a_service_runs_on_is_there_in_either_scope(team:
     assert (await team.observed()).runtimes == frozenset()
     team.new(informer, "team/fast" if informer == "serving_runtimes" else "/fast", metadata=OURS)
     assert (await team.observed()).runtimes == {"fast"}
+
+
+async def test_a_runtime_that_shadows_the_clusters_is_in_the_way_of_what_is_to_start_only(team: Team) -> None:
+    """Whoever makes one later holds up no change of what runs."""
+    assert not (await team.observed()).runtime_shadowed
+    team.new("other_runtimes", "team/fast")
+    assert (await team.observed()).runtime_shadowed
+    team.new("inference_services", "team/chat", metadata=OWNED, spec={})
+    assert not (await team.observed()).runtime_shadowed
+
+
+GOING = {"deletionTimestamp": "2026-01-31T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "phase", "lost"),
+    [
+        pytest.param({}, "Bound", set(), id="is bound"),
+        pytest.param(GOING, "Bound", {"disk"}, id="is going: new Pods can't mount it"),
+        pytest.param({}, "Lost", {"disk"}, id="has lost its volume"),
+    ],
+)
+async def test_files_that_nothing_mounts_any_more_are_lost_unless_their_claim(
+    team: Team, claim: dict[str, Any], phase: str, lost: set[str]
+) -> None:
+    mounts = [{"model": "llama", "claim": "disk"}]
+    team.chat(status={"active": made_of("Cluster", mounts=mounts)})
+    team.new("claims", "team/disk", metadata=claim, status={"phase": phase})
+    assert (await team.observed()).lost_claims == lost
+    team.new("inference_services", "team/chat", metadata=OWNED, spec={})
+    assert (await team.observed()).lost_claims == set(), "while it runs, its Pods have them"

@@ -85,3 +85,38 @@ async def test_a_template_cache_is_about_the_template_of_its_scope(
     team.new("template_caches", "team/mine", spec={"templateRef": "fast", "templateScope": scope})
     template = (await team.observed("mine")).template
     assert (None if template is None else scope_of(template)) == found
+
+
+ASKS = {"model": "llama", "templateRef": "fast", "cacheModel": True}
+TOKEN = {"env": [{"name": "HF_TOKEN", "value": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("elder", "metadata", "ours", "want"),
+    [
+        pytest.param({**ASKS, **TOKEN}, {}, OURS, "elder", id="the oldest of those that have any"),
+        pytest.param(ASKS, {}, OURS, "younger", id="of none that has no environment for downloads"),
+        pytest.param({**ASKS, **TOKEN}, GOING, OURS, "younger", id="of none that is going"),
+        pytest.param(
+            {**ASKS, **TOKEN, "cacheModel": False}, {}, OURS, "younger", id="of none without caching"
+        ),
+        pytest.param(
+            {**ASKS, **TOKEN, "templateRef": "other"}, {}, OURS, "younger", id="of none on another template"
+        ),
+        pytest.param({**ASKS, **TOKEN}, {}, {}, None, id="nobody's, for a cache that a user made"),
+    ],
+)
+async def test_a_cache_is_filled_with_the_credentials_of(
+    team: Team, elder: dict[str, Any], metadata: dict[str, Any], ours: dict[str, Any], want: str | None
+) -> None:
+    """A download has one token: of a service that asked for it, and always of the same one."""
+    team.new("templates", "team/other", spec={"aimImageName": "llama"})
+    # The younger one is read first.
+    for name, created, spec, more in (
+        ("younger", "2026-01-02T00:00:00Z", {**ASKS, **TOKEN}, {}),
+        ("elder", "2026-01-01T00:00:00Z", elder, metadata),
+    ):
+        team.new("services", f"team/{name}", metadata={"creationTimestamp": created, **more}, spec=spec)
+    team.new("template_caches", "team/fast", metadata=ours, spec={"templateRef": "fast"})
+    service = (await team.observed("fast")).service
+    assert (None if service is None else service.metadata.name) == want

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
-from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, Pod
-from aim_operator.api.plan import OutcomeType, Plan
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES, Pod, ScaledObject
+from aim_operator.api.plan import Outcomes, OutcomeType, Plan, Undeleted
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus, AIMServiceTemplate, RolloutStatus
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import labels
@@ -17,6 +18,8 @@ from aim_operator.core.service.observed import ServiceObserved
 from aim_operator.core.service.path_claims import Claim, Contender
 from aim_operator.core.service.plan import decide
 from aim_operator.core.service.route import GatewayKey, ListenerPath
+from aim_operator.errors import Forbidden
+from tests.support.cache_builders import make_model_cache, make_template_cache
 from tests.support.outcomes import Trouble, report_of
 from tests.support.service_builders import (
     GATEWAY,
@@ -1027,3 +1030,66 @@ def test_a_model_server_does_not_start_on_files_that_are_gone(*, lost: bool) -> 
     observed = structs.replace(observed, lost_claims=frozenset({"files"} if lost else ()))
     kinds = {child.kind for child in decide(observed, now=NOW).children}
     assert (INFERENCE_SERVICES.kind in kinds) is not lost
+
+
+def test_a_cache_that_is_filled_stays_so_whatever_becomes_of_a_write_of_it() -> None:
+    """Only what the operator adds to it can't be written: the files are there."""
+    observed = make_service_observed(
+        make_service(cacheModel=True),
+        template_cache=make_template_cache(
+            ready="True/CacheWarm: all there", models={"hf://example/model": "files"}, ours=True
+        ),
+        model_caches=(
+            make_model_cache("files", status={"status": "Available", "persistentVolumeClaim": "disk"}),
+        ),
+        live_claims=frozenset({"disk"}),
+        inference_service=READY_RUNTIME,
+    )
+    got = status_of(observed, Trouble("AIMTemplateCache", REFUSED, "denied"))
+    assert (got.status, told(got, c.CACHE_READY)) == ("Running", ("True", "CacheWarm"))
+
+
+@pytest.mark.parametrize(
+    ("live", "want"),
+    [
+        pytest.param(None, "Resolved", id="starts on what was discovered: its template may be paused"),
+        pytest.param(READY_RUNTIME, "TemplateNotAvailable", id="waits, if it runs, to move once"),
+    ],
+)
+def test_while_a_template_has_yet_to_take_the_catalogs_image_a_service(live: object, want: str) -> None:
+    catalog = with_template("Available", discovered_image="ghcr.io/example/model:v0")
+    got = status_of(make_service_observed(catalog=catalog, inference_service=live))
+    assert told(got, c.RESOLVED)[1] == want
+
+
+@pytest.mark.parametrize(
+    ("spec", "noted"), [({}, True), ({"templateRef": "fast"}, False)], ids=["chosen", "named by the user"]
+)
+def test_a_template_that_is_not_optimized_is_noted_where_it_was(spec: dict[str, Any], *, noted: bool) -> None:
+    template = make_template(status=make_template_status(type="preview"))
+    service = make_service(**spec, allowUnoptimized=True)
+    got = status_of(make_service_observed(service, FakeCatalog(make_image(), template)))
+    assert ("its profile is preview, not optimized" in condition_of(got, c.RESOLVED).message) is noted
+
+
+KEDA_SCALES: dict[str, Any] = {
+    "autoscaling": {"minReplicas": 2, "maxReplicas": 4, "metrics": [{"type": "QueueLength", "target": 5}]}
+}
+
+
+def test_what_the_user_can_mend_is_told_before_a_budget_that_was_refused() -> None:
+    observed = running(make_service_observed(make_service(**KEDA_SCALES), inference_service=READY_RUNTIME))
+    refused = Trouble("PodDisruptionBudget", REFUSED, "denied")
+    assert told(status_of(observed, refused), c.FAILURE) == ("True", "KedaNotInstalled")
+
+
+def test_an_autoscaler_that_can_not_be_deleted_is_told() -> None:
+    """It goes on changing the number of copies."""
+    live = msgspec.convert({"metadata": {"name": "chat", "namespace": "team"}}, ScaledObject)
+    observed = running(make_service_observed(inference_service=READY_RUNTIME, scaled_object=live))
+    plan = decide(observed, now=NOW)
+    (removal,) = plan.removals
+    assert plan.report is not None
+    status = plan.report(Outcomes(undeleted=(Undeleted(removal=removal, error=Forbidden("denied")),))).status
+    assert told(status, c.FAILURE) == ("True", "WriteFailed")
+    assert "ScaledObject 'chat' can't be deleted" in condition_of(status, c.FAILURE).message

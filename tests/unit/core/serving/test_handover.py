@@ -26,6 +26,7 @@ from tests.support.service_builders import NOW, REVISION, make_pod
 HERE = "11111111-22222222"
 """The place on nodes, and the room there."""
 MORE_ROOM = "11111111-33333333"
+LESS_ROOM = "11111111-00000000"
 ELSEWHERE = "44444444-22222222"
 NO_GPU = "0/1 nodes are available: 1 Insufficient amd.com/gpu. preemption: 0/1 nodes are available: ..."
 NO_MEMORY = "0/1 nodes are available: 1 Insufficient amd.com/gpu, 1 Insufficient memory."
@@ -86,6 +87,12 @@ def test_a_pod_that_is_ending_elsewhere_is_given_time_to_make_room() -> None:
     assert got.message.startswith("waiting for room beside the old Pods: 0/1 nodes")
 
 
+def test_while_one_old_pod_serves_there_is_something_to_lose() -> None:
+    crashing = placed(make_pod(waiting={"reason": "CrashLoopBackOff"}, revision="0ld", name="chat-crashes"))
+    got = decide(OLD, crashing, unplaced(for_seconds=10), replicas=2)
+    assert (got.decided, got.wait_seconds) == (None, PATIENCE_SECONDS - 10)
+
+
 def test_where_no_pod_is_old_there_is_none_that_could_go_first() -> None:
     """There is no room for one more copy of the same."""
     assert decide(make_pod(ready=True), unplaced(), replicas=2) == Handover()
@@ -139,10 +146,18 @@ def test_a_quota_that_has_taken_a_new_pod_takes_the_others_as_old_ones_go() -> N
     assert decide(OLD, make_pod(), refused=QUOTA, replicas=3) == Handover()
 
 
-def test_no_old_pod_goes_for_a_quota_that_not_each_of_them_gives_enough_back_to() -> None:
+@pytest.mark.parametrize(
+    ("other", "new", "refused"),
+    [
+        pytest.param(LESS_ROOM, (), QUOTA, id="gives enough back to the quota"),
+        pytest.param(LESS_ROOM, (unplaced(NO_MEMORY),), "", id="has as much memory"),
+        pytest.param(ELSEWHERE, (unplaced(NO_GPU),), "", id="is on a node of the same kind"),
+    ],
+)
+def test_no_old_pod_goes_where_not_each_of_them(other: str, new: tuple[Pod, ...], refused: str) -> None:
     """The Deployment chooses which one goes."""
-    smaller = placed(make_pod(ready=True, revision="0ld", name="chat-smaller"), "11111111-00000000")
-    got = decide(OLD, smaller, refused=QUOTA, replicas=2)
+    beside = placed(make_pod(ready=True, revision="0ld", name="chat-beside"), other)
+    got = decide(OLD, beside, *new, refused=refused, replicas=2)
     assert (got.decided, got.can_force) == (None, True)
 
 
