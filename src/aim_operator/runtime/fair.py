@@ -97,7 +97,8 @@ class FairLimit:
     @asynccontextmanager
     async def turn(self, namespace: str) -> AsyncIterator[None]:
         """Wait for a turn, and have it until the end of the block."""
-        if self._free and not self.contended:
+        # Who leaves lets in who waits: where some are free, nobody does.
+        if self._free:
             self._free -= 1
         else:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from aim_operator.runtime.expectations import Expectations, kind_of
+from structlog.testing import capture_logs
+
+from aim_operator.runtime.expectations import (
+    DOUBT_STEPS,
+    GIVE_UP_STEPS,
+    STEP_SECONDS,
+    Expectations,
+    kind_of,
+)
 from aim_operator.runtime.informer import Informer
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
@@ -29,6 +37,47 @@ def test_a_successor_that_the_cache_has_already_is_not_waited_for() -> None:
     assert expectations.met(KEY)
 
 
+def test_what_the_cache_shows_as_going_already_is_not_waited_for() -> None:
+    """Finalizers may hold it for hours."""
+    expectations, sink = watched()
+    going = make_stored("a", version="12", deletionTimestamp="2026-01-31T12:00:00Z")
+    sink.changed(going)
+    expectations.deleted(KEY, WIDGETS, make_stored("a", version="9"))
+    assert expectations.met(KEY)
+
+
+def test_all_who_wait_are_called_back_and_no_timer_stays() -> None:
+    expectations, sink = watched()
+    expectations.written(KEY, WIDGETS, make_stored("a", version="19"))
+    called: list[str] = []
+    for name in ("one", "two"):
+        expectations.on_met(KEY, lambda name=name: called.append(name))  # type: ignore[misc]
+    sink.progressed("19")
+    assert called == ["one", "two"]
+    clock: Any = expectations._clock
+    assert clock.next_due is None
+
+
+class Doubted(Informer[Widget]):
+    """Keeps which of its streams were doubted."""
+
+    doubted: tuple[str, ...] = ()
+
+    def relist(self, namespace: str) -> None:
+        self.doubted += (namespace,)
+
+
+async def test_of_several_namespaces_the_one_that_was_written_to_is_doubted() -> None:
+    """Listing the others costs, and mends nothing."""
+    clock = VirtualClock()
+    informer = Doubted(FakeClient(), WIDGETS, clock=clock, namespaces=("team", "other"))
+    expectations = Expectations({kind_of(WIDGETS): informer}, clock)
+    expectations.written(KEY, WIDGETS, make_stored("a", version="19", namespace="other"))
+    expectations.on_met(KEY, lambda: None)
+    await clock.advance(STEP_SECONDS * DOUBT_STEPS)
+    assert informer.doubted == ("other",)
+
+
 def test_of_two_writes_the_last_is_awaited() -> None:
     expectations, sink = watched()
     expectations.written(KEY, WIDGETS, make_stored("a", version="19"))
@@ -45,6 +94,23 @@ def test_of_two_writes_the_last_is_awaited_also_where_they_are_told_in_another_o
     expectations.written(KEY, WIDGETS, make_stored("a", version="19"))
     sink.progressed("20")
     assert not expectations.met(KEY)
+
+
+async def test_a_watch_that_brings_nothing_is_doubted_now_and_then() -> None:
+    """Each time everything is listed again: once may not be enough, and each step would be a list in a loop.
+
+    One warning says so; in the end the key goes on with the cache as it is.
+    """
+    expectations, _ = watched()
+    expectations.written(KEY, WIDGETS, make_stored("a", version="19"))
+    given_up: list[bool] = []
+    expectations.on_met(KEY, lambda: given_up.append(True))
+    clock: Any = expectations._clock
+    with capture_logs() as logs:
+        await clock.advance(STEP_SECONDS * GIVE_UP_STEPS + 1)
+    doubts = [entry["log_level"] for entry in logs if "listing again" in entry["event"]]
+    assert doubts == ["warning", *["debug"] * (GIVE_UP_STEPS // DOUBT_STEPS - 2)]
+    assert given_up == [True]
 
 
 def test_a_server_restored_from_a_backup_counts_from_lower_again() -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aim_operator import errors
 from aim_operator.api.meta import ObjectRef
+from aim_operator.api.resource import Resource
 from aim_operator.runtime.foreign import POLL_SECONDS, ForeignWatches, Name
 from tests.support.fake_client import FakeClient
 from tests.support.virtual_clock import VirtualClock
@@ -41,6 +46,42 @@ async def test_it_wakes_once_in_the_beginning_then_on_changes() -> None:
     await scene.clock.settle()
     assert scene.woken == 3
     await scene.foreign.close()
+
+
+class Asked(FakeClient):
+    """Keeps what its watches are of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[bool, str, str]] = []
+
+    async def watch(self, resource: Resource[Any], **options: Any) -> AsyncIterator[Any]:
+        self.asked.append((resource.metadata_only, options["namespace"], options["field_selector"]))
+        async for event in super().watch(resource, **options):
+            yield event
+
+
+async def test_only_the_metadata_of_one_object_is_watched() -> None:
+    """It is a stranger's: its content may be large, and the right to all namespaces may not be there."""
+    client, clock = Asked(), VirtualClock()
+    foreign = ForeignWatches(client, clock=clock)
+    foreign.ensure(KEY, Name(WIDGETS, "team", "a"), lambda: None)
+    await clock.settle()
+    assert client.asked == [(True, "team", "metadata.name=a")]
+    await foreign.close()
+
+
+async def test_a_watch_that_never_came_about_ends_too() -> None:
+    """A conflict that is solved while the API server does not answer."""
+    scene = Watching()
+    scene.client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(100)])
+    await scene.ensure()
+    scene.foreign.keep(KEY, ())
+    await scene.clock.settle()
+    calls = len(scene.client.calls)
+    await scene.clock.advance(60)
+    assert len(scene.client.calls) == calls
+    assert scene.woken == 0
 
 
 async def test_ensuring_again_changes_nothing() -> None:
@@ -105,4 +146,7 @@ async def test_a_namespace_of_500_conflicts_leaves_watches_to_another() -> None:
     assert scene.client.open_watches(WIDGETS) == 1
     await scene.ensure("b")
     assert scene.client.open_watches(WIDGETS) == 2, "what is given back can be had again"
+    for number in range(10):
+        await scene.ensure(key=ObjectRef("Owner", "attacker", f"b{number}"))
+    assert scene.client.open_watches(WIDGETS) > 8, "also by who had it"
     await scene.foreign.close()

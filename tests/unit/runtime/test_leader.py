@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from structlog.testing import capture_logs
 
 from aim_operator import errors
 from aim_operator.runtime.clock import Timer
-from aim_operator.runtime.leader import LEASES, LeaderElector
-from tests.support.fake_client import FakeClient
+from aim_operator.runtime.leader import LEASES, RELEASE_SECONDS, LeaderElector
+from tests.support.fake_client import Call, FakeClient
 from tests.support.virtual_clock import VirtualClock
 
 
@@ -80,6 +81,8 @@ class Candidate:
             self.line, clock=Skewed(clock, skew), namespace="ns", name="op", identity=name
         )
         self.working = False
+        self.unwinds_seconds = 0.0
+        """How long its work takes to end once it is cancelled."""
         self.terms = 0
         self.task: asyncio.Task[None] | None = None
 
@@ -97,6 +100,8 @@ class Candidate:
         try:
             await self.clock.sleep(1e9)
         finally:
+            if self.unwinds_seconds:
+                await self.clock.sleep(self.unwinds_seconds)
             self.working = False
 
     @property
@@ -148,6 +153,75 @@ async def test_the_first_one_leads_and_renews() -> None:
     renewals = sum(call.verb == "replace" for call in client.calls)
     assert 25 <= renewals <= 35
     await stop(one, two)
+
+
+async def test_the_record_says_since_when_its_holder_leads() -> None:
+    """Renewals leave that, and count no change of leader; `kubectl get lease` shows it."""
+    clock, client, (one,) = make(0)
+    one.start()
+    await clock.settle()
+    assert one.working, "a Lease that was released is waited for by nobody"
+    taken = spec(client)
+    await clock.advance(60)
+    assert spec(client)["acquireTime"] == taken["acquireTime"] == taken["renewTime"]
+    assert spec(client)["renewTime"] > taken["renewTime"]
+    assert spec(client)["leaseTransitions"] == taken["leaseTransitions"]
+    await stop(one)
+
+
+async def test_work_that_takes_long_to_end_has_the_lease_until_then() -> None:
+    """It may be in the middle of a write: nobody else begins before, and its own writes pass the fence."""
+    clock, _, (one, two) = make(0, 0)
+    one.unwinds_seconds = 40
+    one.start()
+    await clock.settle()
+    two.start()
+    await clock.advance(10)
+    assert one.task is not None
+    one.task.cancel()
+    for _ in range(39):
+        await clock.advance(1)
+        assert (one.may_write, two.working) == (True, False)
+    await clock.advance(3)
+    assert (one.working, two.working) == (False, True)
+    await stop(two)
+
+
+async def test_who_releases_the_lease_writes_no_more() -> None:
+    """Not even until the answer comes: another may have read what was released."""
+    clock, client, (one,) = make(0)
+    one.start()
+    await clock.advance(10)
+    one.line.late_seconds = 2
+    assert one.task is not None
+    one.task.cancel()
+    await clock.run_until(lambda: spec(client)["holderIdentity"] == "")
+    assert not one.may_write
+    await stop(one)
+
+
+async def test_a_release_that_has_no_answer_does_not_keep_the_process() -> None:
+    """A Pod that is deleted has some seconds."""
+    clock, _, (one,) = make(0)
+    one.start()
+    await clock.advance(10)
+    one.line.hangs = True
+    assert one.task is not None
+    one.task.cancel()
+    await clock.advance(RELEASE_SECONDS + 0.1)
+    assert one.task.cancelled()
+
+
+async def test_a_release_that_fails_is_no_error_of_the_work() -> None:
+    """The Lease runs out then."""
+    clock, client, (one,) = make(0)
+
+    async def work() -> None:
+        one.line.cut = True
+
+    await clock.run(one.elector.run(work))
+    assert spec(client)["holderIdentity"] == "one"
+    assert not one.may_write
 
 
 async def test_a_stopped_leader_lets_the_next_one_lead_at_once() -> None:
@@ -280,6 +354,24 @@ async def test_a_leader_whose_lease_is_deleted_goes_on_if_it_notices_first() -> 
     await stop(one)
 
 
+async def test_a_leader_whose_lease_another_made_again_stops() -> None:
+    """It finds the name taken in the moment in which it makes the Lease itself."""
+    clock, client, (one,) = make(0)
+    one.start()
+    await clock.advance(10)
+
+    async def other_is_first(call: Call) -> None:
+        if call.verb == "create":
+            client.gate = None
+            put_lease(client, holderIdentity="somebody", leaseDurationSeconds=15)
+
+    client.gate = other_is_first
+    client.remove(LEASES, "op", "ns")
+    await clock.run_until(lambda: client.gate is None)
+    assert not one.may_write
+    await stop(one)
+
+
 async def test_kubectl_delete_lease_does_not_let_two_leaders_write() -> None:
     """A standby is first to make it again, while the leader can't reach the server and does not know."""
     clock, client, (one, two) = make(0, 0)
@@ -346,6 +438,54 @@ async def test_a_holder_that_was_erased_is_not_taken_for_a_release() -> None:
         await clock.advance(0.1)
         assert not (one.may_write and two.may_write)
     await stop(one, two)
+
+
+@pytest.mark.parametrize(
+    ("record", "lasts"),
+    [
+        pytest.param({"leaseDurationSeconds": 30}, 30, id="longer than ours, as an older release's may be"),
+        pytest.param({"leaseDurationSeconds": 5}, 5, id="shorter than ours"),
+        pytest.param({}, 15, id="not stated, which is no time at all to nobody: as ours"),
+    ],
+)
+async def test_a_lease_lasts_as_long_as_its_holder_says(record: dict[str, int], lasts: float) -> None:
+    """The holder reckons with that; a standby that took its own duration would lead beside it."""
+    clock, client, (one,) = make(0)
+    put_lease(client, holderIdentity="somebody", **record)
+    one.start()
+    await clock.advance(lasts - 0.1)
+    assert not one.may_write
+    await clock.advance(0.2)
+    assert one.may_write
+    await stop(one)
+
+
+async def test_standbys_do_not_look_at_the_same_moment() -> None:
+    """Of a fleet of operators that one outage stopped, each looks when it likes, within known bounds."""
+    clock, _, (one, two) = make(0, 0)
+    looks: list[float] = []
+    one.start()
+    await clock.settle()
+    two.line.began = looks.append
+    two.start()
+    await clock.advance(60)
+    pauses = {round(after - before, 6) for before, after in pairwise(looks)}
+    assert len(pauses) > 10
+    assert min(pauses) >= 1.2
+    assert max(pauses) <= 1.6
+    await stop(one, two)
+
+
+async def test_rights_that_are_withdrawn_cost_the_lease_until_they_are_given_back() -> None:
+    """The process goes on: whoever mends the role need not restart it."""
+    clock, client, (one,) = make(0)
+    one.start()
+    await clock.advance(10)
+    client.fail("replace", LEASES, *[errors.Forbidden("may not", code=403) for _ in range(10)])
+    await clock.run_until(lambda: not one.may_write)
+    await clock.run_until(lambda: one.may_write)
+    assert one.terms == 2
+    await stop(one)
 
 
 async def test_a_leader_that_finds_another_name_in_its_lease_stops() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aim_operator.api.meta import ObjectMeta
 from aim_operator.runtime.store import Store
 from tests.unit.runtime.making import Widget, make_stored
 
@@ -91,6 +92,30 @@ def test_a_relist_of_one_namespace_leaves_the_others() -> None:
     changes = store.replace_all([], namespace="one")
     assert [old and old.metadata.name for old, _ in changes] == ["a"]
     assert names(store.all()) == ["b"]
+
+
+def test_a_relist_of_one_namespace_says_nothing_of_what_others_can_not_decode() -> None:
+    """Else what is there passes for gone."""
+    store: Store[Widget] = Store()
+    for namespace in ("one", "two"):
+        store.keep(ObjectMeta(name="a", namespace=namespace, uid="u"))
+    store.replace_all([], namespace="one")
+    assert not store.is_undecodable("one", "a")
+    assert store.is_undecodable("two", "a")
+
+
+def test_an_object_that_names_something_twice_is_filed_once() -> None:
+    """A user may list one cache two times."""
+
+    def twice(widget: Widget) -> Iterator[str]:
+        yield widget.metadata.name
+        yield widget.metadata.name
+
+    store = Store({"twice": twice})
+    store.upsert(make_stored("a"))
+    assert names(store.by_index("twice", "a")) == ["a"]
+    store.remove("team", "a")
+    assert store.by_index("twice", "a") == []
 
 
 CHANGES = st.lists(

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from aim_operator import errors
-from aim_operator.api.resource import K, Page, Resource
+from aim_operator.api.resource import K, Page, Resource, WatchEvent
 from aim_operator.runtime.informer import STUCK_SECONDS, Informer
-from tests.support.fake_client import FakeClient
+from tests.support.fake_client import Call, FakeClient
 from tests.support.virtual_clock import VirtualClock
-from tests.unit.runtime.making import WIDGETS, Widget, make_widget
+from tests.unit.runtime.making import WIDGETS, Widget, decode, make_widget
 
 
 class Following:
@@ -85,6 +86,23 @@ async def test_a_server_without_streamed_lists_is_paged() -> None:
         assert seen.names == ["a", "b", "c", "d"]
 
 
+async def test_a_server_without_streamed_lists_is_not_asked_for_one_again() -> None:
+    """Each list would cost a refusal first."""
+    asked: list[bool] = []
+
+    class Older(FakeClient):
+        async def watch(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+            asked.append(options["send_initial_events"])
+            async for event in super().watch(*args, **options):
+                yield event
+
+    async with following(Older(streams_lists=False)) as seen:
+        for _ in range(3):
+            seen.informer.relist("team")
+            await seen.clock.advance(60)
+    assert asked == [True, False, False, False, False]
+
+
 async def test_410_lists_again_and_tells_deletions() -> None:
     """What happened meanwhile is told as differences, deletions included."""
     async with following(make_client("a", "b")) as seen:
@@ -109,6 +127,91 @@ async def test_a_stream_that_ends_goes_on_where_it_was() -> None:
         await seen.clock.advance(5)
         assert seen.names == ["a", "b"]
         assert [call.name == "initial" for call in seen.client.calls] == [True, False]
+
+
+@pytest.mark.parametrize("last", ["an event", "a bookmark"])
+async def test_a_watch_goes_on_from_the_last_that_was_heard(last: str) -> None:
+    """What came before may be compacted by then, and would be told a second time."""
+    async with following(make_client("a")) as seen:
+        if last == "an event":
+            seen.client.put(WIDGETS, make_widget("b"))
+        else:
+            seen.client.version += 1000  # of other kinds, which this watch does not bring
+            seen.client.bookmark(WIDGETS)
+        await seen.clock.advance(60)
+        told = list(seen.told)
+        seen.client.compact()
+        seen.client.end_watches(WIDGETS)
+        await seen.clock.advance(5)
+        assert [call.name for call in seen.client.calls] == ["initial", str(seen.client.version)]
+        assert seen.told == told
+
+
+class Lasting(FakeClient):
+    """Keeps how long each watch was to last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[int] = []
+
+    async def watch(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+        self.seconds.append(options["timeout_seconds"])
+        async for event in super().watch(*args, **options):
+            yield event
+
+
+async def test_watches_do_not_all_end_in_the_same_second() -> None:
+    """Thirty of each replica would come back at once, for ever."""
+    client = Lasting()
+    async with following(client) as seen:
+        for _ in range(10):
+            client.end_watches(WIDGETS)
+            await seen.clock.advance(30)
+    assert len(set(client.seconds)) > 3
+    assert all(180 <= seconds <= 300 for seconds in client.seconds)
+
+
+async def test_a_watch_that_expires_after_failures_is_listed_again_at_once() -> None:
+    """It was healthy for a minute: what failed before says nothing of now."""
+    client = make_client("a")
+    client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(10)])
+    async with following(client) as seen:
+        await seen.clock.run_until(lambda: seen.informer.synced)
+        await seen.clock.advance(60)
+        before = len(client.calls)
+        client.end_watches(WIDGETS, errors.Expired("too old", code=410))
+        await seen.clock.settle()
+        assert [call.name for call in client.calls[before:]] == ["initial"]
+
+
+async def test_a_server_that_cuts_silent_watches_is_asked_ever_less_often() -> None:
+    """Fifteen seconds without a word are no health."""
+    client = make_client("a")
+    async with following(client) as seen:
+        for _ in range(100):
+            await seen.clock.advance(15)
+            client.end_watches(WIDGETS, errors.Unavailable("cut", code=504))
+    assert len(client.calls) < 60
+
+
+async def test_a_change_that_broke_the_cache_is_not_left_out() -> None:
+    """A bug in what is kept of an object must neither end the watch nor lose the object."""
+    broken = True
+
+    def slim(widget: Widget) -> Widget:
+        if broken and widget.metadata.name == "b":
+            raise ZeroDivisionError
+        return widget
+
+    with capture_logs() as logs:
+        async with following(make_client("a"), slim=slim) as seen:
+            seen.client.put(WIDGETS, make_widget("b"))
+            await seen.clock.advance(2)
+            assert seen.names == ["a"]
+            broken = False
+            await seen.clock.advance(60)
+            assert seen.names == ["a", "b"]
+    assert "the cache failed, listing again" in {entry["event"] for entry in logs}
 
 
 async def test_a_dead_watch_is_given_up_and_made_again() -> None:
@@ -150,6 +253,19 @@ async def test_failures_are_retried_with_growing_pauses() -> None:
         assert seen.informer.last_error is None
 
 
+async def test_a_failure_is_logged_once_and_a_missing_right_is_a_warning() -> None:
+    """Whoever reads warnings only can mend a role, not a network."""
+    client = make_client("a")
+    outage = [errors.Unavailable("down") for _ in range(5)]
+    refusals = [errors.Forbidden("may not", code=403) for _ in range(5)]
+    client.fail("watch", WIDGETS, *outage, *refusals)
+    with capture_logs() as logs:
+        async with following(client) as seen:
+            await seen.clock.run_until(lambda: seen.informer.synced)
+    told = [(entry["log_level"], entry["event"]) for entry in logs if "again" in entry["event"]]
+    assert told == [("info", "watch failed, trying again"), ("warning", "watch failed, trying again")]
+
+
 async def test_no_permission_is_kept_as_the_reason() -> None:
     """Whoever waits for the caches can say which verb is missing."""
     client = make_client("a")
@@ -169,6 +285,58 @@ async def test_429_stays_away_as_long_as_told() -> None:
         assert len(client.calls) == 1
         await seen.clock.advance(25)
         assert seen.informer.synced
+
+
+TEAMS = ("team", "red", "green", "blue", "grey")
+
+
+async def second_calls(client: FakeClient, seconds: float) -> list[float]:
+    """Return when each of several watches asked again, after the first answer to all."""
+    times: dict[str, list[float]] = {team: [] for team in TEAMS}
+
+    async def note(call: Call) -> None:
+        times[call.namespace].append(seen.clock.monotonic())
+
+    client.gate = note
+    clock = VirtualClock()
+    seen = Following(client, clock, namespaces=TEAMS)
+    task = asyncio.create_task(seen.informer.run())
+    await clock.settle()
+    await clock.advance(seconds)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return [each[1] - each[0] for each in times.values()]
+
+
+async def test_watches_that_were_told_to_wait_do_not_come_back_at_once() -> None:
+    """None before the server's time; the one that set them off would else be the crowd that it fears."""
+    client = make_client("a")
+    client.fail(
+        "watch", WIDGETS, *[errors.TooManyRequests("slow down", retry_after_seconds=20) for _ in TEAMS]
+    )
+    pauses = await second_calls(client, 45)
+    assert all(20 <= pause <= 40 for pause in pauses)
+    assert max(pauses) - min(pauses) > 0.1
+
+
+async def test_missing_kinds_are_not_looked_for_in_the_same_second() -> None:
+    client = make_client("a")
+    client.missing.add(WIDGETS.qualified)
+    pauses = await second_calls(client, 605)
+    assert all(300 <= pause <= 600 for pause in pauses)
+    assert max(pauses) - min(pauses) > 1
+
+
+async def test_a_kind_that_is_missing_is_no_failure() -> None:
+    """Whatever failed before: /readyz and metrics would tell of a watch that nobody can mend."""
+    client = make_client("a")
+    client.fail("watch", WIDGETS, errors.Unavailable("down"))
+    client.missing.add(WIDGETS.qualified)
+    async with following(client) as seen:
+        await seen.clock.advance(5)
+        assert not seen.informer.installed
+        assert seen.informer.last_error is None
+        assert seen.informer.age_seconds == 0
 
 
 async def test_a_kind_that_is_not_installed_is_waited_for() -> None:
@@ -218,6 +386,60 @@ async def test_several_namespaces_are_several_streams() -> None:
         assert seen.informer.has_seen("unwatched", "999999")
 
 
+async def test_a_cache_is_full_when_each_namespace_is() -> None:
+    """Work that began before would take what is missing for gone."""
+    client = make_client("a")
+    client.put(WIDGETS, make_widget("b", "other"))
+    down = True
+
+    async def gate(call: Call) -> None:
+        if down and call.namespace == "other":
+            raise errors.Unavailable("down")
+
+    client.gate = gate
+    async with following(client, namespaces=("team", "other")) as seen:
+        assert seen.names == ["a"]
+        assert not seen.informer.synced
+        down = False
+        await seen.clock.advance(5)
+        assert seen.informer.synced
+        assert seen.names == ["a", "b"]
+
+
+async def test_a_namespace_that_is_not_there_does_not_uninstall_the_kind() -> None:
+    """Nor does it empty the others, when it goes."""
+    client = make_client("a")
+    client.put(WIDGETS, make_widget("b", "other"))
+    gone = False
+
+    async def gate(call: Call) -> None:
+        if gone and call.namespace == "other":
+            raise errors.NotFound('namespaces "other" not found', code=404)
+
+    client.gate = gate
+    async with following(client, namespaces=("team", "other")) as seen:
+        await seen.clock.advance(60)
+        gone = True
+        client.end_watches(WIDGETS)
+        await seen.clock.advance(5)
+        assert seen.names == ["a"]
+        assert seen.informer.installed
+        assert seen.installed == []
+
+
+async def test_whoever_waits_for_a_kind_that_goes_is_called_back() -> None:
+    """What they wait for can't come any more; nor can what is written later."""
+    async with following(make_client("a")) as seen:
+        called: list[int] = []
+        for number in (9002, 9001):
+            seen.informer.when_seen("team", str(number), lambda number=number: called.append(number))  # type: ignore[misc]
+        seen.client.missing.add(WIDGETS.qualified)
+        seen.client.end_watches(WIDGETS)
+        await seen.clock.advance(5)
+        assert called == [9001, 9002]
+        assert seen.informer.has_seen("team", "9003")
+
+
 async def test_when_seen_calls_back_in_order() -> None:
     """At once for the past, later for the future."""
     async with following(make_client("a")) as seen:
@@ -233,6 +455,24 @@ async def test_when_seen_calls_back_in_order() -> None:
         seen.client.put(WIDGETS, make_widget("c"))
         await seen.clock.settle()
         assert called == ["past", "+1", "+2"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "want"),
+    [
+        pytest.param({"ours": "yes"}, True, id="has what it must"),
+        pytest.param({"ours": "no"}, False, id="has another"),
+        pytest.param({}, False, id="has none"),
+        pytest.param({"ours": "yes", "job": "download"}, False, id="has what it must not"),
+        pytest.param({"ours": "yes", "job": "discovery"}, True, id="has another than it must not"),
+    ],
+)
+def test_a_selector_is_read_as_the_server_reads_it(labels: dict[str, str], want: bool) -> None:  # noqa: FBT001
+    """Whoever writes an object must know whether the watch will show it."""
+    informer: Informer[Widget] = Informer(
+        FakeClient(), WIDGETS, clock=VirtualClock(), label_selector="ours=yes,job!=download"
+    )
+    assert informer.selects(decode(make_widget(labels=labels))) is want
 
 
 async def test_labels_that_are_lost_take_the_object_away() -> None:
@@ -294,6 +534,7 @@ class LargeObjects(FakeClient):
 
     async def list(self, resource: Resource[K], *, limit: int = 500, **selection: Any) -> Page[K]:
         self.limits.append(limit)
+        assert len(self.limits) < 100, "asked in a loop"
         if limit > self.fit:
             raise errors.TooLarge("too much")
         return await super().list(resource, limit=limit, **selection)
@@ -314,6 +555,16 @@ async def test_objects_that_fill_a_page_are_listed_fewer_at_a_time(fit: int) -> 
         await seen.clock.advance(60)
         assert max(client.limits[tried:]) <= fit
         assert seen.names == names
+
+
+async def test_an_object_that_is_too_large_by_itself_is_a_failure_like_any() -> None:
+    """It is asked for with growing pauses, and the reason is known."""
+    client = LargeObjects(fit=0)
+    client.put(WIDGETS, make_widget("a"))
+    async with following(client) as seen:
+        await seen.clock.advance(60)
+        assert isinstance(seen.informer.last_error, errors.TooLarge)
+        assert not seen.informer.synced
 
 
 @pytest.mark.parametrize("streams_lists", [True, False], ids=["streamed", "paged"])
@@ -345,6 +596,17 @@ async def test_a_doubted_stream_is_listed_again() -> None:
         await seen.clock.advance(5)
         assert [call.name for call in seen.client.calls] == ["initial", "initial"]
         assert seen.client.open_watches(WIDGETS) == 1
+
+
+async def test_a_watch_that_is_doubted_can_be_ended() -> None:
+    """At the same moment, too: the process would never end."""
+    seen = Following(make_client("a"), VirtualClock())
+    task = asyncio.create_task(seen.informer.run())
+    await seen.clock.settle()
+    seen.informer.relist("team")
+    task.cancel()
+    await seen.clock.advance(1)
+    assert task.cancelled()
 
 
 async def test_a_stream_doubted_between_two_attempts_is_listed_at_the_next() -> None:
@@ -383,6 +645,26 @@ async def test_a_streamed_list_that_ends_early_is_not_believed() -> None:
         client.breaks = False
         await seen.clock.advance(60)
         assert seen.names == ["a", "b"]
+
+
+async def test_a_bookmark_amid_a_streamed_list_does_not_end_it() -> None:
+    """One that is large takes longer than the minute after which servers send them."""
+
+    class Bookmarking(FakeClient):
+        async def watch(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+            async for event in super().watch(*args, **options):
+                yield event
+                if event.type == "ADDED":
+                    yield WatchEvent(type="BOOKMARK", resource_version=event.resource_version)
+
+    client = Bookmarking()
+    for name in ("a", "b"):
+        client.put(WIDGETS, make_widget(name))
+    async with following(client) as seen:
+        assert seen.names == ["a", "b"]
+        seen.informer.relist("team")
+        await seen.clock.advance(60)
+        assert seen.told == [(None, "a"), (None, "b")], "none went"
 
 
 @pytest.mark.parametrize("streams_lists", [True, False], ids=["streamed", "paged"])
