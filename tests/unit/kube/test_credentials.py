@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 import shlex
+import ssl
 import stat
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 from aim_operator.errors import UserError
-from aim_operator.kube.authorization import ExecPlugin, TokenFile
+from aim_operator.kube.authorization import PLUGIN_TIMEOUT_SECONDS, ExecPlugin, TokenFile
 from aim_operator.kube.credentials import in_cluster, load
 
 
@@ -54,6 +60,88 @@ async def test_a_token_file_is_read_again_when_rejected(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("two\n")
     assert await got.authorization.header() == "Bearer one"
     assert await got.authorization.header(rejected=True) == "Bearer two"
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """Its time is ahead by as much as a test says."""
+
+    ahead_seconds = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_seconds
+
+
+def jumping(scenario: Callable[[JumpingLoop], Coroutine[Any, Any, None]]) -> None:
+    loop = JumpingLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(scenario(loop))
+
+
+def test_a_token_file_is_read_again_every_minute(tmp_path: Path) -> None:
+    """The token of a service account ends after an hour, and the kubelet writes another before."""
+    file = tmp_path / "token"
+    file.write_text("one")
+
+    async def scenario(loop: JumpingLoop) -> None:
+        got: list[str] = []
+        authorization = TokenFile(file)
+        for seconds, token in ((0, "one"), (55, "two"), (62, "three"), (65, "four"), (110, "five")):
+            file.write_text(token)
+            loop.ahead_seconds = seconds
+            got.append(await authorization.header())
+        assert got == [f"Bearer {token}" for token in ("one", "one", "three", "three", "three")]
+
+    jumping(scenario)
+
+
+def test_a_plugin_that_falls_silent_is_given_up_and_ended(tmp_path: Path) -> None:
+    """It may wait for a password, of nobody."""
+    pid = tmp_path / "pid"
+    code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid()) + '.'); time.sleep(600)"
+    plugin = ExecPlugin("client.authentication.k8s.io/v1", [sys.executable, "-c", code], {}, None)
+
+    async def scenario(loop: JumpingLoop) -> None:
+        waiting = asyncio.ensure_future(plugin.header())
+        while not (pid.exists() and pid.read_text().endswith(".")):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+        loop.ahead_seconds = PLUGIN_TIMEOUT_SECONDS
+        with pytest.raises(UserError, match="was silent for 60 s"):
+            await asyncio.wait_for(waiting, 30)
+
+    jumping(scenario)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text().rstrip(".")), 0)
+
+
+class Certified(ssl.SSLContext):
+    """Keeps what client certificates it was given."""
+
+    loaded: tuple[str, ...] = ()
+
+    def load_cert_chain(self, certfile: Any, *_: Any) -> None:
+        self.loaded += (Path(certfile).read_text(),)
+
+
+async def test_a_plugin_may_give_a_certificate_only() -> None:
+    """Then there is no header, and the connection says who it is."""
+    credential = {"status": {"clientCertificateData": "CERTIFICATE", "clientKeyData": "KEY"}}
+    command = [sys.executable, "-c", f"print({json.dumps(credential)!r})"]
+    context = Certified(ssl.PROTOCOL_TLS_CLIENT)
+    plugin = ExecPlugin("client.authentication.k8s.io/v1", command, {}, context)
+    assert await plugin.header() == ""
+    assert context.loaded == ("CERTIFICATE\nKEY\n",)
+
+
+async def test_calls_that_are_rejected_at_once_run_the_plugin_once(tmp_path: Path) -> None:
+    """Thirty watches learn in the same second that the token has ended; a plugin may ask a person."""
+    runs = tmp_path / "runs"
+    code = (
+        f"import json; runs = open({str(runs)!r}, 'a+'); runs.write('x'); runs.seek(0)\n"
+        "print(json.dumps({'status': {'token': str(len(runs.read()))}}))"
+    )
+    plugin = ExecPlugin("client.authentication.k8s.io/v1", [sys.executable, "-c", code], {}, None)
+    assert await plugin.header() == "Bearer 1"
+    assert set(await asyncio.gather(*(plugin.header(rejected=True) for _ in range(30)))) == {"Bearer 2"}
 
 
 async def test_a_plugin_is_run_once_and_again_when_rejected(tmp_path: Path) -> None:
@@ -110,6 +198,44 @@ def test_files_are_laid_over_each_other(tmp_path: Path) -> None:
     got = load(environment={"KUBECONFIG": f"{one}:{tmp_path / 'none'}:{two}"})
     assert got.server == "https://api:6443"
     assert got.source.startswith("context dev of ")
+
+
+async def test_a_token_file_goes_before_a_token(tmp_path: Path) -> None:
+    """As in client-go: the token beside it is the one of the day when the file was written."""
+    (tmp_path / "token").write_text("renewed")
+    got = load(write(tmp_path / "config", make_config({"tokenFile": "token", "token": "old"})))
+    assert await got.authorization.header() == "Bearer renewed"
+
+
+def test_how_a_cluster_is_reached(tmp_path: Path) -> None:
+    """By a proxy, under another name, or without looking who answers: as its entry says."""
+    tunnel = {"tls-server-name": "kubernetes", "proxy-url": "http://p:3128", "insecure-skip-tls-verify": True}
+    got = load(write(tmp_path / "config", make_config(cluster=tunnel)))
+    assert (got.server_hostname, got.proxy) == ("kubernetes", "http://p:3128")
+    assert got.ssl_context is not None
+    assert got.ssl_context.verify_mode == ssl.CERT_NONE
+    plain = load(write(tmp_path / "config", make_config()))
+    assert plain.server_hostname is None
+    assert plain.ssl_context is not None
+    assert plain.ssl_context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_a_kubeconfig_that_is_named_alone_must_be_there(tmp_path: Path) -> None:
+    """Else another cluster than the one meant would be asked."""
+    with pytest.raises(UserError, match=r"kubeconfig .*none does not exist"):
+        load(environment={"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("host", "want"), [("10.0.0.1", "https://10.0.0.1:443"), ("fd00::1", "https://[fd00::1]:443")]
+)
+async def test_a_service_account(tmp_path: Path, host: str, want: str) -> None:
+    (tmp_path / "token").write_text("mine")
+    (tmp_path / "namespace").write_text("ops\n")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.crt")
+    got = in_cluster(tmp_path, {"KUBERNETES_SERVICE_HOST": host})
+    assert (got.server, got.namespace) == (want, "ops")
+    assert await got.authorization.header() == "Bearer mine"
 
 
 def test_a_service_account_without_its_certificate(tmp_path: Path) -> None:

@@ -59,6 +59,12 @@ ANSWERS: list[tuple[str, int, Any, type[errors.ApiError]]] = [
     ("an object that is too large is invalid", 413, make_status(), errors.Invalid),
     ("an object that breaks its schema is invalid", 422, make_status(reason="Invalid"), errors.Invalid),
     (
+        "so is one of which the server names the field",
+        422,
+        make_status(details={"causes": [{"field": "spec.replicas"}], "name": "discover-x"}),
+        errors.Invalid,
+    ),
+    (
         "an apply to a namesake of another uid is a conflict",
         422,
         make_status(details=UID_CAUSE),
@@ -80,6 +86,12 @@ def test_answers(code: int, body: Any, want: type[errors.ApiError]) -> None:
     got = failure(CALL, code, encoded)
     assert type(got) is want
     assert got.code == code
+
+
+@pytest.mark.parametrize("page", [b"x" * 1_000_000, b"\xff\xfe" * 500_000], ids=["text", "no text"])
+def test_a_page_of_a_proxy_is_quoted_in_part(page: bytes) -> None:
+    """It goes into logs and conditions."""
+    assert 1000 < len(str(failure(CALL, 502, page))) < 3000
 
 
 def test_every_error_class_has_an_answer() -> None:

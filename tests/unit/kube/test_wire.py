@@ -149,6 +149,12 @@ def test_an_empty_page(items: Any) -> None:
     assert codec.page(msgspec.json.encode({"metadata": {}, "items": items})).items == ()
 
 
+def test_any_other_bookmark_ends_no_list() -> None:
+    codec, _ = make_codec()
+    got = codec.event(make_line("BOOKMARK", metadata=make_metadata(version="9")), CALL)
+    assert (got.type, got.resource_version, got.initial_events_end) == ("BOOKMARK", "9", False)
+
+
 def test_the_bookmark_that_ends_the_initial_list() -> None:
     """KEP-3157 marks it by an annotation."""
     codec, _ = make_codec()
@@ -193,6 +199,12 @@ async def test_a_line_of_megabytes_is_a_line() -> None:
     """An object of 1.5 MiB, in the pieces a socket gives."""
     long = b"x" * 3_000_000
     assert [line async for line in split_lines(chunked(long + b"\n", 65536))] == [long]
+
+
+async def test_many_lines_in_pieces_are_no_long_one() -> None:
+    """A watch brings megabytes in an hour."""
+    lines = [line async for line in split_lines(chunked(b"eight---\n" * 100, 7), limit=20)]
+    assert lines == [b"eight---"] * 100
 
 
 async def test_a_line_without_end_is_given_up() -> None:
