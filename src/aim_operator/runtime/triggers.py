@@ -62,7 +62,7 @@ class Trigger(Generic[K]):
 
 def _only_status_changed(old: KubeObject | None, new: KubeObject | None) -> bool:
     """Whether neither spec (which counts the generation up) nor metadata differ."""
-    if old is None or new is None or old.metadata.generation != new.metadata.generation:
+    if old is None or new is None:
         return False
     version = new.metadata.resource_version
     return structs.replace(old.metadata, resource_version=version) == new.metadata

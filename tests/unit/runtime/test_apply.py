@@ -305,6 +305,20 @@ async def test_an_object_that_is_found_out_of_sight_gets_its_labels_and_nothing_
         assert (scene.client.manifest(WIDGETS, "a", "team") or {})["spec"] == {"size": 2}
 
 
+async def test_labels_go_to_the_object_that_was_found_out_of_sight_not_to_its_successor() -> None:
+    async with applying(**SELECTED) as scene:
+        await scene.apply()
+        await scene.change(labels={"ours": "no"})
+        live = await scene.applier.probe(WIDGETS, "team", "a")
+        scene.client.remove(WIDGETS, "a", "team")
+        scene.client.put(WIDGETS, make_widget(labels={"ours": "no"}))
+        with pytest.raises(errors.Conflict):
+            await scene.applier.apply(KEY, WIDGETS, WANTED, live=live)
+        successor = scene.client.manifest(WIDGETS, "a", "team")
+        assert successor is not None
+        assert successor["metadata"]["labels"] == {"ours": "no"}
+
+
 async def test_a_deleted_object_is_made_again_at_once_when_nobody_keeps_deleting_it() -> None:
     """kubectl delete, now and then: that heals without a pause."""
     async with applying() as scene:
@@ -700,6 +714,51 @@ async def test_somebody_who_undoes_every_amendment_does_not_make_us_race() -> No
         await scene.clock.advance(outcome.retry_after_seconds)
         assert scene.live is not None
         assert (await amend(scene, scene.live)).action == "updated"
+
+
+async def test_an_amendment_goes_to_that_very_object() -> None:
+    """Not to a successor of its name, of which nobody has decided anything."""
+    async with applying() as scene:
+        await scene.apply()
+        live = scene.live
+        assert live is not None
+        scene.client.remove(WIDGETS, "a", "team")
+        scene.client.put(WIDGETS, make_widget(spec={"size": 9}))
+        with pytest.raises(errors.Conflict):
+            await amend(scene, live)
+        successor = scene.client.manifest(WIDGETS, "a", "team")
+        assert successor is not None
+        assert successor["spec"] == {"size": 9}
+
+
+async def test_without_the_lease_nothing_is_amended() -> None:
+    async with applying() as scene:
+        await scene.apply()
+        assert scene.live is not None
+        scene.leads = False
+        with pytest.raises(errors.NotLeader):
+            await amend(scene, scene.live)
+        assert not [call for call in scene.client.calls if call.verb == "patch"]
+
+
+async def test_an_amendment_is_waited_for() -> None:
+    """As whatever is written."""
+    async with applying() as scene:
+        await scene.apply()
+        assert scene.live is not None
+        scene.client.muted.add(WIDGETS.qualified)
+        await amend(scene, scene.live)
+        assert not scene.applier.caught_up(KEY)
+
+
+async def test_nothing_is_remembered_of_an_object_that_went() -> None:
+    """An operator that runs for a year sees more of them than fit into its memory."""
+    async with applying() as scene:
+        await scene.apply()
+        assert scene.applier._verdicts
+        scene.client.remove(WIDGETS, "a", "team")
+        await scene.clock.settle()
+        assert not scene.applier._verdicts
 
 
 async def test_what_is_being_deleted_is_not_amended() -> None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from aim_operator import errors
@@ -478,6 +479,10 @@ def test_only_its_own_status_does_not_end_the_backoff_of_an_object() -> None:
     sink.changed(make_stored(version="2", spec={}, status={"phase": "Failed"}))
     sink.changed(make_stored(version="3", spec={}, annotations={"retry": "1"}))
     assert woken == ["now", "unless it fails", "unless it fails", "now", "now"]
+    woken.clear()
+    edited = make_stored(version="4", spec={"a": 1}, annotations={"retry": "1"})
+    sink.changed(structs.replace(edited, metadata=structs.replace(edited.metadata, generation=2)))
+    assert woken == ["now", "now"]
 
 
 async def test_a_trigger_wakes_what_the_old_and_the_new_object_concern() -> None:

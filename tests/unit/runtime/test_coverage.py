@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from aim_operator.api.external import Job
-from aim_operator.runtime.coverage import object_covers, visible_content
+from aim_operator.runtime.coverage import fingerprint, object_covers, visible_content
 from tests.unit.runtime.making import decode, make_widget
 
 A, B = {"name": "a"}, {"name": "b"}
@@ -94,7 +94,9 @@ def test_metadata(live: Any, wanted: Any, want: bool) -> None:  # noqa: FBT001
 
 def test_a_partial_view_compares_what_it_shows() -> None:
     """A Job is watched without its template, which is immutable; its TTL is seen."""
-    manifest = make_widget(spec={"backoffLimit": 0, "template": {"spec": {}}, "ttlSecondsAfterFinished": 5})
+    manifest = make_widget(
+        spec={"backoffLimit": 0, "template": {"spec": {"x": 1}}, "ttlSecondsAfterFinished": 5}
+    )
 
     def live(spec: Any) -> Job:
         return msgspec.convert({"metadata": manifest["metadata"], "spec": spec}, Job)
@@ -108,6 +110,36 @@ def test_sections_of_others_are_not_compared() -> None:
     """The status is not ours to apply."""
     live = decode(make_widget(spec={"a": 1}, status={"phase": "Ready"}))
     assert object_covers(live, make_widget(spec={"a": 1}, status={"phase": "Pending"}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"labels": {"a": "x"}}, id="a label"),
+        pytest.param({"annotations": {"a": "x"}}, id="an annotation"),
+        pytest.param({OWNERS: [OTHER]}, id="an owner"),
+        pytest.param({"finalizers": []}, id="a finalizer"),
+        pytest.param({"spec": {"a": 2}}, id="the spec"),
+    ],
+)
+def test_a_fingerprint_shows_whatever_somebody_may_undo(change: Any) -> None:
+    """By it alone a later version counts as the one that was looked at."""
+    content: dict[str, Any] = {
+        "labels": {"a": "b"},
+        "annotations": {"a": "b"},
+        OWNERS: [OWNER],
+        "finalizers": ["a"],
+        "spec": {"a": 1},
+    }
+    before = fingerprint(decode(make_widget(**content)))
+    assert fingerprint(decode(make_widget(**content, status={"phase": "On"}))) == before
+    assert fingerprint(decode(make_widget(**{**content, **change}))) != before
+
+
+def test_owners_are_visible_content() -> None:
+    """A webhook may rewrite a spec, but who drops the owner of it makes garbage collection miss it."""
+    wanted = make_widget(ownerReferences=[OWNER])
+    assert visible_content(decode(wanted), wanted) != visible_content(decode(make_widget()), wanted)
 
 
 def test_visible_content_is_equal_for_equal_content_only() -> None:

@@ -19,6 +19,7 @@ OWNER: Manifest = {
 }
 FORMER = {**OWNER, "uid": "uid-of-its-former-namesake"}
 LABELS = {"managed-by": "us", "component": "server"}
+RECOMMENDED = {f"app.kubernetes.io/{name}": value for name, value in LABELS.items()}
 MARKED = {APPLIED: "a hash"}
 GOING = "2026-01-31T11:59:00Z"
 
@@ -58,6 +59,11 @@ def whose(wanted: Manifest, **live: Any) -> Ownership:
                 "annotations": MARKED,
             },
             id="nobody controls it any more, whoever owns it",
+        ),
+        pytest.param(
+            make_widget(labels={**RECOMMENDED, "app.example.com/version": "2"}, ownerReferences=[OWNER]),
+            {"labels": {**RECOMMENDED, "app.example.com/version": "1"}, "annotations": MARKED},
+            id="a backup of the day before was restored, of the version before",
         ),
         pytest.param(
             SHARED,

@@ -331,8 +331,9 @@ async def test_a_kind_that_is_missing_is_no_failure() -> None:
     """Whatever failed before: /readyz and metrics would tell of a watch that nobody can mend."""
     client = make_client("a")
     client.fail("watch", WIDGETS, errors.Unavailable("down"))
-    client.missing.add(WIDGETS.qualified)
     async with following(client) as seen:
+        assert seen.informer.last_error is not None
+        client.missing.add(WIDGETS.qualified)
         await seen.clock.advance(5)
         assert not seen.informer.installed
         assert seen.informer.last_error is None
