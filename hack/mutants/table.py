@@ -16,7 +16,10 @@ from hack.mutants.mutant import Mutant
 from hack.mutants.rows import wake_rows, wiring
 
 FAULTS = Path(__file__).with_name("faults")
-_FILES = ("finding", "writing", "running", "slots", "jobs", "templates", "caches", "serving")
+_FILES = (
+    *("finding", "writing", "running", "runtime", "kube"),
+    *("slots", "jobs", "templates", "caches", "serving"),
+)
 
 
 def read(file: Path) -> Iterator[Mutant]:
