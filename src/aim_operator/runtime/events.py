@@ -8,6 +8,7 @@ none may fill the queue, or hold up the others by events that can't be written.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
@@ -171,11 +172,10 @@ class EventRecorder:
 
     async def close(self, *, seconds: float = 2.0) -> None:
         """Write what is still waiting, for `seconds` at most. `run` must have ended, or take part."""
-        try:
+        with contextlib.suppress(TimeoutError):
             await within(self._clock, seconds, self._flush())
-        except TimeoutError:
-            for _ in range(len(self._queue)):
-                self._metrics.event_dropped("stop")
+        for _ in range(len(self._queue)):
+            self._metrics.event_dropped("stop")
 
     async def _flush(self) -> None:
         while (series := self._queue.pop(self._not_aside) or self._queue.pop()) is not None:

@@ -11,7 +11,17 @@ import pytest
 
 from aim_operator import errors
 from aim_operator.api.meta import Manifest, ObjectMeta
-from aim_operator.runtime.events import BURST, EVENTS, PAUSE_SECONDS, QUEUE_LIMIT, EventRecorder
+from aim_operator.runtime.events import (
+    ASIDE_SECONDS,
+    BURST,
+    EVENTS,
+    PAUSE_SECONDS,
+    QUEUE_LIMIT,
+    REFILL_SECONDS,
+    SERIES_INTERVAL_SECONDS,
+    SERIES_SECONDS,
+    EventRecorder,
+)
 from aim_operator.runtime.metrics import MetricSink
 from tests.support.fake_client import Call, FakeClient
 from tests.support.virtual_clock import VirtualClock
@@ -27,7 +37,7 @@ class Dropped(MetricSink):
 
 
 class Recording:
-    def __init__(self) -> None:
+    def __init__(self, instance: str = "pod-1") -> None:
         self.client = FakeClient()
         self.clock = VirtualClock()
         self.dropped = Dropped()
@@ -36,7 +46,7 @@ class Recording:
             self.client,
             clock=self.clock,
             component="op",
-            instance="pod-1",
+            instance=instance,
             metrics=self.dropped,
             busy=lambda: self.busy,
         )
@@ -93,6 +103,40 @@ async def test_an_event_says_what_happened_to_what() -> None:
         assert {key: event[key] for key in want} == want
         assert event["metadata"]["namespace"] == "team"
         assert event["metadata"]["name"].startswith("a.")
+        assert "series" not in event
+
+
+async def test_an_event_tells_when_it_happened_not_when_it_was_written() -> None:
+    """It waits while the server has too much to do; what came again until then is told with it."""
+    scene = Recording()
+    scene.record()
+    await scene.clock.advance(10)
+    scene.record()
+    await scene.clock.advance(10)
+    await scene.clock.run(scene.recorder.close())
+    (event,) = scene.events
+    assert event["eventTime"] == "2026-01-31T12:00:00.000000Z"
+    assert event["series"] == {"count": 2, "lastObservedTime": "2026-01-31T12:00:20.000000Z"}
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        pytest.param("x" * 253, "x" * 200 + ".", id="as long as a name can be"),
+        pytest.param("x" * 199 + "-" + "y" * 50, "x" * 199 + ".", id="cut behind a hyphen"),
+        pytest.param("x" * 198 + ".-" + "y" * 50, "x" * 198 + ".", id="cut behind a dot and a hyphen"),
+    ],
+)
+async def test_the_name_of_an_event_is_valid_whatever_its_object_and_the_operator_are_called(
+    name: str, begins: str
+) -> None:
+    """A name of a Kubernetes object has 253 characters, and a label in it no hyphen at its ends."""
+    scene = Recording(instance="aim-operator-" * 12)
+    scene.record(name=name)
+    await scene.clock.run(scene.recorder.close())
+    (event,) = scene.events
+    assert event["metadata"]["name"][:-16] == begins
+    assert event["reportingInstance"] == ("aim-operator-" * 12)[:128]
 
 
 async def test_events_about_cluster_objects_live_in_default() -> None:
@@ -114,6 +158,47 @@ async def test_the_same_again_counts_up_a_series() -> None:
         (event,) = scene.events
         assert 60 < event["series"]["count"] <= 100
         assert len(scene.client.writes()) <= 5
+
+
+async def test_a_series_goes_on_for_as_long_as_it_comes() -> None:
+    """However long ago it began."""
+    async with recording() as scene:
+        for _ in range(5):
+            scene.record()
+            await scene.clock.advance(SERIES_SECONDS - 1)
+        (event,) = scene.events
+        assert event["series"]["count"] == 5
+
+
+async def test_what_comes_again_while_it_waits_takes_no_more_room() -> None:
+    """No worker has time for events, and one event comes a thousand times."""
+    scene = Recording()
+    for _ in range(QUEUE_LIMIT):
+        scene.record()
+        await scene.clock.advance(SERIES_INTERVAL_SECONDS + 1)
+    assert scene.dropped.why == []
+
+
+async def test_an_event_for_which_there_was_no_room_is_told_when_it_comes_again() -> None:
+    """Whether it was new then, or came again."""
+    async with recording() as scene:
+        scene.record("before", name="b")
+        await scene.clock.settle()
+        for number in range(QUEUE_LIMIT // 2):
+            scene.record(name=f"n{number}")
+        scene.record("new", name="b")
+        assert scene.dropped.why == ["queue"]
+        await scene.clock.advance(SERIES_INTERVAL_SECONDS + 1)
+        for number in range(QUEUE_LIMIT // 2):
+            scene.record(name=f"m{number}")
+        scene.record("before", name="b")
+        assert scene.dropped.why == ["queue"] * 2
+        await scene.clock.settle()
+        scene.record("new", name="b")
+        scene.record("before", name="b")
+        await scene.clock.settle()
+        told = {each["note"]: each.get("series", {}).get("count") for each in scene.events}
+        assert (told["new"], told["before"]) == (None, 3)
 
 
 async def test_something_else_is_another_event() -> None:
@@ -145,6 +230,26 @@ async def test_one_object_cannot_flood() -> None:
         await scene.clock.settle()
         assert len(scene.events) == BURST + 1
         assert scene.dropped.why.count("rate") == 100 - BURST
+
+
+@pytest.mark.parametrize(
+    ("seconds", "want"),
+    [
+        pytest.param(REFILL_SECONDS - 1, 0, id="not yet"),
+        pytest.param(REFILL_SECONDS, 1, id="one in half a minute"),
+        pytest.param(2 * REFILL_SECONDS, 2, id="two in a minute"),
+        pytest.param(86_400, BURST, id="after a day as many as at first"),
+    ],
+)
+async def test_an_object_that_told_too_much_may_tell_more_after(seconds: float, want: int) -> None:
+    async with recording() as scene:
+        for number in range(BURST + 1):
+            scene.record(f"{number}")
+        await scene.clock.advance(seconds)
+        for number in range(3 * BURST):
+            scene.record(f"more {number}")
+        await scene.clock.settle()
+        assert len(scene.events) == BURST + want
 
 
 async def test_recording_never_waits() -> None:
@@ -183,14 +288,28 @@ async def test_a_namespace_that_floods_events_makes_another_forget_no_series() -
     async with recording() as scene:
         scene.record(name="b", namespace="victim")
         await scene.clock.settle()
-        for round_ in range(8):
+        for round_ in range(12):
             for number in range(1000):
                 scene.record(name=f"n{round_}-{number}", namespace="attacker")
             await scene.clock.advance(5)
+        assert len(scene.events) > 5000, "more than are remembered"
         scene.record(name="b", namespace="victim")
         await scene.clock.advance(1)
         (event,) = [each for each in scene.events if each["metadata"]["namespace"] == "victim"]
         assert event["series"]["count"] == 2
+
+
+async def test_what_is_remembered_is_bounded_whoever_it_is_about() -> None:
+    """Of many namespaces the oldest is forgotten; it is news again."""
+    async with recording() as scene:
+        scene.record(name="b", namespace="first")
+        for round_ in range(12):
+            for number in range(400):
+                scene.record(name=f"n{round_}-{number}", namespace=f"team-{round_}")
+            await scene.clock.advance(5)
+        scene.record(name="b", namespace="first")
+        await scene.clock.settle()
+        assert len([each for each in scene.events if each["metadata"]["namespace"] == "first"]) == 2
 
 
 async def test_a_namespace_whose_events_fail_for_ever_does_not_hold_up_another() -> None:
@@ -210,6 +329,19 @@ async def test_a_namespace_whose_events_fail_for_ever_does_not_hold_up_another()
             notes = [each["note"] for each in scene.events]
             assert str(minute) in notes, "after one pause at most"
             await scene.clock.advance(60)
+
+
+async def test_a_namespace_whose_event_failed_has_its_turn_again_after_a_minute() -> None:
+    """Although others have events to write all the time."""
+    async with recording() as scene:
+        scene.client.fail("create", EVENTS, errors.Unavailable("etcd is full", code=500))
+        scene.record("lost", namespace="unlucky")
+        await scene.clock.advance(ASIDE_SECONDS + 1)
+        for number in range(5):
+            scene.record(f"{number}", name="b", namespace="busy")
+        scene.record("kept", namespace="unlucky")
+        await scene.clock.settle()
+        assert "kept" in [event["note"] for event in scene.events][:2]
 
 
 async def test_objects_go_first() -> None:
@@ -272,14 +404,29 @@ async def test_a_long_note_is_cut_between_characters() -> None:
         note = scene.events[0]["note"]
         assert len(note.encode()) <= 1024
         assert note.endswith("ä…")
+        scene.record("x" * 1024, name="b")
+        await scene.clock.settle()
+        assert scene.events[1]["note"] == "x" * 1024
 
 
 async def test_closing_writes_what_is_left() -> None:
     """The last events of a stopping process are the interesting ones."""
     scene = Recording()
+    scene.record("good")
     scene.record("bye")
     await scene.clock.run(scene.recorder.close())
-    assert [event["note"] for event in scene.events] == ["bye"]
+    assert [event["note"] for event in scene.events] == ["good", "bye"]
+
+
+async def test_closing_gives_up_at_a_server_that_takes_no_more() -> None:
+    """What is left is counted as dropped then, too."""
+    scene = Recording()
+    scene.client.fail("create", EVENTS, errors.TooManyRequests("busy"))
+    for number in range(3):
+        scene.record(f"{number}")
+    await scene.clock.run(scene.recorder.close())
+    assert scene.events == []
+    assert scene.dropped.why == ["error", "stop", "stop"]
 
 
 async def test_closing_does_not_wait_for_a_dead_server() -> None:
