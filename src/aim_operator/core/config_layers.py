@@ -1,7 +1,7 @@
 """Lays a namespace's runtime configuration over the cluster's of the same name, field by field.
 
-A value of the namespace's overrides. Objects are merged by their fields, environment, pull secrets and
-volumes by name, other lists and what only makes sense together (WHOLE) are taken from one side. A new field
+A value of the namespace's overrides. Objects are merged by their fields, environment and volumes by
+name, other lists and what only makes sense together (WHOLE) are taken from one side. A new field
 of the API is merged by these rules without a line here.
 """
 
@@ -24,7 +24,7 @@ from aim_operator.api.v1alpha1.runtime_configs import Capabilities, SeccompProfi
 WHOLE = (Capabilities, GatewayRef, JobSecurityContext, Rollout, SeccompProfile)
 """Objects whose fields depend on each other."""
 
-BY_NAME = ("env", "image_pull_secrets", "volumes")
+BY_NAME = ("env", "volumes")
 REPLACE = "Replace"
 
 

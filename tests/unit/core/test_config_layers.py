@@ -25,6 +25,9 @@ def variables(**values: str) -> list[dict[str, str]]:
 
 ONE = {"name": "one", "namespace": "gateways"}
 TWO = {"name": "two"}
+OWN_VOLUME, BASE_VOLUME = (
+    {"name": name, "mountPath": f"/{name}", "emptyDir": {"medium": "Memory"}} for name in ("own", "base")
+)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,27 @@ TWO = {"name": "two"}
             {"env": variables(A="base", B="own", C="own")},
             ["env[A]"],
             id="environment by name",
+        ),
+        pytest.param(
+            {"serving": {"volumes": [OWN_VOLUME]}},
+            {"serving": {"volumes": [BASE_VOLUME, {**OWN_VOLUME, "mountPath": "/other"}]}},
+            {"serving": {"volumes": [BASE_VOLUME, OWN_VOLUME]}},
+            ["serving.volumes[base]"],
+            id="volumes by name",
+        ),
+        pytest.param(
+            {"rollout": {"maxUnavailable": 1}},
+            {"rollout": {"maxSurge": 1, "maxUnavailable": 0}},
+            {"rollout": {"maxUnavailable": 1}},
+            [],
+            id="a roll-out whole: what it may take and what it may add belong together",
+        ),
+        pytest.param(
+            {"podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
+            {"podSecurityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "a.json"}}},
+            {"podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
+            [],
+            id="a seccomp profile whole: only one of its types has a file",
         ),
         pytest.param(
             {"storage": {"accessModes": ["ReadWriteOnce"]}},
