@@ -165,7 +165,8 @@ def _made_before(
     if known is None or known.name == name or known.name.rpartition("-")[0] != name.rpartition("-")[0]:
         return None
     found = catalog.template(service.metadata.namespace, known.name)
-    if found is None or not is_derived(found) or not _usable(found):
+    # One that somebody else made, and that means the same, is an equal template: there is no need to derive.
+    if found is None or not _usable(found):
         return None
     same = digest(found.spec) == digest(spec) and config_name(found.spec, image) == config_name(spec, image)
     return found if same else None

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from aim_operator.api.meta import KubeObject
-from aim_operator.api.v1alpha1 import AIMService, AIMServiceStatus, AIMServiceTemplate, ResolvedReference
+from aim_operator.api.meta import KubeObject, ObjectRef
+from aim_operator.api.v1alpha1 import (
+    ActiveWorkload,
+    AIMService,
+    AIMServiceStatus,
+    AIMServiceTemplate,
+    ResolvedReference,
+)
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.catalog import Image, Template
 from aim_operator.core.manifests import plain
@@ -95,6 +101,18 @@ CONFIGS = (
             id="not for the hub that the base asks",
         ),
         pytest.param(
+            {"cacheModel": True, "env": [TOKEN]},
+            make_template(env=[MIRROR]),
+            False,
+            id="not for a token, where the base asks another hub",
+        ),
+        pytest.param(
+            {"cacheModel": True, "runtimeConfigName": "mirrored"},
+            make_template(runtimeConfigName="mirrored"),
+            False,
+            id="not for the configuration that the base has",
+        ),
+        pytest.param(
             {"cacheModel": True, "runtimeConfigName": "mirrored"},
             PLAIN_TEMPLATE,
             True,
@@ -134,6 +152,12 @@ def test_other_files_than_the_bases_need_a_template_of_their_own(
     assert (found.derived is not None) is want
 
 
+def test_the_files_of_the_base_are_those_of_its_images_configuration_where_it_names_none() -> None:
+    service = make_service(templateRef="fast", cacheModel=True, env=[MIRROR])
+    mirrored = make_image(runtimeConfigName="mirrored")
+    assert resolve(service, FakeCatalog(PLAIN_TEMPLATE, mirrored, *CONFIGS)).derived is None
+
+
 FULL = make_template(
     runtimeConfigName="of-template",
     metric="latency",
@@ -141,6 +165,8 @@ FULL = make_template(
     gpuSelector={"count": 2, "model": "MI300X"},
     resources={"requests": {"cpu": "4"}},
     serving={"sharedMemorySize": "16Gi"},
+    scheduling={"priorityClassName": "high"},
+    pods={"labels": {"team": "a"}},
     caching={"enabled": True},
     env=[{"name": "A", "value": "template"}, {"name": "B", "value": "template"}],
     imagePullSecrets=[{"name": "shared"}, {"name": "of-template"}],
@@ -196,6 +222,12 @@ FULL_SPEC = plain(FULL.spec)
 )
 def test_a_service_changes(spec: dict[str, Any], changed: dict[str, Any]) -> None:
     assert plain(derived_spec(make_service(**spec), FULL)) == {**FULL_SPEC, **changed}
+
+
+def test_an_override_keeps_the_resource_that_the_base_requests_gpus_as() -> None:
+    base = make_template(gpuSelector={"count": 2, "resourceName": "amd.com/cpx_nps4"})
+    got = plain(derived_spec(make_service(overrides={"gpuSelector": {"count": 4}}), base))
+    assert got["gpuSelector"] == {"count": 4, "resourceName": "amd.com/cpx_nps4"}
 
 
 def test_a_selector_appears_where_the_base_has_none() -> None:
@@ -294,6 +326,7 @@ def test_a_template_of_that_name_that_somebody_else_made_is_a_conflict() -> None
     assert resolution.template is None
     assert problem.reason == Reason.NAME_CONFLICT
     assert repr(foreign.metadata.name) in problem.message
+    assert problem.blocker == ObjectRef("AIMServiceTemplate", "team", foreign.metadata.name)
 
 
 def test_a_cluster_template_becomes_one_of_the_namespace_whose_image_it_runs() -> None:
@@ -329,8 +362,15 @@ def test_a_derived_template_says_all_that_its_base_says_but_a_profile_that_overr
     assert plain(derived_spec(make_service(), base)) == plain(base.spec)
     resource = make_service(overrides={"gpuSelector": {"resourceName": "amd.com/cpx_nps4"}})
     assert derived_spec(resource, base).profile_id == "vllm-x"
-    got = plain(derived_spec(make_service(overrides=FP8), base))
-    assert got == {**{k: v for k, v in plain(base.spec).items() if k != "profileId"}, **FP8}
+    asks: list[dict[str, Any]] = [
+        FP8,
+        {"metric": "throughput"},
+        {"gpuSelector": {"count": 4}},
+        {"gpuSelector": {"model": "MI355X"}},
+    ]
+    for overrides in asks:
+        got = plain(derived_spec(make_service(overrides=overrides), base))
+        assert got == {**{k: v for k, v in plain(base.spec).items() if k != "profileId"}, **overrides}
 
 
 def test_engine_arguments_of_a_service_need_no_template_of_their_own() -> None:
@@ -486,3 +526,26 @@ def test_one_of_before_of_another_base_is_left() -> None:
     service, made = on_legacy(**AS_WRITTEN)
     got = derive(service, base, make_image(), FakeCatalog(make_image(), base, made))
     assert got.name.startswith("slow-ovr-")
+
+
+def test_one_of_before_that_is_being_deleted_is_left() -> None:
+    base = make_template(**AS_WRITTEN)
+    service, made = on_legacy(**AS_WRITTEN)
+    going = structs.replace(
+        made, metadata=structs.replace(made.metadata, deletion_timestamp="2026-01-31T12:00:00Z")
+    )
+    assert derive(service, base, make_image(), FakeCatalog(make_image(), base, going)).name != LEGACY
+
+
+def test_what_runs_is_what_counts_not_what_was_resolved_last() -> None:
+    base = make_template(**AS_WRITTEN)
+    service, made = on_legacy(**AS_WRITTEN)
+    catalog = FakeCatalog(make_image(), base, made)
+    runs_on = ResolvedReference(kind="AIMServiceTemplate", name=LEGACY, scope="Namespace")
+    resolved_to = structs.replace(runs_on, name="fast-ovr-0123abcd")
+    status = AIMServiceStatus(
+        resolved_template=resolved_to,
+        active=ActiveWorkload(resolved_template=runs_on, resolved_image=runs_on, image="i"),
+    )
+    service = structs.replace(service, status=status)
+    assert derive(service, base, make_image(), catalog).name == LEGACY

@@ -44,6 +44,7 @@ ONE, TWO, WILD = ("a.example.com",), ("b.example.com",), ("*.example.com",)
         pytest.param(claim("/x"), claim("/x/y", name="t"), False, id="below it in the same namespace"),
         pytest.param(claim("/x"), claim("/x", name="t", on="http"), False, id="on one listener in the same"),
         pytest.param(claim("/x"), claim("/x/y"), False, id="of the service itself"),
+        pytest.param(claim("/x"), claim("/x", age="2"), False, id="of the service itself, made again"),
         pytest.param(
             claim("/x"), claim("/x", "b", on="http"), True, id="on one listener, where it is on all"
         ),
@@ -66,6 +67,12 @@ ONE, TWO, WILD = ("a.example.com",), ("b.example.com",), ("*.example.com",)
             claim("/x", hosts=ONE), claim("/x", name="t", hosts=ONE), True, id="of one host, in the same"
         ),
         pytest.param(
+            claim("/x", hosts=ONE + TWO),
+            claim("/x", name="t", hosts=TWO),
+            True,
+            id="of one of its hosts, in the same",
+        ),
+        pytest.param(
             claim("/x", hosts=ONE),
             claim("/x", name="t"),
             False,
@@ -78,6 +85,33 @@ ONE, TWO, WILD = ("a.example.com",), ("b.example.com",), ("*.example.com",)
 def test_a_path_conflicts_with(one: Claim, other: Claim, want: bool) -> None:  # noqa: FBT001 - a table
     assert conflict(one, other) is want
     assert conflict(other, one) is want
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "want"),
+    [
+        pytest.param(claim("/x"), claim("/x", "b"), True, id="on its path"),
+        pytest.param(claim("/x"), claim("/x", name="t"), False, id="not from its own namespace"),
+        pytest.param(claim("/x/y/z"), claim("/x", "b"), True, id="above it"),
+        pytest.param(claim("/x"), claim("/x/y", "b"), False, id="not below it: the longer path goes before"),
+        pytest.param(claim("/x", hosts=ONE), claim("/x/y", "b"), True, id="below it, of every host"),
+        pytest.param(
+            claim("/x", hosts=ONE), claim("/x/y", name="t"), False, id="not below it in its own namespace"
+        ),
+        pytest.param(
+            claim("/x", hosts=ONE), claim("/x/y", "b", hosts=WILD), True, id="below it, of all such"
+        ),
+        pytest.param(
+            claim("/x", hosts=ONE), claim("/x/y", "b", hosts=ONE), False, id="not below it, of the very host"
+        ),
+        pytest.param(claim("/x"), claim("/x/y", "b", hosts=WILD), False, id="not below it, without a host"),
+        pytest.param(claim("/x", hosts=ONE), claim("", "b", hosts=ONE), True, id="who is at home there"),
+    ],
+)
+def test_a_route_takes_requests_from(one: Claim, other: Claim, want: bool) -> None:  # noqa: FBT001 - a table
+    found = PathClaims()
+    found.add(other)
+    assert list(found.taken_from(one)) == ([other] if want else [])
 
 
 def test_another_gateway_is_another_world() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aim_operator.api.meta import KubeObject
-from aim_operator.api.v1alpha1.conditions import Reason
+from aim_operator.api.meta import KubeObject, ObjectRef
+from aim_operator.api.v1alpha1.conditions import Reason, State
 from aim_operator.core.catalog import kind_of
 from aim_operator.core.service.resolution import Resolution, resolve
 from tests.support.service_builders import (
@@ -19,6 +19,7 @@ from tests.support.service_builders import (
     make_runtime_config,
     make_service,
     make_template,
+    make_template_status,
 )
 
 NAMESPACED, CLUSTER = (
@@ -123,6 +124,96 @@ def test_a_template_of_another_image_is_never_used(image: KubeObject, spec: dict
         assert (
             "spec.templateRef" if spec else "defaultServiceTemplate of image 'model'"
         ) in got.problem.message
+
+
+PENDING = make_template_status("Pending")
+PROBLEMS: dict[str, tuple[tuple[KubeObject, ...], dict[str, Any], str, ObjectRef | None, str]] = {
+    "no image": ((), {}, State.DEGRADED, ObjectRef("AIMImage", "team", "model"), "spec.model: no AIMImage"),
+    "no template of that name": (
+        (make_image(),),
+        {"templateRef": "fast"},
+        State.DEGRADED,
+        ObjectRef("AIMServiceTemplate", "team", "fast"),
+        "spec.templateRef: no AIMServiceTemplate 'fast'",
+    ),
+    "no default template": (
+        (make_image(defaultServiceTemplate="fast"),),
+        {},
+        State.DEGRADED,
+        ObjectRef("AIMServiceTemplate", "team", "fast"),
+        "defaultServiceTemplate of image 'model': no AIMServiceTemplate 'fast'",
+    ),
+    "a template of another image": (
+        (make_image(), make_template(aimImageName="other")),
+        {"templateRef": "fast"},
+        State.DEGRADED,
+        ObjectRef("AIMServiceTemplate", "team", "fast"),
+        "is for image 'other'",
+    ),
+    "a cluster template of another image": (
+        (make_image(), make_cluster_template(aimImageName="other")),
+        {"templateRef": "fast"},
+        State.DEGRADED,
+        ObjectRef("AIMClusterServiceTemplate", "", "fast"),
+        "is for image 'other'",
+    ),
+    "no configuration that the service names": (
+        (make_image(), make_template()),
+        {"runtimeConfigName": "mine"},
+        State.DEGRADED,
+        ObjectRef("AIMRuntimeConfig", "team", "mine"),
+        "spec.runtimeConfigName: no AIMRuntimeConfig 'mine'",
+    ),
+    "no configuration that the template names": (
+        (make_image(), make_template(runtimeConfigName="its")),
+        {},
+        State.DEGRADED,
+        ObjectRef("AIMRuntimeConfig", "team", "its"),
+        "runtimeConfigName of template 'fast' or image 'model': no AIMRuntimeConfig 'its'",
+    ),
+    "no template that is discovered yet": (
+        (make_image(), make_template("b", status=PENDING), make_template("a", status=PENDING)),
+        {},
+        State.PENDING,
+        ObjectRef("AIMServiceTemplate", "team", "a"),
+        "no template of image 'model' is available yet: a, b",
+    ),
+    "a template that may fit better": (
+        (make_image(), make_template("a"), make_template("b", status=PENDING)),
+        {},
+        State.PENDING,
+        ObjectRef("AIMServiceTemplate", "team", "b"),
+        "waiting for discovery of b: of the templates of image 'model' it may fit better than a",
+    ),
+    "none but failed ones": (
+        (make_image(), make_template(status=make_template_status("Failed"))),
+        {},
+        State.DEGRADED,
+        None,
+        "image 'model' has no available template (not available: fast)",
+    ),
+    "none at all": (
+        (make_image(),),
+        {},
+        State.DEGRADED,
+        None,
+        "image 'model' has no available template; create",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_problem_says_what_is_waited_for_or_in_the_way(name: str) -> None:
+    objects, spec, state, blocker, words = PROBLEMS[name]
+    problem = resolved(*objects, **spec).problem
+    assert problem is not None
+    assert (problem.state, problem.blocker) == (state, blocker)
+    assert words in problem.message
+
+
+def test_what_was_weighed_is_told_although_none_could_be_chosen() -> None:
+    got = resolved(make_image(), make_template(status=PENDING))
+    assert [candidate.name for candidate in got.candidates] == ["fast"]
 
 
 CONFIGS = [make_cluster_runtime_config(name) for name in ("of-service", "of-template", "of-image", "default")]
