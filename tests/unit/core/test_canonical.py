@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aim_operator.api.meta import Manifest
-from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Download, EnvVar
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Download, EnvVar, Jobs
 from aim_operator.core import canonical
 from aim_operator.core.catalog import RuntimeConfig, resolve_runtime_config
 from aim_operator.core.jobs.at_work import AtWork
@@ -358,6 +358,9 @@ def as_recorded_before(template: Any, config: RuntimeConfig) -> Any:
     )
 
 
+RESOURCES = {"resources": {"limits": {"memory": "2Gi"}}}
+
+
 def test_a_download_that_was_recorded_by_its_text_is_kept() -> None:
     options = DownloadOptions(image="operator", requests={})
     cache = make_model_cache(env=[ENV[3], CONFIG["env"][1]][::-1])
@@ -378,6 +381,8 @@ def test_a_download_that_was_recorded_by_its_text_is_kept() -> None:
     )
     assert model_cache.download(recorded, config, claim, options) == short_hash(inputs)
     assert model_cache.download(cache, config, claim, options) != short_hash(inputs)
+    roomier = RuntimeConfig(jobs=msgspec.convert({"download": RESOURCES}, Jobs))
+    assert model_cache.download(recorded, roomier, claim, options) != short_hash(inputs), "tried at once"
 
 
 def test_a_discovery_that_runs_by_its_text_goes_on_and_a_change_of_it_is_another() -> None:
@@ -391,7 +396,6 @@ def test_a_discovery_that_runs_by_its_text_goes_on_and_a_change_of_it_is_another
     assert discovery.digest(changed, image, config, jobs) == discovery.digest(changed, image, config)
 
 
-RESOURCES = {"resources": {"limits": {"memory": "2Gi"}}}
 CHOSEN = {**CONFIG, "jobs": {**CONFIG["jobs"], "download": RESOURCES}}
 
 
@@ -400,6 +404,7 @@ CHOSEN = {**CONFIG, "jobs": {**CONFIG["jobs"], "download": RESOURCES}}
     [
         pytest.param(CONFIG, CONFIG, id="with another image"),
         pytest.param(CONFIG, CHOSEN, id="before resources counted"),
+        pytest.param(CHOSEN, CHOSEN, id="with resources that were chosen"),
     ],
 )
 def test_a_download_that_another_version_started_goes_on(written_as: Manifest, now: Manifest) -> None:

@@ -48,6 +48,17 @@ def test_transition_time(old: tuple[Condition, ...], want_time: str) -> None:
     assert (got.reason, got.message) == ("New", "new")
 
 
+@pytest.mark.parametrize(
+    ("state", "holding"),
+    [("Available", "Ready"), ("Progressing", "Progressing"), ("Failed", "Failure"), ("Degraded", "Failure")],
+)
+def test_which_condition_of_a_template_or_cache_holds(state: str, holding: str) -> None:
+    got = conditions.summary(state, "Because", "of that")
+    assert [each.type for each in got if each.status == "True"] == [holding]
+    assert [each.type for each in got] == ["Ready", "Progressing", "Failure"]
+    assert all(each.status == "False" for each in conditions.summary("Pending", "Because", "of that"))
+
+
 def test_the_result_is_the_wanted_set_in_its_order() -> None:
     old = (observed("Progressing", "True"), observed("Gone", "True"), observed("Ready", "True"))
     got = conditions.merge(old, [wanted("Ready", "True"), wanted("Failure", "False")], now=NOW, generation=1)

@@ -19,6 +19,7 @@ from aim_operator.core.discovery_output import (
     RENDERED_METADATA,
     S3_SOURCE,
     TAIL_BYTES,
+    WARNING_BYTES,
     DiscoveryResult,
     LogTail,
     parse,
@@ -132,6 +133,11 @@ def test_an_array_of_the_shape_inside_another_is_part_of_it() -> None:
             '"WARNING unknown AIM_METRIC \'x\'" and "WARNING 3 metric_mismatch"',
             id="the last two of several warnings",
         ),
+        pytest.param(
+            b"WARNING aim: 1 gpu_mismatch\n[]\n" + b"INFO\n" * (WARNING_BYTES // 5) + b"WARNING late\n",
+            '"WARNING late"',
+            id="at the end of a long log, where it prints them",
+        ),
         pytest.param(b"INFO\n[ ]\r\n", "", id="without a warning: it was lost by its level"),
         pytest.param(b"WARNING " + b"x" * 5000 + b"\n[]", None, id="a long warning"),
     ],
@@ -190,7 +196,7 @@ def test_a_profile_is_kept_as_it_is_printed() -> None:
     printed = {
         "aim_id": None,
         "metadata": {"gpu_count": 1, "license": "mit", "type": None},
-        "engine_args": None,
+        "engine_args": {"least": -(2**63), "most": 2**63 - 1},
         "secret_sauce": [{"x": None}],
     }
     log = json.dumps([{"filename": "a.yaml", "profile": printed, "models": []}]).encode()
@@ -215,7 +221,7 @@ def test_what_reaches_no_container_may_hold_anything(profile: dict[str, Any]) ->
 
 def test_the_metadata_that_is_rendered_is_what_is_checked() -> None:
     """What the profile is to a model server, as profile_env has it."""
-    metadata = {name: f"a-{name}" for name in (*RENDERED_METADATA, "engine", "type", "license")}
+    metadata = {name: f"a-{name}" for name in ("metric", "precision", "gpu", "engine", "type", "license")}
     status = AIMServiceTemplateStatus(profile={"metadata": metadata})
     rendered = {variable["value"] for variable in profile_env(make_template(), status)}
     assert rendered - {"true"} == {metadata[name] for name in RENDERED_METADATA}

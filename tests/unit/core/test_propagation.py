@@ -46,6 +46,16 @@ CASES: dict[str, tuple[ObjectMeta, Propagate | None, dict[str, Any]]] = {
         chosen(annotations=["team"]),
         {"annotations": {"team2": "fine"}},
     ),
+    "a text that just fits": (
+        metadata(annotations={"team": "x" * MOST_ANNOTATION_BYTES}),
+        chosen(annotations=["team"]),
+        {"annotations": {"team": "x" * MOST_ANNOTATION_BYTES}},
+    ),
+    "texts that are too long together: the first by their keys": (
+        metadata(annotations={"team2": "y", "team": "x" * MOST_ANNOTATION_BYTES}),
+        chosen(annotations=["team"]),
+        {"annotations": {"team": "x" * MOST_ANNOTATION_BYTES}},
+    ),
     "a text that is too long stays, the others go": (
         metadata(annotations={"team": "ä" * MOST_ANNOTATION_BYTES, "team2": "fine"}),
         chosen(annotations=["team"]),

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from aim_operator.api.meta import MOST_MESSAGE
 from aim_operator.api.v1alpha1 import Discovery
 from aim_operator.core.conditions import parse_time
 from aim_operator.core.jobs import attempts
@@ -81,6 +82,12 @@ JOB = make_job()  # created at 11:00
             make_discovery("a", attempts=1, last=LAST), LAST, True, id="by an older version: this attempt"
         ),
         pytest.param(
+            make_discovery("a", attempts=1, last=LAST),
+            None,
+            True,
+            id="by an older version: of this Job, which runs on",
+        ),
+        pytest.param(
             make_discovery("a", attempts=1, last="2026-01-31T13:00:00+01:00"),
             LAST,
             True,
@@ -129,6 +136,11 @@ def test_a_failure_is_counted_and_its_job_remembered(previous: Discovery | None,
         image="i",
     )
     assert attempts.is_recorded(record, "a", JOB, LAST)
+
+
+def test_a_failure_says_no_more_than_a_status_takes() -> None:
+    record = attempts.failure(Discovery, None, "a", JOB, now=parse_time(LAST), message="x" * 50_000)
+    assert len(record.message or "") == MOST_MESSAGE
 
 
 @pytest.mark.parametrize(

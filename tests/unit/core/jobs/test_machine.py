@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.external import Job, Pod
+from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import Attempts
 from aim_operator.core.jobs.machine import (
     LOG_PATIENCE_SECONDS,
@@ -165,6 +166,10 @@ SITUATIONS: dict[str, tuple[Attempt, Want]] = {
         attempt(job(suspend=True), pod(SIDECAR, ours(exit_code=143, finished=ENDED), deleted=True)),
         Want(JobState.SUSPENDED, []),
     ),
+    "a Job that was suspended when its container had ended": (
+        attempt(job(suspend=True), DONE_BESIDE_SIDECAR),
+        Want(JobState.JUST_ENDED, []),
+    ),
     "a retry that is suspended": (
         attempt(job(suspend=True), record=FAILED_BEFORE),
         Want(JobState.SUSPENDED, []),
@@ -269,6 +274,22 @@ def test_where_a_job_stands(name: str) -> None:
     got = step(given)
     removed = [removal.live.metadata.name for removal in got.removals]
     assert Want(got.state, removed, got.requeue_after_seconds) == want
+
+
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [
+        pytest.param(attempt(), None, id="nothing, where there is none"),
+        pytest.param(attempt(job()), NAME, id="the one that runs"),
+        pytest.param(attempt(job(suspend=True)), NAME, id="the one that a queue holds back"),
+        pytest.param(attempt(job(deleted=True)), NAME, id="the one that is being deleted"),
+        pytest.param(attempt(job(failed=ENDED), record=FAILED), None, id="not the one that failed: the next"),
+        pytest.param(attempt(job(complete=ENDED), kept=True), None, id="not the one whose result is kept"),
+    ],
+)
+def test_which_job_is_awaited(given: Attempt, want: str | None) -> None:
+    got = step(given).awaited
+    assert got == (None if want is None else ObjectRef("Job", make_job().metadata.namespace, want))
 
 
 def test_every_state_is_in_the_table() -> None:

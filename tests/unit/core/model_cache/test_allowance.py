@@ -37,6 +37,23 @@ CASES: dict[str, tuple[Ask, int, int, list[Ask], str, str]] = {
         "ExceedsStorageBudget",
         "101Gi are more than the storage budget of this namespace, 100Gi (AIMClusterRuntimeConfig 'default')",
     ),
+    "all of the budget": (ask("own", 100), 0, 0, [], "", ""),
+    "an older one waits for all of the budget": (
+        ask("own", 10),
+        0,
+        0,
+        [ask("old", 100, NOON)],
+        "AwaitingStorageBudget",
+        "and 1 older AIMModelCache comes before, first 'old' with 100Gi",
+    ),
+    "several wait: the oldest is named": (
+        ask("own", 10),
+        50,
+        1,
+        [ask("older", 30, "2026-01-31T12:30:00Z"), ask("oldest", 30, NOON)],
+        "AwaitingStorageBudget",
+        "and 2 older AIMModelCaches come before, first 'oldest' with 30Gi",
+    ),
     "an older one waits, and both fit": (ask("own", 40), 20, 1, [ask("old", 40, NOON)], "", ""),
     "an older one waits that does not fit: no younger one takes its room": (
         ask("own", 10),

@@ -115,6 +115,14 @@ def test_the_job_has_the_credentials_of_configuration_and_cache() -> None:
         ),
         pytest.param({}, RuntimeConfig(service_account_name="x"), {}, OPTIONS, id="service account"),
         pytest.param({}, CONFIG, {"uid": "another"}, OPTIONS, id="another claim"),
+        *(
+            pytest.param({}, RuntimeConfig(jobs=msgspec.convert(jobs, Jobs)), {}, OPTIONS, id=name)
+            for name, jobs in {
+                "other nodes": {"scheduling": {"nodeSelector": {"pool": "batch"}}},
+                "another queue": {"pods": {"labels": {"kueue.x-k8s.io/queue-name": "batch"}}},
+                "another user": {"securityContext": {"runAsUser": 1000}},
+            }.items()
+        ),
         pytest.param({}, CONFIG, {}, DownloadOptions(image="x", requests={}), id="image"),
     ],
 )
@@ -123,6 +131,20 @@ def test_another_of_these_is_another_download(
 ) -> None:
     base = digests.download(make_model_cache(), CONFIG, make_claim(), OPTIONS)
     assert digests.download(make_model_cache(**cache), config, make_claim(**claim), options) != base
+
+
+def test_another_claim_of_the_users_own_or_another_folder_on_it_is_checked() -> None:
+    claims = [
+        {"name": "files"},
+        {"name": "files", "subPath": "a"},
+        {"name": "files", "subPath": "b"},
+        {"name": "others"},
+    ]
+    got = {
+        digests.download(make_model_cache(size=None, existingClaim=each), CONFIG, make_claim(), OPTIONS)
+        for each in claims
+    }
+    assert len(got) == len(claims)
 
 
 def test_the_configurations_variables_are_below_the_caches_and_only_those_of_downloads_reach_the_pod() -> (

@@ -35,16 +35,19 @@ def claim(
     made_for: str | None = "10Gi",
     phase: str = "Bound",
     condition: tuple[str, str] | None = None,
+    holds: bool = True,
     deleting: bool = False,
 ) -> PersistentVolumeClaim:
-    """`condition` is a type that is True, and its message."""
+    """`condition` is a type that is True, if it `holds`, and its message."""
     made = make_claim(phase=phase, deleting=deleting)
     metadata = structs.replace(
         made.metadata, annotations={labels.SIZE: made_for} if made_for is not None else None
     )
     status: dict[str, Any] = {"phase": phase, "capacity": {"storage": capacity}}
     if condition is not None:
-        status["conditions"] = [{"type": condition[0], "status": "True", "message": condition[1]}]
+        status["conditions"] = [
+            {"type": condition[0], "status": "True" if holds else "False", "message": condition[1]}
+        ]
     return convert(
         {
             "metadata": convert_back(metadata),
@@ -191,6 +194,27 @@ CASES: dict[str, tuple[ModelCacheObserved, list[str], str, str]] = {
         [],
         "ExpansionFailed",
         "stays at 11Gi: pool full",
+    ),
+    "the node fails": (
+        observed("20Gi", claim(requests="22Gi", made_for="20Gi", condition=("NodeResizeError", "read-only"))),
+        [],
+        "ExpansionFailed",
+        "stays at 11Gi: read-only",
+    ),
+    "the driver failed before": (
+        observed(
+            "20Gi",
+            claim(requests="22Gi", made_for="20Gi", condition=("ControllerResizeError", "full"), holds=False),
+        ),
+        [],
+        "Expanding",
+        "from 11Gi to 22Gi",
+    ),
+    "a larger size that it has already, with less headroom": (
+        observed("11Gi", claim(), headroom=0),
+        [],
+        "StorageReady",
+        "is bound",
     ),
     "a size that is no quantity": (observed("lots", claim()), [], "ResourcesInvalid", "spec.size: 'lots'"),
 }

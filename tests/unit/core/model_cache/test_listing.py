@@ -6,15 +6,17 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
+from aim_operator.api.external import JobSpec, JobStatus, PodStatus
 from aim_operator.api.plan import OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMModelCache, AIMModelCacheStatus, Listing
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions
 from aim_operator.core.catalog import MissingRuntimeConfig, RuntimeConfig
-from aim_operator.core.model_cache import desired, digests
+from aim_operator.core.model_cache import desired, digests, listing
 from aim_operator.core.model_cache.desired import DownloadOptions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
@@ -90,6 +92,26 @@ TOLD = {
     "leftOut": [{"pattern": "original/*", "files": 3, "totalBytes": 9 * GIB}],
 }
 DONE = observed(**ended(TOLD))
+LONG_AGO = "2026-01-31T10:00:00Z"
+STUCK = msgspec.convert({"startTime": LONG_AGO}, JobStatus)
+RUNNING_SINCE_LONG_AGO = msgspec.convert(
+    {
+        "phase": "Running",
+        "containerStatuses": [{"name": "list", "state": {"running": {"startedAt": LONG_AGO}}}],
+    },
+    PodStatus,
+)
+FAILED_INIT = msgspec.convert(
+    {
+        "phase": "Failed",
+        "initContainerStatuses": [
+            {"name": "vault", "state": {"terminated": {"exitCode": 3, "message": "no token"}}}
+        ],
+        "containerStatuses": [{"name": "list", "state": {"waiting": {"reason": "PodInitializing"}}}],
+    },
+    PodStatus,
+)
+SUSPENDED = structs.replace(make_download_job(JOB), spec=msgspec.convert({"suspend": True}, JobSpec))
 CASES: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]] = {
     # name: snapshot, (state, Ready's reason, part of its message, children)
     "nobody says a size": (observed(), ("Progressing", "Listing", f"listing Job {JOB} is starting", ["Job"])),
@@ -134,6 +156,29 @@ CASES: dict[str, tuple[ModelCacheObserved, tuple[str, str, str, list[str]]]] = {
     "its Job is on its way out": (
         observed(listing_jobs=(make_download_job(JOB, deleting=True),)),
         ("Progressing", "Listing", "to be gone", []),
+    ),
+    "a queue holds it back": (
+        observed(listing_jobs=(SUSPENDED,)),
+        ("Pending", "Suspended", f"Job {JOB!r} is suspended, and names no queue", []),
+    ),
+    "the source takes more than an hour": (
+        observed(
+            listing_jobs=(structs.replace(make_download_job(JOB), status=STUCK),),
+            pods=(structs.replace(pod(), status=RUNNING_SINCE_LONG_AGO),),
+        ),
+        ("Failed", "ListingFailed", "the source did not name its files within", []),
+    ),
+    "what was injected into its Pod fails": (
+        observed(
+            listing_jobs=(make_download_job(JOB, failed=ENDED),),
+            pods=(structs.replace(pod(), status=FAILED_INIT),),
+        ),
+        (
+            "Failed",
+            "ListingFailed",
+            "container 'vault' of the listing Pod exited with code 3: no token",
+            [],
+        ),
     ),
     "a listing with other inputs is no obstacle": (
         observed(listing_jobs=(make_download_job("list-other"),)),
@@ -202,6 +247,28 @@ def test_the_claim_is_made_and_the_job_goes_once_the_status_has_what_was_listed(
     assert (children(gone), gone.removals) == (["PersistentVolumeClaim"], ())
 
 
+def test_a_listing_that_failed_is_tried_again_after_its_pause() -> None:
+    plan = planned(observed(**ended({"reason": "SourceNotFound"}, code=11)))
+    assert plan.requeue_after_seconds == 10
+
+
+def test_what_other_inputs_have_listed_is_no_size() -> None:
+    """Other files of a source may be chosen by now, or another endpoint asked for them."""
+    digest = digests.listing(CACHE, CONFIG, OPTIONS)
+    for listed, want in ((digest, 10 * GIB), ("other", None)):
+        record = Listing(spec_hash=listed, attempts=0, last_attempt_time=ENDED, total_bytes=10 * GIB)
+        assert listing.known_size(observed(), AIMModelCacheStatus(listing=record), digest) == want
+    assert (
+        listing.known_size(observed(cache=make_model_cache(size="1Gi")), AIMModelCacheStatus(), "") == "1Gi"
+    )
+
+
+def test_a_listing_job_that_goes_is_not_deleted_again() -> None:
+    jobs = (make_download_job(JOB, deleting=True), make_download_job("list-other"))
+    plan = planned(observed(listing_jobs=jobs, claim=make_claim()))
+    assert [removal.live.metadata.name for removal in plan.removals] == ["list-other"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -220,8 +287,7 @@ def test_the_status_says_meanwhile_why_the_last_attempt_failed_and_how_many_ther
     status = planned(seen).status
     for attempts, seconds in ((1, 10), (2, 20), (3, 40)):
         assert status is not None
-        listing = status.listing or Listing()
-        assert listing.attempts == attempts
+        assert (status.listing or Listing()).attempts == attempts
         waits = planned(with_status(seen, status))
         assert waits.requeue_after_seconds == pytest.approx(seconds)
         due = planned(with_status(observed(), status), NOW + timedelta(seconds=seconds))
@@ -303,10 +369,10 @@ def test_the_job_has_the_downloads_credentials_and_no_volume() -> None:
         size=None, env=[{"name": "HF_TOKEN", "value": "x"}], exclude=["*.bin"], include=["*"]
     )
     config = RuntimeConfig(service_account_name="downloader")
-    listing = desired.listing_job(cache, config, OPTIONS, digest="12345678").manifest["spec"]["template"]
+    asks = desired.listing_job(cache, config, OPTIONS, digest="12345678").manifest["spec"]["template"]
     download = desired.job(cache, config, make_claim(cache), OPTIONS, digest="12345678")
     (ours,), (theirs,) = (
-        spec["containers"] for spec in (listing["spec"], download.manifest["spec"]["template"]["spec"])
+        spec["containers"] for spec in (asks["spec"], download.manifest["spec"]["template"]["spec"])
     )
     assert ours["args"][:3] == ["fetch", "hf://example/model", "--list"]
     for argument in ("--include=*", "--exclude=*.bin"):
@@ -314,9 +380,9 @@ def test_the_job_has_the_downloads_credentials_and_no_volume() -> None:
         assert argument in theirs["args"]
     for field in ("image", "env", "resources", "securityContext", "terminationMessagePath"):
         assert ours[field] == theirs[field]
-    assert listing["spec"]["serviceAccountName"] == "downloader"
-    assert listing["spec"]["automountServiceAccountToken"] is False
-    assert [volume["name"] for volume in listing["spec"]["volumes"]] == ["tmp"]
+    assert asks["spec"]["serviceAccountName"] == "downloader"
+    assert asks["spec"]["automountServiceAccountToken"] is False
+    assert [volume["name"] for volume in asks["spec"]["volumes"]] == ["tmp"]
 
 
 def test_a_download_tells_the_contents_of_a_cache_whose_size_was_given() -> None:

@@ -10,12 +10,12 @@ from msgspec import structs
 
 from aim_operator.api.external import PersistentVolumeClaim
 from aim_operator.api.meta import Manifest
-from aim_operator.api.v1alpha1 import Jobs, Scheduling
+from aim_operator.api.v1alpha1 import Jobs, Scheduling, Storage
 from aim_operator.core import hardware, labels
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.model_cache import desired, digests
 from aim_operator.core.model_cache.desired import DownloadOptions
-from aim_operator.core.model_cache.placement import place
+from aim_operator.core.model_cache.placement import Place, many_nodes, place
 from tests.support.cache_builders import make_claim, make_model_cache, make_storage_class
 from tests.support.node_affinity import admits
 
@@ -62,6 +62,8 @@ def pod(
         pytest.param(claim("ReadWriteMany"), WAITS, True, id="bound where its first Pod is"),
         pytest.param(claim("ReadWriteMany"), make_storage_class(), False, id="every node mounts it"),
         pytest.param(claim("ReadWriteOnce", "ReadWriteMany"), None, False, id="many nodes mount it"),
+        pytest.param(claim("ReadOnlyMany"), make_storage_class(), False, id="many nodes read it"),
+        pytest.param(claim(), make_storage_class(), False, id="nobody says who mounts it"),
         pytest.param(
             claim("ReadWriteMany", **{"volume.kubernetes.io/selected-node": "node1"}),
             None,
@@ -84,6 +86,43 @@ def test_a_node_without_labels_may_have_no_gpu_so_one_that_has_them_is_required_
     affinity = pod(on=claim("ReadWriteOnce", **known("MI300X")))["affinity"]
     assert admits(affinity, GPU)
     assert not admits(affinity, {})
+
+
+def test_labels_of_nodes_with_another_gpu_say_nothing_of_this_one() -> None:
+    """A claim that was made when the cache was about another GPU."""
+    where = place(CACHE, CONFIG, claim("ReadWriteOnce", **known("MI355X")), WAITS)
+    assert where == Place(gpu_model="MI300X", known=False)
+
+
+@pytest.mark.parametrize(
+    ("modes", "want"),
+    [(None, True), (("ReadWriteOnce",), False), (("ReadWriteOnce", "ReadWriteMany"), True)],
+)
+def test_whether_a_configuration_asks_for_volumes_of_many_nodes(
+    modes: tuple[str, ...] | None,
+    want: bool,  # noqa: FBT001 - the expected answer
+) -> None:
+    assert many_nodes(RuntimeConfig(storage=Storage(access_modes=modes))) is want
+
+
+def test_another_place_is_another_download_and_the_same_written_otherwise_is_not() -> None:
+    def digest(where: Place | None) -> str:
+        return digests.download(CACHE, CONFIG, make_claim(), OPTIONS, where)
+
+    def tolerating(*keys: str) -> Place:
+        tolerations = [{"key": key, "operator": "Exists"} for key in keys]
+        return Place(served=msgspec.convert({"tolerations": tolerations}, Scheduling))
+
+    of_gpu, of_another = Place(gpu_model="MI300X"), Place(gpu_model="MI355X")
+    places = (None, of_gpu, of_another, structs.replace(of_gpu, known=True), tolerating("a", "b"))
+    assert len({digest(each) for each in places}) == len(places)
+    assert digest(tolerating("b", "a")) == digest(tolerating("a", "b"))
+
+
+def test_where_the_cache_itself_is_served_goes_before_what_the_configuration_says() -> None:
+    cache = make_model_cache(placement={"scheduling": {"nodeSelector": {"pool": "gpu"}}})
+    config = RuntimeConfig(scheduling=msgspec.convert({"nodeSelector": {"pool": "any"}}, Scheduling))
+    assert pod(cache, config)["nodeSelector"] == {"pool": "gpu"}
 
 
 def test_a_cluster_without_labels_keeps_only_known_others_out() -> None:
