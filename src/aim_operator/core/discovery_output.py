@@ -6,7 +6,6 @@ Does not fetch the log. Called by the controllers that read logs; the result goe
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Annotated, Any
 
@@ -182,7 +181,7 @@ def _size(where: str, size_gb: float | None) -> str | None:
     """Bytes; what the output calls GB are GiB."""
     if size_gb is None:
         return None
-    if not math.isfinite(size_gb) or not 0 <= size_gb <= MAX_SIZE_GB:
+    if not 0 <= size_gb <= MAX_SIZE_GB:
         raise _failed(f"has {where}.size_gb {size_gb:g}; it must be from 0 to {MAX_SIZE_GB}")
     return str(int(size_gb * _GIB))
 

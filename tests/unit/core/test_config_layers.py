@@ -84,9 +84,9 @@ OWN_VOLUME, BASE_VOLUME = (
             id="a roll-out whole: what it may take and what it may add belong together",
         ),
         pytest.param(
-            {"podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
-            {"podSecurityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "a.json"}}},
-            {"podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
+            {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
+            {"securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "a.json"}}},
+            {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
             [],
             id="a seccomp profile whole: only one of its types has a file",
         ),

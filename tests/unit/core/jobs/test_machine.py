@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from msgspec import structs
 
-from aim_operator.api.external import Job, Pod
+from aim_operator.api.external import Job, Pod, PodStatus
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import Attempts
 from aim_operator.core.jobs.machine import (
@@ -67,6 +68,31 @@ STALE = make_job("earlier")
 STILL_STARTING = pod(ours(waiting=("ContainerCreating", "")), phase="Pending")
 RUNNING = pod(ours(started="2026-01-31T11:55:00Z"))
 DONE_BESIDE_SIDECAR = pod(SIDECAR, ours(exit_code=0, finished=ENDED))
+
+
+HELD_UP = structs.replace(
+    pod(phase="Pending"),
+    status=msgspec.convert(
+        {
+            "phase": "Pending",
+            "conditions": [
+                {
+                    "type": "Initialized",
+                    "status": "False",
+                    "message": "containers with incomplete status: [vault]",
+                }
+            ],
+            "initContainerStatuses": [
+                {
+                    "name": "vault",
+                    "started": True,
+                    "state": {"running": {"startedAt": "2026-01-31T11:59:40Z"}},
+                }
+            ],
+        },
+        PodStatus,
+    ),
+)
 
 
 class Want(NamedTuple):
@@ -133,6 +159,11 @@ SITUATIONS: dict[str, tuple[Attempt, Want]] = {
             deadlines=LIMITS,
         ),
         Want(JobState.RUNNING, [], 540),
+    ),
+    "what runs first takes long": (attempt(job(), HELD_UP), Want(JobState.RUNNING, [], 40)),
+    "what runs first takes long, and so does the Job": (
+        attempt(job(started="2026-01-31T11:59:00Z"), HELD_UP, deadlines=structs.replace(LIMITS, start=70)),
+        Want(JobState.RUNNING, [], 10),
     ),
     "an image that can't be pulled": (
         attempt(

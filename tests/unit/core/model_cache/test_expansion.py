@@ -237,6 +237,12 @@ def test_a_claim_that_is_not_bound_can_not_be_changed_yet() -> None:
     assert asked(planned(observed("20Gi", claim(deleting=True)))) == []
 
 
+def test_a_users_own_claim_is_the_users_to_enlarge() -> None:
+    existing = make_model_cache(size=None, existingClaim={"name": "files"})
+    seen = structs.replace(observed(None, claim(requests="22Gi")), cache=existing)
+    assert expansion.judge(seen) is None
+
+
 def test_nothing_but_the_size_of_the_live_claim_is_changed() -> None:
     seen = observed("20Gi", claim())
     (child,) = planned(seen).children
