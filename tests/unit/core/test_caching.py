@@ -194,6 +194,11 @@ PLAIN = make_model_cache("plain")
 ON_MI300X = make_model_cache("on-gpu", placement={"gpuModel": "MI300X"})
 OLDER = make_model_cache("older", metadata={"creationTimestamp": "2020-01-01T00:00:00Z"})
 PART = make_model_cache("part", include=["*.json", "*.txt", "*.json"])
+HIDDEN = make_model_cache("plain", shared=False)
+ON_CLAIM = make_model_cache("on-claim", size=None, existingClaim={"name": "files"})
+FAILED = make_model_cache(
+    "failed", status={"download": {"attempts": 2, "lastAttemptTime": "2026-01-31T11:00:00Z"}}
+)
 JSON_ONLY = FilePatterns(include=("*.json", "*.txt"))
 LISTED = (CachedModel(source_uri=SOURCE, name="plain"),)
 
@@ -203,6 +208,29 @@ LISTED = (CachedModel(source_uri=SOURCE, name="plain"),)
     [
         pytest.param((), {}, "", id="none there"),
         pytest.param((GOLD, PLAIN), {}, "plain", id="the one of the class"),
+        pytest.param((HIDDEN,), {}, "", id="none that its maker does not share"),
+        pytest.param((HIDDEN,), {"listed": LISTED}, "plain", id="but the one in use stays, shared or not"),
+        pytest.param(
+            (ON_CLAIM,),
+            {"storage_class": "gold", "explicit_class": True},
+            "on-claim",
+            id="one on a claim of its maker's, of whatever class",
+        ),
+        pytest.param(
+            (PLAIN, filled("full", origin="")),
+            {"listed": LISTED},
+            "full",
+            id="one with its files before the one in use, which has none",
+        ),
+        pytest.param(
+            (PLAIN, FAILED), {"listed": LISTED}, "plain", id="but not one whose download has failed"
+        ),
+        pytest.param(
+            (PLAIN, OLDER),
+            {"listed": (CachedModel(source_uri="hf://another/source", name="plain"),)},
+            "older",
+            id="in use is what this source's files are from",
+        ),
         pytest.param((PLAIN, OLDER), {}, "older", id="the oldest of several"),
         pytest.param((PLAIN, OLDER), {"listed": LISTED}, "plain", id="the one in use stays"),
         pytest.param(
@@ -294,6 +322,10 @@ def test_a_name_that_a_cache_of_another_endpoint_has_is_not_waited_for() -> None
     wanted = RequiredFiles(source_uri=SOURCE)
     first = make_model_cache(model_cache_name(SOURCE, ""), metadata=OURS)
     users, going = make_model_cache(first.metadata.name), {**OURS, "deletionTimestamp": "2026"}
+    part = RequiredFiles(source_uri=SOURCE, patterns=JSON_ONLY)
+    nobody: dict[str, AIMModelCache] = {}
+    names = {caching.new_model_cache_name(each, nobody.get) for each in (part, wanted)}
+    assert len(names) == 2, "other files are another cache"
     second = caching.new_model_cache_name(wanted, {first.metadata.name: first}.get)
     assert second != first.metadata.name
     assert caching.new_model_cache_name(wanted, {first.metadata.name: first, second: first}.get) not in {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aim_operator.api.v1alpha1 import Quantity, ResourceRequirements
+from aim_operator.api.v1alpha1 import Quantity, ResourceRequirements, ResourcesPerGpu
 from aim_operator.api.v1alpha1.conditions import Reason
 from aim_operator.core.quantity import compare
 from aim_operator.core.resources import MergedResources, merge
@@ -193,6 +193,46 @@ def test_a_bad_quantity_names_its_field(requests: Quantities, want: str) -> None
 def test_equal_values_in_different_spelling_are_equal() -> None:
     got = merged(make_resources({GPU: "1", "memory": "1Gi"}, {GPU: 1.0, "memory": "1024Mi"}))
     assert got.requests == got.limits == {GPU: "1", "memory": "1Gi"}
+
+
+PER_GPU = ResourcesPerGpu(cpu="4", memory="32Gi", memory_limit="48Gi")
+
+
+@pytest.mark.parametrize(
+    ("service", "per_gpu", "requests", "limits"),
+    [
+        pytest.param(
+            None,
+            PER_GPU,
+            {"cpu": "8", "memory": "64Gi"},
+            {"memory": "96Gi"},
+            id="for each GPU, of both sides",
+        ),
+        pytest.param(
+            make_resources(None, {"memory": "40Gi"}),
+            PER_GPU,
+            {"cpu": "8"},
+            {"memory": "40Gi"},
+            id="none beside a limit that somebody chose, which it might exceed",
+        ),
+        pytest.param(
+            None,
+            ResourcesPerGpu(memory="32Gi", memory_limit="16Gi"),
+            {"memory": "64Gi"},
+            {"memory": "64Gi"},
+            id="a limit never below the request: they may come from two places",
+        ),
+        pytest.param(None, ResourcesPerGpu(cpu=0, memory="0"), {}, {}, id="none for a zero"),
+    ],
+)
+def test_defaults_for_each_gpu(
+    service: ResourceRequirements | None,
+    per_gpu: ResourcesPerGpu,
+    requests: dict[str, str],
+    limits: dict[str, str],
+) -> None:
+    got = merge(service, None, None, gpu_count=2, per_gpu=per_gpu)
+    assert got == MergedResources(requests={GPU: "2", **requests}, limits={GPU: "2", **limits})
 
 
 names = st.sampled_from(["cpu", "memory", GPU, "nvidia.com/gpu", "hugepages-1Gi", "odd"])

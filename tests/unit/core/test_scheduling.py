@@ -29,13 +29,14 @@ def having(*keys: str) -> Manifest:
 
 def test_the_nearest_level_decides_maps_are_merged_and_tolerations_are_added_up() -> None:
     service = settings(nodeSelector={"pool": "mine"}, tolerations=[TEAM], priorityClassName="high")
-    template = settings(runtimeClassName="kata", priorityClassName="low")
+    template = settings(runtimeClassName="kata", priorityClassName="low", schedulerName="volcano")
     config = settings(nodeSelector={"pool": "all", "zone": "a"}, tolerations=[PLATFORM, TEAM])
     want = settings(
         nodeSelector={"pool": "mine", "zone": "a"},
         tolerations=[TEAM, PLATFORM],
         priorityClassName="high",
         runtimeClassName="kata",
+        schedulerName="volcano",
     )
     assert scheduling.layered(service, template, None, config) == want
 
@@ -121,10 +122,17 @@ def test_terms_about_pods_that_name_none_are_about_those_of_the_same_service() -
                     "preferredDuringSchedulingIgnoredDuringExecution": [
                         {"weight": 1, "podAffinityTerm": {"topologyKey": "zone"}}
                     ],
-                }
+                },
+                "podAffinity": {REQUIRED: [{"topologyKey": "rack"}]},
             },
             topologySpreadConstraints=[
-                {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+                {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"},
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "zz",
+                    "whenUnsatisfiable": "DoNotSchedule",
+                    "labelSelector": other,
+                },
             ],
         ),
         same=SAME,
@@ -136,7 +144,10 @@ def test_terms_about_pods_that_name_none_are_about_those_of_the_same_service() -
     }
     [preferred] = apart["preferredDuringSchedulingIgnoredDuringExecution"]
     assert preferred["podAffinityTerm"]["labelSelector"] == {"matchLabels": SAME}
-    assert got["topologySpreadConstraints"][0]["labelSelector"] == {"matchLabels": SAME}
+    [near] = got["affinity"]["podAffinity"][REQUIRED]
+    assert near["labelSelector"] == {"matchLabels": SAME}
+    spread = {each["topologyKey"]: each["labelSelector"] for each in got["topologySpreadConstraints"]}
+    assert spread == {"zone": {"matchLabels": SAME}, "zz": other}
 
 
 def test_what_is_recorded_is_read_again_also_where_levels_together_have_more_than_one_may() -> None:

@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.v1alpha1 import AIMModelCache, EnvVar, Jobs, LocalObjectReference, Storage
+from aim_operator.core import labels
 from aim_operator.core.catalog import RuntimeConfig
 from aim_operator.core.model_cache import desired, digests
 from aim_operator.core.model_cache.desired import DownloadOptions
@@ -35,6 +36,23 @@ def test_the_size_of_a_claim(size: str | int, headroom: int, want: str) -> None:
     assert desired.claim_size(size, headroom) == want
 
 
+def test_a_claim_that_lost_its_owner_is_adopted_as_it_is() -> None:
+    claim = make_claim()
+    annotations = {labels.SIZE: "10Gi", labels.KNOWN_GPU: "MI300X"}
+    claim = structs.replace(
+        claim,
+        metadata=structs.replace(claim.metadata, annotations=annotations),
+        spec=structs.replace(claim.spec, access_modes=("ReadWriteOnce",)),
+    )
+    child = desired.adopted(make_model_cache(), claim).manifest
+    assert child["metadata"]["annotations"] == annotations
+    assert child["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "11Gi"}},
+        "storageClassName": "standard",
+    }
+
+
 def test_a_size_that_is_none_is_refused() -> None:
     with pytest.raises(SpecError):
         desired.claim_size("much", 10)
@@ -52,6 +70,12 @@ def test_a_size_that_is_none_is_refused() -> None:
             ),
             (["ReadWriteOnce"], "15Gi", "fast"),
             id="as the configuration says",
+        ),
+        pytest.param(
+            make_model_cache(),
+            RuntimeConfig(storage=Storage(headroom_percent=0)),
+            (["ReadWriteMany"], "10Gi", None),
+            id="no headroom, if that is what it says",
         ),
         pytest.param(
             make_model_cache(storageClassName="own"),
@@ -172,10 +196,11 @@ def test_the_configurations_variables_are_below_the_caches_and_only_those_of_dow
 
 
 def test_the_kubelet_puts_no_token_into_the_source() -> None:
-    cache = make_model_cache(sourceUri="s3://bucket/$(HF_TOKEN)/$$x")
+    cache = make_model_cache(sourceUri="s3://bucket/$(HF_TOKEN)/$$x", include=["$(HF_TOKEN)*"])
     child = desired.job(cache, CONFIG, make_claim(), OPTIONS, digest="0a1b2c3d")
     (container,) = child.manifest["spec"]["template"]["spec"]["containers"]
     assert container["args"][1] == "s3://bucket/$$(HF_TOKEN)/$$$$x"
+    assert "--include=$$(HF_TOKEN)*" in container["args"]
 
 
 def test_what_a_download_does_not_read_is_the_same_download() -> None:

@@ -19,6 +19,7 @@ from aim_operator.api.external import (
     Pod,
     PodStatus,
 )
+from aim_operator.api.meta import Condition
 from aim_operator.api.plan import LogSource, OutcomeType, Plan
 from aim_operator.api.v1alpha1 import AIMModelCacheStatus, CacheProgress, Download, Jobs, JobSettings
 from aim_operator.api.v1alpha1 import conditions as c
@@ -29,6 +30,7 @@ from aim_operator.core.model_cache import digests
 from aim_operator.core.model_cache.allowance import Allowance
 from aim_operator.core.model_cache.attempt import progress_of
 from aim_operator.core.model_cache.desired import DownloadOptions
+from aim_operator.core.model_cache.events import transitions
 from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
 from aim_operator.core.model_cache.report import Progress
@@ -555,10 +557,30 @@ def test_events_tell_of_transitions() -> None:
     assert events(starting, observed(**failed("Stalled", code=13))) == [
         "Warning DownloadFailed: Stalled: no luck (attempt 1)"
     ]
+    again = status_of(planned(observed(**failed("Stalled", code=13))))
+    assert again.download is not None
+    twice = structs.replace(again, download=structs.replace(again.download, attempts=2))
+    assert [note.message for note in transitions(again, twice)] == ["Stalled: no luck (attempt 2)"]
     pending = observed(claim=make_claim(phase="Pending"), provisioning_failure="pool is full")
     (told,) = events(starting, pending)
     assert told.startswith("Warning ProvisioningFailed: ")
     assert told.endswith("pool is full")
+
+
+@pytest.mark.parametrize("reason", ["ExpansionFailed", "ExpansionNotSupported"])
+def test_that_a_claim_can_not_grow_is_told_once(reason: str) -> None:
+    def status(reason: str, message: str) -> AIMModelCacheStatus:
+        told = [
+            Condition(type=c.READY, status="True", reason="CacheWarm"),
+            Condition(type=c.STORAGE_READY, status="True", reason=reason, message=message),
+        ]
+        return AIMModelCacheStatus(status="Available", conditions=tuple(told))
+
+    before, after = status("StorageReady", "is bound"), status(reason, "it can't")
+    got = [(note.type, note.reason, note.message) for note in transitions(before, after)]
+    assert got == [("Warning", reason, "it can't")]
+    assert transitions(after, status(reason, "it can't, in other words")) == ()
+    assert transitions(after, before) == ()
 
 
 PULLING_FAILS = "rpc error: failed to resolve reference ghcr.io/example/fetch:1: not found"

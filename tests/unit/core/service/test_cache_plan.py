@@ -9,7 +9,8 @@ import pytest
 from msgspec import structs
 
 from aim_operator.api.external import InferenceService
-from aim_operator.api.v1alpha1 import ActiveMount, AIMModelCache, AIMService
+from aim_operator.api.meta import ObjectRef
+from aim_operator.api.v1alpha1 import ActiveMount, AIMModelCache, AIMService, AIMTemplateCache
 from aim_operator.core.service.cache_plan import CachePlan, mounted_claims, plan_cache
 from aim_operator.core.service.observed import ServiceObserved
 from tests.support.cache_builders import make_model_cache, make_template_cache
@@ -18,6 +19,7 @@ from tests.support.service_builders import (
     make_cluster_template,
     make_image,
     make_inference_service,
+    make_runtime_config,
     make_service,
     make_service_observed,
     make_template,
@@ -144,6 +146,62 @@ def test_a_warm_cache_is_mounted_under_the_models_name() -> None:
     plan = plan_cache(observed(**READY))
     assert told(plan) == ("True", "CacheWarm", "Running")
     assert plan.mounts == (ActiveMount(model="example/model", claim="claim-1"),)
+
+
+def test_a_folder_on_a_claim_of_the_users_own_is_mounted() -> None:
+    existing = make_model_cache(
+        size=None,
+        existingClaim={"name": "claim-1", "subPath": "llama"},
+        status={"status": "Available", "persistentVolumeClaim": "claim-1"},
+    )
+    plan = plan_cache(observed(**{**READY, "model_caches": (existing,)}))
+    assert plan.mounts == (ActiveMount(model="example/model", claim="claim-1", sub_path="llama"),)
+
+
+def test_what_is_waited_for_is_the_template_cache_and_what_would_do_if_it_were_shared_is_named() -> None:
+    fills = make_template_cache(ready="False/Downloading: 40 %", status="Progressing", ours=True)
+    summary = plan_cache(observed(template_cache=fills, unshared_template_cache="mine")).summary
+    assert summary.blocker == ObjectRef("AIMTemplateCache", "team", "fast")
+    words = "AIMTemplateCache 'mine' is for this template, and is not shared (spec.shared)"
+    assert summary.message.endswith(words)
+
+
+MIRROR = {"name": "HF_ENDPOINT", "value": "https://mirror.example.com"}
+
+
+@pytest.mark.parametrize(
+    ("cache", "model_cache", "want"),
+    [
+        pytest.param(WARM, filled(), False, id="not the hub's, where the configuration asks a mirror by now"),
+        pytest.param(
+            WARM,
+            make_model_cache(
+                size=None,
+                existingClaim={"name": "claim-1"},
+                status={"status": "Available", "persistentVolumeClaim": "claim-1"},
+            ),
+            True,
+            id="but those on a claim of a user's, who knows where they are from",
+        ),
+        pytest.param(
+            make_template_cache("mine", ready="True/CacheWarm: all there", models={SOURCE: "example-model"}),
+            filled(),
+            True,
+            id="and those of a template cache that a user made",
+        ),
+    ],
+)
+def test_files_from_elsewhere_are_not_mounted(
+    cache: AIMTemplateCache,
+    model_cache: AIMModelCache,
+    want: bool,  # noqa: FBT001 - the expected answer
+) -> None:
+    seen: dict[str, Any] = {**READY, "template_cache": cache, "model_caches": (model_cache,)}
+    mirrored = FakeCatalog(
+        make_image(defaultServiceTemplate="fast"), make_template(), make_runtime_config(env=[MIRROR])
+    )
+    plan = plan_cache(observed(catalog=mirrored, **seen))
+    assert bool(plan.mounts) is want
 
 
 def test_every_source_must_be_there() -> None:

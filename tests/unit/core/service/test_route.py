@@ -146,6 +146,9 @@ def test_one_gateway_of_several_that_is_none_is_named() -> None:
             id="the service's, each once and in one order",
         ),
         pytest.param({"hostnames": []}, {"hostnames": ["b.example.com"]}, (), id="every one by the service"),
+        pytest.param(
+            {"hostnames": ["A.Example.com", "a.example.com"]}, {}, ("a.example.com",), id="in whatever case"
+        ),
     ],
 )
 def test_the_hosts_are(service: Any, config: Any, want: tuple[str, ...]) -> None:

@@ -91,6 +91,17 @@ def test_a_listener_and_port_of_its_own_are_matched() -> None:
     assert route_state(live, make_route(**listener), backend_ready=True).ready
 
 
+def test_one_gateway_of_two_that_refuses_is_told_although_the_other_is_still_awaited() -> None:
+    other = {"name": "internal", "namespace": "gateways"}
+    service = make_service(routing={**ROUTED, "gatewayRefs": [other]})
+    route = make_service_observed(service).route
+    assert isinstance(route, Route)
+    refused = make_http_route(conditions=make_route_conditions(accepted="False"), parent=other)
+    assert route_state(refused, route, backend_ready=True).reason == "RouteFailed"
+    accepted = make_http_route(conditions=GOOD, parent=other)
+    assert route_state(accepted, route, backend_ready=True).reason == "ConfiguringRoute"
+
+
 def test_a_gateway_is_quoted_in_one_line() -> None:
     live = make_http_route(conditions=make_route_conditions(accepted="False", message="no\nlistener"))
     got = route_state(live, make_route(), backend_ready=True)
