@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.simulation.explore import chaos, draw, leaders
-from tests.simulation.explore.faults import Trouble
 from tests.simulation.explore.kept import encoded, kept
-from tests.simulation.explore.play import Failure, Probe, is_compared, play, probe_of
+from tests.simulation.explore.play import Failure, Probe, is_compared, play, probe_of, whole
+from tests.simulation.explore.script import has_replicas, script
 from tests.simulation.explore.shrink import shrink
-from tests.simulation.explore.stories import Story, lines
+from tests.simulation.explore.stories import Story
 
 TELLERS = {"edits": draw.story, "chaos": chaos.story, "leaders": leaders.story}
 MIX = ("edits",) * 6 + ("chaos",) * 3 + ("leaders",)
@@ -57,7 +57,7 @@ def unhurried_collection() -> Iterator[None]:
 
 def tell(told: Story, probe: Probe, *, compared: bool = True) -> Failure | None:
     """Play a story with one operator, or with three replicas where something happens to one of them."""
-    if any(isinstance(step, Trouble) for step in told):
+    if has_replicas(told):
         return leaders.play(told)
     return play(told, probe, compared=compared)
 
@@ -66,6 +66,11 @@ def explore(place: Place) -> tuple[Place, Failure | None]:
     """Play the story of a seed."""
     teller, seed = place
     return place, tell(TELLERS[teller](seed), probe_of(seed), compared=is_compared(seed))
+
+
+def replay(place: Place) -> str:
+    """Return the command that plays a seed's story again."""
+    return f"make simulate TELLER={place[0]} SEED={place[1]}"
 
 
 def shortened(place: Place) -> tuple[Story, Failure | None]:
@@ -80,7 +85,7 @@ def shortened(place: Place) -> tuple[Story, Failure | None]:
         failure = tell(candidate, probe, compared=first.rule == "fresh")
         return failure is not None and failure.rule == first.rule
 
-    short = shrink(told[: max(first.step, 1)], breaks)
+    short = whole(shrink(told[: max(first.step, 1)], breaks))
     return short, tell(short, probe, compared=first.rule == "fresh")
 
 
@@ -112,7 +117,7 @@ def main() -> int:
         for number, (place, failure) in enumerate(pool.imap_unordered(explore, seeds, chunksize=AT_ONCE), 1):
             if failure is not None:
                 failures[place] = failure
-                print(f"make simulate TELLER={place[0]} SEED={place[1]}: {failure}", flush=True)
+                print(f"{place[0]} seed {place[1]}: {failure.brief}\n  {replay(place)}", flush=True)
             if number % 500 == 0 or number == len(seeds):
                 seconds = time.monotonic() - began
                 print(f"{number} stories: {60 * number / seconds:.0f} a minute", flush=True)
@@ -132,20 +137,24 @@ def _replay_kept(name: str, *, as_json: bool) -> int:
         print(f"no story is kept as {name!r}; there are:", *stories, sep="\n", file=sys.stderr)
         return 2
     told = stories[name]
-    failure = next((found for probe in Probe if (found := tell(told, probe)) is not None), None)
-    return _told(name, told, failure, as_json=as_json)
+    for probe in Probe:
+        if (failure := tell(told, probe)) is not None:
+            break
+    return _told(name, told, failure, probe, compared=True, as_json=as_json)
 
 
 def _replay(place: Place, *, whole: bool, as_json: bool = False) -> int:
     told, failure = (TELLERS[place[0]](place[1]), explore(place)[1]) if whole else shortened(place)
     shorter = failure is not None and not whole
-    return _told(
-        f"{place[0]} seed {place[1]}{', shortened' if shorter else ''}", told, failure, as_json=as_json
-    )
+    compared = failure.rule == "fresh" if shorter and failure is not None else is_compared(place[1])
+    name = f"{place[0]} seed {place[1]}{', shortened' if shorter else ''}"
+    return _told(name, told, failure, probe_of(place[1]), compared=compared, as_json=as_json)
 
 
-def _told(name: str, told: Story, failure: Failure | None, *, as_json: bool) -> int:
-    print(f"\n{name}:", *lines(told), failure or "every rule holds", sep="\n")
+def _told(
+    name: str, told: Story, failure: Failure | None, probe: Probe, *, compared: bool, as_json: bool
+) -> int:
+    print(f"\n{name}:", *script(told, probe, compared=compared), failure or "every rule holds", sep="\n")
     if as_json:
         print(encoded(told))
     return 0 if failure is None else 1

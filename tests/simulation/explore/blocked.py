@@ -50,7 +50,13 @@ def untrue(blocked: BlockedBy, namespace: str, find: Find) -> str:
         return "" if live is None else f"{named} is said missing, and is there"
     if live is None:
         return f"{named} is not there, and not said missing"
-    return f"{named} is ready: {live.get('status')}" if _is_ready(live) else ""
+    return f"{named} is ready{_conditions(live)}" if _is_ready(live) else ""
+
+
+def _conditions(live: dict[str, Any]) -> str:
+    conditions = (live.get("status") or {}).get("conditions") or ()
+    words = ", ".join(f"{each['type']} is {each['status']}/{each.get('reason', '')}" for each in conditions)
+    return words and f" ({words})"
 
 
 def _is_ready(live: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from aim_operator.sandbox.jobs import finished
 from aim_operator.sandbox.kinds import NAMESPACE as NAMESPACE_KIND
 from aim_operator.sandbox.storage import Change, Key, Stored
 from tests.simulation.explore.blocked import untrue
+from tests.simulation.explore.steps import named
 from tests.simulation.world import World, decoded
 from tests.support.status import assert_status_well_formed
 
@@ -46,7 +47,7 @@ class Checks:
                 try:
                     assert_status_well_formed(status)
                 except AssertionError as error:
-                    self.broken.append(f"{_name(obj)} has a status that is not well-formed: {error}")
+                    self.broken.append(f"{named(obj)} has a status that is not well-formed: {error}")
 
     def at_rest(self) -> None:
         """Look at what may overlap for a moment, while one takes the place of the other."""
@@ -67,7 +68,7 @@ class Checks:
                     continue
                 namespace = obj["metadata"].get("namespace", "")
                 if wrong := untrue(blocked, namespace, self._find):
-                    self.broken.append(f"{_name(obj)} is not blocked by what it says: {wrong}")
+                    self.broken.append(f"{named(obj)} is not blocked by what it says: {wrong}")
 
     def _find(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         at = (each for each in self._storage.everything() if each.key[1:] == (namespace, name))
@@ -94,9 +95,9 @@ class Checks:
             return
         if change.type == "DELETED":
             if "deletionTimestamp" not in old.obj["metadata"]:
-                self.broken.append(f"{_name(new.obj)}, which a user made, was deleted")
+                self.broken.append(f"{named(new.obj)}, which a user made, was deleted")
         elif _own_words(old.obj) != _own_words(new.obj):
-            self.broken.append(f"{_name(new.obj)}, which a user made, was changed")
+            self.broken.append(f"{named(new.obj)}, which a user made, was changed")
 
     def _discovery(self, job: Stored) -> None:
         if job.obj["metadata"].get("labels", {}).get(labels.COMPONENT) != _DISCOVERY:
@@ -143,14 +144,14 @@ class Checks:
         if kind in (INFERENCE_SERVICES.kind, PERSISTENT_VOLUME_CLAIMS.kind):
             owner = self._storage.by_uid(_owner(gone))
             if owner is not None and "deletionTimestamp" not in owner.obj["metadata"]:
-                self.broken.append(f"{_name(gone.obj)} was deleted, whose {owner.key.id.kind} is there")
+                self.broken.append(f"{named(gone.obj)} was deleted, whose {owner.key.id.kind} is there")
         if kind == aim.MODEL_CACHES.kind:
-            self.broken.append(f"{_name(gone.obj)} was deleted, which only users may do")
+            self.broken.append(f"{named(gone.obj)} was deleted, which only users may do")
         if kind == aim.TEMPLATES.kind:
             for service in self._world.all(INFERENCE_SERVICES, gone.key.namespace):
                 model = service["spec"]["predictor"].get("model", {})
                 if model.get("runtime") == gone.key.name and self._is_served(service):
-                    self.broken.append(f"{_name(gone.obj)} was deleted under {_name(service)}")
+                    self.broken.append(f"{named(gone.obj)} was deleted under {named(service)}")
 
     def _is_served(self, live: dict[str, Any]) -> bool:
         metadata = live["metadata"]
@@ -186,8 +187,3 @@ def _own_words(obj: dict[str, Any]) -> Any:
 def _owner(stored: Stored) -> str:
     owners = stored.obj["metadata"].get("ownerReferences") or ()
     return next((owner["uid"] for owner in owners if owner.get("controller")), "")
-
-
-def _name(obj: dict[str, Any]) -> str:
-    metadata = obj["metadata"]
-    return f"{obj['kind']} {metadata.get('namespace', '')}/{metadata['name']}"

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import structs
-
 from aim_operator.errors import ApiError, Conflict, Forbidden, Invalid, TooManyRequests, Unavailable
 from aim_operator.kube.retries import Retries
 from aim_operator.sandbox.network import ANY, Fault, Rates
-from tests.simulation.explore.steps import Step
+from tests.simulation.explore.steps import Step, nth
 from tests.simulation.world import World
 
 ERRORS: dict[int, ApiError] = {
@@ -23,6 +21,15 @@ ERRORS: dict[int, ApiError] = {
     429: TooManyRequests("the server is busy", retry_after_seconds=7.0),
     500: Unavailable("internal error", code=500, reason="InternalError"),
     503: Unavailable("apiserver not ready", code=503, reason="ServiceUnavailable"),
+}
+MEANINGS = {
+    0: "as the connection breaks",
+    400: "with 400 (bad request)",
+    403: "with 403 (forbidden)",
+    409: "with 409 (conflict)",
+    429: "with 429 (too many requests)",
+    500: "with 500 (internal error)",
+    503: "with 503 (unavailable)",
 }
 REFUSALS = frozenset({400, 403, 429})
 """Whoever answers so has done nothing; what has its effect all the same has no answer, or a conflict."""
@@ -46,8 +53,17 @@ class Noise(Step, frozen=True, kw_only=True):
     """Whether the client repeats what failed, as the real one does: callers see fewer faults, and later."""
 
     def __str__(self) -> str:
-        words = {name: value for name, value in structs.asdict(self).items() if value and name != "seconds"}
-        return f"noise: {words}"
+        words = (
+            (self.fail_before, f"{self.fail_before:.0%} of calls fail without an effect"),
+            (self.fail_after, f"{self.fail_after:.0%} of calls take effect and fail"),
+            (self.busy, f"{self.busy:.0%} of calls are refused with 429 (too many requests)"),
+            (self.drop, f"{self.drop:.0%} of events break their watch instead of arriving"),
+            (self.call, f"each way of a call takes up to {self.call:g} s"),
+            (self.delivery, f"events are up to {self.delivery:g} s late"),
+            (self.arrive, f"{self.arrive:.0%} of writes that are given up arrive all the same"),
+            (self.persistent, "the client repeats what failed"),
+        )
+        return f"from now on {', '.join(word for value, word in words if value) or 'nothing fails by chance'}"
 
     def act(self, world: World) -> None:
         world.network.rates = Rates(
@@ -74,10 +90,15 @@ class Fail(Step, frozen=True, kw_only=True):
     hang: float = 0.0
 
     def __str__(self) -> str:
-        often = "always" if self.times == FOR_EVER else f"{self.times} times"
-        effect = "has its effect and " if self.when == "after" else ""
-        hanging = f" after {self.hang:g} s" if self.hang else ""
-        return f"{self.verb} of {self.resource} {effect}fails with {self.code}{hanging}, {often}"
+        several = 1 < self.times < FOR_EVER
+        s = "" if several else "s"
+        often = {1: "the next", FOR_EVER: "from now on every"}.get(self.times, f"the next {self.times}")
+        what = {"patch_status": "status write", ANY: "call"}.get(self.verb, self.verb)
+        of = "" if self.resource == ANY else f" of {self.resource}"
+        before = [f"take{s} effect"] if self.when == "after" else []
+        before += [f"hang{s} for {self.hang:g} s"] if self.hang else []
+        first = f"{', '.join(before)} and " if before else ""
+        return f"{often} {_plural(what) if several else what}{of} {first}fail{s} {MEANINGS[self.code]}"
 
     def act(self, world: World) -> None:
         world.network.fail(
@@ -99,7 +120,8 @@ class Cut(Step, frozen=True, kw_only=True):
     compacted: bool = False
 
     def __str__(self) -> str:
-        return f"the watches of {self.resource} break{', and history is compacted' if self.compacted else ''}"
+        gone = ", and what they miss is gone: 410" if self.compacted else ""
+        return f"{_watches(self.resource)} break{gone}"
 
     def act(self, world: World) -> None:
         world.network.drop_watches(self.resource)
@@ -114,8 +136,8 @@ class Stall(Step, frozen=True, kw_only=True):
     late: float = 0.0
 
     def __str__(self) -> str:
-        how = f"are {self.late:g} s late" if self.late else "stall"
-        return f"the watches of {self.resource} {how}"
+        how = f"are {self.late:g} s late" if self.late else "stand still: nothing arrives by them"
+        return f"from now on {_watches(self.resource)} {how}"
 
     def act(self, world: World) -> None:
         if self.late:
@@ -130,7 +152,7 @@ class Freeze(Step, frozen=True, kw_only=True):
     frozen: float
 
     def __str__(self) -> str:
-        return f"the process stands still for {self.frozen:g} s"
+        return f"the operator's process stands still for {self.frozen:g} s"
 
     def act(self, world: World) -> None:
         world.clock.freeze(self.frozen)
@@ -147,8 +169,8 @@ class Crash(Step, frozen=True, kw_only=True):
     down: float = 0.0
 
     def __str__(self) -> str:
-        where = "before" if self.lost else "after"
-        return f"crash {where} write {self.writes} from now, back after {self.down:g} s"
+        where = "just before" if self.lost else "right after"
+        return _killed(f"{where} its {nth(self.writes)} write from now", self.seconds, self.down)
 
 
 class Kill(Step, frozen=True, kw_only=True):
@@ -161,7 +183,7 @@ class Kill(Step, frozen=True, kw_only=True):
     down: float = 0.0
 
     def __str__(self) -> str:
-        return f"killed {self.steps} steps of the event loop from now, back after {self.down:g} s"
+        return _killed(f"{self.steps} steps of its event loop from now", self.seconds, self.down)
 
 
 class SetClock(Step, frozen=True, kw_only=True):
@@ -170,7 +192,8 @@ class SetClock(Step, frozen=True, kw_only=True):
     ahead: float
 
     def __str__(self) -> str:
-        return f"the operator's clock is set {abs(self.ahead):g} s {'ahead' if self.ahead > 0 else 'back'}"
+        where = "ahead of" if self.ahead > 0 else "behind"
+        return f"the operator's clock is set {_span(abs(self.ahead))} {where} the cluster's"
 
     def act(self, world: World) -> None:
         world.clock_offset_seconds = self.ahead
@@ -182,7 +205,7 @@ class Calm(Step, frozen=True, kw_only=True):
     seconds: float = 4000.0
 
     def __str__(self) -> str:
-        return "all faults end"
+        return "all faults end, and the operator's clock is right"
 
     def act(self, world: World) -> None:
         world.network.calm()
@@ -211,7 +234,38 @@ class Trouble(Step, frozen=True, kw_only=True):
     def __str__(self) -> str:
         if self.what == "the Lease is deleted":
             return self.what
-        return f"replica {self.replica} {self.what}{f', calls hang {self.hang:g} s' if self.hang else ''}"
+        return f"replica {self.replica} {self.what}{self._more()}"
+
+    def _more(self) -> str:
+        match self.what:
+            case "is cut off":
+                return f": its calls {f'hang for {self.hang:g} s and ' if self.hang else ''}fail"
+            case "is killed" | "is asked to stop":
+                return ", and starts again"
+            case "stands still":
+                return ", until it goes on"
+            case "goes on":
+                return ", with its line and its clock as they should be"
+            case _:
+                return " by its clock"
 
 
 AnyFault = Noise | Fail | Cut | Stall | Freeze | SetClock | Crash | Kill | Calm
+
+
+def _killed(when: str, seconds: float, down: float) -> str:
+    back = f"back {f'{down:g} s later' if down else 'at once'}"
+    within = f"within {seconds:g} s" if seconds else "at once"
+    return f"the operator is killed {when}, if that comes {within}; {back}"
+
+
+def _watches(resource: str) -> str:
+    return "all watches" if resource == ANY else f"the watches of {resource}"
+
+
+def _plural(noun: str) -> str:
+    return {"apply": "applies"}.get(noun, f"{noun}s")
+
+
+def _span(seconds: float) -> str:
+    return {3600.0: "an hour", 86400.0: "a day"}.get(seconds, f"{seconds:g} s")

@@ -7,6 +7,7 @@ The other way round it need not be: what runs is kept, and results outlive what 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import groupby
@@ -21,6 +22,7 @@ from aim_operator.core import labels
 from aim_operator.sandbox.claims import storage_class
 from aim_operator.sandbox.storage import Stored
 from tests.simulation.explore.checks import SLOTS
+from tests.simulation.explore.steps import named
 from tests.simulation.world import World
 
 Object = dict[str, Any]
@@ -37,6 +39,7 @@ _GOOD = {
     "Failure": "False",
 }
 """Which conditions say that something is in order, and how."""
+_WIDTH = 140
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
 
 
@@ -107,9 +110,9 @@ def _as_applied(obj: Object) -> Object:
 
 def statuses(world: World, given: Inputs) -> Statuses:
     """Return the status of each object that users made."""
-    made = {_name(obj) for obj in given.objects}
+    made = {named(obj) for obj in given.objects}
     found = (obj for resource in aim.ALL_KINDS for obj in world.all(resource))
-    return {_name(obj): obj.get("status", {}) for obj in found if _name(obj) in made}
+    return {named(obj): obj.get("status", {}) for obj in found if named(obj) in made}
 
 
 def worse(fresh: Statuses, ended: Statuses) -> Iterator[str]:
@@ -124,13 +127,13 @@ def worse(fresh: Statuses, ended: Statuses) -> Iterator[str]:
             if condition["status"] != _GOOD.get(type_) or now.get(type_, {}).get("reason") == excused:
                 continue
             if type_ not in now or now[type_]["status"] != condition["status"]:
-                yield f"{name}: {_told(condition)} in a fresh run, {_told(now.get(type_))} at the end"
+                yield _differs(name, type_, _told(condition), _told(now.get(type_)))
             elif type_ == "Ready":
                 for field in ("modelSources", "profile"):
                     if status.get(field) != end.get(field):
-                        yield f"{name}: another {field} in a fresh run"
+                        yield _differs(name, field, shown(status.get(field)), shown(end.get(field)))
             elif type_ == "RoutingReady" and (paths := _paths(status)) != _paths(end):
-                yield f"{name}: on {paths} in a fresh run, on {_paths(end)} at the end"
+                yield _differs(name, "routing.path", shown(paths), shown(_paths(end)))
 
 
 def _runs(status: Object) -> bool:
@@ -147,12 +150,22 @@ def _paths(status: Object) -> str:
     return "" if _UID.search(path) else path
 
 
-def _name(obj: Object) -> str:
-    metadata = obj["metadata"]
-    return f"{obj['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
-
-
 def _told(condition: Object | None) -> str:
     if condition is None:
         return "missing"
-    return f"{condition['type']} is {condition['status']}/{condition['reason']} ({condition['message']})"
+    return f"{condition['status']}/{condition['reason']} ({clipped(condition['message'], _WIDTH)})"
+
+
+def _differs(name: str, field: str, in_fresh_run: str, here: str) -> str:
+    return f"{name}: {field}: fresh {in_fresh_run}, here {here}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as JSON, for a line."""
+    return "missing" if value is None else clipped(json.dumps(value), _WIDTH)
+
+
+def clipped(text: str, width: int) -> str:
+    """Return a text on one line, of so many characters at most."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 1]}…"

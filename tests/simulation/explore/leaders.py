@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
@@ -22,15 +21,25 @@ from aim_operator.sandbox.virtual_loop import VirtualLoop
 from tests.simulation.explore import draw
 from tests.simulation.explore.checks import SLOTS, Checks
 from tests.simulation.explore.faults import Trouble, WhatHappens
-from tests.simulation.explore.play import EXPECTED, RESTART_SECONDS, Failure, WriteBound, leaked
+from tests.simulation.explore.play import (
+    EXPECTED,
+    RESTART_SECONDS,
+    SILENCE_BROKEN,
+    Failure,
+    WriteBound,
+    leaked,
+    listed,
+    logged_error,
+)
 from tests.simulation.explore.replica import Line, StoppableClock
-from tests.simulation.explore.steps import Behave, Restart, Silence
-from tests.simulation.explore.stories import AnyStep, Story, act
+from tests.simulation.explore.steps import Restart, Silence
+from tests.simulation.explore.stories import AnyStep, Story, act, all_work
 from tests.simulation.world import Crash, World
 
 REPLICAS = 3
 PAUSES = (0.0, 1.0, 4.0, 9.0, 14.0, 30.0)
 LONGEST_FAILOVER_SECONDS = 60.0
+REST_SECONDS = 900.0
 SILENT_SECONDS = 3600.0
 
 
@@ -199,8 +208,8 @@ class _Player:
         lease = world.find(LEASES, LEASE_NAME)
         if lease is None or not lease["spec"].get("holderIdentity"):
             return Failure(step=number, rule="nobody leads", text=str(lease))
-        await world.pass_seconds(900)
-        if failure := self._broken(number) or self._bound.exceeded(number, 900):
+        await world.pass_seconds(REST_SECONDS)
+        if failure := self._broken(number) or self._bound.exceeded(number, REST_SECONDS):
             return failure
         self._checks.at_rest()
         for replica in self._replicas:
@@ -209,12 +218,12 @@ class _Player:
         world.start(max_discovery_jobs=SLOTS)
         await world.pass_seconds(RESTART_SECONDS)
         if written := world.writes()[before:]:
-            return Failure(step=number, rule="wake-up", text=f"a restart writes {written}")
-        if any(isinstance(step, Behave) and step.outcome != "succeeds" for step in self._story):
+            return Failure(step=number, rule="wake-up", text="a restart writes", details=listed(written))
+        if not all_work(self._story):
             return self._broken(number)  # what fails is tried again
         await world.pass_seconds(SILENT_SECONDS)
         if written := world.writes()[before:]:
-            return Failure(step=number, rule="silence", text=f"in a quiet hour it writes {Counter(written)}")
+            return Failure(step=number, rule="silence", text=SILENCE_BROKEN, details=listed(written))
         return self._broken(number)
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -226,7 +235,7 @@ class _Player:
         errors = [entry for entry in self._logged if entry["log_level"] in ("error", "critical")]
         errors = [entry for entry in errors if entry["event"] not in EXPECTED]
         if errors:
-            return Failure(step=number, rule="error log", text=repr(errors[0]))
+            return logged_error(number, errors[0])
         if broken := [*self._terms.broken, *self._checks.broken]:
             return Failure(step=number, rule="invariant", text=broken[0])
         return None

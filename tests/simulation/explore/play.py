@@ -7,9 +7,8 @@ write was a wake-up that got lost. In a story with faults that is so once they h
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -24,8 +23,8 @@ from tests.simulation.explore import fresh
 from tests.simulation.explore.checks import SLOTS, Checks
 from tests.simulation.explore.faults import AnyFault, Calm, Crash, Kill
 from tests.simulation.explore.replica import OffsetClock
-from tests.simulation.explore.steps import Behave, Restart, Silence
-from tests.simulation.explore.stories import AnyStep, Story, act
+from tests.simulation.explore.steps import Restart, Silence, named
+from tests.simulation.explore.stories import AnyStep, Story, act, all_work
 from tests.simulation.world import SHOWN, World, crash_at, kill
 from tests.simulation.world import Crash as CrashError
 
@@ -34,6 +33,7 @@ REST_SECONDS = 20.0
 LONGEST_UNREST = 30
 """How often in a row something may be written within REST_SECONDS, after one step."""
 RESTART_SECONDS = 3.0
+SILENCE_BROKEN = "in a quiet hour it writes"
 EXPECTED = frozenset(
     {
         "refused by the API server, trying again later",
@@ -41,6 +41,9 @@ EXPECTED = frozenset(
     }
 )
 """What may be logged as an error while calls are refused and watches stall."""
+MOST_DETAILS = 20
+"""How much of what was found is printed: what comes after the first few follows from them, mostly."""
+DETAIL_WIDTH = 400
 WRITES_PER_STEP = 150
 """More than any single step needs in catalogs of this size."""
 WRITES_PER_SECOND = 2
@@ -53,8 +56,24 @@ class Failure(Struct, frozen=True, kw_only=True):
     step: int
     rule: str
     text: str
+    details: tuple[str, ...] = ()
+    """What was found, each a line."""
+
+    @property
+    def brief(self) -> str:
+        """What was found, on one line."""
+        more = f", and {len(self.details) - 1} more" if len(self.details) > 1 else ""
+        first = [fresh.clipped(each, DETAIL_WIDTH) for each in self.details[:1]]
+        return ": ".join([self._head, *first]) + more
 
     def __str__(self) -> str:
+        shown = [fresh.clipped(each, DETAIL_WIDTH) for each in self.details[:MOST_DETAILS]]
+        left = len(self.details) - len(shown)
+        rest = [f"and {left} more"] if left else []
+        return "\n  ".join([f"{self._head}{':' if shown else ''}", *shown, *rest])
+
+    @property
+    def _head(self) -> str:
         return f"after step {self.step}: {self.rule}: {self.text}"
 
 
@@ -81,31 +100,41 @@ def is_compared(seed: int) -> bool:
     return seed % 8 == 3
 
 
+def whole(story: Story) -> Story:
+    """Return a story with all steps that are played: whatever fails has an end, also where none is told."""
+    if not is_chaos(story) or any(isinstance(step, Calm) for step in story[-2:]):
+        return story
+    return (*(step for step in story if not isinstance(step, Silence)), Calm())
+
+
+def is_chaos(story: Story) -> bool:
+    """Whether something fails in it: then it is judged at its end only."""
+    return any(isinstance(step, AnyFault) for step in story)
+
+
 def play(story: Story, probe: Probe = Probe.RESTART, *, compared: bool = True) -> Failure | None:
     """Play a story; with `probe` after each of its steps, and its end compared with that of a fresh run."""
-    if any(isinstance(step, AnyFault) for step in story) and not any(
-        isinstance(step, Calm) for step in story[-2:]
-    ):
-        story = (*(step for step in story if not isinstance(step, Silence)), Calm())
+    story = whole(story)
     failure = _play(story, probe, spared=None, compared=compared)
     if failure is not None and failure.rule == "wake-up":
         # What would have been written anyhow at this very time, by a retry, is not the restart's.
         without = _play(story[: failure.step], probe, spared=failure.step)
-        if without is not None and without.text == failure.text:
+        if without is not None and (without.text, without.details) == (failure.text, failure.details):
             return None
     return failure
 
 
 def _play(story: Story, probe: Probe, *, spared: int | None, compared: bool = False) -> Failure | None:
     # What has failed is tried again later and later, or not at all.
-    compared = compared and all(step.outcome == "succeeds" for step in story if isinstance(step, Behave))
+    compared = compared and all_work(story)
     with structlog.testing.capture_logs() as logged, asyncio.Runner(loop_factory=VirtualLoop) as runner:
         player = _Player(story, logged, probe, spared)
         failure = runner.run(player.play())
         if failure is not None or not compared or (given := player.inputs) is None:
             return failure
-        found = list(fresh.worse(runner.run(fresh.end_of(given)), player.ended))
-    return Failure(step=len(story), rule="fresh", text="; ".join(found)) if found else None
+        found = tuple(fresh.worse(runner.run(fresh.end_of(given)), player.ended))
+    text = "in order in a new cluster that is given all at once, but not here"
+    return Failure(step=len(story), rule="fresh", text=text, details=found) if found else None
 
 
 class WriteBound:
@@ -122,15 +151,15 @@ class WriteBound:
         self._before = len(written)
         if made <= WRITES_PER_STEP + WRITES_PER_SECOND * seconds:
             return None
-        most = Counter(written[before:]).most_common(3)
-        return Failure(step=step, rule="writes", text=f"{made} writes within {seconds:g} s: {most}")
+        text = f"{made} writes within {seconds:g} s"
+        return Failure(step=step, rule="writes", text=text, details=listed(written[before:]))
 
 
 class _Player:
     def __init__(self, story: Story, logged: Sequence[Any], probe: Probe, spared: int | None) -> None:
         self._story, self._logged = story, logged
         self._probe, self._spared = probe, spared
-        self._chaos = any(isinstance(step, AnyFault) for step in story)
+        self._chaos = is_chaos(story)
         self._operator: asyncio.Task[None] | None = None
         self.inputs: fresh.Inputs | None = None
         self.ended: fresh.Statuses = {}
@@ -199,7 +228,7 @@ class _Player:
         world, before = self._world, len(self._world.writes())
         await world.pass_seconds(seconds)
         if isinstance(self._story[number - 1], Silence) and (written := world.writes()[before:]):
-            return Failure(step=number, rule="silence", text=f"in a quiet hour it writes {Counter(written)}")
+            return Failure(step=number, rule="silence", text=SILENCE_BROKEN, details=listed(written))
         if (seconds < REST_SECONDS or self._chaos) and not last:
             return self._broken(number) or self._bound.exceeded(number, seconds)
         for _ in range(LONGEST_UNREST):
@@ -208,8 +237,8 @@ class _Player:
             if len(world.writes()) == so_far:
                 break
         else:
-            recent = Counter(world.writes()[so_far:])
-            return Failure(step=number, rule="unrest", text=f"it never comes to rest: {dict(recent)}")
+            recent = listed(world.writes()[so_far:])
+            return Failure(step=number, rule="unrest", text="it never comes to rest", details=recent)
         if failure := self._bound.exceeded(number, seconds if self._chaos else 0):
             return failure
         self._checks.at_rest()
@@ -231,15 +260,15 @@ class _Player:
         written = world.writes()[before:]
         # A name that is taken by what no watch shows is tried once after a restart, and refused (ADR 4).
         if len(written) > world.conflicts() - refused:
-            changes = "; ".join(_differences(there, _objects(world)))
-            return Failure(step=number, rule="wake-up", text=f"a {probe.value} writes {changes or written}")
+            changes = tuple(differences(there, _objects(world))) or listed(written)
+            return Failure(step=number, rule="wake-up", text=f"a {probe.value} writes", details=changes)
         return self._broken(number)
 
     def _broken(self, number: int) -> Failure | None:
         errors = [entry for entry in self._logged if entry["log_level"] in ("error", "critical")]
         errors = [entry for entry in errors if not (self._chaos and entry["event"] in EXPECTED)]
         if errors:
-            return Failure(step=number, rule="error log", text=repr(errors[0]))
+            return logged_error(number, errors[0])
         if self._operator is not None and self._operator.done():
             return Failure(step=number, rule="ended", text=f"the operator ended: {self._operator!r}")
         if self._checks.broken:
@@ -270,25 +299,45 @@ def leaked(number: int) -> Failure | None:
     return None
 
 
+def logged_error(number: int, entry: Mapping[str, Any]) -> Failure:
+    details = tuple(f"{name}: {value}" for name, value in entry.items() if name not in ("event", "log_level"))
+    return Failure(step=number, rule="error log", text=str(entry["event"]), details=details)
+
+
+def listed(written: Sequence[tuple[str, str, str]]) -> tuple[str, ...]:
+    """Return writes as lines, the most frequent first."""
+    return tuple(
+        f"{verb} of {resource} {name}{f', {times} times' if times > 1 else ''}"
+        for (verb, resource, name), times in Counter(written).most_common()
+    )
+
+
 def _objects(world: World) -> dict[str, Any]:
     """Return spec and status of everything that the operator may write."""
     return {
-        f"{obj['kind']} {obj['metadata'].get('namespace', '')}/{obj['metadata']['name']}": {
-            "spec": obj.get("spec"),
-            "status": obj.get("status"),
-        }
+        named(obj): {"spec": obj.get("spec"), "status": obj.get("status")}
         for resource in SHOWN
         for obj in world.all(resource)
     }
 
 
-def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    """Yield what differs, leaf by leaf."""
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what differs between objects by their names, leaf by leaf."""
+    for name in sorted({*before, *after}):
+        if name in before and name in after:
+            yield from (f"{name}: {leaf}" for leaf in _leaves(before[name], after[name], ""))
+        else:
+            yield f"{name}: {'deleted' if name in before else 'created'}"
+
+
+def _leaves(before: Any, after: Any, path: str) -> Iterator[str]:
+    if path.endswith("conditions"):
+        before, after = ({each["type"]: each for each in conditions or ()} for conditions in (before, after))
     if isinstance(before, dict) and isinstance(after, dict):
         for name in sorted({*before, *after}):
-            yield from _differences(before.get(name), after.get(name), f"{path}.{name}" if path else name)
+            yield from _leaves(before.get(name), after.get(name), f"{path}.{name}" if path else name)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for place, (old, new) in enumerate(zip(before, after, strict=True)):
-            yield from _differences(old, new, f"{path}[{place}]")
+            yield from _leaves(old, new, f"{path}[{place}]")
     elif before != after and not path.endswith(("Time", "Generation")):
-        yield f"{path}: {json.dumps(before)} -> {json.dumps(after)}"
+        yield f"{path}: before {fresh.shown(before)}, then {fresh.shown(after)}"

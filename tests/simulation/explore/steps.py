@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from aim_operator.api import v1alpha1 as aim
 from aim_operator.api.external import (
@@ -43,7 +43,7 @@ RESOURCES: dict[str, Resource[Any]] = {
 
 
 class Step(Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
-    """`seconds` pass after it, in which everything may come to rest."""
+    """`seconds` pass after it, in which everything may come to rest. As text: a sentence for a person."""
 
     seconds: float = 40.0
 
@@ -64,7 +64,7 @@ class Apply(Step, frozen=True, kw_only=True):
         rest |= {
             k: v for k, v in self.manifest.items() if k not in ("apiVersion", "kind", "metadata", "status")
         }
-        return f"apply {_named(self.manifest['kind'], metadata)} {json.dumps(rest)}"
+        return f"apply {named(self.manifest)} {json.dumps(rest)}"
 
     def act(self, world: World) -> None:
         world.apply([self.manifest])
@@ -79,7 +79,7 @@ class Patch(Step, frozen=True, kw_only=True):
     patch: dict[str, Any]
 
     def __str__(self) -> str:
-        return f"patch {_place(self.kind, self.namespace, self.name)} {json.dumps(self.patch)}"
+        return f"patch {place(self.kind, self.namespace, self.name)} {json.dumps(self.patch)}"
 
     def act(self, world: World) -> None:
         world.patch(RESOURCES[self.kind], self.name, self.namespace, self.patch)
@@ -93,8 +93,10 @@ class Delete(Step, frozen=True, kw_only=True):
     """Applied at the same moment: an object of the same name that is another one."""
 
     def __str__(self) -> str:
-        then = f" and apply it again: {json.dumps(self.again['spec'])}" if self.again is not None else ""
-        return f"delete {_place(self.kind, self.namespace, self.name)}{then}"
+        deleted = f"delete {place(self.kind, self.namespace, self.name)}"
+        if self.again is None:
+            return deleted
+        return f"{deleted} and apply it again at once: {json.dumps(self.again['spec'])}"
 
     def act(self, world: World) -> None:
         world.delete(RESOURCES[self.kind], self.name, self.namespace)
@@ -109,7 +111,7 @@ class DeleteOne(Step, frozen=True, kw_only=True):
     number: int
 
     def __str__(self) -> str:
-        return f"delete the {self.kind} number {self.number} (modulo how many there are)"
+        return f"delete {_which(self.kind, self.number)}"
 
     def act(self, world: World) -> None:
         if (metadata := _one(world, self.kind, self.number)) is not None:
@@ -124,12 +126,19 @@ class LabelOne(Step, frozen=True, kw_only=True):
     value: str | None
 
     def __str__(self) -> str:
-        return f"label the {self.kind} number {self.number} (modulo how many there are) as {self.value}'s"
+        which = _which(self.kind, self.number)
+        if self.value is None:
+            return f"take the label {MANAGED_BY} off {which}"
+        return f"label {MANAGED_BY}={self.value} on {which}"
 
     def act(self, world: World) -> None:
         if (metadata := _one(world, self.kind, self.number)) is not None:
             patch = {"metadata": {"labels": {MANAGED_BY: self.value}}}
             world.patch(RESOURCES[self.kind], metadata["name"], metadata.get("namespace", ""), patch)
+
+
+def _which(kind: str, number: int) -> str:
+    return f"the {nth(number + 1)} {kind} by last change (counted round if there are fewer)"
 
 
 def _one(world: World, kind: str, number: int) -> dict[str, Any] | None:
@@ -154,7 +163,8 @@ class Install(Step, frozen=True, kw_only=True):
     there: bool
 
     def __str__(self) -> str:
-        return f"{'install' if self.there else 'uninstall'} {self.what}"
+        what = {"kserve": "KServe", "gateway": "the Gateway API"}[self.what]
+        return f"install {what}" if self.there else f"uninstall {what}, with all objects of its kinds"
 
     def act(self, world: World) -> None:
         match self.what, self.there:
@@ -176,7 +186,9 @@ class Behave(Step, frozen=True, kw_only=True):
     seconds_each: float = 0.0
 
     def __str__(self) -> str:
-        return f"from now on {self.what} {self.outcome}, after {self.seconds_each:g} s"
+        jobs = "downloads of" if "://" in self.what else "discoveries with"
+        after = f" after {self.seconds_each:g} s" if self.outcome in ("succeeds", "fails") else ""
+        return f"from now on {jobs} {self.what} {_OUTCOMES[self.outcome]}{after}"
 
     def act(self, world: World) -> None:
         world.sandbox.jobs.behaviours[self.what] = ImageBehaviour(
@@ -185,6 +197,16 @@ class Behave(Step, frozen=True, kw_only=True):
             message="it does not work",
             run_seconds=self.seconds_each,
         )
+
+
+_OUTCOMES = {
+    "succeeds": "succeed",
+    "fails": "fail",
+    "pull error": "cannot pull their image",
+    "unschedulable": "find no node",
+    "quota": "may have no Pod, by a quota",
+    "hangs": "never end",
+}
 
 
 class Lazy(Step, frozen=True, kw_only=True):
@@ -197,8 +219,10 @@ class Lazy(Step, frozen=True, kw_only=True):
     garbage: float = 0.0
 
     def __str__(self) -> str:
-        words = {name: value for name, value in structs.asdict(self).items() if value and name != "seconds"}
-        return f"controllers take their time: {words}"
+        slow = [f"{what} {seconds:g} s" for name, what in _LAZY.items() if (seconds := getattr(self, name))]
+        if not slow:
+            return "from now on the cluster's controllers act at once"
+        return f"from now on the cluster's controllers take their time: {', '.join(slow)}"
 
     def act(self, world: World) -> None:
         sandbox = world.sandbox
@@ -209,13 +233,22 @@ class Lazy(Step, frozen=True, kw_only=True):
         sandbox.garbage.delay_seconds = self.garbage
 
 
+_LAZY = {
+    "kserve": "KServe",
+    "gateway": "the gateway",
+    "claims": "the binding of a claim",
+    "pods": "the start of a Pod",
+    "garbage": "the garbage collector",
+}
+
+
 class Restart(Step, frozen=True, kw_only=True):
     """The operator ends and starts again; `down` is how long it is away."""
 
     down: float = 0.0
 
     def __str__(self) -> str:
-        return f"restart the operator, which is away for {self.down:g} s"
+        return f"restart the operator{f', which is away for {self.down:g} s' if self.down else ''}"
 
 
 class Wait(Step, frozen=True, kw_only=True):
@@ -232,15 +265,23 @@ class Silence(Step, frozen=True, kw_only=True):
     seconds: float = 3600.0
 
     def __str__(self) -> str:
-        return f"nothing is written for {self.seconds:g} s"
+        return f"nothing may be written for {self.seconds:g} s"
 
     def act(self, world: World) -> None:
         pass
 
 
-def _named(kind: str, metadata: dict[str, Any]) -> str:
-    return _place(kind, metadata.get("namespace", ""), metadata["name"])
+def named(obj: dict[str, Any]) -> str:
+    """Return kind, namespace and name of an object."""
+    metadata = obj["metadata"]
+    return place(obj["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
-def _place(kind: str, namespace: str, name: str) -> str:
+def nth(number: int) -> str:
+    """Return 1st, 2nd and so on; below 20."""
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number, 'th') }"
+
+
+def place(kind: str, namespace: str, name: str) -> str:
+    """Return the words for an object; what has no namespace is the cluster's."""
     return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"

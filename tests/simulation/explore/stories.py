@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from aim_operator.errors import ApiError, UserError
 from tests.simulation.explore.faults import AnyFault, Trouble
 from tests.simulation.explore.steps import (
@@ -50,7 +48,6 @@ def act(world: World, step: AnyStep) -> bool:
     return True
 
 
-def lines(story: Story) -> Iterator[str]:
-    """A story as a person reads it."""
-    for number, step in enumerate(story, 1):
-        yield f"{number:3}. {step}" + (f"; {step.seconds:g} s later:" if number < len(story) else "")
+def all_work(story: Story) -> bool:
+    """Whether no image and no download of it fails: what does is tried again later and later."""
+    return all(step.outcome == "succeeds" for step in story if isinstance(step, Behave))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.explore.__main__ import explore, shortened, tell, unhurried_collection
+from tests.simulation.explore.__main__ import explore, replay, shortened, tell, unhurried_collection
 from tests.simulation.explore.kept import kept
-from tests.simulation.explore.play import Probe
-from tests.simulation.explore.stories import lines
+from tests.simulation.explore.play import Probe, probe_of
+from tests.simulation.explore.script import script
 
 EDITS, CHAOS, LEADERS = 1200, 400, 40
 """How many stories the suite plays, in three minutes of CPU. CI plays 10,000 more: `make simulate`."""
@@ -27,8 +27,8 @@ def test_whatever_people_do_and_whatever_fails_no_rule_is_broken(teller: str, fi
             _, failure = explore((teller, seed))
             if failure is not None:
                 told, shorter = shortened((teller, seed))
-                replay = f"make simulate TELLER={teller} SEED={seed}"
-                pytest.fail("\n".join([f"{failure}\n{replay}", *lines(told), str(shorter)]))
+                steps = script(told, probe_of(seed), compared=failure.rule == "fresh")
+                pytest.fail("\n".join([failure.brief, replay((teller, seed)), *steps, str(shorter)]))
 
 
 @pytest.mark.parametrize("name", kept())
@@ -36,4 +36,4 @@ def test_whatever_people_do_and_whatever_fails_no_rule_is_broken(teller: str, fi
 def test_a_story_that_once_broke_a_rule(name: str, probe: Probe) -> None:
     told = kept()[name]
     failure = tell(told, probe)
-    assert failure is None, "\n".join([*lines(told), str(failure)])
+    assert failure is None, "\n".join([*script(told, probe, compared=True), str(failure)])
