@@ -15,6 +15,7 @@ from tests.support.cache_builders import OURS
 from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import NOW
 
+SPEC = {"model": "llama", "templateRef": "fast"}
 OWNED = {"ownerReferences": ["of AIMService chat"]}
 ROUTED = {
     "hostnames": ["team.example.com"],
@@ -48,8 +49,8 @@ class Team(FilledStores):
         self.chat()
 
     def chat(self, **fields: Any) -> None:
-        metadata, spec = {"uid": "uid of AIMService chat"}, {"model": "llama", "templateRef": "fast"}
-        self.service = self.new("services", "team/chat", metadata=metadata, spec=spec, **fields)
+        metadata = {"uid": "uid of AIMService chat"}
+        self.service = self.new("services", "team/chat", metadata=metadata, spec=SPEC, **fields)
 
     async def observed(self) -> ServiceObserved:
         services = Services(
@@ -125,3 +126,15 @@ async def test_files_that_nothing_mounts_any_more_are_lost_unless_their_claim(
     assert (await team.observed()).lost_claims == lost
     team.new("inference_services", "team/chat", metadata=OWNED, spec={})
     assert (await team.observed()).lost_claims == set(), "while it runs, its Pods have them"
+
+
+async def test_a_claim_that_a_model_server_mounts_is_alive_also_when_no_cache_lists_it_any_more(
+    team: Team,
+) -> None:
+    """Else a service whose files are all there would say that they are lost."""
+    volumes = {"volumes": [{"persistentVolumeClaim": {"claimName": "disk"}}]}
+    team.service = team.edit("services", "team/chat", spec={**SPEC, "cacheModel": True})
+    team.new("inference_services", "team/chat", metadata=OWNED, spec={"predictor": volumes})
+    assert (await team.observed()).live_claims == frozenset()
+    team.new("claims", "team/disk", status={"phase": "Bound"})
+    assert (await team.observed()).live_claims == {"disk"}

@@ -120,3 +120,38 @@ async def test_a_cache_is_filled_with_the_credentials_of(
     team.new("template_caches", "team/fast", metadata=ours, spec={"templateRef": "fast"})
     service = (await team.observed("fast")).service
     assert (None if service is None else service.metadata.name) == want
+
+
+ELSEWHERE = {"sourceUri": SOURCE, "env": [{"name": "HF_ENDPOINT", "value": "https://mirror.example.com"}]}
+
+
+@pytest.mark.parametrize(
+    ("shared", "unshared"),
+    [
+        pytest.param(False, "mine", id="to share it, where its maker does not"),
+        pytest.param(True, "", id="none, where it is shared: that would change nothing"),
+    ],
+)
+async def test_of_a_cache_of_the_source_the_advice_is(team: Team, unshared: str, *, shared: bool) -> None:
+    team.new("model_caches", "team/mine", spec={**ELSEWHERE, "shared": shared})
+    team.template_cache("senior", "2026-01-01T00:00:00Z")
+    source = await team.source("senior")
+    assert (source.cache, source.unshared) == (None, unshared)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "name", "found"),
+    [
+        pytest.param(OURS, "senior", True, id="the oldest template cache that uses it: it is filled anew"),
+        pytest.param(OURS, "junior", False, id="a younger one, which may not write its references"),
+        pytest.param({}, "senior", False, id="nobody, if a user made it: nobody else writes it"),
+    ],
+)
+async def test_a_cache_that_is_being_filled_from_elsewhere_goes_along_to_a_new_endpoint_with(
+    team: Team, metadata: dict[str, Any], name: str, *, found: bool
+) -> None:
+    """Else files of the former endpoint would be served as those of the new one."""
+    team.new("model_caches", f"team/{OWN}", metadata=metadata, spec={**ELSEWHERE, "shared": True})
+    team.template_cache("senior", "2026-01-01T00:00:00Z")
+    team.template_cache("junior", "2026-01-02T00:00:00Z")
+    assert ((await team.source(name)).cache is not None) is found

@@ -150,3 +150,13 @@ def test_a_model_cache_hears_that_a_template_cache_takes_the_files_of_another() 
     listed = {"sourceUri": "hf://example/llama", "name": "found"}
     cluster.edit("template_caches", "team/senior", status={"modelCaches": [listed]})
     assert "model caches team/files" in cluster.woken
+
+
+def test_a_template_cache_hears_that_an_older_one_uses_its_model_cache_no_more() -> None:
+    """It keeps the references of that one from then on: a token, an endpoint."""
+    cluster = Cluster()
+    live = cluster.watched.template_caches.store.get("team", "senior")
+    assert live is not None
+    kept = {"namespace": "team", "name": "senior", "generation": live.metadata.generation}
+    cluster.edit("template_caches", "team/senior", metadata=kept, status={})
+    assert "template caches team/junior" in cluster.woken

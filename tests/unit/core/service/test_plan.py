@@ -28,6 +28,7 @@ from tests.support.service_builders import (
     FakeCatalog,
     make_cluster_image,
     make_cluster_template,
+    make_disruption_budget,
     make_http_route,
     make_image,
     make_inference_service,
@@ -1081,6 +1082,16 @@ def test_what_the_user_can_mend_is_told_before_a_budget_that_was_refused() -> No
     observed = running(make_service_observed(make_service(**KEDA_SCALES), inference_service=READY_RUNTIME))
     refused = Trouble("PodDisruptionBudget", REFUSED, "denied")
     assert told(status_of(observed, refused), c.FAILURE) == ("True", "KedaNotInstalled")
+
+
+def test_what_the_user_can_mend_is_told_before_a_budget_that_can_not_be_deleted() -> None:
+    one: dict[str, Any] = {"autoscaling": {**KEDA_SCALES["autoscaling"], "minReplicas": 1, "maxReplicas": 1}}
+    observed = running(make_service_observed(make_service(**one), inference_service=READY_RUNTIME))
+    plan = decide(structs.replace(observed, disruption_budget=make_disruption_budget()), now=NOW)
+    (removal,) = plan.removals
+    assert plan.report is not None
+    status = plan.report(Outcomes(undeleted=(Undeleted(removal=removal, error=Forbidden("denied")),))).status
+    assert told(status, c.FAILURE) == ("True", "KedaNotInstalled")
 
 
 def test_an_autoscaler_that_can_not_be_deleted_is_told() -> None:
