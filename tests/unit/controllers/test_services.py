@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from aim_operator.api.external import HTTP_ROUTES, INFERENCE_SERVICES
+from aim_operator.api.meta import ObjectRef
+from aim_operator.api.plan import Child, Outcome, Outcomes, OutcomeType, Plan
+from aim_operator.api.resource import Resource
 from aim_operator.api.v1alpha1 import SERVICES
 from aim_operator.controllers.kserve_version import KServeVersion
 from aim_operator.controllers.route_owners import RouteOwners
 from aim_operator.controllers.services import Services
 from aim_operator.core.service.observed import ServiceObserved
+from aim_operator.errors import Unavailable
 from tests.support.cache_builders import OURS
 from tests.support.filled_stores import FilledStores
 from tests.support.template_builders import NOW
@@ -39,6 +44,17 @@ def made_of(scope: str, **more: Any) -> dict[str, Any]:
     }
 
 
+class LostWrites(RouteOwners):
+    """Keeps whose route may have been written all the same."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.of: list[str] = []
+
+    def lost_write(self, ref: ObjectRef) -> None:
+        self.of.append(ref.name)
+
+
 class Team(FilledStores):
     """A cluster image with its template, and a namespace with a service on it."""
 
@@ -52,14 +68,17 @@ class Team(FilledStores):
         metadata = {"uid": "uid of AIMService chat"}
         self.service = self.new("services", "team/chat", metadata=metadata, spec=SPEC, **fields)
 
-    async def observed(self) -> ServiceObserved:
-        services = Services(
+    def services(self) -> Services:
+        self.routes = LostWrites(self.watched, clock=self.clock, wake=nobody, apart=lambda: False)
+        return Services(
             watched=self.watched,
             catalog=self.catalog,
-            route_owners=RouteOwners(self.watched, clock=self.clock, wake=nobody, apart=lambda: False),
+            route_owners=self.routes,
             kserve=KServeVersion(self.client, clock=self.clock, on_change=lambda: None),
         )
-        return await services.gather(SERVICES.ref(self.service), self.service, NOW)
+
+    async def observed(self) -> ServiceObserved:
+        return await self.services().gather(SERVICES.ref(self.service), self.service, NOW)
 
 
 @pytest.fixture
@@ -138,3 +157,36 @@ async def test_a_claim_that_a_model_server_mounts_is_alive_also_when_no_cache_li
     assert (await team.observed()).live_claims == frozenset()
     team.new("claims", "team/disk", status={"phase": "Bound"})
     assert (await team.observed()).live_claims == {"disk"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "kept"),
+    [
+        pytest.param(HTTP_ROUTES, ["chat"], id="of its route"),
+        pytest.param(INFERENCE_SERVICES, [], id="of another child: nobody waits for a path because of that"),
+    ],
+)
+def test_a_path_is_kept_for_a_while_after_a_failed_write(
+    team: Team, resource: Resource[Any], kept: list[str]
+) -> None:
+    services = team.services()
+    child = Child(resource=resource, manifest={"metadata": {"namespace": "team", "name": "chat"}})
+    failed = Outcome(child=child, type=OutcomeType.FAILED, error=Unavailable("the connection broke"))
+    services.settle(SERVICES.ref(team.service), Plan(report=None), Outcomes((failed,)))
+    assert team.routes.of == kept
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        pytest.param("of AIMService chat", "chat.aim", id="its own: KServe's route has the name"),
+        pytest.param("of AIMService another", "chat", id="somebody else's, whose routes are not looked at"),
+    ],
+)
+async def test_a_route_makes_way_for_that_of_an_inference_service(team: Team, owner: str, name: str) -> None:
+    owned = {"ownerReferences": [owner], "uid": "uid of InferenceService chat"}
+    team.new("inference_services", "team/chat", metadata=owned, spec={})
+    team.new(
+        "http_routes", "team/chat", metadata={"ownerReferences": ["of InferenceService chat"]}, spec=ROUTED
+    )
+    assert (await team.observed()).route_name == name
