@@ -77,7 +77,7 @@ stories:  ## the 10,000 stories that CI plays beside the suite: eight minutes on
 
 # `make mutants ONLY='do not hear of pods'` puts in those whose name has a match of that regular expression.
 .PHONY: mutants
-mutants: .venv/.setup  ## put each of 922 single faults into the operator; some test must notice: a quarter of an hour, or half of one beside other work
+mutants: .venv/.setup  ## put each of more than 900 single faults into the operator; some test must notice: a quarter of an hour, or half of one beside other work
 	@$(BIN)/python -m hack.mutants $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: test-cluster
