@@ -115,12 +115,11 @@ def wanted_route(
     allowed = None if allowed_hostnames is None else of_namespace(allowed_hostnames, namespace)
     if allowed is not None and (host := outside(hosts, allowed)):
         return RouteProblem(reason=Reason.HOSTNAME_NOT_ALLOWED, message=_strange(host, allowed, namespace))
-    by_key = {gateway_key(ref, namespace): ref for ref in reversed(gateways)}
-    keys = list(dict.fromkeys(gateway_key(ref, namespace) for ref in gateways))
+    by_key = {gateway_key(ref, namespace): ref for ref in gateways}
     return Route(
-        gateways=tuple(by_key[key] for key in keys),
+        gateways=tuple(by_key.values()),
         path=path,
-        listener_paths=tuple(ListenerPath(key, path, hosts) for key in keys),
+        listener_paths=tuple(ListenerPath(key, path, hosts) for key in by_key),
         hosts=hosts,
         request_timeout=_first(routing.request_timeout, config.routing.request_timeout) or NO_LIMIT,
         annotations={**(config.routing.annotations or {}), **(routing.annotations or {})},

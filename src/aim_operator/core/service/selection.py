@@ -239,7 +239,8 @@ def _explain(
         worse = next(name for name, mine, theirs in zip(CRITERIA, own, best, strict=True) if mine != theirs)
         return f"worse by {worse}"
 
-    listed = sorted(weighed, key=lambda t: (t is not chosen, ranks.get(id(t), (99,)), t.metadata.name))
+    # The chosen one has the best rank, and alone.
+    listed = sorted(weighed, key=lambda t: (ranks.get(id(t), (99,)), t.metadata.name))
     return tuple(
         TemplateCandidate(name=t.metadata.name, scope=scope_of(t), chosen=t is chosen, reason=reason(t))
         for t in listed[:_LISTED]

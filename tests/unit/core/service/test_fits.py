@@ -13,6 +13,7 @@ from aim_operator.api.meta import Condition
 from aim_operator.api.v1alpha1 import AIMServiceStatus, AIMServiceTemplate, ModelSource
 from aim_operator.api.v1alpha1 import conditions as c
 from aim_operator.core import conditions
+from aim_operator.core.service.fits import size_bytes
 from aim_operator.core.service.plan import decide
 from tests.support.service_builders import (
     NOW,
@@ -152,6 +153,31 @@ def test_files_that_fit_and_sizes_that_nobody_knows_are_no_matter() -> None:
         template, status=structs.replace(template.status, model_sources=(*known, unknown))
     )
     assert fits(without_server(template, cacheModel=True)) is None
+
+
+def test_the_size_of_a_part_of_the_files_is_not_told_as_that_of_the_model() -> None:
+    unknown = convert({"name": "n", "sourceUri": "hf://a/b"}, ModelSource)
+    known = template_of("100")
+    assert known.status is not None
+    sources = (*(known.status.model_sources or ()), unknown)
+    partly = structs.replace(known, status=structs.replace(known.status, model_sources=sources))
+    assert (size_bytes(known), size_bytes(partly)) == (100, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "pod", "want"),
+    [
+        pytest.param(None, make_pod(unschedulable=NO_ROOM), None, id="no room for it"),
+        pytest.param(BEFORE, PLACED, None, id="that had room"),
+    ],
+)
+def test_a_pod_that_is_going_says_nothing_about_room(
+    before: AIMServiceStatus | None, pod: Pod, want: tuple[str, str, str] | None
+) -> None:
+    going = structs.replace(
+        pod, metadata=structs.replace(pod.metadata, deletion_timestamp="2026-01-31T12:00:00Z")
+    )
+    assert fits(decided(before, inference_service=STARTING, pods=(going,))) == want
 
 
 def test_the_same_words_are_written_once() -> None:

@@ -17,6 +17,7 @@ from aim_operator.core.service.resolution import resolve
 from aim_operator.core.service.selection import Selection, select
 from tests.support.service_builders import (
     FakeCatalog,
+    make_cluster_image,
     make_cluster_runtime_config,
     make_cluster_template,
     make_image,
@@ -156,10 +157,19 @@ def test_nothing_is_chosen_for_what_was_discovered_for_an_earlier_spec() -> None
     assert chosen(seen).template is seen
 
 
-def test_a_spec_speaks_where_the_profile_does_not() -> None:
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        pytest.param({"gpuSelector": {"model": "mi355x"}}, {"gpuSelector": {"model": "mi210"}}, id="GPU"),
+        pytest.param({"metric": "latency"}, {"metric": "throughput"}, id="metric"),
+        pytest.param({"precision": "fp8"}, {"precision": "fp16"}, id="precision"),
+    ],
+)
+def test_a_spec_speaks_where_the_profile_does_not_of_its(
+    better: dict[str, Any], worse: dict[str, Any]
+) -> None:
     silent = make_template_status(gpu="", metric="", precision="")
-    want = make_template("z", status=silent, metric="latency", gpuSelector={"model": "mi355x"})
-    other = make_template("a", status=silent, metric="latency", gpuSelector={"model": "mi210"})
+    want, other = make_template("z", status=silent, **better), make_template("a", status=silent, **worse)
     assert chosen(other, want).template is want
 
 
@@ -212,6 +222,11 @@ FP16 = profile("a", type="optimized", gpu="MI300X", precision="fp16")
         pytest.param(
             pending(gpuSelector={"model": "MI300X"}, precision="fp32"), False, id="of a worse precision"
         ),
+        pytest.param(
+            pending(gpuSelector={"model": "MI300X"}, precision="auto"),
+            True,
+            id="whose precision is anyone's guess",
+        ),
         pytest.param(make_cluster_template("p", status=PENDING), False, id="of the cluster"),
         pytest.param(pending(metadata={"annotations": {labels.PAUSED: "true"}}), False, id="that is paused"),
         pytest.param(
@@ -250,6 +265,12 @@ def test_a_tie_waits_for_what_may_be_better_than_both_but_not_for_a_third() -> N
     assert (got.tied, got.waiting, got.best) == ((), ("p",), ("a", "b"))
 
 
+def test_those_of_the_namespace_are_waited_for_first_whatever_they_are_called() -> None:
+    own = pending("z")
+    got = chosen(make_cluster_template("a", status=PENDING), own)
+    assert (got.waiting, got.first_waiting) == (("z", "a"), own)
+
+
 RUNS_ON_B = make_template("b", metric="throughput")
 
 
@@ -276,6 +297,15 @@ def test_a_service_stays_on_what_it_runs_on_though_its_status_was_lost(
     got = select(make_service(status=status, **overrides), image, again)
     assert got.template is RUNS_ON_B
     assert [(c.name, c.chosen) for c in got.candidates] == [("b", True), ("a", False)]
+
+
+def test_a_service_stays_on_the_clusters_template_though_its_namespace_has_one_of_that_name() -> None:
+    image, ours, theirs = make_cluster_image(), make_template("b"), make_cluster_template("b")
+    catalog, used = FakeCatalog(image, ours, theirs), reference_to(theirs)
+    active = ActiveWorkload(image="i", resolved_image=reference_to(image), resolved_template=used)
+    assert select(make_service(), image, catalog).template is ours
+    lost = make_service(status=AIMServiceStatus(active=active))
+    assert select(lost, image, catalog).template is theirs
 
 
 @pytest.mark.parametrize(
@@ -308,6 +338,14 @@ def test_a_choice_that_stays_keeps_telling_what_decided_it() -> None:
     }
 
 
+def test_a_choice_that_stays_keeps_telling_that_it_was_no_optimized_one() -> None:
+    """Also when its template has been discovered again since, as an optimized one."""
+    made = chosen(profile("only", type="preview"))
+    status = AIMServiceStatus(template_matching=made.candidates)
+    got = chosen(profile("only", type="optimized"), status=status)
+    assert [c.reason for c in got.candidates] == ["best match; its profile is preview, not optimized"]
+
+
 @pytest.mark.parametrize(
     "status",
     [
@@ -321,9 +359,14 @@ def test_it_is_chosen_anew_where(status: AIMServiceStatus) -> None:
     assert chosen(profile("a", metric="throughput"), best, status=status).template is best
 
 
-def test_the_status_lists_a_bounded_number() -> None:
-    got = chosen(*(make_template(f"t{n:03}") for n in range(100)))
+@pytest.mark.parametrize(
+    "status",
+    [pytest.param(None, id="of a tie"), pytest.param(with_choice("t099"), id="beside a choice that stays")],
+)
+def test_the_status_lists_a_bounded_number(status: AIMServiceStatus | None) -> None:
+    got = chosen(*(make_template(f"t{n:03}") for n in range(100)), status=status)
     assert len(got.candidates) == 64
+    assert any(c.chosen for c in got.candidates) is (status is not None)
 
 
 GENERAL, PREVIEW = profile("general", type="general"), profile("preview", type="preview")
@@ -384,6 +427,14 @@ def test_one_that_is_not_optimized_may_be_chosen(
     for object_ in (make_runtime_config(**config), make_cluster_runtime_config(**config)):
         got = chosen_for(PREVIEW, object_, **spec)
         assert (got.template.metadata.name if got.template else None) == want
+
+
+def test_a_configuration_that_is_missing_forbids_nothing() -> None:
+    """It is told once a template is found: it, and not the template, is what somebody has to make."""
+    assert chosen_for(PREVIEW, runtimeConfigName="gone").template is PREVIEW
+    problem = resolve(make_service(runtimeConfigName="gone"), FakeCatalog(make_image(), PREVIEW)).problem
+    assert problem is not None
+    assert "no AIMRuntimeConfig 'gone'" in problem.message
 
 
 def test_one_that_is_not_optimized_is_a_problem_with_a_way_out() -> None:

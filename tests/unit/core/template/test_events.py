@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from aim_operator.api.meta import Condition
@@ -34,6 +35,13 @@ NEW = AIMServiceTemplateStatus()
 FAILED_ONCE = make_discovery("a", attempts=1, last="2026-01-31T12:00:00Z", message="boom")
 FAILED_TWICE = make_discovery("a", attempts=2, last="2026-01-31T12:00:10Z", message="boom")
 FOUND = make_discovery("a", last="2026-01-31T12:01:00Z")
+
+
+MISSING = status("Degraded", "ImageNotFound")
+MISSING_IN_OTHER_WORDS = msgspec.structs.replace(
+    MISSING,
+    conditions=(Condition(type="Ready", status="False", reason="ImageNotFound", message="still none"),),
+)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +132,7 @@ FOUND = make_discovery("a", last="2026-01-31T12:01:00Z")
         pytest.param(
             status("Degraded", "ImageNotFound"), status("Degraded", "ImageNotFound"), [], id="it stays away"
         ),
+        pytest.param(MISSING, MISSING_IN_OTHER_WORDS, [], id="it stays away, in other words"),
         pytest.param(
             status("Degraded", "ImageNotFound"),
             status("Degraded", "RuntimeConfigMissing"),
