@@ -121,6 +121,7 @@ def test_a_binary_quantity_that_is_no_whole_ki_is_written_as_decimal() -> None:
         ("1.1n", Decimal("0.000000002")),
         ("-1", Decimal(-1)),
         ("8.47Gi", Decimal("9094593249.28")),
+        pytest.param("0" * 63 + "1", Decimal(1), id="as long as may be"),
     ],
 )
 def test_parse_is_exact(value: Quantity, want: Decimal) -> None:

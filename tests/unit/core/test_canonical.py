@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aim_operator.api.meta import Manifest
-from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Download, EnvVar, Jobs
+from aim_operator.api.v1alpha1 import AIMModelCacheStatus, Download, EnvVar, Jobs, LocalObjectReference
 from aim_operator.core import canonical
 from aim_operator.core.catalog import RuntimeConfig, resolve_runtime_config
 from aim_operator.core.jobs.at_work import AtWork
@@ -283,6 +283,64 @@ def test_a_selector_of_every_pod_is_not_that_of_the_services_own() -> None:
     assert meaning.digest_of(make_template(**term(labelSelector={}))) != meaning.digest_of(
         make_template(**term())
     )
+
+
+def test_a_label_that_is_to_be_empty_is_one_whatever_its_key() -> None:
+    """`value: ""` says nothing of a toleration only."""
+    assert canonical.fields({"matchLabels": {"value": ""}}) == {"matchLabels": {"value": ""}}
+
+
+@pytest.mark.parametrize("changed", [{"resourceName": "amd.com/gpu"}, {"count": 1}], ids=str)
+def test_of_a_profile_that_is_asked_for_by_its_name_nothing_follows_from_a_model(changed: Manifest) -> None:
+    one = make_template(profileId="vllm-x", gpuSelector={"model": "MI300X"})
+    other = make_template(profileId="vllm-x", gpuSelector={"model": "MI300X", **changed})
+    assert meaning.digest_of(one) != meaning.digest_of(other)
+
+
+def test_a_number_of_gpus_says_nothing_of_a_profile_that_needs_none() -> None:
+    one, other = {"model": "NONE"}, {"model": "NONE", "count": 1}
+    assert meaning.digest_of(make_template(gpuSelector=one)) == meaning.digest_of(
+        make_template(gpuSelector=other)
+    )
+
+
+def test_a_pull_secret_that_is_named_twice_is_one() -> None:
+    a, b = (LocalObjectReference(name=name) for name in "ab")
+    assert canonical.secret_names((b, a, b)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("divisor", ["0", 0, "1", "1000m"], ids=str)
+def test_a_divisor_of_one_is_none_and_so_is_that_of_zero(divisor: Any) -> None:
+    """An API server writes "0" where there is none."""
+    assert canonical.env(cpus(divisor=divisor)) == canonical.env(cpus())
+    assert canonical.env(cpus(divisor="1m")) != canonical.env(cpus())
+
+
+def cpus(**more: Any) -> tuple[EnvVar, ...]:
+    return variables({"name": "CPUS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", **more}}})
+
+
+def variables(*env: Manifest) -> tuple[EnvVar, ...]:
+    return msgspec.convert(env, tuple[EnvVar, ...])
+
+
+@pytest.mark.parametrize(
+    ("env", "want"),
+    [
+        pytest.param(
+            [{"name": "B", "value": "1"}, {"name": "A", "value": "$$(B)"}],
+            ["A", "B"],
+            id="an escaped dollar refers to nothing",
+        ),
+        pytest.param(
+            [{"name": "B", "value": "1"}, {"name": "A", "value": "$(B)"}, {"name": "B", "value": "2"}],
+            ["B", "A", "B"],
+            id="with two of a name all stay where they are, as in a manifest that no API server has seen",
+        ),
+    ],
+)
+def test_variables_are_ordered(env: list[Manifest], want: list[str]) -> None:
+    assert [variable.name for variable in canonical.env(variables(*env))] == want
 
 
 @given(st.permutations(ENV))

@@ -118,6 +118,34 @@ def test_a_resolved_configuration_has_what_its_spec_says_and_a_hash_of_it() -> N
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param({}, True, id="allowed where nothing is said"),
+        pytest.param({"allowUnoptimized": True}, True, id="allowed"),
+        pytest.param({"allowUnoptimized": False}, False, id="forbidden"),
+    ],
+)
+def test_templates_that_are_not_optimized_are(spec: dict[str, Any], want: bool) -> None:  # noqa: FBT001 - the answer
+    for config in (make_runtime_config(**spec), make_cluster_runtime_config(**spec)):
+        found = catalog.resolve_runtime_config(FakeCatalog(config), NAMESPACE, ())
+        assert isinstance(found, RuntimeConfig)
+        assert found.allow_unoptimized is want
+
+
+def test_variables_of_the_clusters_configuration_refer_to_no_others_in_the_pod() -> None:
+    env = [{"name": "SEEN", "value": "$(HF_TOKEN)"}]
+    alone = FakeCatalog(make_cluster_runtime_config(env=env))
+    below = FakeCatalog(make_cluster_runtime_config(env=env), make_runtime_config())
+    own = FakeCatalog(make_runtime_config(env=env))
+    got = []
+    for objects in (alone, below, own):
+        found = catalog.resolve_runtime_config(objects, NAMESPACE, ())
+        assert isinstance(found, RuntimeConfig)
+        got += [variable.value for variable in found.env]
+    assert got == ["$$(HF_TOKEN)", "$$(HF_TOKEN)", "$(HF_TOKEN)"]
+
+
 def test_pull_secrets_are_merged_each_once_in_the_order_of_first_mention() -> None:
     a, b, c = (LocalObjectReference(name=name) for name in "abc")
     assert catalog.union_pull_secrets((b, a), (), (a, c)) == (b, a, c)

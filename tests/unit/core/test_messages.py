@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from aim_operator.api.external import Event
-from aim_operator.api.meta import ObjectMeta
-from aim_operator.core.messages import last_message, last_words, one_line, quote
+from aim_operator.api.meta import MOST_MESSAGE, ObjectMeta
+from aim_operator.core.messages import cut, last_message, last_words, one_line, quote
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,12 @@ def test_every_quote_is_one_printable_line_within_its_limit(text: str, limit: in
 )
 def test_one_line(text: str | None, limit: int, want: str) -> None:
     assert one_line(text, limit) == want
+
+
+def test_a_message_is_whole_up_to_what_a_status_takes() -> None:
+    whole = "x" * MOST_MESSAGE
+    assert cut(whole) == whole
+    assert cut(whole + "x") == whole[:-1] + "…"
 
 
 class CountedText(str):

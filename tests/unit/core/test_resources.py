@@ -123,6 +123,7 @@ def test_another_gpu_resource_can_be_named() -> None:
         pytest.param("nvidia.com/gpu.shared", {"nvidia.com/gpu.shared": "3"}, id="a share"),
         pytest.param("amd.com/cpx_nps4", {"amd.com/cpx_nps4": "3"}, id="a partition"),
         pytest.param("gpu.intel.com/xe", {"gpu.intel.com/xe": "3"}, id="Intel's"),
+        pytest.param("habana.ai/gaudi", {"habana.ai/gaudi": "3"}, id="Gaudi's"),
         pytest.param("example.com/gpu-pool", {"example.com/gpu-pool": "3"}, id="the one that was named"),
         pytest.param("amd.com/nic", {"amd.com/nic": "3", "example.com/gpu-pool": "2"}, id="but not a NIC"),
         pytest.param("rdma/hca", {"rdma/hca": "3", "example.com/gpu-pool": "2"}, id="nor any other device"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aim_operator.api.meta import ObjectMeta
 from aim_operator.api.v1alpha1 import AIMService, AIMServiceSpec, AIMServiceStatus, EnvVar
 from aim_operator.api.v1alpha1.conditions import Reason
-from aim_operator.core.routing import document, literal_path, render_path
+from aim_operator.core.routing import covers, document, keeps_apart, literal_path, render_path
 from aim_operator.errors import SpecError
 
 UID = "5f2b9c6e-0d5f-4f7e-9a63-0f3f0e6c1a11"
@@ -261,3 +261,31 @@ def test_a_path_decodes_to_the_value_in_lower_case(value: str) -> None:
         return
     want = "/".join(segment for segment in value.lower().split("/") if segment)
     assert unquote(got) == f"/v/{want}".rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("path", "want"),
+    [
+        ("/team", True),
+        ("/team/x", True),
+        ("/teams", False),
+        ("/team-b/x", False),
+        ("/tea", False),
+        ("/x", False),
+    ],
+)
+def test_a_prefix_covers(path: str, want: bool) -> None:  # noqa: FBT001 - the answer
+    assert covers("/team", path) is want
+
+
+@pytest.mark.parametrize(
+    ("prefix", "want"),
+    [
+        (None, False),
+        ("/models", False),
+        ("/{.metadata.namespace}", True),
+        ("/models/{.metadata.namespace}/x", True),
+    ],
+)
+def test_namespaces_are_kept_apart_by(prefix: str | None, want: bool) -> None:  # noqa: FBT001 - the answer
+    assert keeps_apart(prefix) is want

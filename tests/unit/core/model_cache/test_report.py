@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aim_operator.core.model_cache.report import Progress, last_word, parse_progress
+from aim_operator.core.model_cache.report import Contents, Progress, last_word, parse_progress
 from tests.support.cache_builders import make_download_pod
 
 GIB = 1024**3
@@ -62,6 +62,13 @@ def word(exit_code: int, message: Any = None, reason: str | None = None) -> tupl
             id="a cause in its own words",
         ),
         pytest.param(
+            1,
+            {"reason": "Stalled", "message": "no byte"},
+            None,
+            ("Stalled", "no byte"),
+            id="whatever its code",
+        ),
+        pytest.param(
             12, None, None, ("InsufficientSpace", "the download exited with code 12"), id="a code alone"
         ),
         pytest.param(
@@ -99,6 +106,25 @@ def test_the_last_word(exit_code: int, message: Any, reason: str | None, want: t
 
 def test_a_pod_that_runs_has_not_said_its_last_word() -> None:
     assert last_word(make_download_pod(), "download") is None
+
+
+def contents(**message: Any) -> Contents | None:
+    got = last_word(
+        make_download_pod(phase="Succeeded", exit_code=0, message=json.dumps(message)), "download"
+    )
+    assert got is not None
+    return got.contents
+
+
+def test_files_may_be_empty() -> None:
+    assert contents(totalBytes=0, files=1) == Contents(total_bytes=0, files=1)
+
+
+def test_of_what_is_left_out_no_more_is_kept_than_a_status_takes() -> None:
+    left_out = [{"pattern": f"*.{number}", "files": 1, "totalBytes": 1} for number in range(20)]
+    got = contents(totalBytes=1, files=1, leftOut=left_out)
+    assert got is not None
+    assert [each.pattern for each in got.left_out] == [f"*.{number}" for number in range(8)]
 
 
 def test_the_last_word_tells_how_far_it_got() -> None:

@@ -17,6 +17,7 @@ from aim_operator.core.model_cache.observed import ModelCacheObserved
 from aim_operator.core.model_cache.plan import decide
 from aim_operator.core.model_cache.usage import judge
 from aim_operator.core.naming import model_cache_name
+from aim_operator.errors import Forbidden
 from tests.support.cache_builders import (
     LABELLED,
     OURS,
@@ -66,6 +67,11 @@ CASES: dict[str, tuple[ModelCacheObserved, AIMModelCacheStatus, tuple[str | None
     # seen, status before; unused since, removal time, reason, removed
     "it is used": (observed(in_use=True), old(40, NOW - HOUR), (None, None, "", False)),
     "it has no claim": (observed(claim=None), old(), (None, None, "", False)),
+    "its claim can't be read, and may well be there": (
+        observed(claim=None, claim_unread=Forbidden("denied")),
+        old(400),
+        (days_ago(400), days_ago(-1), "RemovalScheduled", False),
+    ),
     "the last user went just now": (observed(), old(), (days_ago(0), None, "Unused", False)),
     "unused for long, and nothing says that it goes": (
         observed(None),

@@ -11,7 +11,7 @@ from msgspec import structs
 from aim_operator.api.external import InferenceService
 from aim_operator.api.meta import ObjectRef
 from aim_operator.api.v1alpha1 import ActiveMount, AIMModelCache, AIMService, AIMTemplateCache
-from aim_operator.core.service.cache_plan import CachePlan, mounted_claims, plan_cache
+from aim_operator.core.service.cache_plan import CachePlan, filled_claim, mounted_claims, plan_cache
 from aim_operator.core.service.observed import ServiceObserved
 from tests.support.cache_builders import make_model_cache, make_template_cache
 from tests.support.service_builders import (
@@ -249,6 +249,13 @@ def test_the_cache_of_a_namespaced_template_is_owned_by_it_that_of_a_cluster_one
     assert all(
         "ownerReferences" not in m["metadata"] for m in manifests if m["spec"]["templateScope"] == "Cluster"
     )
+
+
+def test_a_claim_whose_cache_is_going_is_mounted_no_more() -> None:
+    cache = filled()
+    metadata = structs.replace(cache.metadata, deletion_timestamp="2026-01-31T12:00:00Z")
+    assert filled_claim(cache) == "claim-1"
+    assert filled_claim(structs.replace(cache, metadata=metadata)) is None
 
 
 def test_mounted_claims_of_nothing_are_none() -> None:

@@ -830,6 +830,44 @@ def test_a_route_is_removed_when(service: AIMService, catalog: FakeCatalog | Non
 
 
 @pytest.mark.parametrize(
+    ("rival", "words"),
+    [
+        pytest.param(
+            RIVAL,
+            "path /models/chat on gateway gateways/inference-gateway belongs to the older service "
+            "other/elder; choose another routeTemplate",
+            id="its own",
+        ),
+        pytest.param(
+            RIVAL._replace(at=RIVAL.at._replace(path="/models")),
+            "path /models/chat on gateway gateways/inference-gateway overlaps /models, which belongs to the "
+            "older service other/elder; between namespaces no path may lie below another one, so choose "
+            "another routeTemplate",
+            id="one above it",
+        ),
+        pytest.param(
+            RIVAL._replace(kind="HTTPRoute"),
+            "path /models/chat on gateway gateways/inference-gateway belongs to the HTTPRoute other/elder; "
+            "choose another routeTemplate",
+            id="that of a route which the operator did not make: it may be the younger one",
+        ),
+    ],
+)
+def test_a_service_is_told_who_has_its_path_and_where(rival: Claim, words: str) -> None:
+    service = make_service(routing=ROUTED)
+    got = status_of(make_service_observed(service, inference_service=READY_RUNTIME, rival=rival))
+    assert condition_of(got, c.ROUTING_READY).message == words
+
+
+def test_a_path_that_is_lost_is_given_up_though_no_other_can_be_rendered() -> None:
+    broken = make_service(routing={**ROUTED, "routeTemplate": "/{.spec.nothing}"})
+    observed = make_service_observed(
+        broken, inference_service=READY_RUNTIME, http_route=READY_ROUTE, path_lost=True
+    )
+    assert [removal.resource for removal in decide(observed, now=NOW).removals] == [HTTP_ROUTES]
+
+
+@pytest.mark.parametrize(
     "problem",
     [
         pytest.param({"routing": {**ROUTED, "routeTemplate": "/{.spec.nothing}"}}, id="no valid path"),
