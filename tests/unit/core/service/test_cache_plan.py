@@ -204,6 +204,28 @@ def test_files_from_elsewhere_are_not_mounted(
     assert bool(plan.mounts) is want
 
 
+@pytest.mark.parametrize(
+    ("source", "want"),
+    [
+        pytest.param("own", True, id="those that it asks for are"),
+        pytest.param("mirror", False, id="those that its template asks for are not"),
+    ],
+)
+def test_a_service_with_an_endpoint_of_its_own_mounts_the_files_from_there(
+    source: str,
+    want: bool,  # noqa: FBT001 - the expected answer
+) -> None:
+    """A derived template keeps caching.env of its base, over which goes what the service says."""
+    endpoint = {"name": "HF_ENDPOINT", "value": f"https://{source}.example.com"}
+    status = {"status": "Available", "persistentVolumeClaim": "claim-1"}
+    cache = make_model_cache("example-model", env=[endpoint], status=status)
+    service = make_service(cacheModel=True, env=[{**endpoint, "value": "https://own.example.com"}])
+    seen = observed(service, **{**READY, "model_caches": (cache,)})
+    derived = make_template(caching={"enabled": True, "env": [MIRROR]})
+    seen = structs.replace(seen, resolution=structs.replace(seen.resolution, template=derived))
+    assert bool(plan_cache(seen).mounts) is want
+
+
 def test_every_source_must_be_there() -> None:
     status = make_template_status(sources=(SOURCE, "hf://example/draft"))
     catalog = FakeCatalog(make_image(defaultServiceTemplate="fast"), make_template(status=status))
