@@ -59,6 +59,7 @@ def load(
     context: str | None = None,
     *,
     environment: Mapping[str, str] | None = None,
+    service_account: Path = SERVICE_ACCOUNT,
 ) -> Connection:
     """Connect as kubectl would: `kubeconfig`, $KUBECONFIG, the Pod's service account, ~/.kube/config.
 
@@ -68,13 +69,9 @@ def load(
     """
     environment = os.environ if environment is None else environment
     paths = _paths(kubeconfig, environment)
-    if (
-        not paths
-        and context is None
-        and "KUBERNETES_SERVICE_HOST" in environment
-        and SERVICE_ACCOUNT.is_dir()
-    ):
-        return in_cluster(SERVICE_ACCOUNT, environment)
+    in_pod = "KUBERNETES_SERVICE_HOST" in environment and service_account.is_dir()
+    if in_pod and not paths and context is None:
+        return in_cluster(service_account, environment)
     if not paths:
         paths = [Path(environment.get("HOME", "/")) / ".kube" / "config"]
         if not paths[0].is_file():

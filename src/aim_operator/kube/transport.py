@@ -71,8 +71,16 @@ class Request(Struct, frozen=True, kw_only=True):
 class Transport:
     """Sends requests; raises errors.ApiError and its children only."""
 
-    def __init__(self, connection: Connection, observer: Observer, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        observer: Observer,
+        timeout_seconds: float,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+    ) -> None:
         self._connection = connection
+        self._connect_seconds = connect_seconds
         self._observer = observer
         self._timeout_seconds = timeout_seconds
         self._session: aiohttp.ClientSession | None = None
@@ -97,7 +105,7 @@ class Transport:
         connection breaks: also from inside the block, where the chunks are read.
         """
         limits = aiohttp.ClientTimeout(
-            total=total_seconds, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds
+            total=total_seconds, sock_connect=self._connect_seconds, sock_read=silence_seconds
         )
         with translated(request.call):
             async with await self._open(request, limits) as response:
@@ -112,7 +120,7 @@ class Transport:
             await asyncio.sleep(TLS_GOODBYE_SECONDS)
 
     async def _once(self, request: Request, seconds: float) -> bytes:
-        limits = aiohttp.ClientTimeout(total=max(seconds, 0.001), sock_connect=CONNECT_SECONDS)
+        limits = aiohttp.ClientTimeout(total=max(seconds, 0.001), sock_connect=self._connect_seconds)
         with translated(request.call):
             async with await self._open(request, limits) as response:
                 return await _body(response, request)

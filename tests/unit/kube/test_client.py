@@ -22,7 +22,8 @@ from aim_operator.kube.client import MOST_PAGE_BYTES, Client
 from aim_operator.kube.credentials import Connection, impersonating
 from aim_operator.kube.protocol import KubeClient
 from aim_operator.kube.retries import ATTEMPTS
-from aim_operator.kube.transport import SilentObserver
+from aim_operator.kube.translate import Call
+from aim_operator.kube.transport import Request, SilentObserver, Transport
 from aim_operator.kube.transport import _socket as make_socket
 from tests.support.http_serving import Serving
 
@@ -500,6 +501,25 @@ async def test_no_answer_in_time() -> None:
         with pytest.raises(errors.Unavailable, match="no answer in time"):
             await client.get(JOBS, "j", namespace="team")
         silent.set()
+
+
+async def test_a_server_that_takes_no_connection_is_given_up_for_a_stream_too() -> None:
+    """Its address is a machine that is gone: nothing refuses, and a watch has no deadline of its own."""
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    address: tuple[str, int] = full.getsockname()
+    waiting = [socket.socket() for _ in range(4)]
+    for each in waiting:
+        each.setblocking(False)
+        each.connect_ex(address)
+    connection = Connection(server=f"http://{address[0]}:{address[1]}", authorization=Anonymous())
+    transport = Transport(connection, SilentObserver(), 1, connect_seconds=0.2)
+    request = Request(method="GET", path="/", call=Call("watch", "jobs.batch"))
+    async with asyncio.timeout(30):
+        with pytest.raises(errors.Unavailable):
+            await transport.stream(request).__aenter__()
+    await transport.close()
+    for each in (full, *waiting):
+        each.close()
 
 
 async def test_nobody_listens() -> None:
