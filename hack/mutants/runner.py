@@ -76,7 +76,8 @@ class Workshop:
     def hunt(self, mutant: Mutant, caught_by: str, *, depth: Depth) -> Caught:
         """Run tests on the mutant until one fails: the one that caught it before, those it names, and all.
 
-        Raises BrokenMutantError, also for a test not known before that fails without the mutant as well.
+        Raises BrokenMutantError, also for a test not known before unless it fails each time with the mutant,
+        and passes without.
         """
         file = self._source / mutant.path
         true, times = file.read_bytes(), file.stat()
@@ -90,13 +91,17 @@ class Workshop:
             for tests in ((caught_by,), likely, rest):
                 if any(tests) and (test := self.first_failure(tests)):
                     break
+            is_new = test not in ("", caught_by) and not test.endswith(ENDLESS)
+            by_chance = is_new and not self.first_failure((test,))
         except (BrokenMutantError, ValueError) as error:
             raise BrokenMutantError(f"{mutant.fault}: {error}") from error
         finally:
             file.write_bytes(true)
             os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
         found = Caught(test, self.cpu_seconds - before)
-        if test not in ("", caught_by) and not test.endswith(ENDLESS) and self.first_failure((test,)):
+        if by_chance:
+            raise BrokenMutantError(f"{mutant.fault}: {test} failed once, and passed when it was run again")
+        if is_new and self.first_failure((test,)):
             raise BrokenMutantError(f"{mutant.fault}: {test} fails without any mutant")
         return found
 

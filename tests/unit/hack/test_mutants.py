@@ -101,6 +101,15 @@ def test_the_summary_counts_mutants_seconds_and_minutes(
 
 
 ALWAYS_FAILS = "def test_it(): assert False\n"
+FAILS_ONCE = """\
+from pathlib import Path
+
+def test_it():
+    before = Path(__file__).with_name("was-here")
+    was_here = before.exists()
+    before.touch()
+    assert was_here
+"""
 PASSES_ON_TRUE_CODE = """\
 from aim_operator.cli.why.remedies import remedy
 from aim_operator.backoff import exponential
@@ -118,9 +127,12 @@ def test_it():
         pytest.param(
             ALWAYS_FAILS, "test_mutated.py::test_it fails without any mutant", id="one that never passes"
         ),
+        pytest.param(
+            FAILS_ONCE, "test_it failed once, and passed when it was", id="one that fails by chance"
+        ),
     ],
 )
-def test_only_a_test_that_passes_without_the_mutant_has_caught_it(
+def test_only_a_test_that_fails_with_the_mutant_and_passes_without_has_caught_it(
     tmp_path: Path, text: str, refused: str | None
 ) -> None:
     # In the checkout, since pytest names tests by their paths from there.
