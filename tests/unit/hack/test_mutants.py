@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,15 @@ def test_it():
 """
 
 
+@pytest.fixture
+def in_checkout() -> Iterator[Path]:
+    """A folder there, since pytest names tests by their paths from the checkout on."""
+    cache = ROOT / ".pytest_cache"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="mutated-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize(
     ("text", "refused"),
     [
@@ -133,12 +143,9 @@ def test_it():
     ],
 )
 def test_only_a_test_that_fails_with_the_mutant_and_passes_without_has_caught_it(
-    tmp_path: Path, text: str, refused: str | None
+    in_checkout: Path, tmp_path: Path, text: str, refused: str | None
 ) -> None:
-    # In the checkout, since pytest names tests by their paths from there.
-    folder = ROOT / ".pytest_cache" / tmp_path.name
-    folder.mkdir(parents=True)
-    test = folder / "test_mutated.py"
+    test = in_checkout / "test_mutated.py"
     test.write_text(text)
     mutant = ONE._replace(tests=(str(test),))
     workshop = Workshop(tmp_path / "workshop")
@@ -147,4 +154,3 @@ def test_only_a_test_that_fails_with_the_mutant_and_passes_without_has_caught_it
     else:
         with pytest.raises(BrokenMutantError, match=refused):
             workshop.hunt(mutant, "", depth=Depth.LIKELY)
-    shutil.rmtree(folder)
