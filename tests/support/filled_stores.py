@@ -71,10 +71,17 @@ class FilledStores:
 
     def annotate(self, informer: str, name: str, **annotations: str) -> Any:
         """Change the annotations of an object, which leaves its generation as it is."""
+        return self.put(informer, self._of_same_generation(informer, name, annotations=annotations))
+
+    def tell(self, informer: str, name: str, **status: Any) -> Any:
+        """Change the status of an object, which leaves its generation as it is."""
+        return self.put(informer, {**self._of_same_generation(informer, name), "status": status})
+
+    def _of_same_generation(self, informer: str, name: str, **metadata: Any) -> Manifest:
         manifest = self._objects[_key(informer, name)]
         live = getattr(self.watched, informer).store.get(*_key(informer, name).split(" ")[1].split("/"))
-        kept = {"generation": live.metadata.generation, "annotations": annotations}
-        return self.put(informer, {**manifest, "metadata": {**manifest["metadata"], **kept}})
+        kept = {"generation": live.metadata.generation, **metadata}
+        return {**manifest, "metadata": {**manifest["metadata"], **kept}}
 
     def delete(self, informer: str, name: str) -> None:
         metadata = self._objects[_key(informer, name)]["metadata"]

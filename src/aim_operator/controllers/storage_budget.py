@@ -6,7 +6,6 @@ memory are only grants whose claim is not in the cache yet. Decided in core/mode
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import NamedTuple
 
 from aim_operator.api.external import PERSISTENT_VOLUME_CLAIMS
@@ -54,7 +53,7 @@ class StorageBudget:
             used=self._queue.total(ref.namespace)
             + sum(grant.size - taken.get(grant.claim, 0) for grant in grants.values()),
             claims=len(taken.keys() | {grant.claim for grant in grants.values()}),
-            others=(each for each in waiting[: bisect_left(waiting, own)] if each.name not in settled),
+            others=(each for each in waiting if each.name not in settled),
         )
         if answer.granted:
             self._granted[ref] = _Grant(name, size)

@@ -137,10 +137,7 @@ def test_a_model_cache_without_room_hears_that_one_before_it_is_paused() -> None
 def test_a_model_cache_without_room_hears_how_large_one_before_it_is() -> None:
     """A status leaves the generation as it is, too."""
     cluster = Cluster()
-    found = cluster.watched.model_caches.store.get("team", "found")
-    assert found is not None
-    kept = {"name": "found", "namespace": "team", "generation": found.metadata.generation}
-    cluster.edit("model_caches", "team/found", metadata=kept, status={"listing": {"totalBytes": 2**30}})
+    cluster.tell("model_caches", "team/found", listing={"totalBytes": 2**30})
     assert "model caches team/waits" in cluster.woken
 
 
@@ -155,8 +152,5 @@ def test_a_model_cache_hears_that_a_template_cache_takes_the_files_of_another() 
 def test_a_template_cache_hears_that_an_older_one_uses_its_model_cache_no_more() -> None:
     """It keeps the references of that one from then on: a token, an endpoint."""
     cluster = Cluster()
-    live = cluster.watched.template_caches.store.get("team", "senior")
-    assert live is not None
-    kept = {"namespace": "team", "name": "senior", "generation": live.metadata.generation}
-    cluster.edit("template_caches", "team/senior", metadata=kept, status={})
+    cluster.tell("template_caches", "team/senior")
     assert "template caches team/junior" in cluster.woken

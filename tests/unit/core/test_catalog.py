@@ -126,7 +126,7 @@ def test_a_resolved_configuration_has_what_its_spec_says_and_a_hash_of_it() -> N
         pytest.param({"allowUnoptimized": False}, False, id="forbidden"),
     ],
 )
-def test_templates_that_are_not_optimized_are(spec: dict[str, Any], want: bool) -> None:  # noqa: FBT001 - the answer
+def test_templates_that_are_not_optimized_are(spec: dict[str, Any], *, want: bool) -> None:
     for config in (make_runtime_config(**spec), make_cluster_runtime_config(**spec)):
         found = catalog.resolve_runtime_config(FakeCatalog(config), NAMESPACE, ())
         assert isinstance(found, RuntimeConfig)

@@ -274,7 +274,7 @@ def test_a_path_decodes_to_the_value_in_lower_case(value: str) -> None:
         ("/x", False),
     ],
 )
-def test_a_prefix_covers(path: str, want: bool) -> None:  # noqa: FBT001 - the answer
+def test_a_prefix_covers(path: str, *, want: bool) -> None:
     assert covers("/team", path) is want
 
 
@@ -287,5 +287,5 @@ def test_a_prefix_covers(path: str, want: bool) -> None:  # noqa: FBT001 - the a
         ("/models/{.metadata.namespace}/x", True),
     ],
 )
-def test_namespaces_are_kept_apart_by(prefix: str | None, want: bool) -> None:  # noqa: FBT001 - the answer
+def test_namespaces_are_kept_apart_by(prefix: str | None, *, want: bool) -> None:
     assert keeps_apart(prefix) is want

@@ -126,7 +126,7 @@ async def test_no_pause_goes_beyond_the_deadline(asked: float, attempts: int) ->
         pytest.param(errors.Expired("", code=410), True, False, id="nor what is too old"),
     ],
 )
-async def test_what_is_sent_again(failure: errors.ApiError, idempotent: bool, again: bool) -> None:  # noqa: FBT001
+async def test_what_is_sent_again(failure: errors.ApiError, *, idempotent: bool, again: bool) -> None:
     sent = Sent(failure)
     if again:
         assert await sent.send(idempotent=idempotent) == "answer"

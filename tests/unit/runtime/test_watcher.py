@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -52,6 +53,16 @@ async def following(client: FakeClient, **options: Any) -> AsyncIterator[Followi
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def healthy_after_failures(client: FakeClient) -> AsyncIterator[Following]:
+    """A watch that has worked for a minute, after ten failures."""
+    client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(10)])
+    async with following(client) as seen:
+        await seen.clock.run_until(lambda: seen.informer.synced)
+        await seen.clock.advance(60)
+        yield seen
 
 
 def make_client(*names: str, **options: Any) -> FakeClient:
@@ -174,10 +185,7 @@ async def test_watches_do_not_all_end_in_the_same_second() -> None:
 async def test_a_watch_that_expires_after_failures_is_listed_again_at_once() -> None:
     """It was healthy for a minute: what failed before says nothing of now."""
     client = make_client("a")
-    client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(10)])
-    async with following(client) as seen:
-        await seen.clock.run_until(lambda: seen.informer.synced)
-        await seen.clock.advance(60)
+    async with healthy_after_failures(client) as seen:
         before = len(client.calls)
         client.end_watches(WIDGETS, errors.Expired("too old", code=410))
         await seen.clock.settle()
@@ -433,7 +441,7 @@ async def test_whoever_waits_for_a_kind_that_goes_is_called_back() -> None:
     async with following(make_client("a")) as seen:
         called: list[int] = []
         for number in (9002, 9001):
-            seen.informer.when_seen("team", str(number), lambda number=number: called.append(number))  # type: ignore[misc]
+            seen.informer.when_seen("team", str(number), partial(called.append, number))
         seen.client.missing.add(WIDGETS.qualified)
         seen.client.end_watches(WIDGETS)
         await seen.clock.advance(5)
@@ -468,7 +476,7 @@ async def test_when_seen_calls_back_in_order() -> None:
         pytest.param({"ours": "yes", "job": "discovery"}, True, id="has another than it must not"),
     ],
 )
-def test_a_selector_is_read_as_the_server_reads_it(labels: dict[str, str], want: bool) -> None:  # noqa: FBT001
+def test_a_selector_is_read_as_the_server_reads_it(labels: dict[str, str], *, want: bool) -> None:
     """Whoever writes an object must know whether the watch will show it."""
     informer: Informer[Widget] = Informer(
         FakeClient(), WIDGETS, clock=VirtualClock(), label_selector="ours=yes,job!=download"
@@ -698,10 +706,7 @@ async def test_a_server_that_calls_every_list_too_old_is_asked_ever_less_often()
 async def test_a_watch_that_worked_for_a_while_is_made_again_within_a_second() -> None:
     """Also after a time of failures: health that lasted starts the backoff anew."""
     client = make_client("a")
-    client.fail("watch", WIDGETS, *[errors.Unavailable("down") for _ in range(10)])
-    async with following(client) as seen:
-        await seen.clock.run_until(lambda: seen.informer.synced)
-        await seen.clock.advance(60)
+    async with healthy_after_failures(client) as seen:
         before = len(client.calls)
         client.muted.add(WIDGETS.qualified)
         client.put(WIDGETS, make_widget("b"))

@@ -77,7 +77,7 @@ def test_what_the_job_controller_says_about_a_failure(job: Job, want: str) -> No
         pytest.param(make_job(suspend=True, complete=ENDED), False, id="not once it has ended"),
     ],
 )
-def test_whether_a_job_is_suspended(job: Job, want: bool) -> None:  # noqa: FBT001 - the expected answer
+def test_whether_a_job_is_suspended(job: Job, *, want: bool) -> None:
     assert readings.is_suspended(job) is want
 
 

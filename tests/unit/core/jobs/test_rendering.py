@@ -112,7 +112,7 @@ def test_a_term_about_pods_that_names_none_is_about_those_of_such_jobs() -> None
         pytest.param(make_job(complete=ENDED, ttl_seconds=1), False, id="one that has a TTL, whatever it is"),
     ],
 )
-def test_which_job_gets_a_ttl(job: Job, want: bool) -> None:  # noqa: FBT001 - the expected answer
+def test_which_job_gets_a_ttl(job: Job, *, want: bool) -> None:
     owner = {"kind": "AIMModelCache", "name": "model"}
     got = [(child.disposable, child.manifest) for child in rendering.expiring(job, owner, 600)]
     metadata = {

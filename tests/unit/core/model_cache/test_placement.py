@@ -100,7 +100,8 @@ def test_labels_of_nodes_with_another_gpu_say_nothing_of_this_one() -> None:
 )
 def test_whether_a_configuration_asks_for_volumes_of_many_nodes(
     modes: tuple[str, ...] | None,
-    want: bool,  # noqa: FBT001 - the expected answer
+    *,
+    want: bool,
 ) -> None:
     assert many_nodes(RuntimeConfig(storage=Storage(access_modes=modes))) is want
 

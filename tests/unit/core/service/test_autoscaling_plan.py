@@ -118,7 +118,7 @@ def at_zero(minimum: int = 0, **seen: Any) -> ServiceObserved:
         pytest.param(at_zero(pods=(make_pod(),)), False, id="its last Pod is still there"),
     ],
 )
-def test_a_service_without_copies_idles_if(observed: ServiceObserved, want: bool) -> None:  # noqa: FBT001 - a table
+def test_a_service_without_copies_idles_if(observed: ServiceObserved, *, want: bool) -> None:
     assert service_idles(observed) is want
 
 

@@ -194,7 +194,8 @@ MIRROR = {"name": "HF_ENDPOINT", "value": "https://mirror.example.com"}
 def test_files_from_elsewhere_are_not_mounted(
     cache: AIMTemplateCache,
     model_cache: AIMModelCache,
-    want: bool,  # noqa: FBT001 - the expected answer
+    *,
+    want: bool,
 ) -> None:
     seen: dict[str, Any] = {**READY, "template_cache": cache, "model_caches": (model_cache,)}
     mirrored = FakeCatalog(
@@ -213,7 +214,8 @@ def test_files_from_elsewhere_are_not_mounted(
 )
 def test_a_service_with_an_endpoint_of_its_own_mounts_the_files_from_there(
     source: str,
-    want: bool,  # noqa: FBT001 - the expected answer
+    *,
+    want: bool,
 ) -> None:
     """A derived template keeps caching.env of its base, over which goes what the service says."""
     endpoint = {"name": "HF_ENDPOINT", "value": f"https://{source}.example.com"}

@@ -108,7 +108,7 @@ def test_a_path_conflicts_with(one: Claim, other: Claim, want: bool) -> None:  #
         pytest.param(claim("/x", hosts=ONE), claim("", "b", hosts=ONE), True, id="who is at home there"),
     ],
 )
-def test_a_route_takes_requests_from(one: Claim, other: Claim, want: bool) -> None:  # noqa: FBT001 - a table
+def test_a_route_takes_requests_from(one: Claim, other: Claim, *, want: bool) -> None:
     found = PathClaims()
     found.add(other)
     assert list(found.taken_from(one)) == ([other] if want else [])
